@@ -1,0 +1,79 @@
+"""Times on the wire: RFC 3339, read with any offset, written in UTC with six fraction digits.
+
+Inside the services a time is the very text that goes out. That text has a fixed width, so comparing two times is
+comparing two strings.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+_RFC3339 = re.compile(
+    r"(20\d\d)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_time(text: str) -> str:
+    """`text` in UTC with six fraction digits (what is finer is cut off). Raises ValueError with a sentence."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError("a time is RFC 3339 with T and an offset or Z, in the years 2000 to 2099")
+    moment = _local(match)
+    if match[8] == "Z":
+        return f"{text[:19]}.{(match[7] or '')[:6]:0<6}Z"
+    moment -= _offset(match)
+    if not 2000 <= moment.year <= 2099:
+        raise ValueError("the time lies outside the years 2000 to 2099 in UTC")
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def offset_of(text: str) -> timedelta:
+    """The offset from UTC that the RFC 3339 time `text` was written with."""
+    match = _RFC3339.fullmatch(text)
+    return _offset(match) if match else timedelta()
+
+
+def from_millis(millis: int) -> str:
+    """A broker's time stamp (milliseconds since 1970) as it is written on the wire."""
+    return (_EPOCH + timedelta(milliseconds=millis)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment(text: str) -> datetime:
+    """A time as it is written on the wire, as an aware datetime."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
+
+
+def wire_time(when: datetime) -> str:
+    """An aware datetime as it is written on the wire."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def business_date(time: str, offset: timedelta, day_starts_at: str) -> str:
+    """The trading day of `time`, for a shop at `offset` whose day starts at `day_starts_at` (HH:MM)."""
+    hours, minutes = day_starts_at.split(":")
+    local = moment(time) + offset - timedelta(hours=int(hours), minutes=int(minutes))
+    return local.date().isoformat()
+
+
+def read_date(text: str) -> str:
+    """A calendar date YYYY-MM-DD in the years 2000 to 2099. Raises ValueError with a sentence."""
+    if not re.fullmatch(r"20\d\d-\d\d-\d\d", text, re.ASCII):
+        raise ValueError("a date is YYYY-MM-DD in the years 2000 to 2099")
+    return date.fromisoformat(text).isoformat()
+
+
+def _local(match: re.Match[str]) -> datetime:
+    year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
+    try:
+        local = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        raise ValueError("there is no such time in the calendar") from None
+    return local.replace(microsecond=int(f"{(match[7] or '')[:6]:0<6}"))
+
+
+def _offset(match: re.Match[str]) -> timedelta:
+    if match[8] == "Z":
+        return timedelta()
+    distance = timedelta(hours=int(match[9]), minutes=int(match[10]))
+    return -distance if match[8][0] == "-" else distance

@@ -1,0 +1,62 @@
+"""What a deployment sets from outside: environment variables that begin with TILL_."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX, Topics, topics
+
+
+class Settings(BaseSettings):
+    """Read once at a process's start and handed inwards. Durations are in the unit that the name ends with."""
+
+    model_config = SettingsConfigDict(env_prefix="TILL_", frozen=True)
+
+    kafka: str = "127.0.0.1:9092"
+    database_url: str = "postgresql+asyncpg://till@127.0.0.1:5432/till"
+    reporting_database_url: str | None = None
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    home: Path = Path(".tillstream")
+
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = DEFAULT_PREFIX
+    topic_partitions: Annotated[int, Field(ge=1, le=1_000)] = DEFAULT_PARTITIONS
+    topic_replicas: Annotated[int, Field(ge=1, le=9)] = 1
+
+    auth: Literal["required", "off"] = "required"
+    jwks_file: Path | None = None
+    token_key_file: Path | None = None
+    token_issuer: str = "tillstream"
+
+    lock: Literal["preferred", "required"] = "preferred"
+
+    sessions_group: str = "till-sessions"
+    sessions_instance_id: str | None = None
+    sessions_http: str | None = None
+    batch_records_max: Annotated[int, Field(ge=1, le=10_000)] = 2_000
+
+    reporting_group: str = "till-reporting"
+    reporting_http: str = "127.0.0.1:8081"
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def topics(self) -> Topics:
+        """The names of this ledger's topics."""
+        return topics(self.topic_prefix)
+
+    @property
+    def reader_database_url(self) -> str:
+        """Where the reporting reader keeps its tables: a database of its own where one is given."""
+        return self.reporting_database_url or self.database_url
+
+    @property
+    def jwks(self) -> Path:
+        """The public keys that tokens are verified with."""
+        return self.jwks_file or self.home / "keys" / "jwks.json"
+
+    @property
+    def token_key(self) -> Path:
+        """The private key that `till token` signs with."""
+        return self.token_key_file or self.home / "keys" / "token-key.pem"
