@@ -1,0 +1,93 @@
+"""The state file of a stack: what runs where, for every later command."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from deploy.embedded.trouble import free_port, is_free
+
+STATE = "state.json"
+PORTS = "ports.json"
+ALIVE = "supervisor.lock"
+
+
+@dataclass
+class State:
+    """Everything that a command needs to find, use and stop a stack.
+
+    `processes` maps a name to its number and beginning. `ready` is False while servers start.
+    """
+
+    kafka: str
+    database_url: str
+    redis_url: str
+    reporting_url: str | None
+    control_port: int
+    control_secret: str
+    ready: bool = False
+    processes: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Replace the file as a whole: a reader sees the old or the new one, and only its owner may."""
+    fresh = path.with_suffix(".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(content, file, indent=2)
+    fresh.replace(path)
+
+
+def save(home: Path, state: State) -> None:
+    """Write the state file."""
+    write_json(home / STATE, asdict(state))
+
+
+def load(home: Path) -> State | None:
+    """The state last written; None when there is none. It says nothing of what still runs."""
+    try:
+        found = json.loads((home / STATE).read_text())
+    except (OSError, ValueError):
+        return None
+    found["processes"] = {name: (pid, begun) for name, (pid, begun) in found["processes"].items()}
+    return State(**found)
+
+
+def supervised(home: Path) -> bool:
+    """Whether a supervisor lives: it holds a lock that the system takes from it when it dies."""
+    try:
+        with (home / ALIVE).open() as lock:
+            # Shared, so that two that ask at once do not take each other for a supervisor.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a file lock, waiting for whoever has it; the system frees it when this process dies."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def ports(home: Path, names: list[str]) -> dict[str, int]:
+    """A free loopback port for each name, the same as last time where that one is still free.
+
+    Addresses that someone exported into a shell before a restart go on working.
+    """
+    try:
+        before: dict[str, int] = json.loads((home / PORTS).read_text())
+    except (OSError, ValueError):
+        before = {}
+    chosen = {name: before[name] for name in names if name in before and is_free(before[name])}
+    for name in names:
+        if name not in chosen:
+            chosen[name] = free_port(set(chosen.values()) | set(before.values()))
+    write_json(home / PORTS, {**before, **chosen})
+    return chosen
