@@ -14,7 +14,7 @@ from typing import IO
 
 from deploy.embedded import jars, kafka, postgres
 from deploy.embedded.process import kill_exactly, wait_gone
-from deploy.embedded.state import State, held, load, supervised
+from deploy.embedded.state import State, held, known_ports, load, supervised
 from deploy.embedded.supervisor import (
     GIVE_UP_LIMIT_S,
     READY_LIMIT_S,
@@ -98,12 +98,12 @@ def up(
         if found := running(home):
             say(f"The stack in {home} runs already.", None)
             return found
-        own = {name: value for name, value in (given or {}).items() if name in SERVERS and value}
-        brings_kafka = "TILL_KAFKA" not in own
+        foreign = _foreign(home, given or {})
+        brings_kafka = "TILL_KAFKA" not in foreign
         plan = Plan(
             home=str(home),
             services=list(services),
-            given=own,
+            given=foreign,
             java=kafka.find_java() if brings_kafka else "",
             classes=jars.class_path(say) if brings_kafka else "",
         )
@@ -112,6 +112,17 @@ def up(
         if state is None:
             raise StackError(f"The stack ended at once: see {home / 'logs' / 'supervisor.log'}")
         return _stack(home, state)
+
+
+def _foreign(home: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """The addresses of servers that are not our own.
+
+    `eval "$(till env)"` leaves our own addresses in a shell, where they outlive `till down`.
+    """
+    ours = tuple(f"@127.0.0.1:{port}" for port in known_ports(home).values())
+    named = {name: given[name] for name in SERVERS if given.get(name)}
+    places = {name: "@" + url.rpartition("@")[2].rpartition("//")[2] for name, url in named.items()}
+    return {name: url for name, url in named.items() if not places[name].startswith(ours)}
 
 
 def _stack(home: Path, state: State) -> Stack:

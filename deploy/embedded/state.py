@@ -81,13 +81,19 @@ def ports(home: Path, names: list[str]) -> dict[str, int]:
 
     Addresses that someone exported into a shell before a restart go on working.
     """
-    try:
-        before: dict[str, int] = json.loads((home / PORTS).read_text())
-    except (OSError, ValueError):
-        before = {}
+    before = known_ports(home)
     chosen = {name: before[name] for name in names if name in before and is_free(before[name])}
     for name in names:
         if name not in chosen:
             chosen[name] = free_port(set(chosen.values()) | set(before.values()))
     write_json(home / PORTS, {**before, **chosen})
     return chosen
+
+
+def known_ports(home: Path) -> dict[str, int]:
+    """Every port that servers of this home have had, whether they run or not."""
+    try:
+        found: dict[str, int] = json.loads((home / PORTS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
