@@ -24,10 +24,25 @@ class Unreadable(ValueError):
     """The bytes are not one JSON object that this wire reads; the message is one sentence."""
 
 
-class Digits(str):
-    """A JSON number that is no integer of this wire, as the digits that came: it is never computed with."""
+class Digits:
+    """A JSON number that is no integer of this wire, as the digits that came: it is never computed with.
 
-    __slots__ = ()
+    It is deliberately no `str`: a strict text field would take it, and `{"note": 1.5}` would be read as a text.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Digits) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Digits({self.text!r})"
 
 
 def read_object(data: bytes | None) -> dict[str, Any]:
@@ -56,8 +71,8 @@ def canonical(value: Any) -> bytes:
     Equal JSON values give equal bytes whatever their white space and the order of their members.
     """
     try:
-        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS)
-    except TypeError:  # Digits, a lone surrogate, or an integer beyond 64 bits
+        text = orjson.dumps(value, default=_as_it_came, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a lone surrogate
         return _canonical_text(value).encode("utf-8", "surrogatepass")
     # orjson sorts members by code point, RFC 8785 by UTF-16 unit: they differ only beyond the basic plane.
     if _FOUR_BYTE_CHARACTER.search(text):
@@ -124,10 +139,16 @@ def _depth(data: bytes) -> int:
     return deepest
 
 
+def _as_it_came(value: Any) -> orjson.Fragment:
+    if isinstance(value, Digits):
+        return orjson.Fragment(value.text)
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
 def _canonical_text(value: Any) -> str:
     """The slow road of `canonical`. The reader's depth limit bounds the recursion."""
     if isinstance(value, Digits):
-        return str(value)
+        return value.text
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda member: member[0].encode("utf-16-be", "surrogatepass"))
         return "{" + ",".join(f"{_string(k)}:{_canonical_text(v)}" for k, v in members) + "}"
@@ -135,7 +156,8 @@ def _canonical_text(value: Any) -> str:
         return "[" + ",".join(map(_canonical_text, value)) + "]"
     if isinstance(value, str):
         return _string(value)
-    return json.dumps(value)
+    # Not json.dumps: the two write 1e-7 differently, and both roads must lead to the same bytes.
+    return orjson.dumps(value).decode()
 
 
 def _string(text: str) -> str:

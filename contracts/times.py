@@ -11,6 +11,7 @@ from typing import Final
 _RFC3339 = re.compile(
     r"(20\d\d)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
+_FIRST_DATE: Final = date(2000, 1, 1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,10 +51,14 @@ def wire_time(when: datetime) -> str:
 
 
 def business_date(time: str, offset: timedelta, day_starts_at: str) -> str:
-    """The trading day of `time`, for a shop at `offset` whose day starts at `day_starts_at` (HH:MM)."""
+    """The trading day of `time`, for a shop at `offset` whose day starts at `day_starts_at` (HH:MM).
+
+    A register whose clock fell back to 2000-01-01 would trade on a date in 1999, which no reader of this wire takes:
+    there the first date of the wire stands.
+    """
     hours, minutes = day_starts_at.split(":")
     local = moment(time) + offset - timedelta(hours=int(hours), minutes=int(minutes))
-    return local.date().isoformat()
+    return max(local.date(), _FIRST_DATE).isoformat()
 
 
 def read_date(text: str) -> str:
