@@ -1,0 +1,376 @@
+"""Tokens as WIRE.md section 7 has them: who may speak, when, and for which stores."""
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services import tokens
+from services.settings import Settings
+from services.tokens import Verifier, bearer, ensure_key, mint
+
+NOW = 1_790_000_000
+HOUR = 3_600
+COMMANDS = "till.commands"
+API = "till.api"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = Settings(home=tmp_path)
+    ensure_key(made)
+    return made
+
+
+@pytest.fixture
+def verifier(settings: Settings) -> Verifier:
+    return Verifier(settings.jwks, settings.token_issuer)
+
+
+@pytest.fixture
+def sign(settings: Settings) -> Callable[..., str]:
+    """Signs any payload with the real key: a good cashier's token, but for what the test changes."""
+    key = serialization.load_pem_private_key(settings.token_key.read_bytes(), None)
+    kid = json.loads(settings.jwks.read_bytes())["keys"][0]["kid"]
+
+    def signed(headers: dict[str, Any] | None = None, **changed: Any) -> str:
+        payload = {
+            "iss": "tillstream",
+            "aud": [COMMANDS, API],
+            "sub": "ana",
+            "role": "cashier",
+            "stores": ["s1"],
+            "iat": NOW,
+            "exp": NOW + HOUR,
+        } | changed
+        kept = {name: value for name, value in payload.items() if value is not ...}
+        assert isinstance(key, Ed25519PrivateKey)
+        return jwt.encode(kept, key, "EdDSA", headers={"kid": kid} | (headers or {}))
+
+    return signed
+
+
+def minted(settings: Settings, **changed: Any) -> str:
+    wanted: dict[str, Any] = {"sub": "ana", "role": "cashier", "stores": ["s1"], "ttl_s": HOUR}
+    return mint(settings, now=NOW, **(wanted | changed))
+
+
+def test_a_minted_token_says_what_it_was_minted_for(settings: Settings, verifier: Verifier) -> None:
+    token = minted(settings, role="manager", stores=["s1", "s2"], company="cafe")
+
+    claims = verifier.claims(token, NOW, API)
+
+    assert claims == tokens.Claims(
+        sub="ana",
+        role="manager",
+        stores=frozenset({"s1", "s2"}),
+        company="cafe",
+        via=None,
+        iat=NOW,
+        exp=NOW + HOUR,
+    )
+    assert verifier.claims(token.encode(), datetime.fromtimestamp(NOW, UTC), COMMANDS) == claims
+
+
+def test_a_token_allows_its_stores_and_a_star_allows_all(
+    settings: Settings, verifier: Verifier
+) -> None:
+    own = verifier.claims(minted(settings, stores=["s1"]), NOW, API)
+    every = verifier.claims(minted(settings, role="admin", stores=["*"]), NOW, API)
+
+    assert own is not None
+    assert every is not None
+    assert (own.allows_store("s1"), own.allows_store("s2"), own.allows_store("*")) == (
+        True,
+        False,
+        False,
+    )
+    assert every.allows_store("s2")
+
+
+@pytest.mark.parametrize(
+    ("at", "counts"),
+    [
+        (NOW - 61, False),
+        (NOW - 60, True),
+        (NOW, True),
+        (NOW + HOUR - 0.001, True),
+        (NOW + HOUR, False),
+    ],
+)
+def test_the_same_token_counts_by_the_moment_it_is_asked_about(
+    settings: Settings, verifier: Verifier, at: float, *, counts: bool
+) -> None:
+    token = minted(settings)
+    assert verifier.claims(token, NOW, API) is not None
+
+    assert (verifier.claims(token, at, API) is not None) is counts
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"exp": ...},
+        {"exp": "tomorrow"},
+        {"exp": True},
+        {"exp": float("inf")},
+        {"exp": 10**400},
+        {"nbf": NOW + 1},
+        {"nbf": "now"},
+        {"iat": NOW + 61},
+        {"iat": "now"},
+        {"iss": "somebody"},
+        {"iss": ...},
+        {"aud": "till.other"},
+        {"aud": ...},
+        {"aud": [1]},
+        {"role": "owner"},
+        {"role": ["admin"]},
+        {"role": ...},
+        {"stores": "s1"},
+        {"stores": [1]},
+        {"stores": ...},
+        {"sub": ""},
+        {"sub": "é" * 65},
+        {"sub": 7},
+        {"sub": ...},
+        {"company": 7},
+        {"via": 7},
+        {"role": "register", "exp": NOW + 86_400 + 61},
+    ],
+    ids=str,
+)
+def test_a_signed_token_with_bad_claims_does_not_count(
+    verifier: Verifier, sign: Callable[..., str], changed: dict[str, Any]
+) -> None:
+    assert verifier.claims(sign(), NOW, API) is not None
+
+    assert verifier.claims(sign(**changed), NOW, API) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iat": ...},
+        {"nbf": NOW},
+        {"aud": API},
+        {"stores": []},
+        {"sub": "é" * 64},
+        {"via": "key"},
+        {"unknown": [1]},
+    ],
+    ids=str,
+)
+def test_what_a_token_may_also_say(
+    verifier: Verifier, sign: Callable[..., str], changed: dict[str, Any]
+) -> None:
+    assert verifier.claims(sign(**changed), NOW, API) is not None
+
+
+def test_a_token_for_the_api_is_none_for_the_topic(
+    verifier: Verifier, sign: Callable[..., str]
+) -> None:
+    token = sign(aud=[API])
+
+    assert verifier.claims(token, NOW, API) is not None
+    assert verifier.claims(token, NOW, COMMANDS) is None
+
+
+def encoded(part: Any) -> str:
+    text = part if isinstance(part, bytes) else json.dumps(part).encode()
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def test_no_foreign_key_and_no_word_of_the_header_opens_the_door(
+    settings: Settings, verifier: Verifier, sign: Callable[..., str]
+) -> None:
+    good = sign()
+    _, payload, signature = good.split(".")
+    kid = jwt.get_unverified_header(good)["kid"]
+    public = json.loads(settings.jwks.read_bytes())["keys"][0]
+    claims = jwt.decode(good, options={"verify_signature": False})
+    stranger = Ed25519PrivateKey.generate()
+    jwk = {"kty": "OKP", "crv": "Ed25519", "kid": "mine", "x": public["x"]}
+    forged = [
+        jwt.encode(claims, stranger, "EdDSA", headers={"kid": kid}),
+        jwt.encode(claims, stranger, "EdDSA", headers={"kid": "mine", "jwk": jwk}),
+        jwt.encode(claims, stranger, "EdDSA", headers={"kid": kid, "jku": "https://x/jwks"}),
+        jwt.encode(claims, stranger, "EdDSA", headers={"kid": kid, "x5u": "https://x/cert"}),
+        jwt.encode(claims, stranger, "EdDSA"),
+        f"{encoded({'alg': 'none', 'kid': kid})}.{payload}.",
+        f"{encoded({'alg': 'none', 'kid': kid})}.{payload}.{signature}",
+        jwt.encode(claims, public["x"] * 2, "HS256", headers={"kid": kid}),
+        f"{encoded({'alg': 'EdDSA', 'kid': [kid]})}.{payload}.{signature}",
+        f"{encoded(b'[' * 4_000)}.{payload}.{signature}",
+        f"{encoded(b'9' * 5_000)}.{payload}.{signature}",
+        good[:-2],
+        good + ".x",
+        sign(headers={"crit": ["exp"]}),
+        sign(headers={"kid": "gone"}),
+    ]
+
+    assert verifier.claims(good, NOW, API) is not None
+    assert [verifier.claims(token, NOW, API) for token in forged] == [None] * len(forged)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200))
+def test_any_bytes_are_a_token_that_does_not_count(token: bytes | str) -> None:
+    assert GARBAGE_READER.claims(token, NOW, API) is None
+
+
+def test_a_token_of_more_than_8_kib_does_not_count(
+    verifier: Verifier, sign: Callable[..., str]
+) -> None:
+    short, long = sign(stores=["s" * 64] * 70), sign(stores=["s" * 64] * 100)
+
+    assert len(short) <= 8_192 < len(long)
+    assert verifier.claims(short, NOW, API) is not None
+    assert verifier.claims(long, NOW, API) is None
+
+
+def test_only_so_many_tokens_are_remembered(
+    verifier: Verifier, sign: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "CACHED_TOKENS_MAX", 3)
+    several = [sign(sub=f"cashier-{number}") for number in range(5)]
+    calls: list[str] = []
+    real = jwt.decode
+    monkeypatch.setattr(jwt, "decode", lambda text, *a, **k: calls.append(text) or real(text, *a, **k))
+
+    for token in [*several, several[2], several[3], several[4], several[0]]:
+        assert verifier.claims(token, NOW, API) is not None
+
+    assert calls == [*several, several[0]]
+
+
+def test_a_key_taken_out_of_the_file_opens_nothing_any_more(
+    settings: Settings, verifier: Verifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Settings(home=tmp_path / "other")
+    ensure_key(other)
+    old, new = minted(settings), minted(other)
+    assert verifier.claims(old, NOW, API) is not None
+    assert verifier.claims(new, NOW, API) is None
+    monkeypatch.setattr(tokens, "JWKS_CHECK_S", 0)
+    verifier._check_at = 0
+
+    settings.jwks.write_text("{ half a fi")
+    assert verifier.claims(old, NOW, API) is not None
+
+    os.replace(other.jwks, settings.jwks)
+    assert verifier.claims(new, NOW, API) is not None
+    assert verifier.claims(old, NOW, API) is None
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"keys": []}', '{"keys": [7]}', "nonsense"])
+def test_without_public_keys_a_service_does_not_start(tmp_path: Path, content: str | None) -> None:
+    jwks = tmp_path / "jwks.json"
+    if content is not None:
+        jwks.write_text(content)
+
+    with pytest.raises(ValueError, match=r"jwks\.json"):
+        Verifier(jwks, "tillstream")
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"role": "register", "ttl_s": 86_401}, "at most 24 hours"),
+        ({"role": "owner"}, "no role owner"),
+        ({"sub": ""}, "1 to 128 bytes"),
+        ({"sub": "é" * 65}, "1 to 128 bytes"),
+        ({"sub": "key:7"}, "API key"),
+        ({"stores": []}, "at least one store"),
+        ({"ttl_s": 0}, "at least 1 second"),
+        ({"stores": ["s" * 64] * 200}, "name fewer stores"),
+    ],
+)
+def test_what_is_not_minted(settings: Settings, changed: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        minted(settings, **changed)
+
+
+def test_a_registers_token_lives_a_day(settings: Settings, verifier: Verifier) -> None:
+    token = minted(settings, role="register", ttl_s=86_400)
+
+    assert verifier.claims(token, NOW, COMMANDS) is not None
+
+
+def test_the_private_key_is_for_its_owner_alone(settings: Settings) -> None:
+    assert settings.token_key.stat().st_mode & 0o777 == 0o600
+
+
+def _keys_made_in(home: str) -> tuple[bytes, bytes]:
+    made = Settings(home=Path(home))
+    ensure_key(made)
+    return made.token_key.read_bytes(), made.jwks.read_bytes()
+
+
+def test_processes_that_make_the_key_at_once_agree_on_it(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4) as pool:
+        made = set(pool.map(_keys_made_in, [str(tmp_path)] * 16))
+
+    assert len(made) == 1
+    assert sorted(file.name for file in (tmp_path / "keys").iterdir()) == [
+        "jwks.json",
+        "token-key.pem",
+    ]
+
+
+def test_a_new_key_is_not_made_beside_public_keys_that_do_not_know_it(settings: Settings) -> None:
+    settings.token_key.unlink()
+
+    with pytest.raises(ValueError, match="Put it back"):
+        ensure_key(settings)
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ([("authorization", b"Bearer a.b.c")], b"a.b.c"),
+        ([("x", None), ("Authorization", b"bearer a.b.c "), ("y", b"\xff")], b"a.b.c"),
+        ([], None),
+        ([("authorization", None)], None),
+        ([("authorization", b"")], None),
+        ([("authorization", b"Bearer ")], None),
+        ([("authorization", b"Bearer a b")], None),
+        ([("authorization", b"Bearer a.\xff.c")], None),
+        ([("authorization", b"Basic a.b.c")], None),
+        ([("authorization", b"a.b.c")], None),
+        ([("authorization", b"Bearer a.b.c"), ("AUTHORIZATION", b"Bearer a.b.c")], None),
+        ([("authorization", None), ("authorization", b"Bearer a.b.c")], None),
+        ([("proxy-authorization", b"Bearer a.b.c")], None),
+    ],
+)
+def test_a_record_brings_one_bearer_token_or_none(
+    headers: list[tuple[str, bytes | None]], token: bytes | None
+) -> None:
+    assert bearer(headers) == token
+
+
+@given(st.lists(st.tuples(st.text() | st.just("authorization"), st.none() | st.binary())))
+def test_reading_the_header_is_total(headers: list[tuple[str, bytes | None]]) -> None:
+    assert bearer(headers) is None or isinstance(bearer(headers), bytes)
+
+
+def _garbage_reader() -> Verifier:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as home:
+        made = Settings(home=Path(home))
+        ensure_key(made)
+        return Verifier(made.jwks, made.token_issuer)
+
+
+GARBAGE_READER = _garbage_reader()
