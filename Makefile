@@ -1,0 +1,60 @@
+# All that is needed to begin is Python 3.11 or newer and make. `make` alone lists the commands.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; \
+	done; echo python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down env demo test check bench faults lint format clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make the virtual environment .venv from the lock file
+
+# Nothing is done while neither the lock file nor the list of dependencies has changed.
+$(INSTALLED): uv.lock pyproject.toml deploy/bootstrap.py
+	@$(PYTHON) deploy/bootstrap.py
+	@touch $@
+
+up: install ## start servers and services in the background
+	@$(BIN)/till up
+
+down: install ## stop them; the data stay
+	@$(BIN)/till down
+
+env: install ## print their addresses as shell exports
+	@$(BIN)/till env
+
+demo: install ## a real day of several stores through Kafka, from nothing to the closings
+	@$(BIN)/till demo
+
+test: install ## all tests, on the embedded stack
+	@$(BIN)/pytest
+
+check: install ## formatting, rules, types, imports, dead code, exported schemas
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/vulture
+	@$(BIN)/till schema --check
+
+bench: install ## the comparison with other ways to do this
+	@$(BIN)/till bench
+
+faults: install ## the fault suite at length, with its figures
+	@$(BIN)/pytest tests/faults --faults-at-length
+
+lint: install ## ruff alone
+	@$(BIN)/ruff check
+
+format: install ## rewrite the code in the common format
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+clean: ## stop the stack, delete its data, the environment and all caches
+	@if [ -x $(BIN)/till ]; then $(BIN)/till down --delete-data; fi
+	rm -rf .venv .tillstream .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
