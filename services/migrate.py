@@ -1,0 +1,65 @@
+"""Brings a service's tables up to date.
+
+A service keeps its migrations in a package with a folder `versions/`: files `0001_<word>.py`, each
+with `revision`, `down_revision` and `upgrade()`, plain SQL by `op.execute`, one statement a call
+(asyncpg takes no more), every constraint named. There is no way back down: a database is restored,
+never downgraded.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+import services.migrations
+
+LOCK_WAIT_S_MAX: Final = 60
+"""How long a copy waits while another one migrates the same database."""
+
+_LOCK_KEY: Final = 7_100_001
+"""Any number will do, as long as it is always the same."""
+
+
+async def upgrade(database_url: str, package: str) -> None:
+    """Runs the migrations of `package` that the database has not seen, in one transaction.
+
+    `database_url` is an asyncpg URL, `package` as `services.reporting.migrations`. May be run
+    twice, and by several processes at once. Raises SQLAlchemyError or OSError, with nothing
+    changed, when the database is away or refuses.
+    """
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    try:
+        async with engine.begin() as tx:
+            await tx.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S_MAX}s'"))
+            await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            await tx.run_sync(_upgrade, package)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, package: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", _escaped(_folder(services.migrations.__name__)))
+    config.set_main_option("version_locations", _escaped(_folder(package) / "versions"))
+    config.set_main_option("path_separator", "newline")
+    config.attributes["connection"] = connection
+    # A table per service: they may share one database, and each has its own history.
+    config.attributes["version_table"] = f"alembic_version_{package.split('.')[-2]}"
+    command.upgrade(config, "head")
+
+
+def _folder(package: str) -> Path:
+    file = import_module(package).__file__
+    if file is None:
+        raise ValueError(f"{package} has no __init__.py, so its migrations can't be found.")
+    return Path(file).parent
+
+
+def _escaped(folder: Path) -> str:
+    # Alembic's settings are a ConfigParser's, to which a percent sign is an instruction.
+    return str(folder).replace("%", "%%")

@@ -1,0 +1,1 @@
+"""The reporting reader's tables."""
