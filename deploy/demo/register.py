@@ -1,0 +1,238 @@
+"""A register of the demo day: it writes commands as a real one would and keeps its own paper tape."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+Body = dict[str, Any]
+T = TypeVar("T")
+
+ADDS = frozenset({"pay_in", "float_loan"})
+REFUSED = "refused: "
+"""What the outcome of a refused record begins with; the reason follows."""
+REPEATED = "repeated"
+PARKED = "parked"
+OWN_TOKEN = "own"  # noqa: S105 - a word of the script, not a secret
+
+
+class Dice:
+    """Seeded chance. Built on `random()` alone, the one method whose results every Python keeps."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - the day must come out the same each time
+
+    def below(self, limit: int) -> int:
+        """A whole number from 0 to `limit` - 1."""
+        return int(self._random.random() * limit)
+
+    def pick(self, choices: Sequence[T]) -> T:
+        """One of `choices`."""
+        return choices[self.below(len(choices))]
+
+    def chance(self, percent: int) -> bool:
+        """True in `percent` of a hundred cases."""
+        return self.below(100) < percent
+
+    def uuid7(self, when: datetime) -> str:
+        """An id as registers mint them: the time first, so that the ledger's index grows at its end."""
+        millis = int(when.timestamp()) * 1000 + self.below(1000)
+        tail = (self.below(1 << 30) << 32) | self.below(1 << 32)
+        head = (millis << 80) | (0x7 << 76) | (self.below(1 << 12) << 64)
+        return str(UUID(int=head | (0b10 << 62) | tail))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One record of the day: when it is sent, what it holds, and what the author says must come of it."""
+
+    sent_at: datetime
+    key: str
+    outcome: str
+    value: Body | None = None
+    raw: bytes | None = None
+    token: str | None = OWN_TOKEN
+
+
+@dataclass
+class Shift:
+    """What the register's tape knows of one session: enough to fill a closing in by hand."""
+
+    session_id: str
+    opening: dict[str, int]
+    orders: dict[str, Body] = field(default_factory=dict)
+    movements: dict[str, Body] = field(default_factory=dict)
+    voided: set[str] = field(default_factory=set)
+    numbers: list[int] = field(default_factory=list)
+
+    def drawer(self, tender: str) -> int:
+        """What should lie in `tender`, in its minor units."""
+        money = self.opening.get(tender, 0)
+        for order in self.orders.values():
+            if order["status"] in {"finished", "forced_close"}:
+                sign = -1 if "refund_of" in order else 1
+                paid = (p["amount_minor"] for p in order["payments"] if p["tender"] == tender)
+                money += sign * sum(paid)
+        for command_id, move in self.movements.items():
+            if move["tender"] == tender and command_id not in self.voided:
+                sign = 1 if move["movement"] in ADDS else -1
+                money += sign * move["amount_minor"]
+        return money
+
+
+class Register:
+    """One device at one profile. `numbered` devices count their commands (register_seq)."""
+
+    def __init__(self, profile: tuple[str, str], utc_offset_h: int, seed: int, *, numbered: bool = False) -> None:
+        self.store_id, self.profile_id = profile
+        self.utc_offset = timedelta(hours=utc_offset_h)
+        self.dice = Dice(seed)
+        self.numbered = numbered
+        self.seq = 0
+        self.lines: list[Line] = []
+        self.shifts: list[Shift] = []
+        self.closings: list[Body] = []
+        self.offline: tuple[datetime, datetime] | None = None
+
+    @property
+    def key(self) -> str:
+        """The right key of this profile's records."""
+        return f"{self.store_id}/{self.profile_id}"
+
+    @property
+    def shift(self) -> Shift:
+        """The session the register is in, or was in last."""
+        return self.shifts[-1]
+
+    def at(self, hour: int, minute: int = 0, second: int = 0, *, day: int = 1) -> datetime:
+        """A local time of the demo's day, 1 January 2025 (or the day after)."""
+        return datetime(2025, 1, day, hour, minute, second, tzinfo=UTC) - self.utc_offset
+
+    def body(self, kind: str, when: datetime, actor: Body, *, numbered: bool = True, **members: Any) -> Body:
+        """A command of this register; only what the session accepts or refuses itself takes a number."""
+        local = (when + self.utc_offset).strftime("%Y-%m-%dT%H:%M:%S")
+        hours = int(self.utc_offset / timedelta(hours=1))
+        command = {
+            "kind": kind,
+            "command_id": self.dice.uuid7(when),
+            "store_id": self.store_id,
+            "profile_id": self.profile_id,
+            "session_id": self.shift.session_id if self.shifts else None,
+            "occurred_at": f"{local}{hours:+03d}:00",
+            "actor": actor,
+        }
+        if self.numbered and numbered:
+            self.seq += 1
+            command["register_seq"] = self.seq
+            self.shift.numbers.append(self.seq)
+        return command | members
+
+    def send(self, when: datetime, value: Body, outcome: str, **how: Any) -> Body:
+        """Put a record on the day's list; while the line is down it waits until the line is back."""
+        if self.offline and self.offline[0] <= when < self.offline[1]:
+            when = self.offline[1]
+        self.lines.append(Line(when, how.pop("key", self.key), outcome, value, **how))
+        return value
+
+    def send_raw(self, when: datetime, raw: bytes) -> None:
+        """Put bytes that are no command on the day's list."""
+        self.lines.append(Line(when, self.key, PARKED, raw=raw))
+
+    def repeat(self, when: datetime, values: Sequence[Body]) -> None:
+        """Send commands again, as a register does that heard no answer."""
+        for value in values:
+            self.send(when, value, REPEATED)
+
+    def sent(self, last: int) -> list[Body]:
+        """The last commands that were answered for the first time."""
+        fresh = [line.value for line in self.lines if line.value and line.outcome != REPEATED]
+        return fresh[-last:]
+
+    def open(
+        self, when: datetime, actor: Body, currency: str, opening: list[Body], **words: Any
+    ) -> Body:
+        """Open the drawer with what was counted into it."""
+        session_id = words.pop("session_id", None) or self.dice.uuid7(when)
+        floats = {line["tender"]: line["amount_minor"] for line in opening}
+        self.shifts.append(Shift(session_id, floats))
+        members = {"currency": currency, "opening": opening, **words}
+        command = self.body("open_session", when, actor, **members)
+        return self.send(when, command, "session_opened")
+
+    def move(self, when: datetime, actor: Body, movement: str, amount: int, category: str, **more: Any) -> Body:
+        """Money in or out that is no sale; `more` may name tender, description, key."""
+        how = {"key": more.pop("key")} if "key" in more else {}
+        tender = more.get("tender", "cash")
+        command = self.body(
+            "move_cash", when, actor, movement=movement, amount_minor=amount, category=category, **more
+        )
+        self.shift.movements[command["command_id"]] = command | {"tender": tender}
+        return self.send(when, command, "cash_moved", **how)
+
+    def void(self, when: datetime, actor: Body, movement: Body, reason: str) -> Body:
+        """Take a movement back."""
+        self.shift.voided.add(movement["command_id"])
+        command = self.body(
+            "void_movement", when, actor, movement_id=movement["command_id"], reason=reason
+        )
+        return self.send(when, command, "movement_voided")
+
+    def order(self, when: datetime, actor: Body, order: Body, late: timedelta | None = None) -> Body:
+        """An order as it stands now; one from another device comes `late` and without a number."""
+        self.shift.orders[order["order_id"]] = order
+        command = self.body("record_order", when, actor, numbered=late is None, **order)
+        return self.send(when + (late or timedelta()), command, "order_recorded")
+
+    def close(self, when: datetime, actor: Body, counted: list[Body], **words: Any) -> Body:
+        """Close with what was counted, and note what the closing must say."""
+        command = self.body("close_session", when, actor, counted=counted, **words)
+        self.closings.append(self._by_hand({c["tender"]: c["amount_minor"] for c in counted}))
+        return self.send(when, command, "session_closed")
+
+    def _by_hand(self, counted: dict[str, int]) -> Body:
+        orders = [o for o in self.shift.orders.values() if o["status"] in {"finished", "forced_close"}]
+        sales = [order for order in orders if "refund_of" not in order]
+        providers: dict[str, Body] = {}
+        for order in sales:
+            row = providers.setdefault(order["provider"], {"total_minor": 0, "count": 0})
+            row["total_minor"] += order_total(order)
+            row["count"] += 1
+        tenders = {}
+        for tender, minor in counted.items():
+            expected = self.shift.drawer(tender)
+            tenders[tender] = {
+                "expected_minor": expected,
+                "counted_minor": minor,
+                "over_short_minor": minor - expected,
+            }
+        numbers = self.shift.numbers
+        canceled = [o for o in self.shift.orders.values() if o["status"].startswith("canceled")]
+        return {
+            "store_id": self.store_id,
+            "profile_id": self.profile_id,
+            "session_id": self.shift.session_id,
+            "z_number": len(self.closings) + 1,
+            "business_date": "2025-01-01",
+            "register_seq_gaps": gaps(numbers),
+            "tenders": tenders,
+            "sales_minor": sum(map(order_total, sales)),
+            "orders": len(sales),
+            "by_provider": dict(sorted(providers.items())),
+            "canceled": len(canceled),
+        }
+
+
+def gaps(numbers: Sequence[int]) -> list[list[int]]:
+    """The runs of numbers missing between the first and the last of `numbers`."""
+    pairs = zip(numbers, numbers[1:], strict=False)
+    return [[one + 1, other - 1] for one, other in pairs if other - one > 1]
+
+
+def order_total(order: Body) -> int:
+    """What an order costs: gross minus discounts plus service charges."""
+    discounts = sum(entry["amount_minor"] for entry in order["discounts"])
+    charges = sum(entry["amount_minor"] for entry in order["service_charges"])
+    total: int = order["gross_minor"] - discounts + charges
+    return total
