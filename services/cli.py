@@ -1,4 +1,4 @@
-"""The command line `till`. Commands import what they need when they run, so that `--help` is quick."""
+"""The command line `till`. Commands import what they need when they run: `--help` is quick."""
 
 import os
 import shlex
@@ -54,7 +54,9 @@ def up(
     if found.reporting_url:
         typer.echo(f"Reporting   {found.reporting_url}")
     typer.echo(f"Logs        {found.home / 'logs'}")
-    typer.echo('Next: eval "$(till env)" sets these addresses in your shell; till down stops it all.')
+    typer.echo(
+        'Next: eval "$(till env)" sets these addresses in your shell; till down stops it all.'
+    )
 
 
 @app.command()
@@ -128,7 +130,8 @@ def _progress() -> Iterator[Callable[[str, float | None], None]]:
 
     def show(sentence: str, share: float | None) -> None:
         if share is None:
-            bars.stop()
+            if bars.live.is_started:
+                bars.stop()
             bars.console.print(sentence, markup=False, highlight=False)
         else:
             bars.start()
@@ -137,7 +140,8 @@ def _progress() -> Iterator[Callable[[str, float | None], None]]:
     try:
         yield show
     finally:
-        bars.stop()
+        if bars.live.is_started:
+            bars.stop()
 
 
 def main() -> None:

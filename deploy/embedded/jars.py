@@ -100,7 +100,7 @@ def _fetch(coordinate: str, jar: Path, digest: str) -> None:
         fetched = download.resolve()
     except Exception as error:
         raise StackError(
-            f"{coordinate} could not be fetched from {source} ({type(error).__name__}: {error}). "
+            f"{coordinate} could not be fetched from {source} ({_root_of(error)}). "
             "The first start needs the network; behind a mirror set TILL_MAVEN_URL, "
             "with an own certificate authority SSL_CERT_FILE."
         ) from error
@@ -114,6 +114,13 @@ def _fetch(coordinate: str, jar: Path, digest: str) -> None:
     fetched.rename(jar)
 
 
+def _root_of(error: BaseException) -> BaseException:
+    """The first of a chain of errors: the ones around it repeat it at length."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error
+
+
 def write_pins() -> None:
     """Resolve `ROOTS` with all they need and write coordinates and hashes to `PINS`."""
     import jgo
@@ -123,7 +130,9 @@ def write_pins() -> None:
         for artifact in jgo.resolve(root):
             coordinate = f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}"
             found[coordinate] = hashlib.sha256(artifact.resolve().read_bytes()).hexdigest()
-    head = "# Written by `python -m deploy.embedded.jars`: SHA-256 and Maven coordinate of each jar.\n"
+    head = (
+        "# Written by `python -m deploy.embedded.jars`: SHA-256 and Maven coordinate of each jar.\n"
+    )
     rows = "".join(f"{digest}  {coordinate}\n" for coordinate, digest in sorted(found.items()))
     PINS.write_text(head + rows)
     sys.stdout.write(f"{len(found)} jars pinned in {PINS.name}\n")

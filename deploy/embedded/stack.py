@@ -14,14 +14,17 @@ from typing import IO
 
 from deploy.embedded import jars, kafka, postgres
 from deploy.embedded.process import kill_exactly, wait_gone
-from deploy.embedded.state import State, held, known_ports, load, supervised
-from deploy.embedded.supervisor import (
-    GIVE_UP_LIMIT_S,
-    READY_LIMIT_S,
-    STOP_LIMIT_S,
+from deploy.embedded.state import (
+    STATE,
     Plan,
-    request,
+    State,
+    held,
+    kill_leftovers,
+    known_ports,
+    load,
+    supervised,
 )
+from deploy.embedded.supervisor import READY_LIMIT_S, STOP_LIMIT_S
 from deploy.embedded.trouble import StackError, check_machine, last_lines
 
 __all__ = [
@@ -127,9 +130,7 @@ def _foreign(home: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 def _stack(home: Path, state: State) -> Stack:
     pids = {name: pid for name, (pid, _) in state.processes.items()}
-    return Stack(
-        home, state.kafka, state.database_url, state.redis_url, state.reporting_url, pids
-    )
+    return Stack(home, state.kafka, state.database_url, state.redis_url, state.reporting_url, pids)
 
 
 def _supervise(home: Path, plan: Plan, say: Progress) -> None:
@@ -152,7 +153,7 @@ def _supervise(home: Path, plan: Plan, say: Progress) -> None:
         # reading on to the end of its report waits until it has stopped everything.
         try:
             with wanted:
-                wanted.write(request(plan))
+                wanted.write(plan.line())
                 wanted.flush()
                 process.wait()
                 answer = _follow(report, say)
@@ -191,12 +192,8 @@ def down(home: Path) -> None:
         kill_exactly(*supervisor, signal.SIGCONT)
         if not wait_gone(*supervisor, DOWN_LIMIT_S):
             kill_exactly(*supervisor, signal.SIGKILL)
-    # Nothing is left here unless the supervisor was killed.
-    left = load(home)
-    for process in left.processes.values() if left else ():
-        kill_exactly(*process, signal.SIGKILL)
-        wait_gone(*process, GIVE_UP_LIMIT_S)
-    (home / "state.json").unlink(missing_ok=True)
+    kill_leftovers(home)
+    (home / STATE).unlink(missing_ok=True)
 
 
 def wipe(home: Path) -> None:
@@ -217,7 +214,7 @@ def stop_server(stack: Stack, name: str) -> Stack:
 
 
 def start_server(stack: Stack, name: str) -> Stack:
-    """Start a stopped or killed server again, on the same port and data, and wait until it is ready.
+    """Start a stopped or killed server again on its port and data, and wait until it is ready.
 
     Does nothing when it runs. A frozen one needs SIGCONT, not this.
     """

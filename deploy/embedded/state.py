@@ -3,16 +3,38 @@
 import fcntl
 import json
 import os
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import IO
 
-from deploy.embedded.trouble import free_port, is_free
+from deploy.embedded.process import kill_exactly, started, wait_gone
+from deploy.embedded.trouble import StackError, free_port, is_free
 
 STATE = "state.json"
 PORTS = "ports.json"
 ALIVE = "supervisor.lock"
+ASK_AGAIN_AFTER_S = 0.05
+PREDECESSOR_LIMIT_S = 60.0
+KILL_LIMIT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `up` wants: `given` holds addresses of servers that run already and are not started."""
+
+    home: str
+    services: list[str]
+    given: dict[str, str]
+    java: str
+    classes: str
+
+    def line(self) -> bytes:
+        """The plan as the supervisor reads it."""
+        return json.dumps(asdict(self)).encode() + b"\n"
 
 
 @dataclass
@@ -97,3 +119,36 @@ def known_ports(home: Path) -> dict[str, int]:
     except (OSError, ValueError):
         return {}
     return found
+
+
+def kill_leftovers(home: Path) -> list[str]:
+    """Kill what a supervisor of this home left behind when it was killed; the names of these.
+
+    Linux does that by itself; on macOS the state file is the only way to find them.
+    """
+    before = load(home)
+    left = []
+    for name, (pid, begun) in (before.processes if before else {}).items():
+        if started(pid) == begun:
+            kill_exactly(pid, begun, signal.SIGKILL)
+            wait_gone(pid, begun, KILL_LIMIT_S)
+            left.append(name)
+    return left
+
+
+def hold_lock(home: Path) -> IO[str]:
+    """Take the lock that says "alive", waiting while a predecessor still stops its servers."""
+    lock = (home / ALIVE).open("a")
+    until = time.monotonic() + PREDECESSOR_LIMIT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                lock.close()
+                raise StackError(
+                    f"Another supervisor of {home} does not end: stop it with `till down`."
+                ) from None
+            time.sleep(ASK_AGAIN_AFTER_S)
+        else:
+            return lock

@@ -7,7 +7,6 @@ either whole and in the state file, or not there.
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -16,35 +15,24 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from deploy.embedded import kafka, postgres, redis
-from deploy.embedded.process import Program, kill_exactly, spawn, started, stop
-from deploy.embedded.state import ALIVE, STATE, State, load, ports, save
+from deploy.embedded.process import Program, spawn, started, stop
+from deploy.embedded.state import STATE, Plan, State, hold_lock, kill_leftovers, ports, save
 from deploy.embedded.trouble import StackError, last_lines
 
 SERVERS = {"kafka", "postgres", "redis"}
-PREDECESSOR_LIMIT_S = 60.0
 READY_LIMIT_S = 90.0
 STOP_LIMIT_S = 20.0
 GIVE_UP_LIMIT_S = 3.0
 ASK_AGAIN_AFTER_S = 0.05
+ANSWER_LIMIT_S = 5.0
 RESTARTS = 5
 RESTARTS_WITHIN_S = 60.0
 FIRST_RESTART_AFTER_S = 0.5
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What `up` wants: `given` holds addresses of servers that run already and are not started."""
-
-    home: str
-    services: list[str]
-    given: dict[str, str]
-    java: str
-    classes: str
 
 
 def say(message: str) -> None:
@@ -85,13 +73,16 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start all servers at once, then prepare them, then the services."""
-        kill_leftovers(self.home)
+        for name in kill_leftovers(self.home):
+            say(f"{name} was left over from an earlier stack and was killed")
         control = await asyncio.start_server(self.on_request, "127.0.0.1", 0)
         self.state.control_port = control.sockets[0].getsockname()[1]
-        numbers = ports(self.home, ["kafka", "controller", "postgres", "redis", "reporting"])
+        numbers = ports(self.home, ["kafka", "controller", "postgres", "redis"])
         given = self.plan.given
         self.state.kafka = given.get("TILL_KAFKA", f"127.0.0.1:{numbers['kafka']}")
-        self.state.redis_url = given.get("TILL_REDIS_URL", f"redis://127.0.0.1:{numbers['redis']}/0")
+        self.state.redis_url = given.get(
+            "TILL_REDIS_URL", f"redis://127.0.0.1:{numbers['redis']}/0"
+        )
         self.state.database_url = given.get("TILL_DATABASE_URL", "")
         async with asyncio.TaskGroup() as group:
             if "TILL_KAFKA" not in given:
@@ -101,7 +92,7 @@ class Supervisor:
             if "TILL_REDIS_URL" not in given:
                 group.create_task(self.start_program(redis.program(self.home, numbers["redis"])))
         if self.plan.services:
-            await self.start_services(numbers["reporting"])
+            await self.start_services()
         self.state.ready = True
         self.save()
 
@@ -124,20 +115,22 @@ class Supervisor:
         )
         await self.start_program(postgres.program(self.home, port, password))
 
-    async def start_services(self, reporting_port: int) -> None:
+    async def start_services(self) -> None:
         """Make tables and topics, then start the services and keep them running."""
-        if "reporting" in self.plan.services:
-            self.state.reporting_url = f"http://127.0.0.1:{reporting_port}"
+        names = worker_names(self.plan.services)
+        numbers = ports(self.home, list(names))
+        if "reporting" in names:
+            self.state.reporting_url = f"http://127.0.0.1:{numbers['reporting']}"
         for command in ("migrate", "topics"):
             await self.run_tool(command, [sys.executable, "-m", "services.cli", command])
-            self.tell(step=f"till {command} done")
-        seen: Counter[str] = Counter()
-        for service in self.plan.services:
-            seen[service] += 1
-            name = service if seen[service] == 1 else f"{service}-{seen[service]}"
-            argv = [sys.executable, "-m", "services.cli", "run", service]
-            listens = reporting_port if service == "reporting" and seen[service] == 1 else None
-            program = Program(name, argv, ready=lambda port=listens: is_serving(port))
+            self.tell(step=f"till {command} is done")
+        for name, service in names.items():
+            program = Program(
+                name,
+                [sys.executable, "-m", "services.cli", "run", service],
+                ready=partial(is_ready, numbers[name]),
+                env={f"TILL_{service.upper()}_HTTP": f"127.0.0.1:{numbers[name]}"},
+            )
             await self.start_program(program)
             self.keepers.append(asyncio.create_task(self.keep(program)))
 
@@ -262,45 +255,27 @@ async def is_up() -> bool:
     return True
 
 
-async def is_serving(port: int | None) -> bool:
-    """Whether something listens on this port; with None there is nothing to wait for."""
-    if port is None:
-        return True
+async def is_ready(port: int) -> bool:
+    """Whether the service on this port says that it is ready."""
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /health/ready HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            status = (await reader.readline()).split()
+            writer.close()
+    except (OSError, TimeoutError):
         return False
-    writer.close()
-    return True
+    return status[1:2] == [b"200"]
 
 
-def kill_leftovers(home: Path) -> None:
-    """Kill what an earlier supervisor of this home left behind when it was killed.
-
-    Linux does that by itself; on macOS the state file is the only way to find them.
-    """
-    before = load(home)
-    for name, (pid, begun) in (before.processes if before else {}).items():
-        if name != "supervisor" and started(pid) == begun:
-            say(f"{name}, process {pid}, was left over from an earlier stack and is killed")
-            kill_exactly(pid, begun, signal.SIGKILL)
-
-
-def hold_lock(home: Path) -> IO[str]:
-    """Take the lock that says "alive", waiting while a predecessor still stops its servers."""
-    lock = (home / ALIVE).open("a")
-    until = time.monotonic() + PREDECESSOR_LIMIT_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise StackError(
-                    f"Another supervisor of {home} does not end: stop it with `till down`."
-                ) from None
-            time.sleep(ASK_AGAIN_AFTER_S)
-        else:
-            return lock
+def worker_names(services: list[str]) -> dict[str, str]:
+    """A name for each worker, with its service: the second worker of one is `sessions-2`."""
+    seen: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    for service in services:
+        seen[service] += 1
+        names[service if seen[service] == 1 else f"{service}-{seen[service]}"] = service
+    return names
 
 
 async def input_ended() -> None:
@@ -372,11 +347,6 @@ def main(leave_parent: Callable[[], int] = os.fork) -> None:
         sys.exit(1)
     with lock:
         sys.exit(asyncio.run(supervise(supervisor)))
-
-
-def request(plan: Plan) -> bytes:
-    """The line that `main` reads."""
-    return json.dumps(asdict(plan)).encode() + b"\n"
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from pathlib import Path
 
 DISK_NEEDED_MIB = 1024
 MEMORY_NEEDED_MIB = 1024
-# Below the range from which Linux (32768 and up) and macOS (49152 and up) take the ports of outgoing
-# connections. A port inside it can be taken by a client that tries to reach a stopped server,
-# even by a connection to itself, and the server could then not come back on it.
+# Below the range from which Linux (32768 and up) and macOS (49152 and up) take the ports of
+# outgoing connections. A port inside it can be taken by a client that tries to reach a stopped
+# server, even by a connection to itself, and the server could then not come back on it.
 PORTS = range(20_000, 32_000)
 PORT_TRIES = 200
 
@@ -40,8 +40,8 @@ def check_machine(home: Path) -> None:
     free_mib = shutil.disk_usage(home).free // _MIB
     if free_mib < DISK_NEEDED_MIB:
         raise StackError(
-            f"The disk of {home} has {free_mib} MiB left and the stack needs {DISK_NEEDED_MIB} MiB: "
-            "free some space, or choose another folder with --home or TILL_HOME."
+            f"The disk of {home} has {free_mib} MiB left and the stack needs {DISK_NEEDED_MIB} "
+            "MiB: free some space, or choose another folder with --home or TILL_HOME."
         )
     memory_mib = available_memory_mib()
     if memory_mib is not None and memory_mib < MEMORY_NEEDED_MIB:
