@@ -167,6 +167,17 @@ class Verifier:
         self._known.clear()
 
 
+def open_verifier(settings: Settings) -> Verifier:
+    """The verifier of a deployment. Raises ValueError with a sentence where it has no public keys.
+
+    Where no JWKS file is named, this home's own key is made on first use: whichever service of an
+    embedded stack starts first, all of them find one.
+    """
+    if settings.jwks_file is None:
+        ensure_key(settings)
+    return Verifier(settings.jwks, settings.token_issuer)
+
+
 def bearer(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
     """The token of a record's one `authorization: Bearer <JWT>` header, or None.
 

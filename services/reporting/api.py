@@ -1,0 +1,225 @@
+"""The reporting reader's HTTP: the closed sessions of the stores that a token names."""
+
+import html
+import re
+import time
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import asyncpg
+import orjson
+import structlog
+from fastapi import FastAPI, HTTPException, Request, Response, Security
+from fastapi.responses import HTMLResponse
+from fastapi.security import HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import BaseRoute
+
+from contracts.commands import ID_PATTERN
+from services.reporting import store
+from services.reporting.parrot import cashier_session
+from services.reporting.queries import (
+    PAGE_SIZE_DEFAULT,
+    PAGE_SIZE_MAX,
+    PATH,
+    SPAN_H_MAX,
+    BadQuery,
+    Query,
+    link,
+    read_query,
+)
+from services.tokens import API_AUDIENCE, EVERY_STORE, Verifier, bearer
+
+EVERY: Final = frozenset({EVERY_STORE})
+
+log = structlog.get_logger(__name__)
+
+
+def reporting_app(
+    engine: AsyncEngine, verifier: Verifier | None, routes: list[BaseRoute]
+) -> FastAPI:
+    """The app; `verifier` None means that no token is asked for. `routes` are served beside it."""
+    app = FastAPI(
+        title="Tillstream reporting",
+        summary="Closed cash sessions, as their closings froze them.",
+        version="1",
+        routes=routes,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+
+    async def cashier_sessions(request: Request) -> Response:
+        allowed = _allowed_stores(verifier, request)
+        try:
+            query = read_query(request.query_params)
+        except BadQuery as error:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
+        stores = _wanted_stores(query, allowed)
+        count, closings = await store.closed_between(
+            engine,
+            stores,
+            query.start,
+            query.end,
+            skip=query.page * query.page_size,
+            limit=query.page_size,
+        )
+        body = {
+            "pagination": _pagination(request, query, count),
+            "data": [cashier_session(orjson.loads(closing)) for closing in closings],
+            "datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        # Takings are nobody's to keep on the way, and a correction may void a session meanwhile.
+        headers = {"cache-control": "no-store"}
+        return Response(orjson.dumps(body), media_type="application/json", headers=headers)
+
+    app.add_api_route(
+        PATH,
+        cashier_sessions,
+        summary="List the sessions closed in a span of time",
+        openapi_extra=_DOCUMENTATION,
+        # Only says in the documentation what `_allowed_stores` asks for.
+        dependencies=[Security(HTTPBearer(auto_error=False))],
+    )
+    app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False)
+    app.add_api_route("/docs", lambda: _docs(app), include_in_schema=False)
+    app.add_exception_handler(StarletteHTTPException, _refused)
+    for outage in (SQLAlchemyError, asyncpg.PostgresError, OSError):
+        app.add_exception_handler(outage, _out_of_order)
+    return app
+
+
+def _allowed_stores(verifier: Verifier | None, request: Request) -> frozenset[str]:
+    if verifier is None:
+        return EVERY
+    brought = request.headers.getlist("authorization")
+    token = bearer([("authorization", value.encode("latin-1")) for value in brought])
+    claims = verifier.claims(token, time.time(), API_AUDIENCE) if token else None
+    if claims is None:
+        raise HTTPException(
+            HTTPStatus.UNAUTHORIZED,
+            "A valid bearer token is needed: send the header Authorization: Bearer <token>.",
+            {"www-authenticate": "Bearer"},
+        )
+    return claims.stores
+
+
+def _wanted_stores(query: Query, allowed: frozenset[str]) -> list[str] | None:
+    """The stores to search, None for all there are. Raises the 403 for one beyond the wall."""
+    if EVERY_STORE in allowed:
+        if not query.stores:
+            return None
+        # What can't be a store's id is none; it must not reach the database as one.
+        return [store_id for store_id in query.stores if re.fullmatch(ID_PATTERN, store_id)]
+    if any(store_id not in allowed for store_id in query.stores):
+        raise HTTPException(
+            HTTPStatus.FORBIDDEN, "This token does not allow one of the stores in storeUUID."
+        )
+    return list(query.stores) or sorted(allowed)
+
+
+def _pagination(request: Request, query: Query, count: int) -> dict[str, Any]:
+    more = (query.page + 1) * query.page_size < count
+    return {
+        "next": link(request.query_params, query.page + 1) if more else None,
+        "previous": link(request.query_params, query.page - 1) if query.page else None,
+        "count": count,
+        "current": query.page,
+        "pageSize": query.page_size,
+    }
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    return _problem(error.status_code, error.detail, dict(error.headers or {}))
+
+
+async def _out_of_order(_: Request, error: Exception) -> Response:
+    log.warning("database_away", error=repr(error)[:500])
+    message = "The sessions can't be read just now. Please try again."
+    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, message, {"retry-after": "5"})
+
+
+def _problem(status: int, message: str, headers: dict[str, str]) -> Response:
+    body = {"statusCode": status, "message": message, "error": HTTPStatus(status).phrase}
+    return Response(orjson.dumps(body), status, headers, "application/json")
+
+
+def _parameter(name: str, description: str, *, required: bool = False, **schema: Any) -> Any:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "description": description,
+        "schema": schema,
+    }
+
+
+# Written by hand: FastAPI would check the parameters itself and answer 422 in a shape of its own.
+_DOCUMENTATION: Final[dict[str, Any]] = {
+    "description": "Ordered by finishedAt, then uuid. Sessions that were voided are left out.",
+    "parameters": [
+        _parameter(
+            "startTimestamp",
+            "RFC 3339 with any offset; sessions finished at or after it.",
+            required=True,
+            type="string",
+            format="date-time",
+        ),
+        _parameter(
+            "endTimestamp",
+            f"RFC 3339; sessions finished before it, at most {SPAN_H_MAX} hours after the start.",
+            required=True,
+            type="string",
+            format="date-time",
+        ),
+        _parameter(
+            "pageSize",
+            "Sessions on one page.",
+            type="integer",
+            minimum=1,
+            maximum=PAGE_SIZE_MAX,
+            default=PAGE_SIZE_DEFAULT,
+        ),
+        _parameter("page", "Pages count from 0.", type="integer", minimum=0, default=0),
+        _parameter(
+            "storeUUID",
+            "A store_id; may be repeated. Without it: all stores of the token.",
+            type="array",
+            items={"type": "string"},
+        ),
+    ],
+    "responses": {
+        "200": {"description": "The page; past the end it has no data."},
+        "400": {"description": "A parameter is missing or wrong; message says which."},
+        "401": {"description": "No valid bearer token."},
+        "403": {"description": "The token does not allow one of the stores."},
+        "503": {"description": "The database is away; try again."},
+    },
+}
+
+
+def _docs(app: FastAPI) -> HTMLResponse:
+    """What /openapi.json says, for people; a page of its own, as the usual one loads a foreign script."""
+    parts = [f"<h1>{html.escape(app.title)}</h1>", '<p><a href="/openapi.json">OpenAPI</a></p>']
+    for path, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            parts.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>")
+            parts.append(f"<p>{html.escape(operation['summary'])}. {operation['description']}</p>")
+            rows = [
+                f"<tr><td><code>{parameter['name']}</code></td>"
+                f"<td>{'required' if parameter['required'] else ''}</td>"
+                f"<td>{html.escape(parameter['description'])}</td></tr>"
+                for parameter in operation["parameters"]
+            ]
+            rows += [
+                f"<tr><td><code>{status}</code></td><td></td>"
+                f"<td>{html.escape(response['description'])}</td></tr>"
+                for status, response in operation["responses"].items()
+            ]
+            parts.append(f"<table>{''.join(rows)}</table>")
+    page = "<!doctype html><html lang=en><meta charset=utf-8><title>Tillstream reporting</title>"
+    return HTMLResponse(f"{page}<body>{''.join(parts)}</body></html>")

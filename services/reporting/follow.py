@@ -1,0 +1,244 @@
+"""Follows the closings topic into the reader's own tables.
+
+Plain aiokafka, not FastStream: the truth about what was read stands in the database, in the same
+transaction as the rows, so there is nothing that a framework's acknowledgements could add. What
+is left is a loop: take a batch, write it with its offsets, go on.
+
+The consumer group only shares out the partitions. Where each one goes on is asked of the database
+whenever a partition is new here, and every batch is written only if the database still stands
+where the batch begins. Reading is at least once; rows are kept by id, so that again is nothing new.
+
+There is one way out of every trouble: drop the consumer, wait a little, begin anew from what the
+database says. To replay everything, empty the reader's tables.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter, Gauge
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.topics import RECORD_BYTES_MAX
+from services.reporting import store
+from services.reporting.records import ClosingRow, CorrectionRow, Unreadable, read_record
+from services.reporting.store import Oddity
+from services.settings import Settings
+
+BATCH_RECORDS_MAX: Final = 500
+POLL_WAIT_MS: Final = 500
+BACK_OFF_S_MIN: Final = 0.2
+BACK_OFF_S_MAX: Final = 5.0
+GROUP_TIMEOUT_MS: Final = 30_000
+CONSUMER_STOP_LIMIT_S: Final = 10
+
+TAKEN = Counter("till_reporting_records_total", "Records taken from the closings topic.")
+UNREADABLE = Counter(
+    "till_reporting_unreadable_total",
+    "Records of the closings topic that are neither a closing nor a correction.",
+)
+CONFLICTS = Counter(
+    "till_reporting_conflicts_total",
+    "Closings or corrections that came under an id that other bytes already have.",
+)
+EXPIRED = Counter(
+    "till_reporting_expired_total",
+    "Times that the stored offset of a partition was not in its log any more.",
+)
+FAULTS = Counter("till_reporting_faults_total", "Times that the reader had to begin anew.")
+LAG = Gauge("till_reporting_lag_records", "Records not yet read, by partition.", ["partition"])
+
+OUTAGES: Final = (OSError, KafkaError, SQLAlchemyError, asyncpg.PostgresError, store.MovedOn)
+"""What goes away by itself or by beginning anew. Anything else is a bug and ends the process."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Progress:
+    """The consumer that is reading, for those who ask whether it can; None while nothing is read."""
+
+    consumer: AIOKafkaConsumer | None = None
+
+    async def check(self) -> None:
+        """Raises when the topic is not being followed, or the broker does not answer."""
+        if self.consumer is None:
+            raise RuntimeError("the closings topic is not being followed")
+        # The consumer itself waits in silence for a broker that is away: so ask.
+        await self.consumer.end_offsets(self.consumer.assignment())
+
+
+@dataclass(slots=True)
+class _Held:
+    """Where this reader stands in the partitions it was given; empty for those just assigned."""
+
+    offsets: dict[int, int] = field(default_factory=dict)
+
+
+class _Forget(ConsumerRebalanceListener):  # type: ignore[misc]
+    """After any change of partitions each one is looked up anew; nothing here can fail."""
+
+    def __init__(self, held: _Held) -> None:
+        self._held = held
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002
+        self._held.offsets.clear()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:  # noqa: ARG002
+        self._held.offsets.clear()
+
+
+async def follow(
+    settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event
+) -> None:
+    """Reads until `stop` is set, through every outage of the broker and the database."""
+    pause = BACK_OFF_S_MIN
+    while not stop.is_set():
+        try:
+            await _follow_once(settings, engine, progress, stop)
+        except OUTAGES as error:
+            pause = BACK_OFF_S_MIN if progress.consumer else min(2 * pause, BACK_OFF_S_MAX)
+            FAULTS.inc()
+            log.warning("reading_interrupted", error=repr(error)[:500], again_in_s=pause)
+        progress.consumer = None
+        # Jitter, so that copies that fell together don't come back together.
+        await _wait(stop, pause * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+async def _follow_once(
+    settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event
+) -> None:
+    topic, held = settings.topics.closings, _Held()
+    consumer = _consumer(settings)
+    consumer.subscribe([topic], listener=_Forget(held))
+    try:
+        await consumer.start()
+        while not stop.is_set():
+            batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=BATCH_RECORDS_MAX)
+            concerned = consumer.assignment() | batch.keys()
+            if any(place.partition not in held.offsets for place in concerned):
+                # The records in hand began wherever the group believed; the database knows better.
+                await _place(consumer, engine, topic, held)
+                continue
+            if batch:
+                await _save(engine, topic, held, batch)
+            progress.consumer = consumer
+            _report_lag(consumer, topic, held)
+    finally:
+        async with asyncio.timeout(CONSUMER_STOP_LIMIT_S):
+            await consumer.stop()
+
+
+def _consumer(settings: Settings) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        client_id="till-reporting",
+        group_id=settings.reporting_group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=2 * RECORD_BYTES_MAX,
+        session_timeout_ms=GROUP_TIMEOUT_MS,
+        heartbeat_interval_ms=GROUP_TIMEOUT_MS // 10,
+    )
+
+
+async def _place(
+    consumer: AIOKafkaConsumer, engine: AsyncEngine, topic: str, held: _Held
+) -> None:
+    """Puts every assigned partition to the offset that the database has for it."""
+    assigned = sorted(consumer.assignment())
+    begins = await consumer.beginning_offsets(assigned)
+    ends = await consumer.end_offsets(assigned)
+    async with engine.begin() as tx:
+        stored = await store.offsets(tx, topic, [place.partition for place in assigned])
+        beyond = {
+            place.partition: begins[place]
+            for place in assigned
+            if not begins[place] <= stored[place.partition] <= ends[place]
+        }
+        if beyond:
+            EXPIRED.inc(len(beyond))
+            log.error("offsets_not_in_the_log", topic=topic, stored=stored, going_on_at=beyond)
+            await store.advance(tx, topic, stored, beyond)
+    # A rebalance meanwhile took away what was just looked up; the next round looks again.
+    if sorted(consumer.assignment()) == assigned:
+        for place in assigned:
+            consumer.seek(place, (stored | beyond)[place.partition])
+        held.offsets = stored | beyond
+
+
+async def _save(
+    engine: AsyncEngine,
+    topic: str,
+    held: _Held,
+    batch: Mapping[TopicPartition, Sequence[Any]],
+) -> None:
+    """Writes a batch and the offsets behind it in one transaction."""
+    before = dict(held.offsets)
+    reached = {place.partition: records[-1].offset + 1 for place, records in batch.items()}
+    rows, oddities = _read(record for records in batch.values() for record in records)
+    closings = [(row, at) for row, at in rows if isinstance(row, ClosingRow)]
+    corrections = [(row, at) for row, at in rows if isinstance(row, CorrectionRow)]
+    async with engine.begin() as tx:
+        await store.advance(tx, topic, before, reached)
+        others = await store.save_closings(tx, [row for row, _ in closings])
+        conflicts = [closings[index][1] for index in others]
+        others = await store.save_corrections(tx, [row for row, _ in corrections])
+        conflicts += [corrections[index][1] for index in others]
+        taken_ids = [Oddity(*at, "Other bytes already have this id.") for at in conflicts]
+        await store.save_oddities(tx, topic, [*oddities, *taken_ids])
+    _say(topic, len(rows) - len(conflicts), oddities, taken_ids)
+    for partition in reached.keys() & held.offsets.keys():
+        held.offsets[partition] = reached[partition]
+
+
+def _read(
+    records: Iterable[Any],
+) -> tuple[list[tuple[ClosingRow | CorrectionRow, tuple[int, int]]], list[Oddity]]:
+    """The rows in `records`, each with its partition and offset, and the records that are none."""
+    rows: list[tuple[ClosingRow | CorrectionRow, tuple[int, int]]] = []
+    oddities = []
+    for record in records:
+        at = record.partition, record.offset
+        try:
+            rows.append((read_record(record.value), at))
+        except Unreadable as error:
+            oddities.append(Oddity(*at, str(error)))
+    return rows, oddities
+
+
+def _say(topic: str, taken: int, unreadable: list[Oddity], conflicts: list[Oddity]) -> None:
+    """Counts and logs a batch; only once it is committed, because a batch may be read again."""
+    TAKEN.inc(taken)
+    UNREADABLE.inc(len(unreadable))
+    CONFLICTS.inc(len(conflicts))
+    for oddity in [*unreadable, *conflicts]:
+        log.error(
+            "record_not_taken",
+            topic=topic,
+            partition=oddity.partition,
+            offset=oddity.offset,
+            error=oddity.error,
+        )
+
+
+def _report_lag(consumer: AIOKafkaConsumer, topic: str, held: _Held) -> None:
+    for partition, offset in held.offsets.items():
+        end = consumer.highwater(TopicPartition(topic, partition))
+        if end is not None:
+            LAG.labels(partition).set(max(0, end - offset))
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    """Sleeps, but no longer than until `stop` is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

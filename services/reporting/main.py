@@ -1,0 +1,45 @@
+"""The reporting reader as a process: it follows the closings topic and answers over HTTP."""
+
+import asyncio
+import signal
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.health import health_routes, serve
+from services.reporting.api import reporting_app
+from services.reporting.follow import Progress, follow
+from services.reporting.store import open_engine
+from services.settings import Settings
+from services.tokens import open_verifier
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT. The tables are there already: `till migrate` makes them.
+
+    Raises ValueError or OSError with a sentence when the process can't start as it is set up.
+    """
+    stop = asyncio.Event()
+    for stopping in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(stopping, stop.set)
+    verifier = open_verifier(settings) if settings.auth == "required" else None
+    engine = open_engine(settings.reader_database_url)
+    progress = Progress()
+    routes = health_routes({"database": lambda: _answers(engine), "kafka": progress.check})
+    app = reporting_app(engine, verifier, routes)
+    try:
+        async with serve(settings.reporting_http, app) as address, asyncio.TaskGroup() as tasks:
+            log.info("reporting_started", address=address, topic=settings.topics.closings)
+            # A bug that ends the reading ends the process too: a reader that only looks alive
+            # would show yesterday's takings as today's.
+            tasks.create_task(follow(settings, engine, progress, stop))
+    finally:
+        await engine.dispose()
+
+
+async def _answers(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1 FROM reporting.consumed LIMIT 1"))

@@ -1,0 +1,85 @@
+"""What `GET /v1/cashier-sessions/` may be asked, read from its query string."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+
+from contracts.times import moment, read_time
+
+PATH: Final = "/v1/cashier-sessions/"
+SPAN_H_MAX: Final = 48
+PAGE_SIZE_MAX: Final = 100
+PAGE_SIZE_DEFAULT: Final = 50
+PAGE_DIGITS_MAX: Final = 15
+"""A page number of more digits is a mistake, and its offset no number that PostgreSQL takes."""
+
+
+class BadQuery(ValueError):
+    """The question can't be answered; the message is a sentence for the one who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A page of the sessions closed in [start, end), of `stores` or, when empty, of all one may see."""
+
+    start: datetime
+    end: datetime
+    stores: tuple[str, ...]
+    page: int
+    page_size: int
+
+
+def read_query(params: QueryParams) -> Query:
+    """The question that `params` ask. Raises BadQuery."""
+    start, end = _timestamp(params, "startTimestamp"), _timestamp(params, "endTimestamp")
+    if end < start:
+        raise BadQuery("endTimestamp lies before startTimestamp.")
+    if end - start > timedelta(hours=SPAN_H_MAX):
+        raise BadQuery(
+            f"startTimestamp and endTimestamp must be at most {SPAN_H_MAX} hours apart."
+        )
+    page_size = _integer(params, "pageSize", PAGE_SIZE_DEFAULT)
+    if not 1 <= page_size <= PAGE_SIZE_MAX:
+        raise BadQuery(f"pageSize must be between 1 and {PAGE_SIZE_MAX}.")
+    return Query(
+        start=_up_to_the_second(start),
+        end=_up_to_the_second(end),
+        stores=tuple(dict.fromkeys(params.getlist("storeUUID"))),
+        page=_integer(params, "page", 0),
+        page_size=page_size,
+    )
+
+
+def link(params: QueryParams, page: int) -> str:
+    """The same question about another page, as a relative link."""
+    kept = [(name, value) for name, value in params.multi_items() if name != "page"]
+    return f"{PATH}?{urlencode([*kept, ('page', str(page))])}"
+
+
+def _timestamp(params: QueryParams, name: str) -> datetime:
+    text = params.get(name)
+    if not text:
+        raise BadQuery(f"{name} is required.")
+    try:
+        # An unescaped plus sign arrives as a space; no timestamp has one of its own.
+        return moment(read_time(text.replace(" ", "+")))
+    except ValueError as error:
+        raise BadQuery(f"{name} can't be read: {error}, as in 2024-03-27T19:00:00-06:00.") from None
+
+
+def _integer(params: QueryParams, name: str, default: int) -> int:
+    text = params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= PAGE_DIGITS_MAX):
+        raise BadQuery(f"{name} must be a whole number from 0, in at most {PAGE_DIGITS_MAX} digits.")
+    return int(text)
+
+
+def _up_to_the_second(time: datetime) -> datetime:
+    """Sessions finish at whole seconds here: those from 10:00:00.5 on are those from 10:00:01 on."""
+    whole = time.replace(microsecond=0)
+    return whole if whole == time else whole + timedelta(seconds=1)

@@ -1,0 +1,119 @@
+"""What a record of the closings topic says, or why it says nothing."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import orjson
+from pydantic import ValidationError
+
+from contracts.closings import Closing, ClosingCorrection, closing_hash
+from contracts.times import moment
+
+ERROR_CHARACTERS_MAX: Final = 1_000
+
+
+class Unreadable(ValueError):
+    """The record is neither a closing nor a correction; the message is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingRow:
+    """A closing's bytes, and what it is found by."""
+
+    store_id: str
+    closing_id: UUID
+    session_id: UUID
+    profile_id: str
+    z_number: int
+    closed_at: datetime
+    business_date: date
+    hash: str
+    prev_hash: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionRow:
+    """A correction's bytes, and what it is found by."""
+
+    store_id: str
+    correction_id: UUID
+    closing_id: UUID
+    session_id: UUID
+    profile_id: str
+    correction_number: int
+    correction: str
+    received_at: datetime
+    value: bytes
+
+
+def read_record(value: bytes | None) -> ClosingRow | CorrectionRow:
+    """The row that a record's value becomes.
+
+    Total: whatever the bytes are, the result is a row that the tables take, or `Unreadable`. The
+    hash of a closing is recomputed, so a row holds figures that were published just so. Members
+    that this release does not know are left in the bytes and not looked at.
+    """
+    try:
+        members = orjson.loads(value or b"")
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"The value is not JSON: {error}") from None
+    kind = members.get("kind") if isinstance(members, dict) else None
+    assert value is not None
+    try:
+        if kind == "closing":
+            return _closing(value, members)
+        if kind == "closing_correction":
+            return _correction(value)
+    except ValidationError as error:
+        raise Unreadable(_sentence(error)) from None
+    raise Unreadable("The value is neither a closing nor a closing_correction.")
+
+
+def _closing(value: bytes, members: dict[str, Any]) -> ClosingRow:
+    closing = Closing.model_validate_json(value, extra="ignore")
+    if closing_hash(members) != closing.hash:
+        raise Unreadable("The closing's hash is not that of its figures.")
+    name = f"till-closing:{closing.store_id}/{closing.session_id}"
+    if closing.closing_id != str(uuid5(NAMESPACE_URL, name)):
+        raise Unreadable("The closing_id does not follow from the store and the session.")
+    return ClosingRow(
+        store_id=closing.store_id,
+        closing_id=UUID(closing.closing_id),
+        session_id=UUID(closing.session_id),
+        profile_id=closing.profile_id,
+        z_number=closing.z_number,
+        closed_at=moment(closing.closed_at),
+        business_date=date.fromisoformat(closing.business_date),
+        hash=closing.hash,
+        prev_hash=closing.prev_hash,
+        value=value,
+    )
+
+
+def _correction(value: bytes) -> CorrectionRow:
+    correction = ClosingCorrection.model_validate_json(value, extra="ignore")
+    return CorrectionRow(
+        store_id=correction.store_id,
+        correction_id=UUID(correction.correction_id),
+        closing_id=UUID(correction.closing_id),
+        session_id=UUID(correction.session_id),
+        profile_id=correction.profile_id,
+        correction_number=correction.correction_number,
+        correction=correction.correction,
+        received_at=moment(correction.received_at),
+        value=value,
+    )
+
+
+def _sentence(error: ValidationError) -> str:
+    """Where and why, without the values: they may be of any size and hold any character."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    first = problems[0]
+    place = ".".join(map(str, first["loc"])) or "The value"
+    sentence = f"{place}: {first['msg']} ({len(problems)} problems in all)."
+    # PostgreSQL's text takes no NUL, and member names are whatever somebody wrote.
+    printable = sentence.encode("utf-8", "replace").decode().replace("\0", "?")
+    return printable[:ERROR_CHARACTERS_MAX]

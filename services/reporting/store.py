@@ -1,0 +1,241 @@
+"""The reader's tables: closings and corrections as published, and how far the topic was read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from services.reporting.records import ClosingRow, CorrectionRow
+
+CONNECTIONS_MAX: Final = 10
+CONNECT_TIME_LIMIT_S: Final = 5
+STATEMENT_TIME_LIMIT_MS: Final = 15_000
+"""Shorter than the consumer group's session time-out: a stuck transaction ends before its reader."""
+
+Offsets = Mapping[int, int]
+"""The next offset to read, by partition."""
+
+
+class MovedOn(Exception):
+    """The tables stand elsewhere than this reader believed: another one moved them, or a restore."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """A record that was not taken, its place, and why."""
+
+    partition: int
+    offset: int
+    error: str
+
+
+# The held offset is compared, not assumed: a reader that was frozen while others went on, or a
+# database that came back from an older copy, must never leave a hole in what was read.
+ADVANCE = text("""
+    UPDATE reporting.consumed AS c
+       SET next_offset = n.next_offset
+      FROM unnest(CAST(:partitions AS int[]), CAST(:held AS bigint[]), CAST(:next AS bigint[]))
+           AS n("partition", held, next_offset)
+     WHERE c.topic = :topic AND c."partition" = n."partition" AND c.next_offset = n.held
+""")
+
+# Locked in one order, so that readers that swap partitions can't wait for each other in a circle.
+LOCK_OFFSETS = text("""
+    SELECT "partition", next_offset
+      FROM reporting.consumed
+     WHERE topic = :topic AND "partition" = ANY(:partitions)
+     ORDER BY "partition"
+       FOR UPDATE
+""")
+
+BEGIN_AT_ZERO = text("""
+    INSERT INTO reporting.consumed (topic, "partition", next_offset)
+    SELECT :topic, p, 0 FROM unnest(CAST(:partitions AS int[])) AS p ORDER BY p
+    ON CONFLICT ON CONSTRAINT consumed_pkey DO NOTHING
+""")
+
+# The first bytes under an id stay. What comes again with the same bytes is nothing new.
+INSERT_CLOSINGS = text("""
+    INSERT INTO reporting.closings (store_id, closing_id, session_id, profile_id, z_number,
+                                    closed_at, business_date, hash, prev_hash, value)
+    SELECT * FROM unnest(
+        CAST(:store_id AS text[]), CAST(:closing_id AS uuid[]), CAST(:session_id AS uuid[]),
+        CAST(:profile_id AS text[]), CAST(:z_number AS bigint[]),
+        CAST(:closed_at AS timestamptz[]), CAST(:business_date AS date[]),
+        CAST(:hash AS text[]), CAST(:prev_hash AS text[]), CAST(:value AS bytea[]))
+    ON CONFLICT ON CONSTRAINT closings_pkey DO NOTHING
+""")
+
+INSERT_CORRECTIONS = text("""
+    INSERT INTO reporting.corrections (store_id, correction_id, closing_id, session_id, profile_id,
+                                       correction_number, correction, received_at, value)
+    SELECT * FROM unnest(
+        CAST(:store_id AS text[]), CAST(:correction_id AS uuid[]), CAST(:closing_id AS uuid[]),
+        CAST(:session_id AS uuid[]), CAST(:profile_id AS text[]),
+        CAST(:correction_number AS bigint[]), CAST(:correction AS text[]),
+        CAST(:received_at AS timestamptz[]), CAST(:value AS bytea[]))
+    ON CONFLICT ON CONSTRAINT corrections_pkey DO NOTHING
+""")
+
+# By their place in the batch: those whose id is taken by other bytes.
+OTHER_CLOSINGS = text("""
+    SELECT n.place
+      FROM unnest(CAST(:store_id AS text[]), CAST(:closing_id AS uuid[]), CAST(:value AS bytea[]))
+           WITH ORDINALITY AS n(store_id, closing_id, value, place)
+      JOIN reporting.closings AS c USING (store_id, closing_id)
+     WHERE c.value <> n.value
+""")
+
+OTHER_CORRECTIONS = text("""
+    SELECT n.place
+      FROM unnest(CAST(:store_id AS text[]), CAST(:correction_id AS uuid[]),
+                  CAST(:value AS bytea[]))
+           WITH ORDINALITY AS n(store_id, correction_id, value, place)
+      JOIN reporting.corrections AS c USING (store_id, correction_id)
+     WHERE c.value <> n.value
+""")
+
+INSERT_UNREADABLE = text("""
+    INSERT INTO reporting.unreadable (topic, "partition", "offset", error)
+    SELECT :topic, n.* FROM unnest(
+        CAST(:partitions AS int[]), CAST(:offsets AS bigint[]), CAST(:errors AS text[])) AS n
+    ON CONFLICT ON CONSTRAINT unreadable_pkey DO NOTHING
+""")
+
+# A voided session's closing stays in its table; the correction beside it takes it out of sight,
+# in whichever order the two came.
+_MATCHING = """
+      FROM reporting.closings AS c
+     WHERE (CAST(:stores AS text[]) IS NULL OR c.store_id = ANY(CAST(:stores AS text[])))
+       AND c.closed_at >= :start AND c.closed_at < :end
+       AND NOT EXISTS (SELECT FROM reporting.corrections AS v
+                        WHERE v.store_id = c.store_id AND v.closing_id = c.closing_id
+                          AND v.correction = 'session_voided')
+"""
+
+COUNT_CLOSED = text("SELECT count(*)" + _MATCHING)
+
+# Ordered as the list shows it: the time of closing to the second, then the session.
+LIST_CLOSED = text(
+    "SELECT c.value"
+    + _MATCHING
+    + """
+     ORDER BY date_trunc('second', c.closed_at), c.session_id, c.store_id
+     LIMIT :limit OFFSET :skip
+"""
+)
+
+
+def open_engine(database_url: str) -> AsyncEngine:
+    """Connections whose every statement, lock and pause is limited; none is made yet."""
+    return create_async_engine(
+        database_url,
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIME_LIMIT_S,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": CONNECT_TIME_LIMIT_S,
+            "command_timeout": STATEMENT_TIME_LIMIT_MS / 1_000 + 5,
+            "server_settings": {
+                "application_name": "till-reporting",
+                "statement_timeout": str(STATEMENT_TIME_LIMIT_MS),
+                "lock_timeout": str(STATEMENT_TIME_LIMIT_MS),
+                "idle_in_transaction_session_timeout": str(STATEMENT_TIME_LIMIT_MS),
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+            },
+        },
+    )
+
+
+async def offsets(tx: AsyncConnection, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+    """Where reading goes on in each of `partitions`: 0 for those that were never read."""
+    place = {"topic": topic, "partitions": sorted(partitions)}
+    await tx.execute(BEGIN_AT_ZERO, place)
+    rows = await tx.execute(LOCK_OFFSETS, place)
+    return {row.partition: row.next_offset for row in rows}
+
+
+async def advance(tx: AsyncConnection, topic: str, held: Offsets, reached: Offsets) -> None:
+    """Moves the offsets of `reached` on from what the reader holds. Raises MovedOn instead."""
+    partitions = sorted(reached)
+    await tx.execute(LOCK_OFFSETS, {"topic": topic, "partitions": partitions})
+    moved = await tx.execute(
+        ADVANCE,
+        {
+            "topic": topic,
+            "partitions": partitions,
+            "held": [held[partition] for partition in partitions],
+            "next": [reached[partition] for partition in partitions],
+        },
+    )
+    if moved.rowcount != len(partitions):
+        raise MovedOn("The stored offsets are not those that this reader went on from.")
+
+
+async def save_closings(tx: AsyncConnection, rows: Sequence[ClosingRow]) -> list[int]:
+    """Keeps what is new; the indexes of rows whose id is already taken by other bytes."""
+    if not rows:
+        return []
+    columns = _columns(rows, ClosingRow.__slots__)
+    await tx.execute(INSERT_CLOSINGS, columns)
+    keys = ("store_id", "closing_id", "value")
+    others = await tx.execute(OTHER_CLOSINGS, {name: columns[name] for name in keys})
+    return [place - 1 for place in others.scalars()]
+
+
+async def save_corrections(tx: AsyncConnection, rows: Sequence[CorrectionRow]) -> list[int]:
+    """Keeps what is new; the indexes of rows whose id is already taken by other bytes."""
+    if not rows:
+        return []
+    columns = _columns(rows, CorrectionRow.__slots__)
+    await tx.execute(INSERT_CORRECTIONS, columns)
+    keys = ("store_id", "correction_id", "value")
+    others = await tx.execute(OTHER_CORRECTIONS, {name: columns[name] for name in keys})
+    return [place - 1 for place in others.scalars()]
+
+
+async def save_oddities(tx: AsyncConnection, topic: str, oddities: Sequence[Oddity]) -> None:
+    """Keeps the places of records that were not taken."""
+    if oddities:
+        await tx.execute(
+            INSERT_UNREADABLE,
+            {
+                "topic": topic,
+                "partitions": [oddity.partition for oddity in oddities],
+                "offsets": [oddity.offset for oddity in oddities],
+                "errors": [oddity.error for oddity in oddities],
+            },
+        )
+
+
+async def closed_between(
+    engine: AsyncEngine,
+    stores: Sequence[str] | None,
+    start: datetime,
+    end: datetime,
+    *,
+    skip: int,
+    limit: int,
+) -> tuple[int, list[bytes]]:
+    """How many sessions were closed in [start, end), and one page of their closings.
+
+    `stores` None means all stores. Voided sessions are left out. Both figures are of one moment.
+    """
+    found = {"stores": stores, "start": start, "end": end}
+    async with engine.connect() as connection:
+        tx = await connection.execution_options(isolation_level="REPEATABLE READ")
+        count: int = (await tx.execute(COUNT_CLOSED, found)).scalar_one()
+        if skip >= count:
+            return count, []
+        page = await tx.execute(LIST_CLOSED, found | {"skip": skip, "limit": limit})
+        return count, list(page.scalars())
+
+
+def _columns(rows: Sequence[ClosingRow | CorrectionRow], names: Sequence[str]) -> dict[str, object]:
+    return {name: [getattr(row, name) for row in rows] for name in names}
