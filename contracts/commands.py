@@ -5,7 +5,7 @@ changed. `null` in an optional field equals absence.
 """
 
 import re
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,12 +13,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     ValidationError,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import CoreSchema, ErrorDetails
+from pydantic_core.core_schema import no_info_after_validator_function, no_info_before_validator_function
 
 from contracts.jsontext import SAFE_INTEGER, Digits, canonical
 from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS, RATE_PATTERN
@@ -38,34 +41,55 @@ UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 ID_PATTERN: Final = "^[A-Za-z0-9._:-]{1,64}$"
 
 
-def _text(shortest: int, longest: int) -> Any:
-    """A string of `shortest` to `longest` UTF-8 bytes without control characters."""
+class _Text(NamedTuple):
+    """A text of so many UTF-8 bytes without control characters."""
 
-    def check(text: str) -> str:
+    shortest: int
+    longest: int
+
+    def check(self, text: str) -> str:
+        if len(text) < self.shortest:
+            raise ValueError("the text is empty")
         if _CONTROL_CHARACTER.search(text):
             raise ValueError("the text holds a control character or a lone surrogate")
-        if len(text) * 4 > longest and len(text.encode()) > longest:
-            raise ValueError(f"the text is longer than {longest} bytes of UTF-8")
+        if len(text) * 4 > self.longest and len(text.encode()) > self.longest:
+            raise ValueError(f"the text is longer than {self.longest} bytes of UTF-8")
         return text
 
-    described = f"At most {longest} bytes of UTF-8 (bytes count, not characters); no control characters but \\n, \\t, \\r."
-    return Annotated[str, AfterValidator(check), Field(min_length=shortest, max_length=longest, description=described)]
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        description = (
+            f"At most {self.longest} bytes of UTF-8 (bytes count, not characters); "
+            "no control characters but \\n, \\t, \\r."
+        )
+        limits = {"minLength": self.shortest, "maxLength": self.longest}
+        return {**handler(schema), **limits, "description": description}
 
 
-def _at_most(longest: int) -> BeforeValidator:
-    """Makes a JSON list the tuple that a frozen model holds; a list that is too long is refused by its length alone.
+class _Items(NamedTuple):
+    """Makes a JSON list of so many items the tuple that a frozen model holds.
 
-    Pydantic would keep an error for every bad item: 85,000 of them took 0.8 s, a batch of such bodies minutes.
+    The length is judged before the items: Pydantic would keep an error for every bad one (85,000 of
+    them took 0.8 s, a batch of such bodies minutes), and call a list of bad items too short as well.
     """
 
-    def check(value: Any) -> Any:
+    shortest: int
+    longest: int
+
+    def check(self, value: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise ValueError("Input should be a list")  # noqa: TRY004
-        if len(value) > longest:
-            raise ValueError(f"the list has {len(value)} items; at most {longest} are allowed")
+        if not self.shortest <= len(value) <= self.longest:
+            raise ValueError(f"the list has {len(value)} items; {self.shortest} to {self.longest} are allowed")
         return tuple(value)
 
-    return BeforeValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "minItems": self.shortest, "maxItems": self.longest}
 
 
 def _sales_report(value: Any) -> Any:
@@ -121,10 +145,10 @@ Uuid = Annotated[str, StringConstraints(pattern=UUID_PATTERN, to_lower=True)]
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Time = Annotated[str, AfterValidator(read_time), _TIME_SCHEMA]
 Date = Annotated[str, AfterValidator(read_date), _DATE_SCHEMA]
-ActorText = _text(1, 128)
-Word = _text(1, 64)
-Note = _text(0, 2_000)
-Notes = Annotated[tuple[Note, ...], Field(max_length=20), _at_most(20)]
+ActorText = Annotated[str, _Text(1, 128)]
+Word = Annotated[str, _Text(1, 64)]
+Note = Annotated[str, _Text(0, 2_000)]
+Notes = Annotated[tuple[Note, ...], _Items(0, 20)]
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$"), AfterValidator(_currency)]
 Rate = Annotated[str, StringConstraints(pattern=RATE_PATTERN), AfterValidator(_rate)]
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
@@ -160,7 +184,7 @@ class Denomination(Wire):
     count: Count
 
 
-Denominations = Annotated[tuple[Denomination, ...], Field(max_length=100), _at_most(100)]
+Denominations = Annotated[tuple[Denomination, ...], _Items(0, 100)]
 
 
 class TenderAmount(Wire):
@@ -204,16 +228,11 @@ def _tender_ids_once(tenders: tuple[Tender, ...]) -> tuple[Tender, ...]:
     return tenders
 
 
-Tenders = Annotated[
-    tuple[Tender, ...],
-    Field(min_length=1, max_length=50),
-    _at_most(50),
-    AfterValidator(_tender_ids_once),
-]
-TenderAmounts = Annotated[tuple[TenderAmount, ...], Field(max_length=50), _at_most(50)]
-CountedAmounts = Annotated[tuple[TenderAmount, ...], Field(min_length=1, max_length=50), _at_most(50)]
-NamedAmounts = Annotated[tuple[NamedAmount, ...], Field(max_length=100), _at_most(100)]
-Payments = Annotated[tuple[Payment, ...], Field(max_length=100), _at_most(100)]
+Tenders = Annotated[tuple[Tender, ...], _Items(1, 50), AfterValidator(_tender_ids_once)]
+TenderAmounts = Annotated[tuple[TenderAmount, ...], _Items(0, 50)]
+CountedAmounts = Annotated[tuple[TenderAmount, ...], _Items(1, 50)]
+NamedAmounts = Annotated[tuple[NamedAmount, ...], _Items(0, 100)]
+Payments = Annotated[tuple[Payment, ...], _Items(0, 100)]
 
 
 class CommandBase(Wire):
@@ -352,7 +371,7 @@ class AmendSession(CommandBase):
 
     @model_validator(mode="after")
     def _something_to_amend(self) -> Self:
-        if self.session_number is self.station is self.note is self.notes is None:
+        if all(words is None for words in (self.session_number, self.station, self.note, self.notes)):
             raise ValueError("an amendment names at least one of session_number, station, note, notes")
         return self
 

@@ -1,0 +1,62 @@
+"""Exact money: what an exchange makes of minor units, checked against decimal."""
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from contracts.jsontext import SAFE_INTEGER
+from contracts.money import CURRENCY_EXPONENTS, exchange, is_one
+
+EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
+CURRENCIES = st.sampled_from(["JPY", "CLP", "MXN", "USD", "KWD", "TND", "CLF"])
+RATES = st.from_regex(r"\A[0-9]{1,9}(\.[0-9]{1,9})?\Z")
+
+
+def test_currencies_have_the_exponents_of_iso_4217() -> None:
+    expected = {"JPY": 0, "CLP": 0, "MXN": 2, "USD": 2, "EUR": 2, "KWD": 3, "TND": 3, "CLF": 4}
+
+    assert {code: CURRENCY_EXPONENTS[code] for code in expected} == expected
+    assert not {"XAU", "XXX", "XTS", "XDR", "DEM", "BTC", "mxn"} & CURRENCY_EXPONENTS.keys()
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.integers(-SAFE_INTEGER, SAFE_INTEGER), RATES, CURRENCIES, CURRENCIES)
+@example(1, "0.5", "MXN", "MXN")
+@example(3, "0.5", "MXN", "MXN")
+@example(-1, "0.5", "MXN", "MXN")
+@example(-3, "0.5", "MXN", "MXN")
+@example(SAFE_INTEGER, "999999999.999999999", "JPY", "KWD")
+def test_base_is_rounded_half_to_even_by_decimal(
+    amount_minor: int, rate: str, tender: str, base: str
+) -> None:
+    shift = CURRENCY_EXPONENTS[base] - CURRENCY_EXPONENTS[tender]
+    exact = EXACT.multiply(Decimal(amount_minor), Decimal(rate)).scaleb(shift, EXACT)
+    expected = int(exact.to_integral_value(ROUND_HALF_EVEN, EXACT))
+
+    assert exchange(rate, tender, base).base(amount_minor) == expected
+
+
+@pytest.mark.parametrize(
+    "rate", ["", ".5", "5.", "-1", "+1", "1e3", "1,5", " 1", "1\n", "1" * 10, "1." + "1" * 10, "١"]
+)
+def test_what_is_no_decimal_is_no_rate(rate: str) -> None:
+    with pytest.raises(ValueError, match="at most 9 digits"):
+        exchange(rate, "USD", "MXN")
+
+
+@pytest.mark.parametrize(
+    ("rate", "one"),
+    [
+        ("1", True),
+        ("1.0", True),
+        ("01.000000000", True),
+        ("1.000000001", False),
+        ("10", False),
+        ("0", False),
+        ("0.1", False),
+    ],
+)
+def test_one_is_one_however_it_is_written(rate: str, one: bool) -> None:
+    assert is_one(rate) is one
