@@ -1,9 +1,9 @@
-"""Session 308 of the Parrot Cafe, order by order, so that its closing shows the figures of the published example."""
+"""Session 308 of the Parrot Cafe: its closing shows the published example's figures."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from deploy.demo.register import REFUSED, Body, Register, order_total
+from deploy.demo.register import Body, Register, order_total
 from deploy.demo.shops import CAFE, Happening, counted, happen, pay_cash, tax_within
 
 SESSION_ID = "df44b988-3523-40a1-8e58-7c4306e7dd0e"
@@ -16,7 +16,7 @@ CASH_ORDERS, DEBIT_ORDERS, CREDIT_ORDERS = 55, 33, 11
 OWN_DISCOUNTS = {30: 14_100, 71: 10_000}
 """By order: two entries named Point of sale, 241.00 together."""
 TABS = frozenset({4, 19, 33, 48, 62, 90})
-"""Orders that stood open before they were paid; with the refusals they bring the register's numbers to 120."""
+"""Orders that stood open before they were paid; with two refusals the numbers come to 120."""
 LOST_NUMBERS = (17, 18)
 """Numbers that the register gave away while it restarted: the closing lists them as a gap."""
 
@@ -53,7 +53,7 @@ def shares(total: int, parts: int, register: Register) -> list[int]:
 
 
 def own_orders(register: Register) -> list[Body]:
-    """The 99 orders at the counter: 55 in cash, 33 by debit card, 11 by credit card, in mixed order."""
+    """The 99 orders at the counter, by cash, debit and credit card in mixed order."""
     paid = [("cash", amount) for amount in shares(CASH, CASH_ORDERS, register)]
     paid += [("debit", amount) for amount in shares(DEBIT, DEBIT_ORDERS, register)]
     paid += [("credit", amount) for amount in shares(CREDIT, CREDIT_ORDERS, register)]
@@ -64,7 +64,11 @@ def own_orders(register: Register) -> list[Body]:
 def _own_order(number: int, paid: tuple[str, int]) -> Body:
     tender, amount = paid
     discount = OWN_DISCOUNTS.get(number, 0)
-    payment = pay_cash(amount, CAFE.cash_notes) if tender == "cash" else {"tender": tender, "amount_minor": amount}
+    payment = (
+        pay_cash(amount, CAFE.cash_notes)
+        if tender == "cash"
+        else {"tender": tender, "amount_minor": amount}
+    )
     return {
         "order_id": f"308-{number + 1:03d}",
         "revision": 0,
@@ -83,7 +87,11 @@ def delivery_orders() -> list[Body]:
     """The eight orders of the delivery services, each paid to the service."""
     orders = []
     for number, sold in enumerate(DELIVERIES):
-        discounts = [{"name": DISCOUNT_NAMES[sold.provider], "amount_minor": sold.discount}] if sold.discount else []
+        discounts = (
+            [{"name": DISCOUNT_NAMES[sold.provider], "amount_minor": sold.discount}]
+            if sold.discount
+            else []
+        )
         order: Body = {
             "order_id": f"308-D{number + 1}",
             "revision": 0,
@@ -95,12 +103,15 @@ def delivery_orders() -> list[Body]:
             "service_charges": [],
             "tax_minor": 0,
         }
-        orders.append(order | {"payments": [{"tender": sold.provider, "amount_minor": sold.gross - sold.discount}]})
+        orders.append(
+            order
+            | {"payments": [{"tender": sold.provider, "amount_minor": sold.gross - sold.discount}]}
+        )
     return with_tax(orders, CAFE.tax_percent)
 
 
 def with_tax(orders: list[Body], rate: tuple[int, int]) -> list[Body]:
-    """Each order with its tax, rounded on the running sum: so the day's tax is that of the day's total."""
+    """The orders with their tax, rounded on the running sum: so the day's is that of its total."""
     running = 0
     for order in orders:
         total = order_total(order)
@@ -123,7 +134,10 @@ def play_session_308(register: Register) -> None:
     happenings += [
         (register.at(13, 30, 30), lambda when: _lose_a_note(register, when)),
         (register.at(16, 2, 30), lambda when: _resend_an_old_revision(register, when)),
-        (register.at(18, 0, 15), lambda when: register.move(when, CASHIER, "no_sale", 0, "cambio de monedas")),
+        (
+            register.at(18, 0, 15),
+            lambda when: register.move(when, CASHIER, "no_sale", 0, "cambio de monedas"),
+        ),
     ]
     happen(happenings)
     count = [
@@ -150,12 +164,19 @@ def _served(register: Register, order: Body, when: datetime) -> list[Happening]:
 
 
 def _lose_a_note(register: Register, when: datetime) -> None:
-    """A button that nobody set up: the register moves money in a tender that the session doesn't have."""
-    members = {"movement": "pay_in", "amount_minor": 5_000, "tender": "vales", "category": "vales de despensa"}
-    register.send(when, register.body("move_cash", when, CASHIER, **members), REFUSED + "tender_unknown")
+    """A button that nobody set up: a movement in a tender that the session doesn't have."""
+    members: Body = {
+        "movement": "pay_in",
+        "amount_minor": 5_000,
+        "tender": "vales",
+        "category": "vales de despensa",
+    }
+    register.refuse(when, "tender_unknown", register.body("move_cash", when, CASHIER, **members))
 
 
 def _resend_an_old_revision(register: Register, when: datetime) -> None:
     """A second screen still shows the tab as it was and sends it under a new id."""
     stale = register.shift.orders["308-019"] | {"revision": 0, "status": "open", "payments": []}
-    register.send(when, register.body("record_order", when, CASHIER, **stale), REFUSED + "order_revision_stale")
+    register.refuse(
+        when, "order_revision_stale", register.body("record_order", when, CASHIER, **stale)
+    )

@@ -1,9 +1,10 @@
-"""A register of the demo day: it writes commands as a real one would and keeps its own paper tape."""
+"""A register of the demo day: it writes commands as a real one would and keeps a paper tape."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,6 +23,7 @@ class Dice:
     """Seeded chance. Built on `random()` alone, the one method whose results every Python keeps."""
 
     def __init__(self, seed: int) -> None:
+        """Equal seeds give equal days."""
         self._random = random.Random(seed)  # noqa: S311 - the day must come out the same each time
 
     def below(self, limit: int) -> int:
@@ -37,7 +39,7 @@ class Dice:
         return self.below(100) < percent
 
     def uuid7(self, when: datetime) -> str:
-        """An id as registers mint them: the time first, so that the ledger's index grows at its end."""
+        """An id as registers mint them: the time first, so that an index grows at its end."""
         millis = int(when.timestamp()) * 1000 + self.below(1000)
         tail = (self.below(1 << 30) << 32) | self.below(1 << 32)
         head = (millis << 80) | (0x7 << 76) | (self.below(1 << 12) << 64)
@@ -46,7 +48,7 @@ class Dice:
 
 @dataclass(frozen=True)
 class Line:
-    """One record of the day: when it is sent, what it holds, and what the author says must come of it."""
+    """One record of the day: when it is sent, what it holds, and what must come of it."""
 
     sent_at: datetime
     key: str
@@ -85,7 +87,10 @@ class Shift:
 class Register:
     """One device at one profile. `numbered` devices count their commands (register_seq)."""
 
-    def __init__(self, profile: tuple[str, str], utc_offset_h: int, seed: int, *, numbered: bool = False) -> None:
+    def __init__(
+        self, profile: tuple[str, str], utc_offset_h: int, seed: int, *, numbered: bool = False
+    ) -> None:
+        """`profile` is store and profile id; the day's local times are `utc_offset_h` from UTC."""
         self.store_id, self.profile_id = profile
         self.utc_offset = timedelta(hours=utc_offset_h)
         self.dice = Dice(seed)
@@ -110,11 +115,13 @@ class Register:
         """A local time of the demo's day, 1 January 2025 (or the day after)."""
         return datetime(2025, 1, day, hour, minute, second, tzinfo=UTC) - self.utc_offset
 
-    def body(self, kind: str, when: datetime, actor: Body, *, numbered: bool = True, **members: Any) -> Body:
-        """A command of this register; only what the session accepts or refuses itself takes a number."""
+    def body(
+        self, kind: str, when: datetime, actor: Body, *, numbered: bool = True, **members: Any
+    ) -> Body:
+        """A command; what another device or a stranger sends takes no number of this register."""
         local = (when + self.utc_offset).strftime("%Y-%m-%dT%H:%M:%S")
         hours = int(self.utc_offset / timedelta(hours=1))
-        command = {
+        command: Body = {
             "kind": kind,
             "command_id": self.dice.uuid7(when),
             "store_id": self.store_id,
@@ -130,11 +137,15 @@ class Register:
         return command | members
 
     def send(self, when: datetime, value: Body, outcome: str, **how: Any) -> Body:
-        """Put a record on the day's list; while the line is down it waits until the line is back."""
+        """Put a record on the day's list; while the line is down it waits until it is back."""
         if self.offline and self.offline[0] <= when < self.offline[1]:
             when = self.offline[1]
         self.lines.append(Line(when, how.pop("key", self.key), outcome, value, **how))
         return value
+
+    def refuse(self, when: datetime, reason: str, value: Body, **how: Any) -> Body:
+        """Put a command on the day's list that must be refused for `reason`."""
+        return self.send(when, value, REFUSED + reason, **how)
 
     def send_raw(self, when: datetime, raw: bytes) -> None:
         """Put bytes that are no command on the day's list."""
@@ -161,12 +172,20 @@ class Register:
         command = self.body("open_session", when, actor, **members)
         return self.send(when, command, "session_opened")
 
-    def move(self, when: datetime, actor: Body, movement: str, amount: int, category: str, **more: Any) -> Body:
+    def move(
+        self, when: datetime, actor: Body, movement: str, amount: int, category: str, **more: Any
+    ) -> Body:
         """Money in or out that is no sale; `more` may name tender, description, key."""
         how = {"key": more.pop("key")} if "key" in more else {}
         tender = more.get("tender", "cash")
         command = self.body(
-            "move_cash", when, actor, movement=movement, amount_minor=amount, category=category, **more
+            "move_cash",
+            when,
+            actor,
+            movement=movement,
+            amount_minor=amount,
+            category=category,
+            **more,
         )
         self.shift.movements[command["command_id"]] = command | {"tender": tender}
         return self.send(when, command, "cash_moved", **how)
@@ -179,7 +198,9 @@ class Register:
         )
         return self.send(when, command, "movement_voided")
 
-    def order(self, when: datetime, actor: Body, order: Body, late: timedelta | None = None) -> Body:
+    def order(
+        self, when: datetime, actor: Body, order: Body, late: timedelta | None = None
+    ) -> Body:
         """An order as it stands now; one from another device comes `late` and without a number."""
         self.shift.orders[order["order_id"]] = order
         command = self.body("record_order", when, actor, numbered=late is None, **order)
@@ -192,7 +213,9 @@ class Register:
         return self.send(when, command, "session_closed")
 
     def _by_hand(self, counted: dict[str, int]) -> Body:
-        orders = [o for o in self.shift.orders.values() if o["status"] in {"finished", "forced_close"}]
+        orders = [
+            o for o in self.shift.orders.values() if o["status"] in {"finished", "forced_close"}
+        ]
         sales = [order for order in orders if "refund_of" not in order]
         providers: dict[str, Body] = {}
         for order in sales:
@@ -226,8 +249,7 @@ class Register:
 
 def gaps(numbers: Sequence[int]) -> list[list[int]]:
     """The runs of numbers missing between the first and the last of `numbers`."""
-    pairs = zip(numbers, numbers[1:], strict=False)
-    return [[one + 1, other - 1] for one, other in pairs if other - one > 1]
+    return [[one + 1, other - 1] for one, other in pairwise(numbers) if other - one > 1]
 
 
 def order_total(order: Body) -> int:

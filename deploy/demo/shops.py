@@ -1,4 +1,4 @@
-"""The four shops of the demo day: what they sell, how people pay there, and how a drawer is counted."""
+"""The shops of the demo day: what they sell, how people pay, and how a drawer is counted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ USD_RATE_TODAY = "18.42"
 
 @dataclass(frozen=True)
 class Shop:
-    """One store's habits. Prices, notes and coins in minor units; `ways` are weighted by standing more than once."""
+    """One store's habits. Prices, notes and coins in minor units.
+
+    `ways` are tenders, two joined by + for a split payment; a more common one stands more often.
+    """
 
     provider: str
     prices: tuple[int, ...]
@@ -66,13 +69,13 @@ DOLLAR_NOTES = (10000, 5000, 2000, 1000, 500, 100, 25, 10, 5, 1)
 
 
 def tax_within(total_minor: int, rate: tuple[int, int]) -> int:
-    """The tax contained in `total_minor`, rounded half up, at `rate` = (tax, price with tax) parts."""
+    """The tax within `total_minor`, rounded half up, at `rate` = (tax, price with tax) parts."""
     part, whole = rate
     return (2 * total_minor * part + whole) // (2 * whole)
 
 
 def denominations(amount_minor: int, notes: tuple[int, ...]) -> list[Body]:
-    """`amount_minor` in as few notes and coins as possible. Raises ValueError for what the coins can't make."""
+    """`amount_minor` in few notes and coins. Raises ValueError for what they can't make."""
     stacks = []
     for value in notes:
         count, amount_minor = divmod(amount_minor, value)
@@ -89,6 +92,15 @@ def counted(tender: str, amount_minor: int, notes: tuple[int, ...] = ()) -> Body
     return line | {"denominations": denominations(amount_minor, notes)} if notes else line
 
 
+def count_out(register: Register, shop: Shop, over_short: dict[str, int]) -> list[Body]:
+    """The evening's count: what should be there, and by how much each tender is off."""
+    notes = {"cash": shop.cash_notes, "cash-usd": DOLLAR_NOTES}
+    return [
+        counted(tender, register.shift.drawer(tender) + off, notes.get(tender, ()))
+        for tender, off in over_short.items()
+    ]
+
+
 def pay_cash(amount_minor: int, notes: tuple[int, ...]) -> Body:
     """A cash payment from the smallest note that covers it; the change goes back."""
     covering = [note for note in notes if note >= amount_minor]
@@ -100,11 +112,14 @@ def pay_cash(amount_minor: int, notes: tuple[int, ...]) -> Body:
 
 
 def payments(register: Register, shop: Shop, total_minor: int) -> list[Body]:
-    """How this customer pays `total_minor`: in one tender or in two, sometimes with a tip on the card."""
+    """How this customer pays `total_minor`: in one tender or in two, sometimes with a tip."""
     first, _, second = register.dice.pick(shop.ways).partition("+")
     if second:
         half = _rounded(total_minor // 2, shop)
-        return [_payment(register, shop, first, half), _payment(register, shop, second, total_minor - half)]
+        return [
+            _payment(register, shop, first, half),
+            _payment(register, shop, second, total_minor - half),
+        ]
     return [_payment(register, shop, first, total_minor)]
 
 
@@ -146,7 +161,7 @@ def basket(register: Register, shop: Shop) -> Body:
 
 
 def settled(register: Register, shop: Shop, order: Body, **changes: Any) -> Body:
-    """The order finished and paid, as its next revision when it was sent before; `changes` may add discounts."""
+    """The order finished and paid; `changes` are its discounts, charges, gross or revision."""
     order = order | {"status": "finished"} | changes
     total = order_total(order)
     order["tax_minor"] = tax_within(total, shop.tax_percent)
@@ -188,7 +203,7 @@ def sale(register: Register, shop: Shop, cashier: Body, when: datetime) -> None:
 def trade(
     register: Register, shop: Shop, cashier: Body, hours: tuple[datetime, datetime], customers: int
 ) -> list[Happening]:
-    """`customers` sales at chance times between `hours`, not carried out yet; one in sixteen is a tab."""
+    """`customers` sales at chance times between `hours`, yet to happen; one in sixteen a tab."""
     start, end = hours
     seconds = int((end - start).total_seconds())
     planned: list[Happening] = []

@@ -1,0 +1,200 @@
+"""`till demo`: a trading day through the real stack, from nothing to the verified ledger."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from deploy.demo import report, screen, stream
+from deploy.demo.day import PROFILES, read_day, read_expected
+from deploy.demo.tally import Tally, faults
+from deploy.embedded.stack import Stack, StackError, default_home, down, up, wipe
+from services.settings import Settings
+
+COMMAND_LIMIT_S = 300
+TOLD_TO_STOP = 130
+KEPT_SETTINGS = frozenset({"TILL_HOME", "TILL_CACHE"})
+
+
+def demo(home: Path | None = None, *, keep: bool = False) -> int:
+    """Play the day and audit it; 0 only if everything came out as it must.
+
+    Without `home` the stack lives in a folder of its own that is deleted at the end. With `keep`
+    it stays up, and the last lines say how to look at it and how to stop it.
+    """
+    console = Console()
+    own = home is None
+    place = _fresh_home() if home is None else home.expanduser().resolve()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    kept = False
+    try:
+        code = _play(console, place)
+        kept = keep
+    except StackError as error:
+        console.print(Text(str(error), style="red"))
+        code = 2
+    except KeyboardInterrupt:
+        code = TOLD_TO_STOP
+    finally:
+        with _undisturbed():
+            if not kept:
+                console.print("Stopping the services and the servers.")
+                (wipe if own else down)(place)
+        signal.signal(signal.SIGTERM, before)
+    if kept:
+        _say_how_to_go_on(console, place)
+    return code
+
+
+def _forget_other_deployments() -> None:
+    """The shell may hold addresses and settings of another stack; none may reach this one."""
+    for name in [name for name in os.environ if name.startswith("TILL_")]:
+        if name not in KEPT_SETTINGS:
+            del os.environ[name]
+
+
+def _fresh_home() -> Path:
+    base = default_home()
+    base.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="demo-", dir=base))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C must not leave half a stack behind; stopping has limits of its own."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _play(console: Console, home: Path) -> int:
+    day, expected = read_day(), read_expected()
+    screen.phase(
+        console,
+        "1  Servers and services",
+        "Apache Kafka, PostgreSQL and a Redis start here, in a folder of their own; then the "
+        "sessions service and the reporting reader.",
+    )
+    _forget_other_deployments()
+    stack = up(home, progress=lambda step, share: _step(console, step, share), given={})
+    settings = _settings(stack)
+    screen.phase(
+        console,
+        "2  Four shops",
+        "A profile is a till as somebody set it up: currency, tenders, limits. It is master data "
+        "and comes from a file.",
+    )
+    _till(console, stack, "profiles", "import", str(PROFILES))
+    screen.phase(
+        console,
+        "3  The day",
+        f"{len(day):,} records of New Year's Day 2025 go to Kafka as the registers sent them: "
+        "sales, floats, safe drops, tips, mistakes. Every command gets one answer; every close "
+        "gets one closing, shown here as it arrives.",
+    )
+    tally, seconds = asyncio.run(stream.play(console, settings, day, expected))
+    found = _silent(tally, stream.SILENCE_LIMIT_S) or faults(tally, expected, day)
+    screen.phase(console, "4  The day in numbers", "What was published, and what came of it.")
+    console.print(screen.totals_view(tally, len(day), seconds))
+    found += _audit(console, stack, settings)
+    return _verdict(console, found)
+
+
+def _audit(console: Console, stack: Stack, settings: Settings) -> list[str]:
+    """Ask the two that know nothing of this program: the reporting reader and `till verify`."""
+    screen.phase(
+        console,
+        "5  What another team sees",
+        "The reporting reader follows the closings topic alone and never looks into the ledger. "
+        "GET /v1/cashier-sessions/ for the Parrot Cafe:",
+    )
+    page, found = report.parrot_day(settings, stack.reporting_url)
+    if page is not None:
+        console.print(screen.parrot_view(page))
+    screen.phase(
+        console,
+        "6  The proof",
+        "Each closing carries the hash of the one before it and of its session's journal. "
+        "`till verify` recomputes them all:",
+    )
+    if _till(console, stack, "verify", must=False):
+        found.append("`till verify` did not find the ledger in order.")
+    return found
+
+
+def _settings(stack: Stack) -> Settings:
+    return Settings(
+        home=stack.home,
+        kafka=stack.kafka,
+        database_url=stack.database_url,
+        redis_url=stack.redis_url,
+    )
+
+
+def _step(console: Console, step: str, share: float | None) -> None:
+    """A line for every step; of a download only the beginning, for it has no end in a pipe."""
+    if share is None or share == 0:
+        console.print(Text(f"  {step}", style="dim"))
+
+
+def _till(console: Console, stack: Stack, *command: str, must: bool = True) -> int:
+    """Run a `till` command as a person would, and show what it says.
+
+    Raises StackError when it fails and `must` succeed.
+    """
+    ran = subprocess.run(
+        [sys.executable, "-m", "services.cli", *command],
+        env=os.environ | stack.env(),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_LIMIT_S,
+        check=False,
+    )
+    shown = " ".join(Path(word).name if "/" in word else word for word in command)
+    console.print(Text(f"  $ till {shown}", style="bold"))
+    for line in (ran.stdout + ran.stderr).splitlines():
+        console.print(Text(f"  {line}"))
+    if must and ran.returncode:
+        raise StackError(f"`till {shown}` ended with code {ran.returncode}.")
+    return ran.returncode
+
+
+def _silent(tally: Tally, limit_s: float) -> list[str]:
+    """The sentence for commands without an answer."""
+    missing = tally.unanswered()
+    if not missing:
+        return []
+    named = ", ".join(missing[:10]) + (" and more" if len(missing) > 10 else "")
+    return [f"{len(missing)} commands had no answer after {limit_s:.0f} s of silence: {named}."]
+
+
+def _verdict(console: Console, found: list[str]) -> int:
+    console.print()
+    if found:
+        console.print(Text("Not everything is as it must be:", style="bold red"))
+        for sentence in found:
+            console.print(Text(f"  {sentence}", style="red"))
+        return 1
+    console.print(
+        Text(
+            "Every command was answered once, every figure is the one that was worked out by hand "
+            "beforehand, and every chain holds.",
+            style="bold green",
+        )
+    )
+    return 0
+
+
+def _say_how_to_go_on(console: Console, home: Path) -> None:
+    console.print(f'\nThe stack stays up. Look around:  eval "$(till env --home {home})"')
+    console.print(f"Stop it and delete its data:      till down --delete-data --home {home}")

@@ -1,0 +1,191 @@
+"""What the demo shows: closings as compact tables, refusals explained, totals. Fits 80 columns."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from contracts.money import CURRENCY_EXPONENTS
+from deploy.demo.tally import News, Tally
+
+Body = dict[str, Any]
+
+EXPLAINED = {
+    "unauthenticated": "A record without a token changes nothing, whatever it asks:",
+    "forbidden": "Stores are walls; a token of one shop asked for another shop's cash:",
+    "command_id_reused": "An id was used again for another amount; the first one stands:",
+    "malformed": "Money has no fractions of a minor unit, and no field may be missing:",
+    "profile_unknown": "Somebody opened a till that nobody has set up:",
+    "profile_disabled": "Somebody opened a till that is switched off:",
+    "session_already_open": (
+        "A profile holds at most one open session; this second opening was refused:"
+    ),
+    "session_unknown": "A register named the session of the till beside it:",
+    "session_closed": "A sale was made after the drawer had been counted and closed:",
+    "tender_unknown": "Money came in a tender that the session does not have:",
+    "currency_mismatch": "A drawer of pesos can't be opened in dollars:",
+    "amount_invalid": "140 from 200 leaves 60, not 50; the figures must agree:",
+    "movement_unknown": "Only a movement that was made can be taken back:",
+    "movement_already_voided": "And it can be taken back once:",
+    "order_revision_stale": "A screen sent an order as it had been before it was paid:",
+    "not_enough_cash": "This shop allows no drawer below zero; the pay-out was too large:",
+}
+REPEATED = "A register heard no answer and asked again: it got the same answer, byte for byte."
+PARKED = "These bytes are no command. They were parked with their place, and nobody was held up:"
+
+
+def major(minor: int, currency: str) -> str:
+    """Minor units as people write them: 704160 MXN is 7,041.60."""
+    exponent = CURRENCY_EXPONENTS[currency]
+    whole, rest = divmod(abs(minor), 10**exponent)
+    sign = "-" if minor < 0 else ""
+    return f"{sign}{whole:,}.{rest:0{exponent}}" if exponent else f"{sign}{whole:,}"
+
+
+def signed(minor: int, currency: str) -> Text:
+    """An over/short with its sign: nothing missing is green, everything else stands out."""
+    if minor == 0:
+        return Text(major(0, currency), style="green")
+    return Text(("+" if minor > 0 else "") + major(minor, currency), style="bold yellow")
+
+
+def closing_view(closing: Body) -> RenderableType:
+    """One closing: its drawer tender by tender, its sales by provider, and what else happened."""
+    title = Text(f"{closing['store_name']}, {closing['profile_name']}", style="bold")
+    title.append(f"  Z {closing['z_number']}, session {closing['session_number']}", style="cyan")
+    title.append(f"  {closing['business_date']}  {closing['currency']}", style="dim")
+    drawer = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    drawer.add_column("tender", max_width=26, no_wrap=True)
+    for heading in ("expected", "counted", "over/short"):
+        drawer.add_column(heading, justify="right", no_wrap=True)
+    for row in closing["tenders"]:
+        if row["expected_minor"] is not None:
+            drawer.add_row(*_tender_row(row, closing["currency"]))
+    return Group(title, Padding(Group(drawer, *_sales(closing)), (0, 0, 0, 2)), Text())
+
+
+def _tender_row(row: Body, base: str) -> Iterable[RenderableType]:
+    currency = row["currency"]
+    name = row["name"] if currency == base else f"{row['name']} ({currency})"
+    yield name
+    yield major(row["expected_minor"], currency)
+    if row["counted_minor"] is None:
+        yield Text("not counted", style="dim")
+        yield Text("-", style="dim")
+    else:
+        yield major(row["counted_minor"], currency)
+        yield signed(row["over_short_minor"], currency)
+
+
+def _sales(closing: Body) -> Iterable[Text]:
+    currency, sales = closing["currency"], closing["sales"]
+    providers = [
+        f"{row['provider']} {major(row['total_minor'], currency)} ({row['count']})"
+        for row in sales["by_provider"]
+    ]
+    total = major(sales["total_minor"], currency)
+    yield Text(f"sales {total} in {sales['count']} orders: {', '.join(providers)}")
+    others = []
+    for name in ("discounts", "service_charges", "tips", "refunds", "cancellations"):
+        count = sum(row["count"] for row in closing[name])
+        if count:
+            amount = _total(closing, name)
+            others.append(f"{name.replace('_', ' ')} {major(amount, currency)} ({count})")
+    standing = sum(row["open"] for row in closing["orders"])
+    if standing:
+        others.append(f"still open {standing}")
+    if others:
+        yield Text("; ".join(others), style="dim")
+
+
+def _total(closing: Body, table: str) -> int:
+    """A table's sum in base currency; tips are the one table that is in the tenders' own."""
+    if table != "tips":
+        return sum(row["total_minor"] for row in closing[table])
+    return sum(row["base"]["tips_minor"] for row in closing["tenders"])
+
+
+def news_view(news: News) -> RenderableType:
+    """A sentence for what a viewer sees for the first time."""
+    if news.kind == "closing":
+        return closing_view(news.told)
+    if news.kind == "repeated":
+        return Group(Text(REPEATED, style="magenta"), Text())
+    if news.kind == "parked":
+        return Group(Text(PARKED, style="magenta"), _quoted(news.told["error"]), Text())
+    told = EXPLAINED.get(news.kind, "The service refused a command:")
+    heading = Text(told, style="magenta")
+    return Group(heading, _quoted(f"{news.kind}: {news.told['message']}"), Text())
+
+
+def _quoted(text: str) -> RenderableType:
+    return Padding(Text(text, style="italic"), (0, 0, 0, 2))
+
+
+def totals_view(tally: Tally, records: int, seconds: float) -> RenderableType:
+    """The day in numbers."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    table.add_row(f"{records:,}", "records published, in the order of the day")
+    kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(tally.accepted.items()))
+    table.add_row(f"{tally.accepted.total():,}", f"accepted: {kinds}")
+    reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(tally.refused.items()))
+    table.add_row(f"{tally.refused.total():,}", f"refused: {reasons}")
+    table.add_row(f"{tally.repeated:,}", "repeated, and answered with the same bytes")
+    table.add_row(f"{len(tally.parked):,}", "parked, because they are no commands")
+    table.add_row(f"{len(tally.closings):,}", "closings")
+    speed = Text(
+        f"{records / seconds:,.0f} commands per second: {records:,} records in {seconds:.2f} s, "
+        "from the first publish to the last answer read back, all on this machine."
+    )
+    return Group(table, Text(), _by_store(tally), Text(), speed)
+
+
+def _by_store(tally: Tally) -> RenderableType:
+    """Over and short per store, in its base currency."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("store", no_wrap=True, max_width=30)
+    for heading in ("closings", "sales", "over/short"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    closings = sorted(tally.closings.values(), key=lambda closing: closing["store_name"])
+    for store in sorted({closing["store_name"] for closing in closings}):
+        mine = [closing for closing in closings if closing["store_name"] == store]
+        currency = mine[0]["currency"]
+        sales = sum(closing["sales"]["total_minor"] for closing in mine)
+        off = sum(
+            row["base"]["over_short_minor"] or 0 for closing in mine for row in closing["tenders"]
+        )
+        sold = f"{major(sales, currency)} {currency}"
+        table.add_row(store, str(len(mine)), sold, signed(off, currency))
+    return table
+
+
+def parrot_view(page: Body) -> RenderableType:
+    """The café's day as `GET /v1/cashier-sessions/` tells it."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("session", no_wrap=True)
+    for heading in ("totalSales", "netSales", "finished orders", "difference"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for session in page["data"]:
+        summary = session["sales"]["salesSummary"]
+        net = summary["store"]["netSales"] + summary["providers"]["netSales"]
+        table.add_row(
+            str(session["sessionNumber"]),
+            f"{session['sales']['totalSales']:,}",
+            f"{net:,}",
+            str(session["orders"]["numFinishedOrders"]),
+            f"{session['cashMovements']['differenceAmount']:+,}",
+        )
+    return table
+
+
+def phase(console: Console, title: str, sentence: str) -> None:
+    """Begin a part of the demo."""
+    console.print()
+    console.print(Text(f" {title} ", style="bold reverse"))
+    console.print(Text(sentence))
+    console.print()

@@ -1,0 +1,209 @@
+"""Publishes the day and follows what comes back: answers, closings, dead letters."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from deploy.demo import screen
+from deploy.demo.day import Entry
+from deploy.demo.tally import News, Tally, complete
+from deploy.embedded.stack import StackError
+from services import tokens
+from services.settings import Settings
+
+SILENCE_LIMIT_S = 60.0
+"""How long nothing may come back before the demo gives up."""
+TOKEN_TTL_S = 3_600
+POLL_MS = 200
+LINES_WITHOUT_TERMINAL = 4
+
+Headers = list[tuple[str, bytes]]
+
+
+class Playing:
+    """The state that publisher and follower share: the tally, the clock, the bars."""
+
+    def __init__(self, console: Console, day: list[Entry], expected: dict[str, Any]) -> None:
+        """Nothing published, nothing answered."""
+        self.console, self.day, self.expected = console, day, expected
+        self.tally = Tally()
+        self.shown: set[str] = set()
+        self.published = 0
+        self.gave_up = False
+        self.begun_at = self.answered_at = self.heard_at = time.perf_counter()
+        self.changed = asyncio.Event()
+        self.bars = Progress(
+            TextColumn("{task.description:>9}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.sent_bar = self.bars.add_task("published", total=len(day))
+        self.answered_bar = self.bars.add_task("answered", total=len(day) - expected["parked"])
+
+    def show(self, news: News | None) -> None:
+        """Show every closing, and of everything else the first of its kind."""
+        if news is None or (news.kind != "closing" and news.kind in self.shown):
+            return
+        self.shown.add(news.kind)
+        self.console.print(screen.news_view(news))
+
+    def progress(self) -> None:
+        """Move the bars; where there is no terminal, print a line at each quarter."""
+        self.bars.update(self.sent_bar, completed=self.published)
+        self.bars.update(self.answered_bar, completed=self.tally.answered())
+        quarter = self.tally.answered() * LINES_WITHOUT_TERMINAL // max(1, len(self.day))
+        if not self.console.is_terminal and f"quarter {quarter}" not in self.shown:
+            self.shown.add(f"quarter {quarter}")
+            told = f"published {self.published:,}, answered {self.tally.answered():,}"
+            self.console.print(Text(f"  {told} of {len(self.day):,}", style="dim"))
+
+
+async def play(
+    console: Console, settings: Settings, day: list[Entry], expected: dict[str, Any]
+) -> tuple[Tally, float]:
+    """Publish the day and follow it to its end, or to SILENCE_LIMIT_S without news.
+
+    Gives the tally, and the seconds from the first publish to the last answer read back.
+    Raises StackError where a day was played already: its commands would all be repeats.
+    """
+    playing = Playing(console, day, expected)
+    async with _consumer(settings) as consumer, _producer(settings) as producer:
+        await _refuse_a_played_topic(consumer, settings)
+        with playing.bars:
+            try:
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(_follow(consumer, settings, playing))
+                    both.create_task(_publish(producer, settings, playing))
+            except* KafkaError as errors:
+                first = errors.exceptions[0]
+                raise StackError(f"Kafka failed in the middle of the day: {first!r}") from first
+    return playing.tally, playing.answered_at - playing.begun_at
+
+
+@asynccontextmanager
+async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    """Reads the three topics from their beginning, in no group: it only looks on."""
+    topics = settings.topics
+    consumer = AIOKafkaConsumer(
+        topics.events,
+        topics.closings,
+        topics.dead_letters,
+        bootstrap_servers=settings.kafka,
+        group_id=None,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, linger_ms=5
+    )
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def _refuse_a_played_topic(consumer: AIOKafkaConsumer, settings: Settings) -> None:
+    ends = await consumer.end_offsets(consumer.assignment())
+    if any(ends.values()):
+        raise StackError(
+            f"There are answers in {settings.home} already: the demo needs an empty ledger. "
+            "Leave --home out, or name a new folder."
+        )
+
+
+async def _publish(producer: AIOKafkaProducer, settings: Settings, playing: Playing) -> None:
+    headers = _headers(settings, playing.day)
+    acknowledged = []
+    playing.begun_at = playing.heard_at = time.perf_counter()
+    for entry in playing.day:
+        # A wrong key may lead to another partition, where the order of this till is not kept.
+        stray = entry.command_id is not None and not entry.has_right_key
+        if stray:
+            await _all_answered(playing)
+        playing.tally.publish(entry)
+        acknowledged.append(
+            await producer.send(
+                settings.topics.commands,
+                entry.value,
+                key=entry.key,
+                headers=headers[entry.signed_by],
+            )
+        )
+        playing.published += 1
+        if stray:
+            await _all_answered(playing)
+    await producer.flush()
+    for future in acknowledged:
+        await future
+
+
+async def _all_answered(playing: Playing) -> None:
+    """Wait until nothing published so far lacks its answer, or the follower has given up."""
+    while playing.tally.owed.total() and not playing.gave_up:
+        playing.changed.clear()
+        await playing.changed.wait()
+
+
+def _headers(settings: Settings, day: list[Entry]) -> dict[str | None, Headers]:
+    """The authorization header of every store's registers; none for whoever has no token."""
+    headers: dict[str | None, Headers] = {None: []}
+    for store in {entry.signed_by for entry in day if entry.signed_by}:
+        token = tokens.mint(
+            settings, sub=f"register-{store}", role="register", stores=[store], ttl_s=TOKEN_TTL_S
+        )
+        headers[store] = [("authorization", f"Bearer {token}".encode())]
+    return headers
+
+
+async def _follow(consumer: AIOKafkaConsumer, settings: Settings, playing: Playing) -> None:
+    """Take in what comes until the day is complete, or nothing has come for SILENCE_LIMIT_S."""
+    while not _finished(playing):
+        batches = await consumer.getmany(timeout_ms=POLL_MS)
+        for partition, records in batches.items():
+            for record in records:
+                playing.show(_take(playing.tally, settings, partition.topic, record))
+            playing.heard_at = time.perf_counter()
+            if partition.topic == settings.topics.events:
+                playing.answered_at = playing.heard_at
+        playing.progress()
+        playing.changed.set()
+        if time.perf_counter() - playing.heard_at > SILENCE_LIMIT_S:
+            playing.gave_up = True
+    playing.changed.set()
+
+
+def _finished(playing: Playing) -> bool:
+    everything_sent = playing.published == len(playing.day)
+    return playing.gave_up or (everything_sent and complete(playing.tally, playing.expected))
+
+
+def _take(tally: Tally, settings: Settings, topic: str, record: Any) -> News | None:
+    headers = dict(record.headers)
+    if topic == settings.topics.events:
+        return tally.answer(headers["ce_id"].decode(), record.value)
+    if topic == settings.topics.closings:
+        return tally.closing(headers["ce_id"].decode(), record.value)
+    place = b"/".join(headers[f"till-{part}"] for part in ("topic", "partition", "offset"))
+    return tally.park(place.decode(), record.value, headers["till-error"].decode())

@@ -1,0 +1,168 @@
+"""What came back of the day: answers, closings and parked records, counted and compared. Pure."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.closings import GENESIS_HASH, closing_hash
+from deploy.demo.day import Entry
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that a viewer should hear of: `kind` is closing, parked, repeated, or a reason."""
+
+    kind: str
+    told: Body
+
+
+@dataclass
+class Tally:
+    """Everything seen so far. Each method gives what a viewer should hear of, or None.
+
+    `published` counts commands; `owed` are the answers still to come, by command id.
+    """
+
+    published: int = 0
+    owed: Counter[str] = field(default_factory=Counter)
+    answers: dict[str, bytes] = field(default_factory=dict)
+    altered: set[str] = field(default_factory=set)
+    accepted: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+    closings: dict[str, Body] = field(default_factory=dict)
+    parked: dict[str, bytes] = field(default_factory=dict)
+    closing_bytes: dict[str, bytes] = field(default_factory=dict)
+
+    def publish(self, entry: Entry) -> None:
+        """From now on an answer is owed to this record, unless it is no command."""
+        if entry.command_id is not None:
+            self.owed[entry.command_id] += 1
+            self.published += 1
+
+    def answer(self, ce_id: str, value: bytes) -> News | None:
+        """An answer as it lay on the events topic."""
+        body = json.loads(value)
+        owed = self.owed[body["command_id"]]
+        self.owed[body["command_id"]] = max(0, owed - 1)
+        first = self.answers.setdefault(ce_id, value)
+        if first is not value:
+            if first != value:
+                self.altered.add(ce_id)
+            # A delivery that nobody asked for again is Kafka's at-least-once, not a repeat.
+            self.repeated += 1 if owed else 0
+            return News("repeated", body)
+        if body["kind"] == "command_rejected":
+            self.refused[body["reason"]] += 1
+            return News(body["reason"], body)
+        self.accepted[body["kind"]] += 1
+        return None
+
+    def closing(self, ce_id: str, value: bytes) -> News | None:
+        """A closing as it lay on the closings topic."""
+        if self.closing_bytes.setdefault(ce_id, value) != value:
+            self.altered.add(ce_id)
+        if ce_id in self.closings:
+            return None
+        self.closings[ce_id] = json.loads(value)
+        return News("closing", self.closings[ce_id])
+
+    def park(self, place: str, value: bytes, error: str) -> News | None:
+        """A record on the dead-letter topic; `place` is where it lay on the commands topic."""
+        if place in self.parked:
+            return None
+        self.parked[place] = value
+        return News("parked", {"error": error, "place": place})
+
+    def answered(self) -> int:
+        """How many of the published commands have their answer."""
+        return self.published - self.owed.total()
+
+    def unanswered(self) -> list[str]:
+        """The ids of the commands that still lack an answer."""
+        return [command_id for command_id, owed in self.owed.items() if owed > 0]
+
+
+def complete(tally: Tally, expected: Body) -> bool:
+    """Whether nothing more is waited for."""
+    return (
+        tally.owed.total() == 0
+        and len(tally.closings) >= len(expected["closings"])
+        and len(tally.parked) >= expected["parked"]
+    )
+
+
+def faults(tally: Tally, expected: Body, day: list[Entry]) -> list[str]:
+    """Everything that is not as it must be, each as a sentence; an empty list is a good day."""
+    found = _differences("accepted", dict(tally.accepted), expected["accepted"])
+    found += _differences("refused", dict(tally.refused), expected["refused"])
+    if tally.repeated != expected["repeated"]:
+        found.append(f"{tally.repeated} answers came again, not {expected['repeated']}.")
+    if sorted(tally.parked.values()) != sorted(e.value for e in day if e.command_id is None):
+        found.append("The parked records are not, byte for byte, those that were no commands.")
+    found += [f"{ce_id} came twice with different bytes." for ce_id in sorted(tally.altered)]
+    found += _closing_faults(list(tally.closings.values()), expected["closings"])
+    return found
+
+
+def _differences(what: str, seen: dict[str, int], wanted: dict[str, int]) -> list[str]:
+    names = sorted(seen.keys() | wanted.keys())
+    return [
+        f"{what} {name}: {seen.get(name, 0)} and not {wanted.get(name, 0)}."
+        for name in names
+        if seen.get(name, 0) != wanted.get(name, 0)
+    ]
+
+
+def _closing_faults(closings: list[Body], wanted: list[Body]) -> list[str]:
+    found = []
+    by_session = {closing["session_id"]: closing for closing in closings}
+    missing = [want["session_id"] for want in wanted if want["session_id"] not in by_session]
+    found += [f"The closing of session {session_id} is missing." for session_id in missing]
+    heads: dict[tuple[str, str], str] = {}
+    for want in wanted:
+        closing = by_session.pop(want["session_id"], None)
+        if closing is None:
+            continue
+        seen = summary(closing)
+        name = f"{want['store_id']}/{want['profile_id']} Z {want['z_number']}"
+        found += [
+            f"{name}: {member} is {seen[member]} and not {want[member]}."
+            for member in want
+            if seen[member] != want[member]
+        ]
+        profile = (want["store_id"], want["profile_id"])
+        if closing["prev_hash"] != heads.get(profile, GENESIS_HASH):
+            found.append(f"{name}: its prev_hash is not the hash of the closing before it.")
+        if closing["hash"] != closing_hash(closing):
+            found.append(f"{name}: its hash is not that of its content.")
+        heads[profile] = closing["hash"]
+    return found + [f"Session {session_id} should not have closed." for session_id in by_session]
+
+
+def summary(closing: Body) -> Body:
+    """The members of `expected.json` as a closing states them."""
+    figures = ("expected_minor", "counted_minor", "over_short_minor")
+    counted = [row for row in closing["tenders"] if row["counted_minor"] is not None]
+    providers = {row["provider"]: row for row in closing["sales"]["by_provider"]}
+    same = (
+        "store_id",
+        "profile_id",
+        "session_id",
+        "z_number",
+        "business_date",
+        "register_seq_gaps",
+    )
+    return {name: closing[name] for name in same} | {
+        "tenders": {row["tender"]: {name: row[name] for name in figures} for row in counted},
+        "sales_minor": closing["sales"]["total_minor"],
+        "orders": closing["sales"]["count"],
+        "by_provider": {
+            name: {"total_minor": row["total_minor"], "count": row["count"]}
+            for name, row in sorted(providers.items())
+        },
+        "canceled": sum(row["count"] for row in closing["cancellations"]),
+    }
