@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from contracts.commands import Actor, Currency, Date, Id, Note, Notes, Rate, TenderType, Time, Uuid, Wire, Word
-from contracts.events import ActorText, ZNumber
+from contracts.commands import Actor, ActorText, Currency, Date, Id, Note, Rate, TenderType, Time, Uuid, Wire, Word
+from contracts.events import ZNumber
 from contracts.jsontext import SAFE_INTEGER, canonical
 
 GENESIS_HASH: Final = "0" * 64
@@ -20,6 +20,8 @@ GAPS_MAX: Final = 100
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Figure = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
 Tally = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
+ClosingNotes = Annotated[tuple[Note, ...], Field(max_length=40)]
+"""The opening's notes, then the closing's."""
 Table = Field(max_length=ROWS_MAX + 1)
 
 
@@ -199,7 +201,7 @@ class Closing(Wire):
     station: Word | None
     opening_note: Note | None
     closing_note: Note | None
-    notes: Notes
+    notes: ClosingNotes
     sales_report: dict[str, Any] | None
     tenders: tuple[TenderFigures, ...]
     cash_movements: CashMovements

@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 _RFC3339 = re.compile(
-    r"(20\d\d)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+    r"(20\d\d)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
 )
 _FIRST_DATE: Final = date(2000, 1, 1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,7 +43,7 @@ def from_millis(millis: int) -> str:
 
 def moment(text: str) -> datetime:
     """A time as it is written on the wire, as an aware datetime."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
+    return datetime.fromisoformat(text)
 
 
 def wire_time(when: datetime) -> str:

@@ -1,0 +1,122 @@
+"""How answers are filled in, and the sentence that a cashier reads for each reason."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from contracts.commands import COMMANDS, UUID_PATTERN, Actor, Command, FieldError
+from contracts.events import CommandParked, CommandRejected, Reason
+from contracts.times import read_time
+from services.sessions.book import Received, Session
+
+_UUID: Final = re.compile(UUID_PATTERN.removesuffix("$") + r"\Z")
+
+MESSAGES: Final[Mapping[Reason, str]] = {
+    "unauthenticated": "The register is not signed in, or its sign-in has expired. Sign in and send it again.",
+    "forbidden": "This person or register may not do that here.",
+    "command_id_reused": "This command number was already used for something else.",
+    "malformed": "The register sent something that cannot be understood; see errors.",
+    "not_supported_yet": "This service does not do that yet.",
+    "profile_unknown": "This till is not set up in this store.",
+    "profile_disabled": "This till is switched off.",
+    "session_already_open": "This till already has an open session; close it first.",
+    "session_unknown": "This till has no such session.",
+    "session_closed": "This session is closed.",
+    "session_suspended": "This session is suspended; resume it first.",
+    "session_voided": "This session was voided.",
+    "session_not_suspended": "This session is not suspended.",
+    "session_not_closed": "This session is not closed.",
+    "session_active": "This session has been used since.",
+    "not_awaiting_approval": "This session does not wait for an approval.",
+    "awaiting_approval": "This closing waits for an approval.",
+    "second_person_required": "Somebody else must approve this closing.",
+    "tender_unknown": "This session does not take that means of payment.",
+    "currency_mismatch": "The currency is not that of this till.",
+    "amount_invalid": "The amounts do not add up or are too large.",
+    "movement_unknown": "This session has no such cash movement.",
+    "movement_already_voided": "This cash movement was already taken back.",
+    "order_revision_stale": "A newer version of this order is already recorded.",
+    "not_enough_cash": "There is not enough cash in the drawer.",
+}
+PARKED_MESSAGE: Final = "The service could not work on this and has put it aside. Nothing was changed."
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a command is refused."""
+
+    reason: Reason
+    open_session_id: str | None = None
+    errors: tuple[FieldError, ...] = ()
+    register_seq: int | None = None
+
+    def seen(self, register_seq: int | None) -> "Refusal":
+        """The same refusal, noting that the register's number counts all the same."""
+        return self if register_seq is None else replace(self, register_seq=register_seq)
+
+
+def common(record: Received, command: Command, session: Session, event_id: str) -> dict[str, Any]:
+    """What the answer to every accepted command says; the session has the command's sequence already."""
+    return {
+        "event_id": event_id,
+        "command_id": command.command_id,
+        "command_kind": command.kind,
+        "store_id": command.store_id,
+        "profile_id": command.profile_id,
+        "session_id": command.session_id,
+        "sequence": session.sequence,
+        "occurred_at": command.occurred_at,
+        "received_at": record.received_at,
+        "actor": command.actor,
+    }
+
+
+def rejection(record: Received, refusal: Refusal, event_id: str) -> CommandRejected:
+    """The answer to a refused command."""
+    return CommandRejected(
+        **_echo(record, event_id),
+        reason=refusal.reason,
+        message=MESSAGES[refusal.reason],
+        errors=refusal.errors or None,
+        open_session_id=refusal.open_session_id,
+    )
+
+
+def parked(record: Received, event_id: str) -> CommandParked:
+    """The answer to a command that the service keeps failing on."""
+    return CommandParked(**_echo(record, event_id), message=PARKED_MESSAGE)
+
+
+def _echo(record: Received, event_id: str) -> dict[str, Any]:
+    """What can be read of a command, whether or not all of it can."""
+    body = record.body
+    kind, session_id = body.get("kind"), body.get("session_id")
+    return {
+        "event_id": event_id,
+        "command_id": record.command_id,
+        "command_kind": kind if isinstance(kind, str) and kind in COMMANDS else None,
+        "store_id": record.store_id,
+        "profile_id": record.profile_id,
+        "session_id": session_id.lower() if isinstance(session_id, str) and _UUID.match(session_id) else None,
+        "occurred_at": _time_or_none(body.get("occurred_at")),
+        "received_at": record.received_at,
+        "actor": actor_or_none(body.get("actor")),
+    }
+
+
+def _time_or_none(value: Any) -> str | None:
+    try:
+        return read_time(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def actor_or_none(value: Any) -> Actor | None:
+    """The actor in a body, where it can be read."""
+    try:
+        return Actor.model_validate(value)
+    except ValidationError:
+        return None

@@ -1,0 +1,209 @@
+"""One batch, one transaction: lock, load, decide command by command, save. What is returned is to be published."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.commands import RecordOrder, VoidMovement
+from contracts.events import closing_id_of
+from contracts.times import wire_time
+from contracts.topics import Topics, cloud_event_headers, key_of
+from services.sessions import decide, store
+from services.sessions.book import Book, KnownAnswer, Outcome, Received
+from services.sessions.publisher import Publication, dead_letter
+from services.sessions.reading import Parked
+
+Read = Received | Parked
+Step = Callable[[str], Awaitable[None]]
+"""Called between the steps of a batch; the fault tests put their kills there."""
+
+log = structlog.get_logger()
+ANSWERS_MISSING = Counter("till_answers_missing_total", "Commands below the frontier that the ledger has no answer to.")
+
+
+class Gap(Exception):
+    """The batch begins above the frontier: commands in between were not seen. Seek back and read them."""
+
+    def __init__(self, partition: int, frontier: int, found: int) -> None:
+        super().__init__(f"partition {partition}: the frontier is {frontier}, the batch begins at {found}")
+        self.partition = partition
+        self.frontier = frontier
+
+
+class FenceRefused(Exception):
+    """Another worker has held a newer lock on one of these tills. Take the lock again, above `floor`."""
+
+    def __init__(self, floor: int) -> None:
+        super().__init__(f"a till was locked with token {floor} since")
+        self.floor = floor
+
+
+@dataclass(slots=True)
+class Batch:
+    """The records of one call, read, in the order of their partitions and offsets."""
+
+    topic_id: str
+    reads: Sequence[tuple[int, int, Read]]
+    answered: dict[int, int]
+    token: int = 0
+    gaps_seen: Mapping[int, int] = field(default_factory=dict)
+    park: str | None = None
+    first: dict[int, int] = field(default_factory=dict)
+    last: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for partition, offset, _ in self.reads:
+            self.first.setdefault(partition, offset)
+            self.last[partition] = offset
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a batch led to: what was decided now, and all that is to be published, re-reads included."""
+
+    outcomes: list[Outcome]
+    publications: list[Publication]
+
+
+async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) -> Applied:
+    """Apply a batch in one transaction; what it returns is durable when it returns.
+
+    Raises Gap or FenceRefused, with nothing changed, and whatever the database raises.
+    """
+    async with engine.begin() as tx:
+        frontier = await store.lock_frontier(tx, batch.topic_id, batch.first)
+        _check_gaps(batch, frontier)
+        fresh = [read for partition, offset, read in batch.reads if offset >= frontier[partition]]
+        again = [read for partition, offset, read in batch.reads if offset < frontier[partition]]
+        book = Book()
+        commands = [read for read in fresh if isinstance(read, Received)]
+        await _load(tx, book, commands, batch.token)
+        outcomes = [
+            decide.park(command, batch.park) if batch.park else decide.answer(book, command) for command in commands
+        ]
+        await store.save(tx, book, outcomes, batch.topic_id, batch.token)
+        stored = await _stored(tx, batch.topic_id, [read for read in again if isinstance(read, Received)])
+        next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
+        await store.move_frontier(tx, batch.topic_id, next_offsets, batch.answered)
+        await step("saved")
+    by_place = {(o.record.partition, o.record.offset): o for o in outcomes}
+    publications: list[Publication] = []
+    for partition, offset, read in batch.reads:
+        if isinstance(read, Parked):
+            publications.append(dead_letter(names, read))
+        else:
+            publications += _publish(names, read, by_place.get((partition, offset)) or stored.get((partition, offset)))
+    return Applied(outcomes, publications)
+
+
+def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
+    """A gap that is still there after seeking back is a true one: markers of transactions take offsets too."""
+    for partition, first in batch.first.items():
+        behind = frontier[partition]
+        if first > behind and batch.gaps_seen.get(partition) != behind:
+            raise Gap(partition, behind, first)
+
+
+async def _load(tx: AsyncConnection, book: Book, commands: Sequence[Received], token: int) -> None:
+    """Lock the tills of these commands, then load what deciding needs, by later statements."""
+    if not commands:
+        return
+    locked = await store.lock_tills(tx, {(c.store_id, c.profile_id) for c in commands})
+    await store.load_tills(tx, book, locked)
+    await store.load_answers(tx, book, {(c.store_id, c.command_id) for c in commands})
+    known = [c for c in commands if (c.store_id, c.command_id) in book.answers]
+    if known:
+        await store.load_reused(tx, book, {(c.store_id, c.command_id) for c in known})
+    readable = [c for c in commands if c.command is not None]
+    sessions = {(c.store_id, c.command.session_id) for c in readable if c.command is not None}
+    if sessions:
+        await store.load_sessions(tx, book, sessions)
+    _check_fence(book, token)
+    orders = {_order_key(c.command) for c in readable if isinstance(c.command, RecordOrder)}
+    orders = {key for key in orders if key[:2] in book.sessions}
+    if orders:
+        await store.load_orders(tx, book, orders)
+    movements = {(c.store_id, c.command.movement_id) for c in readable if isinstance(c.command, VoidMovement)}
+    if movements:
+        await store.load_movements(tx, book, movements)
+
+
+def _order_key(order: RecordOrder) -> tuple[str, str, str]:
+    return order.store_id, order.session_id, order.order_id
+
+
+def _check_fence(book: Book, token: int) -> None:
+    if token == 0:
+        return
+    floor = max((held.fence for held in (*book.tills.values(), *book.sessions.values())), default=0)
+    if floor > token:
+        raise FenceRefused(floor)
+
+
+async def _stored(tx: AsyncConnection, topic_id: str, again: list[Received]) -> dict[tuple[int, int], Outcome]:
+    """The answers that records below the frontier were given, closings included. Nothing is decided again."""
+    if not again:
+        return {}
+    book = Book()
+    places = {
+        (row.partition, row.record_offset): row
+        for row in await store.load_places(tx, topic_id, {(r.store_id, r.partition, r.offset) for r in again})
+    }
+    ids = {(r.store_id, r.command_id) for r in again}
+    await store.load_answers(tx, book, ids)
+    await store.load_reused(tx, book, ids)
+    closed = {
+        (r.store_id, r.command.session_id)
+        for r in again
+        if r.command is not None and (a := book.answers.get((r.store_id, r.command_id))) and a.kind == "session_closed"
+    }
+    closings = await store.load_closings(tx, closed) if closed else {}
+    found = {}
+    for record in again:
+        outcome = _stored_outcome(record, places.get((record.partition, record.offset)), book, closings)
+        if outcome is not None:
+            found[record.partition, record.offset] = outcome
+    return found
+
+
+def _stored_outcome(record: Received, place: Any, book: Book, closings: dict[tuple[str, str], Any]) -> Outcome | None:
+    if place is not None:
+        event_id = decide.claimless_event_id_of(record.topic, record.partition, record.offset)
+        at = wire_time(place.received_at)
+        return Outcome(record, "nothing", event_id, place.kind, at, place.answer, error=place.error)
+    known: KnownAnswer | None = book.answers.get((record.store_id, record.command_id))
+    if known is not None and known.body_hash != record.body_hash:
+        event_id = decide.reused_event_id_of(record.store_id, record.command_id, record.body_hash.hex())
+        known = book.reused.get(event_id)
+    if known is None:
+        return None
+    closing = None
+    if known.kind == "session_closed" and record.command is not None:
+        closing = closings.get((record.store_id, record.command.session_id))
+    value = None if closing is None else closing.body
+    return Outcome(record, "nothing", known.event_id, known.kind, known.received_at, known.value, closing_value=value)
+
+
+def _publish(names: Topics, record: Received, outcome: Outcome | None) -> Iterable[Publication]:
+    """An answer, with the closing or the dead letter that goes with it."""
+    if outcome is None:
+        # Nothing that the service does removes an answer: rows were deleted, or a restore was not a whole one.
+        ANSWERS_MISSING.inc()
+        log.error("answer_missing", topic=record.topic, partition=record.partition, offset=record.offset)
+        return
+    key = key_of(record.store_id, record.profile_id)
+    headers = cloud_event_headers(outcome.event_id, outcome.kind, outcome.received_at)
+    headers.append(("till-command-id", record.command_id.encode()))
+    if record.traceparent is not None:
+        headers.append(("traceparent", record.traceparent))
+    if outcome.error is not None:
+        yield dead_letter(names, Parked(record.raw, outcome.error))
+    if outcome.closing_value is not None and record.command is not None:
+        closing_id = closing_id_of(record.store_id, record.command.session_id)
+        closing_headers = cloud_event_headers(closing_id, "closing", outcome.received_at)
+        yield Publication(names.closings, key, outcome.closing_value, closing_headers)
+    yield Publication(names.events, key, outcome.value, headers)

@@ -1,0 +1,294 @@
+"""The loop: records come in batches, are applied, answered, and only then committed.
+
+Only a fault may leave here, and then the batch is read again. What is not the outside world's fault is cornered: the
+batch is halved until the culprit stands alone, and that one is parked.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from faststream.kafka import KafkaMessage
+from prometheus_client import Counter, Gauge
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.topics import Topics
+from services.sessions import store
+from services.sessions.apply import Applied, Batch, FenceRefused, Gap, Read, Step, apply
+from services.sessions.book import Received
+from services.sessions.lock import Locks, LockUnavailable
+from services.sessions.publisher import AnswerStuck, BrokerAway, Publisher
+from services.sessions.reading import Verify, has_right_key, read
+
+log = structlog.get_logger()
+
+ATTEMPTS_MAX: Final = 3
+RETRY_PAUSE_S: Final = 0.05
+OUTAGE_WAIT_S: Final = 30.0
+OUTAGE_PAUSE_S: Final = 0.5
+DRAIN_S: Final = 20.0
+"""A rebalance waits so long for the batch in hand; the group's rebalance time-out is longer."""
+ASSIGN_PATIENCE_S: Final = 20.0
+BROKER_TIMESTAMP: Final = 1
+
+# SQLSTATE classes of what is the outside world's fault: connection, resources, operator, system, locks and time-outs.
+OUTAGE_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+
+COMMANDS = Counter("till_commands_total", "Commands answered, by answer and reason.", ["kind", "reason"])
+WRONG_KEYS = Counter("till_wrong_key_total", "Commands whose record key was not the one that their body asks for.")
+PARKED = Counter("till_dead_letters_total", "Records put on the dead-letter topic.")
+GAPS = Counter("till_frontier_gaps_total", "Batches that began above the frontier and were sought back.")
+FAULTS = Counter("till_batch_faults_total", "Batches that failed and were tried again.", ["fault"])
+EXPIRED = Gauge("till_commands_expired_total", "Commands that the broker deleted before they were read.")
+LAG = Gauge("till_lag_seconds", "Age of the newest command of the last batch when it was answered.")
+
+
+class Stopped(Exception):
+    """The worker has stopped for good and takes no more batches."""
+
+
+async def no_step(_name: str) -> None:
+    """Nothing happens between the steps of a batch."""
+
+
+class Consumer:
+    """One worker's consumption of the commands topic."""
+
+    def __init__(
+        self,
+        *,
+        engine: AsyncEngine,
+        locks: Locks,
+        publisher: Publisher,
+        names: Topics,
+        topic_id: str,
+        verify: Verify | None,
+        stop: Callable[[BaseException], None],
+        step: Step = no_step,
+    ) -> None:
+        self._engine = engine
+        self._locks = locks
+        self._publisher = publisher
+        self._names = names
+        self._topic_id = topic_id
+        self._verify = verify
+        self._stop = stop
+        self._step = step
+        self._in_hand = asyncio.Lock()
+        self._answered: dict[int, int] = {}
+        self._gaps_seen: dict[int, int] = {}
+        self._attempts: dict[str, int] = {}
+        self.assigned = asyncio.Event()
+        self.stopped = False
+
+    async def on_batch(self, message: KafkaMessage) -> None:
+        """Apply, publish and commit the records of one call. An error that leaves here makes them be read again."""
+        async with self._in_hand:
+            if self.stopped:
+                raise Stopped
+            records = sorted(message.raw_message, key=lambda record: (record.partition, record.offset))
+            try:
+                await self._settle(records)
+            except Gap as gap:
+                self._seek_back(message.consumer, records, gap)
+                return
+            except AnswerStuck as stuck:
+                log.critical("answer_stuck", error=str(stuck))
+                self.stopped = True
+                self._stop(stuck)
+                raise
+            except Exception as error:
+                FAULTS.labels(type(error).__name__).inc()
+                log.error("batch_fault", error=repr(error), first=_place(records[0]), records=len(records))
+                raise
+            ends = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+            await self._step("answered")
+            await message.consumer.commit(ends)
+            await self._step("committed")
+
+    async def drain(self) -> None:
+        """Return when no batch is in hand."""
+        async with self._in_hand:
+            pass
+
+    async def place(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        """Seek to where reading goes on: never above the frontier, never above what is known to be answered."""
+        begins = await consumer.beginning_offsets(partitions)
+        for partition in partitions:
+            committed = await consumer.committed(partition)
+            start = await self._start_of(partition.partition, begins[partition], committed)
+            consumer.seek(partition, start)
+        async with self._engine.connect() as tx:
+            EXPIRED.set(await store.expired_commands(tx))
+        self.assigned.set()
+
+    async def _start_of(self, partition: int, log_start: int, committed: int | None) -> int:
+        async with self._engine.begin() as tx:
+            frontier, answered = await store.know_partition(tx, self._topic_id, partition, log_start)
+            if frontier < log_start:
+                log.critical("commands_expired", partition=partition, frontier=frontier, log_start=log_start)
+                await store.note_expired(tx, self._topic_id, partition, log_start)
+                frontier = answered = log_start
+        # Offsets are committed after answers, so they are trusted up to the frontier: a restored database has an older
+        # one. Where they are gone, the ledger's own note of what was answered serves.
+        start = min(committed, frontier) if committed is not None and committed >= answered else answered
+        return max(start, log_start)
+
+    def _seek_back(self, consumer: Any, records: list[ConsumerRecord], gap: Gap) -> None:
+        """Read again: the partition with the gap from its frontier, the others from where this batch began."""
+        GAPS.inc()
+        log.error("frontier_gap", partition=gap.partition, frontier=gap.frontier, error=str(gap))
+        self._gaps_seen[gap.partition] = gap.frontier
+        for record in reversed(records):
+            start = gap.frontier if record.partition == gap.partition else record.offset
+            consumer.seek(TopicPartition(record.topic, record.partition), start)
+
+    async def _settle(self, records: list[ConsumerRecord]) -> None:
+        """All of these, or halves of them, or one by one."""
+        if any(record.timestamp_type != BROKER_TIMESTAMP for record in records):
+            raise AnswerStuck("The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock.")
+        waiting: list[tuple[list[tuple[int, int, Read]], int]] = [
+            ([(record.partition, record.offset, read(record, self._verify)) for record in records], 0)
+        ]
+        for _, _, taken in waiting[0][0]:
+            if isinstance(taken, Received) and not has_right_key(taken.raw, taken):
+                WRONG_KEYS.inc()
+        while waiting:
+            reads, level = waiting.pop()
+            error = await self._try(reads, level)
+            if error is None:
+                continue
+            if len(reads) == 1:
+                why = f"The service keeps failing on this command: {type(error).__name__}."
+                await self._once(reads, attempts_of="parking", park=why)
+                continue
+            middle = len(reads) // 2
+            waiting += [(reads[middle:], level + 1), (reads[:middle], level + 1)]
+
+    async def _try(self, reads: list[tuple[int, int, Read]], level: int) -> BaseException | None:
+        """Apply and publish; the error when these keep failing for a reason that is not the outside world's."""
+        name = f"{self._topic_id}:{reads[0][0]}:{reads[0][1]}:{level}"
+        outage_since: float | None = None
+        while True:
+            try:
+                await self._once(reads, attempts_of=name)
+            except (Gap, AnswerStuck, Stopped):
+                raise
+            except _Exhausted as exhausted:
+                return exhausted
+            except Exception as error:  # noqa: BLE001 - every fault is sorted here: outage or poison
+                if is_outage(error):
+                    outage_since = outage_since or time.monotonic()
+                    if time.monotonic() - outage_since > OUTAGE_WAIT_S:
+                        raise
+                    FAULTS.labels(type(error).__name__).inc()
+                    log.warning("outage", error=repr(error), waited_s=round(time.monotonic() - outage_since, 1))
+                    await asyncio.sleep(OUTAGE_PAUSE_S)
+                    continue
+                self._attempts[name] = self._attempts.get(name, 0) + 1
+                FAULTS.labels(type(error).__name__).inc()
+                log.error("attempt_failed", error=repr(error), attempt=self._attempts[name], records=len(reads))
+                if self._attempts[name] >= ATTEMPTS_MAX:
+                    self._attempts.pop(name)
+                    return error
+                await asyncio.sleep(RETRY_PAUSE_S * 2 ** self._attempts[name])
+            else:
+                self._attempts.pop(name, None)
+                return None
+
+    async def _once(self, reads: list[tuple[int, int, Read]], *, attempts_of: str, park: str | None = None) -> None:
+        """One attempt: lock, one transaction, publish, unlock."""
+        tills = {(r.store_id, r.profile_id) for _, _, r in reads if isinstance(r, Received)}
+        floor = 0
+        for last_try in (False, True):
+            lease = await self._locks.take(tills, attempts_of, floor)
+            crashed_before = lease.attempts > ATTEMPTS_MAX and park is None
+            try:
+                if crashed_before:
+                    raise _Exhausted(f"{lease.attempts - 1} attempts ended with the process")
+                batch = Batch(self._topic_id, reads, dict(self._answered), lease.token, self._gaps_seen, park)
+                await self._step("locked")
+                applied = await apply(self._engine, self._names, batch, self._step)
+                await self._step("applied")
+                await self._locks.renew(lease)
+                await self._publisher.publish(applied.publications)
+            except FenceRefused as refused:
+                if last_try:
+                    raise
+                floor = refused.floor
+            else:
+                self._note_answered(batch, applied)
+                return
+            finally:
+                # Only an attempt that never came here, because its process died, stays counted.
+                await self._locks.release(lease, forget_attempts=not crashed_before)
+
+    def _note_answered(self, batch: Batch, applied: Applied) -> None:
+        for partition, last in batch.last.items():
+            self._answered[partition] = max(self._answered.get(partition, 0), last + 1)
+        for outcome in applied.outcomes:
+            COMMANDS.labels(outcome.kind, outcome.reason or "").inc()
+        PARKED.inc(sum(publication.topic == self._names.dead_letters for publication in applied.publications))
+        newest = max((r.raw.timestamp for _, _, r in batch.reads if isinstance(r, Received)), default=None)
+        if newest is not None:
+            LAG.set(max(0.0, time.time() - newest / 1_000))
+
+
+class _Exhausted(Exception):
+    """The batch was begun often enough without ending: its process may have died of it."""
+
+
+class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Waits for the batch in hand before partitions go, and seeks to the frontier when they come."""
+
+    def __init__(self, consumer: Consumer, kafka: Callable[[], AIOKafkaConsumer | None]) -> None:
+        self._consumer = consumer
+        self._kafka = kafka
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Let the batch in hand end while the partitions are still this worker's: nothing is then applied twice."""
+        if not revoked:
+            return
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._consumer.drain()
+        except TimeoutError:
+            log.warning("drain_timeout", waited_s=DRAIN_S)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Seek; while the database is away, try again. Should that fail, the frontier check of the batch holds."""
+        kafka = self._kafka()
+        if kafka is None or not assigned:
+            return
+        until = time.monotonic() + ASSIGN_PATIENCE_S
+        while True:
+            try:
+                await self._consumer.place(kafka, sorted(assigned))
+            except Exception as error:
+                if time.monotonic() > until or not is_outage(error):
+                    log.error("seek_failed", error=repr(error))
+                    raise
+                await asyncio.sleep(OUTAGE_PAUSE_S)
+            else:
+                return
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the outside world is at fault: a database, Redis or broker that is away, or a time-out."""
+    if isinstance(error, BrokerAway | LockUnavailable | RedisError | OSError | TimeoutError | FenceRefused):
+        return True
+    if isinstance(error, DBAPIError):
+        sqlstate = getattr(error.orig, "sqlstate", None)
+        if sqlstate is None:
+            return error.connection_invalidated or isinstance(error, InterfaceError | OperationalError)
+        return sqlstate[:2] in OUTAGE_CLASSES
+    return False
+
+
+def _place(record: ConsumerRecord) -> str:
+    return f"{record.topic}/{record.partition}/{record.offset}"

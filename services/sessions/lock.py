@@ -1,0 +1,172 @@
+"""The Redis lock: it keeps workers that would wait for each other's row locks apart, and it numbers its holders.
+
+It is courtesy. When it is lost, flushed or gone, row locks, the fence and the unique indexes of PostgreSQL keep every
+promise; what is lost is speed. One Redis primary is meant (Sentinel or managed), not a cluster: one script takes the
+locks of many profiles.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Literal
+from uuid import uuid4
+
+from prometheus_client import Counter
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.sessions.book import TillKey
+
+LOCK_TTL_MS: Final = 10_000
+LOCK_WAIT_S: Final = 0.25
+LOCK_REQUIRED_WAIT_S: Final = 30.0
+LOCK_POLL_S: Final = (0.002, 0.010)
+REDIS_TIMEOUT_S: Final = 0.5
+REDIS_PAUSE_S: Final = 1.0
+"""After Redis failed, batches go on without it for so long before it is asked again."""
+ATTEMPTS_KEPT_S: Final = 3_600
+
+WAITS = Counter("till_lock_waits_total", "Batches that had to wait for another worker's lock.")
+WITHOUT = Counter("till_lock_missing_total", "Batches that went on under row locks alone.", ["why"])
+LOST = Counter("till_lock_lost_total", "Locks that were gone before their batch was answered.")
+
+# Numbers above 2^53 or joined with `..` would lose digits in Lua; microseconds until the year 2255 stay below 2^53.
+TAKE: Final = """
+local attempts_key, last_key = KEYS[1], KEYS[2]
+for i = 3, #KEYS do
+    if redis.call('EXISTS', KEYS[i]) == 1 then return {'0', '0'} end
+end
+local now = redis.call('TIME')
+local last = tonumber(redis.call('GET', last_key) or '0')
+local token = math.max(last + 1, now[1] * 1000000 + now[2], tonumber(ARGV[3]) + 1)
+local written = string.format('%.0f', token)
+redis.call('SET', last_key, written)
+for i = 3, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
+local attempts = redis.call('INCR', attempts_key)
+redis.call('EXPIRE', attempts_key, ARGV[4])
+return {written, tostring(attempts)}
+"""
+RENEW: Final = """
+local held = 0
+for i = 1, #KEYS do
+    if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('PEXPIRE', KEYS[i], ARGV[2]); held = held + 1 end
+end
+return held
+"""
+RELEASE: Final = """
+local held = 0
+for i = 2, #KEYS do
+    if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]); held = held + 1 end
+end
+if ARGV[2] == '1' then redis.call('DEL', KEYS[1]) end
+return held
+"""
+
+
+class LockUnavailable(Exception):
+    """The lock is required, and it could not be had in time."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """A lock that is held. `token` 0 and `attempts` 0: the batch goes on without one."""
+
+    keys: list[str]
+    attempts_key: str
+    owner: str
+    token: int = 0
+    attempts: int = 0
+    taken_at: float = 0.0
+
+
+class Locks:
+    """Takes and gives back the locks of whole batches."""
+
+    def __init__(self, redis_url: str, mode: Literal["preferred", "required"], prefix: str) -> None:
+        # A retried command whose first reply was lost would meet its own lock, so nothing is retried.
+        self._redis: Redis = Redis.from_url(
+            redis_url,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._mode = mode
+        self._prefix = f"{prefix}lock:"
+        self._asleep_until = 0.0
+        self._take = self._redis.register_script(TAKE)
+        self._renew = self._redis.register_script(RENEW)
+        self._release = self._redis.register_script(RELEASE)
+
+    async def take(self, tills: Collection[TillKey], attempts_of: str, floor: int = 0) -> Lease:
+        """The locks of all these tills at once, or a lease without a token when they can't be had in time.
+
+        `attempts_of` names the batch: how often it was begun and not finished is counted beside the lock, so that an
+        attempt that kills its process counts. The token is above `floor` and above every token before it.
+        """
+        keys = sorted(f"{self._prefix}{store_id}/{profile_id}" for store_id, profile_id in tills)
+        lease = Lease(keys, f"{self._prefix}attempts:{attempts_of}", uuid4().hex)
+        waiting_since = time.monotonic()
+        limit_s = LOCK_WAIT_S if self._mode == "preferred" else LOCK_REQUIRED_WAIT_S
+        waited = False
+        while True:
+            why = await self._try(lease, floor)
+            if why is None:
+                return lease
+            over = time.monotonic() - waiting_since > limit_s
+            if self._mode == "preferred" and (over or why == "redis_away"):
+                WITHOUT.labels(why).inc()
+                return lease
+            if over:
+                raise LockUnavailable(f"No lock for {len(keys)} tills within {limit_s:.0f} s ({why}); TILL_LOCK=required.")
+            if not waited:
+                waited = True
+                WAITS.inc()
+            await asyncio.sleep(random.uniform(*LOCK_POLL_S))
+
+    async def renew(self, lease: Lease) -> None:
+        """Keep a lease that is a third through its life; losing it is noted, not fatal."""
+        if lease.token == 0 or time.monotonic() - lease.taken_at < LOCK_TTL_MS / 3_000:
+            return
+        lease.taken_at = time.monotonic()
+        try:
+            held = int(await self._renew(keys=lease.keys, args=[lease.owner, LOCK_TTL_MS]))
+        except (RedisError, OSError):
+            held = 0
+        if held < len(lease.keys):
+            LOST.inc()
+
+    async def release(self, lease: Lease, *, forget_attempts: bool) -> None:
+        """Give a lease back, and the count of its batch's attempts with it."""
+        if lease.token == 0:
+            return
+        try:
+            keys = [lease.attempts_key, *lease.keys]
+            held = int(await self._release(keys=keys, args=[lease.owner, "1" if forget_attempts else "0"]))
+        except (RedisError, OSError):
+            held = 0
+        if held < len(lease.keys):
+            LOST.inc()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def _try(self, lease: Lease, floor: int) -> Literal["redis_away", "held"] | None:
+        """Take the lease, or say why not."""
+        if time.monotonic() < self._asleep_until:
+            return "redis_away"
+        keys = [lease.attempts_key, f"{self._prefix}last", *lease.keys]
+        try:
+            token, attempts = await self._take(keys=keys, args=[lease.owner, LOCK_TTL_MS, floor, ATTEMPTS_KEPT_S])
+        except (RedisError, OSError):
+            self._asleep_until = time.monotonic() + REDIS_PAUSE_S
+            return "redis_away"
+        lease.token, lease.attempts = int(token), int(attempts)
+        if lease.token == 0:
+            return "held"
+        lease.taken_at = time.monotonic()
+        return None

@@ -1,0 +1,197 @@
+"""Master data: profiles are imported from CSV, all rows or none."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.commands import ID_PATTERN, Tender, Tenders
+from contracts.jsontext import SAFE_INTEGER
+from contracts.money import CURRENCY_EXPONENTS, is_one
+
+REQUIRED: Final = ("store_id", "profile_id", "name", "currency")
+COLUMNS: Final = (
+    *REQUIRED,
+    "tenders",
+    "over_short_limit_minor",
+    "blind",
+    "idle_close_after_s",
+    "late_window_s",
+    "allow_negative_drawer",
+    "business_day_starts_at",
+    "own_provider",
+    "enabled",
+    "store_name",
+    "company_id",
+)
+LATE_WINDOW_S: Final = 7 * 86_400
+OWN_PROVIDER: Final = "STORE"
+SECONDS_MAX: Final = 10 * 365 * 86_400
+NAME_BYTES_MAX: Final = 128
+WORD_BYTES_MAX: Final = 64
+
+_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
+_TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+_TENDERS: Final[TypeAdapter[tuple[Tender, ...]]] = TypeAdapter(Tenders)
+
+UPSERT: Final = text(f"""
+    INSERT INTO profiles ({", ".join(COLUMNS)})
+    VALUES ({", ".join("CAST(:tenders AS jsonb)" if c == "tenders" else f":{c}" for c in COLUMNS)})
+    ON CONFLICT (store_id, profile_id) DO UPDATE SET
+        {", ".join(f"{c} = excluded.{c}" for c in COLUMNS if c not in ("store_id", "profile_id"))}
+""")  # noqa: S608 - column names are constants of this module
+NEW_TILLS: Final = text("""
+    INSERT INTO tills (store_id, profile_id) SELECT store_id, profile_id FROM profiles ON CONFLICT DO NOTHING
+""")
+
+
+class BadRow(ValueError):
+    """A row of the file can't be taken; `line` counts from 1, the header included."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(f"line {line}: {problem}")
+        self.line = line
+
+
+def read_profiles(path: Path) -> list[dict[str, Any]]:
+    """The profiles in a CSV file. Raises BadRow for the first row that can't be taken."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            return list(_rows(csv.DictReader(file, strict=True)))
+        except UnicodeDecodeError as error:
+            raise BadRow(1, f"the file is not UTF-8 (byte {error.start})") from error
+
+
+async def import_profiles(engine: AsyncEngine, profiles: list[dict[str, Any]]) -> int:
+    """Insert or replace profiles by (store_id, profile_id) in one transaction; how many there were."""
+    async with engine.begin() as tx:
+        await write_profiles(tx, profiles)
+    return len(profiles)
+
+
+async def write_profiles(tx: AsyncConnection, profiles: list[dict[str, Any]]) -> None:
+    """Insert or replace profiles in the caller's transaction, and give new ones their till."""
+    if profiles:
+        await tx.execute(UPSERT, profiles)
+        await tx.execute(NEW_TILLS)
+
+
+def _rows(reader: "csv.DictReader[str]") -> Iterator[dict[str, Any]]:
+    try:
+        header = reader.fieldnames or ()
+    except csv.Error as error:
+        raise BadRow(1, f"the header can't be read: {error}") from error
+    if len(set(header)) != len(header):
+        raise BadRow(1, "the header names a column twice")
+    missing, unknown = set(REQUIRED) - set(header), set(header) - set(COLUMNS)
+    if missing or unknown:
+        named = f"without {', '.join(sorted(missing))}" if missing else f"with unknown {', '.join(sorted(unknown))}"
+        raise BadRow(1, f"the header is {named}; columns are {', '.join(COLUMNS)}")
+    seen: dict[tuple[str, str], int] = {}
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise BadRow(reader.line_num, f"not CSV: {error}") from error
+        if row is None:
+            return
+        line = reader.line_num
+        try:
+            profile = _profile(row)
+        except ValueError as error:
+            raise BadRow(line, str(error)) from error
+        key = (profile["store_id"], profile["profile_id"])
+        if key in seen:
+            raise BadRow(line, f"profile {key[1]} of store {key[0]} stands on line {seen[key]} already")
+        seen[key] = line
+        yield profile
+
+
+def _profile(row: Mapping[str | None, Any]) -> dict[str, Any]:
+    if None in row:
+        raise ValueError("more fields than the header has columns")
+    if any(value is None for value in row.values()):
+        raise ValueError("fewer fields than the header has columns")
+    values = {name: row.get(name) or "" for name in COLUMNS}
+    currency = values["currency"]
+    if currency not in CURRENCY_EXPONENTS:
+        raise ValueError(f"ISO 4217 lists no currency {currency!r}")
+    profile = {
+        "store_id": _id(values, "store_id"),
+        "profile_id": _id(values, "profile_id"),
+        "name": _text(values, "name", NAME_BYTES_MAX),
+        "currency": currency,
+        "tenders": orjson.dumps(_tenders(values["tenders"], currency)).decode(),
+        "over_short_limit_minor": _integer(values, "over_short_limit_minor", SAFE_INTEGER),
+        "blind": _flag(values, "blind", default=False),
+        "idle_close_after_s": _integer(values, "idle_close_after_s", SECONDS_MAX, least=1),
+        "late_window_s": LATE_WINDOW_S,
+        "allow_negative_drawer": _flag(values, "allow_negative_drawer", default=True),
+        "business_day_starts_at": values["business_day_starts_at"] or "00:00",
+        "own_provider": _text(values, "own_provider", WORD_BYTES_MAX, default=OWN_PROVIDER),
+        "enabled": _flag(values, "enabled", default=True),
+        "store_name": _text(values, "store_name", NAME_BYTES_MAX, default=values["store_id"]),
+        "company_id": _id(values, "company_id") if values["company_id"] else None,
+    }
+    late_window_s = _integer(values, "late_window_s", SECONDS_MAX)
+    if late_window_s is not None:
+        profile["late_window_s"] = late_window_s
+    if not _TIME_OF_DAY.fullmatch(str(profile["business_day_starts_at"])):
+        raise ValueError("business_day_starts_at is HH:MM")
+    if profile["blind"] and not profile["allow_negative_drawer"]:
+        raise ValueError("a blind profile must allow a negative drawer: the refusal would tell the expected figure")
+    return profile
+
+
+def _tenders(written: str, currency: str) -> list[dict[str, Any]]:
+    """The tenders of a profile; none means cash in the profile's currency."""
+    if not written:
+        return []
+    try:
+        tenders = _TENDERS.validate_python(json.loads(written))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"tenders is not JSON: {error.msg}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "tenders"
+        raise ValueError(f"tenders: {place}: {first['msg'].removeprefix('Value error, ')}") from error
+    for tender in tenders:
+        if tender.currency == currency and not is_one(tender.exchange_rate):
+            raise ValueError(f"tender {tender.id} is in the profile's own currency: its exchange_rate is 1")
+    return [tender.model_dump() for tender in tenders]
+
+
+def _id(values: Mapping[str, str], name: str) -> str:
+    if not _ID.fullmatch(values[name]):
+        raise ValueError(f"{name} is 1 to 64 of A-Z a-z 0-9 . _ : -")
+    return values[name]
+
+
+def _text(values: Mapping[str, str], name: str, longest: int, default: str = "") -> str:
+    value = values[name] or default
+    if not 1 <= len(value.encode()) <= longest or not value.isprintable():
+        raise ValueError(f"{name} is 1 to {longest} bytes of printable text")
+    return value
+
+
+def _integer(values: Mapping[str, str], name: str, most: int, least: int = 0) -> int | None:
+    written = values[name]
+    if not written:
+        return None
+    if not (written.isascii() and written.isdigit() and len(written) <= 16 and least <= int(written) <= most):
+        raise ValueError(f"{name} is a whole number from {least} to {most}, or empty")
+    return int(written)
+
+
+def _flag(values: Mapping[str, str], name: str, *, default: bool) -> bool:
+    written = values[name]
+    if written not in ("", "true", "false"):
+        raise ValueError(f"{name} is true or false")
+    return written == "true" if written else default

@@ -1,0 +1,98 @@
+"""From the bytes of one Kafka record to a command, or to the reason why nobody can be answered. Total."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from contracts.commands import ID_PATTERN, UUID_PATTERN, Command, FieldError, Malformed, read_command
+from contracts.jsontext import Unreadable, canonical, read_object
+from contracts.times import from_millis
+from contracts.topics import key_of
+from services.sessions.book import Received
+from services.sessions.rights import refused_right
+from services.tokens import Claims
+
+_UUID: Final = re.compile(UUID_PATTERN.removeprefix("^").removesuffix("$"))
+_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[ -~]{0,200}")
+
+Headers = tuple[tuple[str, bytes | None], ...]
+Verify = Callable[[Headers, int], Claims | None]
+"""From a record's headers and its append time (milliseconds) to the claims of its sender."""
+
+
+class Record(Protocol):
+    """What is used of a raw Kafka record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A record that can't be read, or that can't be applied: it goes to the dead letters as it came."""
+
+    record: Record
+    error: str
+
+
+def read(record: Record, verify: Verify | None) -> Received | Parked:
+    """The command in a record. `verify` is None where every record speaks as admin of its store."""
+    try:
+        body = read_object(record.value)
+        command_id = _readable_id(body, "command_id", _UUID).lower()
+        store_id = _readable_id(body, "store_id", _ID)
+        profile_id = _readable_id(body, "profile_id", _ID)
+    except Unreadable as error:
+        return Parked(record, str(error))
+    command: Command | None = None
+    errors: tuple[FieldError, ...] = ()
+    try:
+        command = read_command(body)
+    except Malformed as malformed:
+        errors = tuple(malformed.errors)
+    text = canonical(body)
+    return Received(
+        raw=record,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        received_at=from_millis(record.timestamp),
+        traceparent=_traceparent(record.headers),
+        refused_right=refused_right(verify(record.headers, record.timestamp), store_id, body) if verify else None,
+        command_id=command_id,
+        store_id=store_id,
+        profile_id=profile_id,
+        body=body,
+        text=text,
+        body_hash=hashlib.sha256(text).digest(),
+        command=command,
+        errors=errors,
+    )
+
+
+def has_right_key(record: Record, received: Received) -> bool:
+    """Whether the record's key is the one that the body asks for; the body decides all the same."""
+    return record.key == key_of(received.store_id, received.profile_id)
+
+
+def _readable_id(body: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Unreadable(f"The command has no valid {name}: nobody can be answered.")
+    return value
+
+
+def _traceparent(headers: Headers) -> bytes | None:
+    """The W3C trace context of the record, where it has one that may be copied."""
+    for name, value in headers:
+        if name == "traceparent" and value is not None and _TRACEPARENT.fullmatch(value):
+            return value
+    return None
