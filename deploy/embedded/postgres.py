@@ -4,6 +4,7 @@ PostgreSQL refuses to run as root. For root it runs as `nobody`, and where that 
 the clone or its virtual environment, data and programs live in a folder of /var/tmp instead.
 """
 
+import asyncio
 import hashlib
 import importlib.util
 import os
@@ -12,15 +13,17 @@ import secrets
 import shutil
 import signal
 import stat
+import time
 from importlib.metadata import version
 from pathlib import Path
 
-from deploy.embedded.process import Program, Runner
+from deploy.embedded.process import ASK_AGAIN_AFTER_S, Program, Runner, started
 from deploy.embedded.trouble import StackError
 
 VERSION = "18"
 UNPRIVILEGED = "nobody"
 CONNECT_LIMIT_S = 5.0
+PREDECESSOR_LIMIT_S = 10.0
 DATABASE = ROLE = "till"
 
 
@@ -94,11 +97,34 @@ def program(home: Path, port: int, password: str) -> Program:
         "postgres",
         argv,
         ready=lambda: answers(port, password),
+        before=lambda: predecessor_ended(folder / "data"),
         # SIGTERM waits until every client has gone; SIGINT rolls back what is open and stops.
         stop_signal=signal.SIGINT,
         user=user(),
         folder=folder,
     )
+
+
+async def predecessor_ended(data: Path) -> None:
+    """Wait until nothing is left of a server that was killed, up to a limit.
+
+    Its children need a moment to notice, and until then PostgreSQL refuses to start on its data.
+    Also, where the first process of a container does not collect the dead, a killed server stays a
+    zombie, and PostgreSQL takes that for a running one. So a zombie's lock file is removed, after
+    the same question that PostgreSQL asks: does any process still have its shared memory?
+    """
+    lock = data / "postmaster.pid"
+    segments = Path("/proc/sysvipc/shm")
+    until = time.monotonic() + PREDECESSOR_LIMIT_S
+    while lock.exists() and segments.exists() and time.monotonic() < until:
+        lines = lock.read_text().splitlines()
+        pid, segment = int(lines[0]), lines[6].split()[1] if len(lines) > 6 else ""
+        rows = (row.split() for row in segments.read_text().splitlines()[1:])
+        attached = any(row[1] == segment and int(row[6]) for row in rows)
+        if started(pid) is None and not attached:
+            lock.unlink()
+        else:
+            await asyncio.sleep(ASK_AGAIN_AFTER_S)
 
 
 async def answers(port: int, password: str) -> bool:

@@ -25,6 +25,7 @@ class Program:
     name: str
     argv: list[str]
     ready: Callable[[], Awaitable[bool]]
+    before: Callable[[], Awaitable[None]] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     stop_signal: signal.Signals = signal.SIGTERM
     user: str | None = None

@@ -192,8 +192,10 @@ def down(home: Path) -> None:
         kill_exactly(*supervisor, signal.SIGCONT)
         if not wait_gone(*supervisor, DOWN_LIMIT_S):
             kill_exactly(*supervisor, signal.SIGKILL)
-    kill_leftovers(home)
-    (home / STATE).unlink(missing_ok=True)
+    # Nothing of it is left unless the supervisor was killed.
+    kill_leftovers(state)
+    if not supervised(home):
+        (home / STATE).unlink(missing_ok=True)
 
 
 def wipe(home: Path) -> None:

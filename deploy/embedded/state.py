@@ -121,12 +121,11 @@ def known_ports(home: Path) -> dict[str, int]:
     return found
 
 
-def kill_leftovers(home: Path) -> list[str]:
-    """Kill what a supervisor of this home left behind when it was killed; the names of these.
+def kill_leftovers(before: State | None) -> list[str]:
+    """Kill what a killed supervisor left of the stack that it wrote down; the names of these.
 
     Linux does that by itself; on macOS the state file is the only way to find them.
     """
-    before = load(home)
     left = []
     for name, (pid, begun) in (before.processes if before else {}).items():
         if started(pid) == begun:

@@ -21,7 +21,7 @@ from typing import IO
 
 from deploy.embedded import kafka, postgres, redis
 from deploy.embedded.process import Program, spawn, started, stop
-from deploy.embedded.state import STATE, Plan, State, hold_lock, kill_leftovers, ports, save
+from deploy.embedded.state import STATE, Plan, State, hold_lock, kill_leftovers, load, ports, save
 from deploy.embedded.trouble import StackError, last_lines
 
 SERVERS = {"kafka", "postgres", "redis"}
@@ -73,7 +73,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start all servers at once, then prepare them, then the services."""
-        for name in kill_leftovers(self.home):
+        for name in kill_leftovers(load(self.home)):
             say(f"{name} was left over from an earlier stack and was killed")
         control = await asyncio.start_server(self.on_request, "127.0.0.1", 0)
         self.state.control_port = control.sockets[0].getsockname()[1]
@@ -138,6 +138,8 @@ class Supervisor:
         """Start one child and wait until it is ready; StackError with the end of its log if not."""
         begun = time.monotonic()
         self.programs[program.name] = program
+        if program.before is not None:
+            await program.before()
         child = await self.spawn(program)
         while not await program.ready():
             if child.returncode is not None:
@@ -245,9 +247,24 @@ class Supervisor:
             raise StackError(f"{name!r} is no server that this stack started.")
         if verb == "stop":
             await self.stop_one(name, STOP_LIMIT_S)
-        elif child.returncode is not None:
-            await self.start_program(program)
+        elif verb == "start":
+            # One that was killed just now may not have been seen to end yet.
+            if child.returncode is None and not await program.ready():
+                await self.wait_end(name)
+            if child.returncode is not None:
+                await self.start_program(program)
+        else:
+            raise StackError(f"{verb!r} is neither stop nor start.")
         self.save()
+
+    async def wait_end(self, name: str) -> None:
+        """Wait for the end of a child that does not answer; StackError when it lives on."""
+        try:
+            await asyncio.wait_for(self.children[name].wait(), STOP_LIMIT_S)
+        except TimeoutError:
+            raise StackError(
+                f"{name} runs but does not answer: is it frozen? Stop it before you start it."
+            ) from None
 
 
 async def is_up() -> bool:

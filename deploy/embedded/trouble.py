@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import socket
+import tempfile
 from pathlib import Path
 
 DISK_NEEDED_MIB = 1024
@@ -29,9 +30,7 @@ def check_machine(home: Path) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
         (home / "logs").mkdir(exist_ok=True)
-        probe = home / ".writable"
-        probe.write_text("")
-        probe.unlink()
+        tempfile.TemporaryFile(dir=home).close()
     except OSError as error:
         raise StackError(
             f"The folder {home} is not writable ({error.strerror}): "
