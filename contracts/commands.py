@@ -1,11 +1,11 @@
 """What registers ask: every command of `till.commands.v1`, strict and frozen.
 
-A command is read from its JSON value by `read_command`. Ids are written in lower case and times in UTC; nothing else is
-changed. `null` in an optional field equals absence.
+A command is read from its JSON value by `read_command`. UUIDs are written in lower case and times
+in UTC; nothing else is changed. `null` in an optional field equals absence.
 """
 
 import re
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,17 +13,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     StringConstraints,
     ValidationError,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import CoreSchema, ErrorDetails
-from pydantic_core.core_schema import no_info_after_validator_function, no_info_before_validator_function
+from pydantic_core import ErrorDetails
 
-from contracts.jsontext import SAFE_INTEGER, Digits, canonical
+from contracts.jsontext import SAFE_INTEGER
+from contracts.limits import Items, Text, check_sales_report
 from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS, RATE_PATTERN
 from contracts.times import read_date, read_time
 
@@ -32,91 +30,10 @@ ERRORS_MAX: Final = 10
 FIELD_CHARACTERS_MAX: Final = 128
 MEMBERS_MAX: Final = 64
 """A body with more members than this has unknown ones: they are named without reading the rest."""
-SALES_REPORT_BYTES_MAX: Final = 32_768
-
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 ID_PATTERN: Final = "^[A-Za-z0-9._:-]{1,64}$"
-
-
-class _Text(NamedTuple):
-    """A text of so many UTF-8 bytes without control characters."""
-
-    shortest: int
-    longest: int
-
-    def check(self, text: str) -> str:
-        if len(text) < self.shortest:
-            raise ValueError("the text is empty")
-        if _CONTROL_CHARACTER.search(text):
-            raise ValueError("the text holds a control character or a lone surrogate")
-        if len(text) * 4 > self.longest and len(text.encode()) > self.longest:
-            raise ValueError(f"the text is longer than {self.longest} bytes of UTF-8")
-        return text
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return no_info_after_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        description = (
-            f"At most {self.longest} bytes of UTF-8 (bytes count, not characters); "
-            "no control characters but \\n, \\t, \\r."
-        )
-        limits = {"minLength": self.shortest, "maxLength": self.longest}
-        return {**handler(schema), **limits, "description": description}
-
-
-class _Items(NamedTuple):
-    """Makes a JSON list of so many items the tuple that a frozen model holds.
-
-    The length is judged before the items: Pydantic would keep an error for every bad one (85,000 of
-    them took 0.8 s, a batch of such bodies minutes), and call a list of bad items too short as well.
-    """
-
-    shortest: int
-    longest: int
-
-    def check(self, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            raise ValueError("Input should be a list")  # noqa: TRY004
-        if not self.shortest <= len(value) <= self.longest:
-            raise ValueError(f"the list has {len(value)} items; {self.shortest} to {self.longest} are allowed")
-        return tuple(value)
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return no_info_before_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "minItems": self.shortest, "maxItems": self.longest}
-
-
-def _sales_report(value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise ValueError("the sales report is a JSON object")
-    if len(canonical(value)) > SALES_REPORT_BYTES_MAX:
-        raise ValueError(f"the sales report is longer than {SALES_REPORT_BYTES_MAX} bytes as canonical JSON")
-    waiting: list[Any] = [value]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            waiting.extend(part.keys())
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
-        else:
-            _check_report_leaf(part)
-    return value
-
-
-def _check_report_leaf(leaf: Any) -> None:
-    if isinstance(leaf, Digits | float):
-        raise ValueError("no number on this wire has a fraction, an exponent or more than 19 digits")  # noqa: TRY004
-    if isinstance(leaf, int) and abs(leaf) > SAFE_INTEGER:
-        raise ValueError("an integer in the sales report lies outside ±(2^53 − 1)")
-    if isinstance(leaf, str) and ("\0" in leaf or any("\ud800" <= c <= "\udfff" for c in leaf)):
-        raise ValueError("a string in the sales report holds U+0000 or a lone surrogate")
 
 
 def _currency(code: str) -> str:
@@ -139,33 +56,41 @@ _TIME_SCHEMA = WithJsonSchema(
         "description": "RFC 3339 with any offset, years 2000 to 2099, at most 9 fraction digits.",
     }
 )
-_DATE_SCHEMA = WithJsonSchema({"type": "string", "format": "date", "pattern": r"^20\d\d-\d\d-\d\d$"})
+_DATE_SCHEMA = WithJsonSchema(
+    {"type": "string", "format": "date", "pattern": r"^20\d\d-\d\d-\d\d$"}
+)
 
 Uuid = Annotated[str, StringConstraints(pattern=UUID_PATTERN, to_lower=True)]
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Time = Annotated[str, AfterValidator(read_time), _TIME_SCHEMA]
 Date = Annotated[str, AfterValidator(read_date), _DATE_SCHEMA]
-ActorText = Annotated[str, _Text(1, 128)]
-Word = Annotated[str, _Text(1, 64)]
-Note = Annotated[str, _Text(0, 2_000)]
-Notes = Annotated[tuple[Note, ...], _Items(0, 20)]
+ActorText = Annotated[str, Text(1, 128)]
+Word = Annotated[str, Text(1, 64)]
+Note = Annotated[str, Text(0, 2_000)]
+Notes = Annotated[tuple[Note, ...], Items(0, 20)]
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$"), AfterValidator(_currency)]
 Rate = Annotated[str, StringConstraints(pattern=RATE_PATTERN), AfterValidator(_rate)]
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 SalesReport = Annotated[
     dict[str, Any],
-    BeforeValidator(_sales_report),
-    WithJsonSchema({"type": "object", "description": "Any object of at most 32 KiB; kept as it came."}),
+    BeforeValidator(check_sales_report),
+    WithJsonSchema(
+        {"type": "object", "description": "Any object of at most 32 KiB; kept as it came."}
+    ),
 ]
 
-Movement = Literal["pay_in", "float_loan", "pay_out", "safe_drop", "bank_pickup", "tip_out", "no_sale"]
-TenderType = Literal["cash", "debit_card", "credit_card", "wallet", "voucher", "third_party", "other"]
+Movement = Literal[
+    "pay_in", "float_loan", "pay_out", "safe_drop", "bank_pickup", "tip_out", "no_sale"
+]
+TenderType = Literal[
+    "cash", "debit_card", "credit_card", "wallet", "voucher", "third_party", "other"
+]
 OrderStatus = Literal["open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external"]
 
 
 class Wire(BaseModel):
-    """How everything on this wire is read: strictly, without unknown members, never changed afterwards."""
+    """How everything on this wire is read: strictly, without unknown members, never changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -184,7 +109,7 @@ class Denomination(Wire):
     count: Count
 
 
-Denominations = Annotated[tuple[Denomination, ...], _Items(0, 100)]
+Denominations = Annotated[tuple[Denomination, ...], Items(0, 100)]
 
 
 class TenderAmount(Wire):
@@ -196,7 +121,7 @@ class TenderAmount(Wire):
 
 
 class Tender(Wire):
-    """A means of payment of a session; `exchange_rate` is units of base currency for one of its own."""
+    """A means of payment; `exchange_rate` is units of base currency for one of its own."""
 
     id: Id
     name: ActorText
@@ -213,7 +138,7 @@ class NamedAmount(Wire):
 
 
 class Payment(Wire):
-    """One payment of an order, in the tender's currency. `amount_minor` is all that stays, the tip included."""
+    """One payment of an order in the tender's currency; `amount_minor` stays, tip included."""
 
     tender: Id
     amount_minor: Amount
@@ -228,11 +153,11 @@ def _tender_ids_once(tenders: tuple[Tender, ...]) -> tuple[Tender, ...]:
     return tenders
 
 
-Tenders = Annotated[tuple[Tender, ...], _Items(1, 50), AfterValidator(_tender_ids_once)]
-TenderAmounts = Annotated[tuple[TenderAmount, ...], _Items(0, 50)]
-CountedAmounts = Annotated[tuple[TenderAmount, ...], _Items(1, 50)]
-NamedAmounts = Annotated[tuple[NamedAmount, ...], _Items(0, 100)]
-Payments = Annotated[tuple[Payment, ...], _Items(0, 100)]
+Tenders = Annotated[tuple[Tender, ...], Items(1, 50), AfterValidator(_tender_ids_once)]
+TenderAmounts = Annotated[tuple[TenderAmount, ...], Items(0, 50)]
+CountedAmounts = Annotated[tuple[TenderAmount, ...], Items(1, 50)]
+NamedAmounts = Annotated[tuple[NamedAmount, ...], Items(0, 100)]
+Payments = Annotated[tuple[Payment, ...], Items(0, 100)]
 
 
 class CommandBase(Wire):
@@ -371,8 +296,12 @@ class AmendSession(CommandBase):
 
     @model_validator(mode="after")
     def _something_to_amend(self) -> Self:
-        if all(words is None for words in (self.session_number, self.station, self.note, self.notes)):
-            raise ValueError("an amendment names at least one of session_number, station, note, notes")
+        if all(
+            words is None for words in (self.session_number, self.station, self.note, self.notes)
+        ):
+            raise ValueError(
+                "an amendment names at least one of session_number, station, note, notes"
+            )
         return self
 
 
@@ -420,7 +349,7 @@ COMMANDS: Final[dict[str, type[CommandBase]]] = {
 
 
 class FieldError(Wire):
-    """What is wrong with one field of a malformed command, the field as `payments.0.amount_minor`."""
+    """What is wrong with one field of a command; the field as `payments.0.amount_minor`."""
 
     field: str
     problem: str
@@ -443,7 +372,9 @@ def read_command(body: dict[str, Any]) -> Any:
         raise Malformed([FieldError(field="kind", problem=problem)])
     if len(body) > MEMBERS_MAX:
         unknown = [name for name in body if name not in model.model_fields]
-        raise Malformed([_error((name,), "Extra inputs are not permitted") for name in unknown[:ERRORS_MAX]])
+        raise Malformed(
+            [_error((name,), "Extra inputs are not permitted") for name in unknown[:ERRORS_MAX]]
+        )
     try:
         return model.model_validate(body)
     except ValidationError as invalid:

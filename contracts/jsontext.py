@@ -25,9 +25,10 @@ class Unreadable(ValueError):
 
 
 class Digits:
-    """A JSON number that is no integer of this wire, as the digits that came: it is never computed with.
+    """A JSON number that is no integer of this wire, as the digits that came; nothing computes with it.
 
-    It is deliberately no `str`: a strict text field would take it, and `{"note": 1.5}` would be read as a text.
+    It is deliberately no `str`: a strict text field would take it, and `{"note": 1.5}` would be
+    read as a text.
     """
 
     __slots__ = ("text",)
@@ -48,8 +49,9 @@ class Digits:
 def read_object(data: bytes | None) -> dict[str, Any]:
     """The members of the one JSON object in `data`.
 
-    Total: whatever the bytes are, the result is a dict or `Unreadable`. Integers of up to 19 digits are `int`; every
-    other number is `Digits` (or a `float` whose digits are those that came), which no field accepts.
+    Total: whatever the bytes are, the result is a dict or `Unreadable`. Integers of up to 19 digits
+    are `int`; every other number is `Digits`, or an `int` of 20 digits or a `float` that is written
+    with the very digits that came, which no field accepts.
     """
     if not data:
         raise Unreadable("The value is empty: a command is one JSON object.")
@@ -74,7 +76,8 @@ def canonical(value: Any) -> bytes:
         text = orjson.dumps(value, default=_as_it_came, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # a lone surrogate
         return _canonical_text(value).encode("utf-8", "surrogatepass")
-    # orjson sorts members by code point, RFC 8785 by UTF-16 unit: they differ only beyond the basic plane.
+    # orjson sorts members by code point, RFC 8785 by UTF-16 unit: they differ only beyond the
+    # basic plane.
     if _FOUR_BYTE_CHARACTER.search(text):
         return _canonical_text(value).encode("utf-8", "surrogatepass")
     return text
@@ -88,8 +91,8 @@ def compact(value: Any) -> bytes:
 def _read_compact(data: bytes) -> Any:
     """The value when it was written without white space or needless escapes, else None.
 
-    A value that is written back to the very same bytes had no member twice and no number that another spelling would
-    have changed. That is five times cheaper than watching every member go by.
+    A value that is written back to the very same bytes had no member twice and no number that
+    another spelling would have changed. That is five times cheaper than watching every member.
     """
     try:
         value = orjson.loads(data)
@@ -131,7 +134,7 @@ def _read_any(data: bytes) -> Any:
 
 
 def _depth(data: bytes) -> int:
-    """How deep `data` nests; brackets in strings don't count. Scanned, because a parser would recurse."""
+    """How deep `data` nests, brackets in strings aside. Scanned, because a parser would recurse."""
     depth = deepest = 0
     for bracket in _BRACKET.finditer(_STRING.sub(b"", data)):
         depth += 1 if bracket[0] in b"[{" else -1
@@ -150,7 +153,9 @@ def _canonical_text(value: Any) -> str:
     if isinstance(value, Digits):
         return value.text
     if isinstance(value, dict):
-        members = sorted(value.items(), key=lambda member: member[0].encode("utf-16-be", "surrogatepass"))
+        members = sorted(
+            value.items(), key=lambda member: member[0].encode("utf-16-be", "surrogatepass")
+        )
         return "{" + ",".join(f"{_string(k)}:{_canonical_text(v)}" for k, v in members) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_canonical_text, value)) + "]"

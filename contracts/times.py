@@ -1,7 +1,7 @@
 """Times on the wire: RFC 3339, read with any offset, written in UTC with six fraction digits.
 
-Inside the services a time is the very text that goes out. That text has a fixed width, so comparing two times is
-comparing two strings.
+Inside the services a time is the very text that goes out. That text has a fixed width, so comparing
+two times is comparing two strings.
 """
 
 import re
@@ -17,7 +17,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_time(text: str) -> str:
-    """`text` in UTC with six fraction digits (what is finer is cut off). Raises ValueError with a sentence."""
+    """`text` in UTC with six fraction digits; what is finer is cut off. Raises ValueError."""
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError("a time is RFC 3339 with T and an offset or Z, in the years 2000 to 2099")
@@ -52,10 +52,10 @@ def wire_time(when: datetime) -> str:
 
 
 def business_date(time: str, offset: timedelta, day_starts_at: str) -> str:
-    """The trading day of `time`, for a shop at `offset` whose day starts at `day_starts_at` (HH:MM).
+    """The trading day of `time` in a shop at `offset` whose day starts at `day_starts_at` (HH:MM).
 
-    A register whose clock fell back to 2000-01-01 would trade on a date in 1999, which no reader of this wire takes:
-    there the first date of the wire stands.
+    A register whose clock fell back to 2000-01-01 would trade on a date in 1999, which no reader of
+    this wire takes: there the first date of the wire stands.
     """
     hours, minutes = day_starts_at.split(":")
     local = moment(time) + offset - timedelta(hours=int(hours), minutes=int(minutes))
