@@ -199,7 +199,7 @@ class Supervisor:
             if len(ends) == RESTARTS and now - ends[0] < RESTARTS_WITHIN_S:
                 say(
                     f"{program.name} ended {RESTARTS + 1} times within {RESTARTS_WITHIN_S:.0f} s "
-                    f"and is left alone. Its log: {self.logs / program.name}.log"
+                    f"and is left alone. Its log: {self.logs / f'{program.name}.log'}"
                 )
                 self.save()
                 return

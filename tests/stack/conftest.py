@@ -30,7 +30,8 @@ def stack(home: Path) -> Iterator[Stack]:
 @pytest.fixture
 def stopped(home: Path) -> Path:
     """A home that has data and in which nothing runs."""
-    up(home, services=())
+    if not (home / "kafka" / "data").exists():
+        up(home, services=())
     down(home)
     return home
 
