@@ -31,7 +31,7 @@ def health_app(checks: Mapping[str, Check]) -> Starlette:
 
 
 def health_routes(checks: Mapping[str, Check]) -> list[BaseRoute]:
-    """`/health/live`, `/health/ready` and `/metrics`; `checks` are what readiness takes, by name."""
+    """`/health/live`, `/health/ready` and `/metrics`; readiness takes all of `checks`."""
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})
@@ -102,7 +102,7 @@ async def _passes(name: str, check: Check) -> bool:
 
 def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:  # noqa: PLR2004
+    if not host or not port.isdecimal() or int(port) > 65_535:
         raise ValueError(f"{address!r} is no address: write it as 127.0.0.1:8081 or [::1]:8081.")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,4 +1,4 @@
-"""Who may speak: Ed25519 bearer tokens, minted, carried in a record header, verified against a clock.
+"""Who may speak: Ed25519 bearer tokens, carried in a header, verified against a clock.
 
 A token's signature is verified once and its claims are kept; whether it counts is decided anew at
 every call, because the same token is asked about for records that were appended at other times.
@@ -130,7 +130,7 @@ class Verifier:
         return verified
 
     def _payload(self, text: str) -> dict[str, Any]:
-        """The payload of a token that one of our keys signed; of its header only alg and kid count."""
+        """The payload that one of our keys signed; of the header only alg and kid count."""
         header = jwt.get_unverified_header(text)
         if header.get("alg") != _ALGORITHM or "crit" in header or "b64" in header:
             raise ValueError("the token's header asks for what this service does not do")
@@ -161,7 +161,7 @@ class Verifier:
             self._keys = _read_jwks(self._path)
         except ValueError as error:
             # A file that is just being replaced must not lock every till out.
-            log.error("jwks_unreadable", error=str(error))
+            log.warning("jwks_unreadable", error=str(error))
             return
         self._stamp = stamp
         self._known.clear()
@@ -227,7 +227,7 @@ def mint(
     ttl_s: int,
     now: float | None = None,
 ) -> str:
-    """A signed token for commands and APIs. Raises ValueError with a sentence when it may not be."""
+    """A signed token for commands and APIs. Raises ValueError with a sentence instead."""
     if role not in ROLES:
         raise ValueError(f"There is no role {role}; the roles are {', '.join(sorted(ROLES))}.")
     if not 1 <= len(sub.encode()) <= SUBJECT_BYTES_MAX:

@@ -1,4 +1,4 @@
-"""Alembic loads this file by its path; the connection and the version table come from its caller."""
+"""Alembic loads this file by its path; its caller gives the connection and the table."""
 
 from alembic import context
 

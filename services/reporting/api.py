@@ -133,7 +133,8 @@ def _pagination(request: Request, query: Query, count: int) -> dict[str, Any]:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, StarletteHTTPException)
+    if not isinstance(error, StarletteHTTPException):
+        raise error
     return _problem(error.status_code, error.detail, dict(error.headers or {}))
 
 
@@ -203,7 +204,7 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
 
 
 def _docs(app: FastAPI) -> HTMLResponse:
-    """What /openapi.json says, for people; a page of its own, as the usual one loads a foreign script."""
+    """What /openapi.json says, for people. The usual page would load a stranger's script."""
     parts = [f"<h1>{html.escape(app.title)}</h1>", '<p><a href="/openapi.json">OpenAPI</a></p>']
     for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():

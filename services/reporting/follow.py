@@ -37,7 +37,8 @@ BATCH_RECORDS_MAX: Final = 500
 POLL_WAIT_MS: Final = 500
 BACK_OFF_S_MIN: Final = 0.2
 BACK_OFF_S_MAX: Final = 5.0
-GROUP_TIMEOUT_MS: Final = 30_000
+GROUP_TIMEOUT_MS: Final = 10_000
+"""How long the partitions of a reader that died stay unread."""
 CONSUMER_STOP_LIMIT_S: Final = 10
 
 TAKEN = Counter("till_reporting_records_total", "Records taken from the closings topic.")
@@ -64,7 +65,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Progress:
-    """The consumer that is reading, for those who ask whether it can; None while nothing is read."""
+    """The consumer that is reading; None while nothing is read."""
 
     consumer: AIOKafkaConsumer | None = None
 
@@ -147,13 +148,11 @@ def _consumer(settings: Settings) -> AIOKafkaConsumer:
         isolation_level="read_committed",
         max_partition_fetch_bytes=2 * RECORD_BYTES_MAX,
         session_timeout_ms=GROUP_TIMEOUT_MS,
-        heartbeat_interval_ms=GROUP_TIMEOUT_MS // 10,
+        heartbeat_interval_ms=GROUP_TIMEOUT_MS // 5,
     )
 
 
-async def _place(
-    consumer: AIOKafkaConsumer, engine: AsyncEngine, topic: str, held: _Held
-) -> None:
+async def _place(consumer: AIOKafkaConsumer, engine: AsyncEngine, topic: str, held: _Held) -> None:
     """Puts every assigned partition to the offset that the database has for it."""
     assigned = sorted(consumer.assignment())
     begins = await consumer.beginning_offsets(assigned)

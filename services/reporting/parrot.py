@@ -91,7 +91,7 @@ def major(minor: int | None, currency: str) -> Fragment | None:
 
 
 def own_provider(closing: Row) -> str | None:
-    """The provider whose sales make up the store's side of the summary, or None where none can be told.
+    """The provider whose sales make up the store's side of the summary; None if it can't be told.
 
     A closing does not name it. It is the one with counted orders whose sales, discounts and
     charges are those of the store's side; two that look alike can't be told apart.
@@ -150,7 +150,7 @@ def _sales(closing: Row, tenders: dict[str, Row], amount: Amount) -> Row:
         ],
         "totalSalesByOrderType": [
             {
-                "uuid": str(uuid5(NAMESPACE_URL, f"till:{store_id}/order-type/{row['order_type']}")),
+                "uuid": _uuid(store_id, "order-type", row["order_type"]),
                 "name": row["order_type"],
                 "totalSales": amount(row["total_minor"]),
                 "numSales": row["count"],
@@ -173,10 +173,14 @@ def _sales(closing: Row, tenders: dict[str, Row], amount: Amount) -> Row:
 
 def _named_tender(store_id: str, tender: Row) -> Row:
     return {
-        "uuid": str(uuid5(NAMESPACE_URL, f"till:{store_id}/tender/{tender['tender']}")),
+        "uuid": _uuid(store_id, "tender", tender["tender"]),
         "name": tender["name"],
         "paymentType": tender["type"].upper(),
     }
+
+
+def _uuid(store_id: str, what: str, name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, f"till:{store_id}/{what}/{name}"))
 
 
 def _orders(closing: Row) -> Row:

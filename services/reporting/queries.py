@@ -23,7 +23,7 @@ class BadQuery(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A page of the sessions closed in [start, end), of `stores` or, when empty, of all one may see."""
+    """A page of the sessions closed in [start, end); empty `stores` are all that one may see."""
 
     start: datetime
     end: datetime
@@ -38,9 +38,7 @@ def read_query(params: QueryParams) -> Query:
     if end < start:
         raise BadQuery("endTimestamp lies before startTimestamp.")
     if end - start > timedelta(hours=SPAN_H_MAX):
-        raise BadQuery(
-            f"startTimestamp and endTimestamp must be at most {SPAN_H_MAX} hours apart."
-        )
+        raise BadQuery(f"startTimestamp and endTimestamp must be at most {SPAN_H_MAX} hours apart.")
     page_size = _integer(params, "pageSize", PAGE_SIZE_DEFAULT)
     if not 1 <= page_size <= PAGE_SIZE_MAX:
         raise BadQuery(f"pageSize must be between 1 and {PAGE_SIZE_MAX}.")
@@ -75,11 +73,13 @@ def _integer(params: QueryParams, name: str, default: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= PAGE_DIGITS_MAX):
-        raise BadQuery(f"{name} must be a whole number from 0, in at most {PAGE_DIGITS_MAX} digits.")
+        raise BadQuery(
+            f"{name} must be a whole number from 0, in at most {PAGE_DIGITS_MAX} digits."
+        )
     return int(text)
 
 
 def _up_to_the_second(time: datetime) -> datetime:
-    """Sessions finish at whole seconds here: those from 10:00:00.5 on are those from 10:00:01 on."""
+    """Sessions finish at whole seconds: those from 10:00:00.5 on are those from 10:00:01 on."""
     whole = time.replace(microsecond=0)
     return whole if whole == time else whole + timedelta(seconds=1)

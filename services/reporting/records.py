@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 import orjson
 from pydantic import ValidationError
 
 from contracts.closings import Closing, ClosingCorrection, closing_hash
+from contracts.events import closing_id_of
 from contracts.times import moment
 
 ERROR_CHARACTERS_MAX: Final = 1_000
@@ -56,12 +57,13 @@ def read_record(value: bytes | None) -> ClosingRow | CorrectionRow:
     hash of a closing is recomputed, so a row holds figures that were published just so. Members
     that this release does not know are left in the bytes and not looked at.
     """
+    if not value:
+        raise Unreadable("The value is empty.")
     try:
-        members = orjson.loads(value or b"")
+        members = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         raise Unreadable(f"The value is not JSON: {error}") from None
     kind = members.get("kind") if isinstance(members, dict) else None
-    assert value is not None
     try:
         if kind == "closing":
             return _closing(value, members)
@@ -76,8 +78,7 @@ def _closing(value: bytes, members: dict[str, Any]) -> ClosingRow:
     closing = Closing.model_validate_json(value, extra="ignore")
     if closing_hash(members) != closing.hash:
         raise Unreadable("The closing's hash is not that of its figures.")
-    name = f"till-closing:{closing.store_id}/{closing.session_id}"
-    if closing.closing_id != str(uuid5(NAMESPACE_URL, name)):
+    if closing.closing_id != closing_id_of(closing.store_id, closing.session_id):
         raise Unreadable("The closing_id does not follow from the store and the session.")
     return ClosingRow(
         store_id=closing.store_id,

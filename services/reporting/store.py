@@ -12,15 +12,15 @@ from services.reporting.records import ClosingRow, CorrectionRow
 
 CONNECTIONS_MAX: Final = 10
 CONNECT_TIME_LIMIT_S: Final = 5
-STATEMENT_TIME_LIMIT_MS: Final = 15_000
-"""Shorter than the consumer group's session time-out: a stuck transaction ends before its reader."""
+STATEMENT_TIME_LIMIT_MS: Final = 8_000
+"""Shorter than the group's session time-out: a stuck transaction ends before its reader."""
 
 Offsets = Mapping[int, int]
 """The next offset to read, by partition."""
 
 
 class MovedOn(Exception):
-    """The tables stand elsewhere than this reader believed: another one moved them, or a restore."""
+    """The tables stand elsewhere than this reader believed: another reader, or a restore."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -40,7 +39,7 @@ def verifier(settings: Settings) -> Verifier:
 
 @pytest.fixture
 def sign(settings: Settings) -> Callable[..., str]:
-    """Signs any payload with the real key: a good cashier's token, but for what the test changes."""
+    """A good cashier's token, signed with the real key, but for what the test changes."""
     key = serialization.load_pem_private_key(settings.token_key.read_bytes(), None)
     kid = json.loads(settings.jwks.read_bytes())["keys"][0]["kid"]
 
@@ -246,7 +245,9 @@ def test_only_so_many_tokens_are_remembered(
     several = [sign(sub=f"cashier-{number}") for number in range(5)]
     calls: list[str] = []
     real = jwt.decode
-    monkeypatch.setattr(jwt, "decode", lambda text, *a, **k: calls.append(text) or real(text, *a, **k))
+    monkeypatch.setattr(
+        jwt, "decode", lambda text, *a, **k: calls.append(text) or real(text, *a, **k)
+    )
 
     for token in [*several, several[2], several[3], several[4], several[0]]:
         assert verifier.claims(token, NOW, API) is not None
@@ -268,7 +269,7 @@ def test_a_key_taken_out_of_the_file_opens_nothing_any_more(
     settings.jwks.write_text("{ half a fi")
     assert verifier.claims(old, NOW, API) is not None
 
-    os.replace(other.jwks, settings.jwks)
+    other.jwks.replace(settings.jwks)
     assert verifier.claims(new, NOW, API) is not None
     assert verifier.claims(old, NOW, API) is None
 

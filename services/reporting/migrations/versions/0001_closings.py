@@ -7,6 +7,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Makes the tables of the first release."""
     op.execute("CREATE SCHEMA IF NOT EXISTS reporting")
     # `value` is the truth, byte for byte as on the topic; the columns beside it are for searching.
     op.execute("""

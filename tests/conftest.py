@@ -1,0 +1,59 @@
+"""What all tests that need real servers share: one stack, and a corner of it for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from deploy.embedded.stack import Stack, down, up
+from services.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Kafka, PostgreSQL and Redis, for the whole run."""
+    home = tmp_path_factory.mktemp("stack")
+    yield up(home, services=())
+    down(home)
+
+
+@pytest.fixture
+async def corner(stack: Stack, tmp_path: Path) -> AsyncIterator[Settings]:
+    """Settings with an empty database and topic names of their own, so that tests don't meet."""
+    name = f"test_{uuid4().hex[:12]}"
+    await _in_postgres(stack, f"CREATE DATABASE {name}")
+    address = make_url(stack.database_url).set(database=name)
+    yield Settings(
+        kafka=stack.kafka,
+        database_url=address.render_as_string(hide_password=False),
+        redis_url=stack.redis_url,
+        home=tmp_path,
+        topic_prefix=f"{name}.",
+        topic_partitions=3,
+        reporting_group=f"{name}-reporting",
+        reporting_http="127.0.0.1:0",
+        sessions_group=f"{name}-sessions",
+    )
+    await _in_postgres(stack, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _in_postgres(stack: Stack, statement: str) -> None:
+    engine = create_async_engine(stack.database_url, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+    finally:
+        await engine.dispose()
+
+
+async def eventually(holds, *, within_s: float = 30.0):  # type: ignore[no-untyped-def]
+    """What the coroutine function `holds` returns once that is true; fails after `within_s`."""
+    async with asyncio.timeout(within_s):
+        while not (found := await holds()):
+            await asyncio.sleep(0.05)
+    return found

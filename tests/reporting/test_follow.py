@@ -1,0 +1,344 @@
+"""The reader on a real broker and database: whatever happens, its tables are what the topic says."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.embedded.stack import Stack, start_server, stop_server
+from services.migrate import upgrade
+from services.reporting import follow as following
+from services.reporting import store
+from services.settings import Settings
+from tests.conftest import eventually
+from tests.reporting.conftest import Reading, publish, tables, until_read
+from tests.reporting.published import closing, value, voided
+
+READER = """
+import asyncio
+from services.reporting.main import run
+from services.settings import Settings
+asyncio.run(run(Settings()))
+"""
+
+
+def metric(name: str) -> float:
+    return REGISTRY.get_sample_value(f"till_reporting_{name}_total") or 0.0
+
+
+async def forget(engine: AsyncEngine) -> None:
+    """Empties all tables: the reader begins at the beginning."""
+    async with engine.begin() as tx:
+        names = "reporting.closings, reporting.corrections, reporting.consumed"
+        await tx.execute(text(f"TRUNCATE {names}, reporting.unreadable"))
+
+
+async def test_closings_and_corrections_are_kept_byte_for_byte(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    made = closing(7, store_name="Café ☕", prev_hash="0f" * 32)
+    correction = voided(made)
+    await publish(reporting, [value(made), value(correction)])
+
+    async with reading():
+        stored = await until_read(engine, 2)
+
+    (row,) = stored["closings"]
+    assert (row[0], str(row[1]), str(row[2]), row[3:5]) == (
+        "s1",
+        made["closing_id"],
+        made["session_id"],
+        ("p1", 7),
+    )
+    assert (row[5].isoformat(), row[6].isoformat(), row[7], row[8], row[9]) == (
+        "2025-01-01T16:00:00+00:00",
+        "2025-01-01",
+        made["hash"],
+        "0f" * 32,
+        value(made),
+    )
+    (row,) = stored["corrections"]
+    assert (str(row[1]), row[6], row[8]) == (
+        correction["correction_id"],
+        "session_voided",
+        value(correction),
+    )
+    assert stored["unreadable"] == []
+
+
+async def test_what_comes_again_changes_nothing(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    messages = [value(closing(1)), value(closing(2)), value(voided(closing(2)))]
+    await publish(reporting, messages)
+    async with reading():
+        before = await until_read(engine, 3)
+        await publish(reporting, [*messages, *messages], partition=1)
+        after = await until_read(engine, 9)
+
+    assert {**after, "consumed": None} == {**before, "consumed": None}
+
+
+async def test_other_bytes_under_a_known_id_are_refused_loudly_and_the_first_stay(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    first, other = closing(1), closing(1, store_name="Another Cafe")
+    void, other_void = voided(first), voided(first, reason="another reason")
+    conflicts = metric("conflicts")
+    await publish(reporting, [value(first), value(other), value(void)])
+    async with reading():
+        await until_read(engine, 3)
+        await publish(reporting, [value(other_void), value(other)])
+        stored = await until_read(engine, 5)
+
+    assert [row[-1] for row in stored["closings"]] == [value(first)]
+    assert [row[-1] for row in stored["corrections"]] == [value(void)]
+    assert metric("conflicts") - conflicts == 3
+    assert [row[1:] for row in stored["unreadable"]] == [
+        (0, offset, "Other bytes already have this id.") for offset in (1, 3, 4)
+    ]
+
+
+async def test_garbage_between_good_records_is_kept_by_its_place_and_harms_none(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    forged = closing(5) | {"store_name": "Forged Cafe"}
+    foreign_id = closing(6, closing_id=closing(7)["closing_id"])
+    no_tables = {"kind": "closing", "\0": 1}
+    garbage: list[bytes | None] = [
+        None,
+        b"",
+        b"\xff\xfe",
+        b"[1]",
+        b"7",
+        b'{"kind": "opening"}',
+        b'{"kind": ["closing"]}',
+        b"[" * 100_000,
+        b'{"a":' * 2_000 + b"1" + b"}" * 2_000,
+        value(no_tables),
+        value(forged),
+        value(foreign_id),
+        value(closing(8, z_number=0)),
+        value(closing(9, tenders=[])).replace(b'"tenders":[]', b'"tenders":[{"\xed\xa0\x80":1}]'),
+        value(voided(closing(1)) | {"correction": "whim"}),
+    ]
+    mixed = [record for bad in garbage for record in (bad, value(closing(1)))]
+    unreadable = metric("unreadable")
+    await publish(reporting, mixed, headers=[("ce_id", b"\xff\xfe"), ("", b"")])
+    await publish(reporting, [value(closing(2))], partition=1)
+
+    async with reading():
+        stored = await until_read(engine, len(mixed) + 1)
+
+    assert sorted(row[4] for row in stored["closings"]) == [1, 2]
+    assert stored["corrections"] == []
+    assert [row[2] for row in stored["unreadable"]] == list(range(0, len(mixed), 2))
+    assert all(0 < len(row[3]) <= 1_000 for row in stored["unreadable"])
+    assert metric("unreadable") - unreadable == len(garbage)
+
+
+async def test_members_of_a_later_release_are_kept_and_not_looked_at(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    made = closing(1, weather="rain", opened_by={"id": "ana", "name": None, "badge": 7})
+    await publish(reporting, [value(made)])
+
+    async with reading():
+        stored = await until_read(engine, 1)
+
+    assert [row[-1] for row in stored["closings"]] == [value(made)]
+
+
+async def test_the_topic_read_again_from_the_beginning_gives_the_same_tables(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    for partition in range(3):
+        made = [closing(partition * 100 + number, profile_id=f"p{partition}") for number in (1, 2)]
+        records = [value(made[0]), b"garbage", value(made[1]), value(voided(made[0]))]
+        await publish(reporting, records, partition)
+    async with reading():
+        first = await until_read(engine, 12)
+    await forget(engine)
+    assert (await tables(engine))["closings"] == []
+
+    async with reading():
+        again = await until_read(engine, 12)
+
+    assert again == first
+    assert [len(first[name]) for name in ("closings", "corrections", "unreadable")] == [6, 3, 3]
+
+
+async def test_offsets_of_a_database_that_came_back_from_an_older_copy_are_believed(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    await publish(reporting, [value(closing(number)) for number in (1, 2)])
+    async with reading():
+        await until_read(engine, 2)
+        async with engine.begin() as tx:
+            await tx.execute(text("DELETE FROM reporting.closings WHERE z_number = 2"))
+            await tx.execute(
+                text("UPDATE reporting.consumed SET next_offset = 1 WHERE next_offset = 2")
+            )
+        await publish(reporting, [value(closing(3))])
+        stored = await until_read(engine, 3)
+
+    assert sorted(row[4] for row in stored["closings"]) == [1, 2, 3]
+
+
+async def test_a_stored_offset_beyond_the_log_is_said_loudly_and_the_log_is_read_whole(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    await publish(reporting, [value(closing(1))])
+    async with engine.begin() as tx:
+        await store.offsets(tx, reporting.topics.closings, [0, 1, 2])
+        await tx.execute(
+            text('UPDATE reporting.consumed SET next_offset = 500 WHERE "partition" = 0')
+        )
+    expired = metric("expired")
+
+    async with reading():
+
+        async def found() -> bool:
+            return len((await tables(engine))["closings"]) == 1
+
+        await eventually(found)
+
+    assert metric("expired") - expired == 1
+    assert [row[2] for row in (await tables(engine))["consumed"]] == [1, 0, 0]
+
+
+async def test_a_frozen_reader_that_wakes_cannot_move_what_others_have_moved(
+    reporting: Settings, engine: AsyncEngine
+) -> None:
+    topic = reporting.topics.closings
+    async with engine.begin() as tx:
+        held = await store.offsets(tx, topic, [0])
+    async with engine.begin() as tx:
+        await store.advance(tx, topic, held, {0: 10})
+
+    with pytest.raises(store.MovedOn):
+        async with engine.begin() as tx:
+            await store.advance(tx, topic, held, {0: 3})
+
+    assert [row[2] for row in (await tables(engine))["consumed"]] == [10]
+
+
+async def test_two_readers_share_the_partitions_and_lose_nothing_when_one_leaves(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    async with reading() as stays:
+        async with reading() as leaves:
+
+            async def shared() -> bool:
+                both = [one.consumer.assignment() for one in (stays, leaves) if one.consumer]
+                return sorted(map(len, both)) == [1, 2]
+
+            await eventually(shared)
+            for partition in range(3):
+                numbers = range(partition * 50 + 1, partition * 50 + 51)
+                await publish(reporting, [value(closing(number)) for number in numbers], partition)
+            await until_read(engine, 150)
+        await publish(reporting, [value(closing(151))], partition=2)
+        await publish(reporting, [value(closing(152))], partition=0)
+        stored = await until_read(engine, 152)
+
+    assert sorted(row[4] for row in stored["closings"]) == list(range(1, 153))
+
+
+async def test_a_killed_reader_is_followed_by_one_that_misses_nothing(
+    reporting: Settings, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    count = 1_500
+    for partition in range(3):
+        numbers = range(partition * 500 + 1, partition * 500 + 501)
+        await publish(reporting, [value(closing(number)) for number in numbers], partition)
+
+    async def rows() -> int:
+        async with engine.connect() as tx:
+            counted = await tx.execute(text("SELECT count(*) FROM reporting.closings"))
+            return int(counted.scalar_one())
+
+    async def some() -> bool:
+        return await rows() > 0
+
+    killed = await reader_process(reporting)
+    try:
+        await eventually(some)
+        killed.send_signal(signal.SIGKILL)
+        await killed.wait()
+        await publish(reporting, [value(closing(count + 1))])
+        after = await reader_process(reporting)
+        try:
+            stored = await until_read(engine, count + 1)
+            after.terminate()
+            assert await asyncio.wait_for(after.wait(), 15) == 0
+        finally:
+            end(after)
+    finally:
+        end(killed)
+
+    assert sorted(row[4] for row in stored["closings"]) == list(range(1, count + 2))
+
+
+async def reader_process(settings: Settings) -> asyncio.subprocess.Process:
+    names: dict[str, Any] = {
+        "KAFKA": settings.kafka,
+        "REPORTING_DATABASE_URL": settings.reader_database_url,
+        "TOPIC_PREFIX": settings.topic_prefix,
+        "REPORTING_GROUP": settings.reporting_group,
+        "REPORTING_HTTP": settings.reporting_http,
+        "AUTH": "off",
+    }
+    environment = os.environ | {f"TILL_{name}": text for name, text in names.items()}
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", READER, env=environment)
+
+
+def end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+
+
+async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
+    package = "services.reporting.migrations"
+
+    await asyncio.gather(*(upgrade(corner.database_url, package) for _ in range(4)))
+    await upgrade(corner.database_url, package)
+
+    engine = store.open_engine(corner.database_url)
+    async with engine.connect() as tx:
+        found = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
+        assert list(found.scalars()) == ["0001"]
+    await engine.dispose()
+
+
+async def test_a_database_that_goes_away_is_waited_for(
+    reporting: Settings,
+    engine: AsyncEngine,
+    reading: Reading,
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "BACK_OFF_S_MAX", 0.5)
+    await publish(reporting, [value(closing(1))])
+    async with reading() as progress:
+        await until_read(engine, 1)
+        await asyncio.to_thread(stop_server, stack, "postgres")
+        try:
+            await publish(reporting, [value(closing(2))])
+
+            async def noticed() -> bool:
+                return progress.consumer is None
+
+            await eventually(noticed)
+        finally:
+            await asyncio.to_thread(start_server, stack, "postgres")
+        stored = await until_read(engine, 2)
+
+    assert sorted(row[4] for row in stored["closings"]) == [1, 2]
