@@ -33,17 +33,13 @@ def bakery_caisse_1(register: Register) -> None:
         (at(9), more_than_there_is),
         (
             at(10),
-            lambda when: move(
-                when, CAMILLE, "pay_out", 2_340, "œufs", description="Marché, 6 plateaux"
-            ),
+            lambda when: move(when, CAMILLE, "pay_out", 2_340, "œufs", description="Marché, 6 plateaux"),
         ),
         (at(11, 30), lambda when: move(when, CAMILLE, "safe_drop", 20_000, "coffre")),
         (at(12, 45), lambda when: move(when, CAMILLE, "bank_pickup", 10_000, "banque")),
     ]
     happen(trade(register, BAKERY, CAMILLE, (at(6, 35), at(13, 20)), 210) + money)
-    register.close(
-        at(13, 30), CAMILLE, count_out(register, BAKERY, {"cash": 0, "cb": 0, "resto": 0})
-    )
+    register.close(at(13, 30), CAMILLE, count_out(register, BAKERY, {"cash": 0, "cb": 0, "resto": 0}))
 
     register.open(at(15), HUGO, "EUR", opening)
 
@@ -58,9 +54,7 @@ def bakery_caisse_1(register: Register) -> None:
             (at(16), same_id_other_amount),
         ]
     )
-    register.close(
-        at(19, 30), HUGO, count_out(register, BAKERY, {"cash": 120, "cb": 0, "resto": -450})
-    )
+    register.close(at(19, 30), HUGO, count_out(register, BAKERY, {"cash": 120, "cb": 0, "resto": -450}))
 
 
 def bakery_caisse_2(register: Register, neighbour: Register) -> None:
@@ -77,9 +71,7 @@ def bakery_caisse_2(register: Register, neighbour: Register) -> None:
         broken = value | {"command_id": register.dice.uuid7(when), "taxes": 0}
         register.refuse(when + timedelta(seconds=5), "malformed", broken)
         members: Body = {"session_id": register.dice.uuid7(when), "currency": "EUR", "opening": []}
-        nobody = register.body("open_session", when, INES, numbered=False, **members) | {
-            "profile_id": "caisse-9"
-        }
+        nobody = register.body("open_session", when, INES, numbered=False, **members) | {"profile_id": "caisse-9"}
         register.refuse(
             when + timedelta(seconds=9),
             "profile_unknown",

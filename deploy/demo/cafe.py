@@ -42,9 +42,7 @@ def _cafe_money(register: Register) -> list[Happening]:
         wrong = move(when, ANA, "pay_out", 200_000, "hielo")
         register.void(when + timedelta(seconds=20), ANA, wrong, "importe equivocado")
         again = {"movement_id": wrong["command_id"], "reason": "importe equivocado"}
-        value = register.body(
-            "void_movement", when + timedelta(seconds=25), ANA, numbered=False, **again
-        )
+        value = register.body("void_movement", when + timedelta(seconds=25), ANA, numbered=False, **again)
         register.refuse(when + timedelta(seconds=25), "movement_already_voided", value)
         move(when + timedelta(seconds=40), ANA, "pay_out", 20_000, "hielo")
 

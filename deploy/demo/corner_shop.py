@@ -9,9 +9,7 @@ WANJIRU: Body = {"id": "wanjiru", "name": "Wanjiru Kamau"}
 OTIENO: Body = {"id": "otieno", "name": "Brian Otieno"}
 
 
-def corner_shop(
-    register: Register, cashier: Body, customers: int, over_short: dict[str, int]
-) -> None:
+def corner_shop(register: Register, cashier: Body, customers: int, over_short: dict[str, int]) -> None:
     """A day with a wallet beside the drawer."""
     at, move = register.at, register.move
     register.open(at(7), cashier, "KES", [counted("cash", 200_000, CORNER_SHOP.cash_notes)])

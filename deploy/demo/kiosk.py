@@ -32,16 +32,12 @@ def kiosk_day(register: Register) -> None:
             "status": "finished",
             "refund_of": "ventanilla-1-1-0002",
         }
-        register.order(
-            when, MARISOL, order | {"payments": [{"tender": "cash-usd", "amount_minor": 275}]}
-        )
+        register.order(when, MARISOL, order | {"payments": [{"tender": "cash-usd", "amount_minor": 275}]})
 
     money: list[Happening] = [
         (
             at(11),
-            lambda when: move(
-                when, MARISOL, "pay_in", 4_000, "cambio en dólares", tender="cash-usd"
-            ),
+            lambda when: move(when, MARISOL, "pay_in", 4_000, "cambio en dólares", tender="cash-usd"),
         ),
         (
             at(13),

@@ -64,11 +64,7 @@ def own_orders(register: Register) -> list[Body]:
 def _own_order(number: int, paid: tuple[str, int]) -> Body:
     tender, amount = paid
     discount = OWN_DISCOUNTS.get(number, 0)
-    payment = (
-        pay_cash(amount, CAFE.cash_notes)
-        if tender == "cash"
-        else {"tender": tender, "amount_minor": amount}
-    )
+    payment = pay_cash(amount, CAFE.cash_notes) if tender == "cash" else {"tender": tender, "amount_minor": amount}
     return {
         "order_id": f"308-{number + 1:03d}",
         "revision": 0,
@@ -87,11 +83,7 @@ def delivery_orders() -> list[Body]:
     """The eight orders of the delivery services, each paid to the service."""
     orders = []
     for number, sold in enumerate(DELIVERIES):
-        discounts = (
-            [{"name": DISCOUNT_NAMES[sold.provider], "amount_minor": sold.discount}]
-            if sold.discount
-            else []
-        )
+        discounts = [{"name": DISCOUNT_NAMES[sold.provider], "amount_minor": sold.discount}] if sold.discount else []
         order: Body = {
             "order_id": f"308-D{number + 1}",
             "revision": 0,
@@ -103,10 +95,7 @@ def delivery_orders() -> list[Body]:
             "service_charges": [],
             "tax_minor": 0,
         }
-        orders.append(
-            order
-            | {"payments": [{"tender": sold.provider, "amount_minor": sold.gross - sold.discount}]}
-        )
+        orders.append(order | {"payments": [{"tender": sold.provider, "amount_minor": sold.gross - sold.discount}]})
     return with_tax(orders, CAFE.tax_percent)
 
 
@@ -177,6 +166,4 @@ def _lose_a_note(register: Register, when: datetime) -> None:
 def _resend_an_old_revision(register: Register, when: datetime) -> None:
     """A second screen still shows the tab as it was and sends it under a new id."""
     stale = register.shift.orders["308-019"] | {"revision": 0, "status": "open", "payments": []}
-    register.refuse(
-        when, "order_revision_stale", register.body("record_order", when, CASHIER, **stale)
-    )
+    register.refuse(when, "order_revision_stale", register.body("record_order", when, CASHIER, **stale))

@@ -87,9 +87,7 @@ class Shift:
 class Register:
     """One device at one profile. `numbered` devices count their commands (register_seq)."""
 
-    def __init__(
-        self, profile: tuple[str, str], utc_offset_h: int, seed: int, *, numbered: bool = False
-    ) -> None:
+    def __init__(self, profile: tuple[str, str], utc_offset_h: int, seed: int, *, numbered: bool = False) -> None:
         """`profile` is store and profile id; the day's local times are `utc_offset_h` from UTC."""
         self.store_id, self.profile_id = profile
         self.utc_offset = timedelta(hours=utc_offset_h)
@@ -115,9 +113,7 @@ class Register:
         """A local time of the demo's day, 1 January 2025 (or the day after)."""
         return datetime(2025, 1, day, hour, minute, second, tzinfo=UTC) - self.utc_offset
 
-    def body(
-        self, kind: str, when: datetime, actor: Body, *, numbered: bool = True, **members: Any
-    ) -> Body:
+    def body(self, kind: str, when: datetime, actor: Body, *, numbered: bool = True, **members: Any) -> Body:
         """A command; what another device or a stranger sends takes no number of this register."""
         local = (when + self.utc_offset).strftime("%Y-%m-%dT%H:%M:%S")
         hours = int(self.utc_offset / timedelta(hours=1))
@@ -161,9 +157,7 @@ class Register:
         fresh = [line.value for line in self.lines if line.value and line.outcome != REPEATED]
         return fresh[-last:]
 
-    def open(
-        self, when: datetime, actor: Body, currency: str, opening: list[Body], **words: Any
-    ) -> Body:
+    def open(self, when: datetime, actor: Body, currency: str, opening: list[Body], **words: Any) -> Body:
         """Open the drawer with what was counted into it."""
         session_id = words.pop("session_id", None) or self.dice.uuid7(when)
         floats = {line["tender"]: line["amount_minor"] for line in opening}
@@ -172,9 +166,7 @@ class Register:
         command = self.body("open_session", when, actor, **members)
         return self.send(when, command, "session_opened")
 
-    def move(
-        self, when: datetime, actor: Body, movement: str, amount: int, category: str, **more: Any
-    ) -> Body:
+    def move(self, when: datetime, actor: Body, movement: str, amount: int, category: str, **more: Any) -> Body:
         """Money in or out that is no sale; `more` may name tender, description, key."""
         how = {"key": more.pop("key")} if "key" in more else {}
         tender = more.get("tender", "cash")
@@ -193,14 +185,10 @@ class Register:
     def void(self, when: datetime, actor: Body, movement: Body, reason: str) -> Body:
         """Take a movement back."""
         self.shift.voided.add(movement["command_id"])
-        command = self.body(
-            "void_movement", when, actor, movement_id=movement["command_id"], reason=reason
-        )
+        command = self.body("void_movement", when, actor, movement_id=movement["command_id"], reason=reason)
         return self.send(when, command, "movement_voided")
 
-    def order(
-        self, when: datetime, actor: Body, order: Body, late: timedelta | None = None
-    ) -> Body:
+    def order(self, when: datetime, actor: Body, order: Body, late: timedelta | None = None) -> Body:
         """An order as it stands now; one from another device comes `late` and without a number."""
         self.shift.orders[order["order_id"]] = order
         command = self.body("record_order", when, actor, numbered=late is None, **order)
@@ -213,9 +201,7 @@ class Register:
         return self.send(when, command, "session_closed")
 
     def _by_hand(self, counted: dict[str, int]) -> Body:
-        orders = [
-            o for o in self.shift.orders.values() if o["status"] in {"finished", "forced_close"}
-        ]
+        orders = [o for o in self.shift.orders.values() if o["status"] in {"finished", "forced_close"}]
         sales = [order for order in orders if "refund_of" not in order]
         providers: dict[str, Body] = {}
         for order in sales:

@@ -20,9 +20,7 @@ EXPLAINED = {
     "malformed": "Money has no fractions of a minor unit, and no field may be missing:",
     "profile_unknown": "Somebody opened a till that nobody has set up:",
     "profile_disabled": "Somebody opened a till that is switched off:",
-    "session_already_open": (
-        "A profile holds at most one open session; this second opening was refused:"
-    ),
+    "session_already_open": ("A profile holds at most one open session; this second opening was refused:"),
     "session_unknown": "A register named the session of the till beside it:",
     "session_closed": "A sale was made after the drawer had been counted and closed:",
     "tender_unknown": "Money came in a tender that the session does not have:",
@@ -58,7 +56,8 @@ def closing_view(closing: Body) -> RenderableType:
     title.append(f"  Z {closing['z_number']}, session {closing['session_number']}", style="cyan")
     title.append(f"  {closing['business_date']}  {closing['currency']}", style="dim")
     drawer = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    drawer.add_column("tender", max_width=26, no_wrap=True)
+    # Names give way where there is little room; an amount is never cut.
+    drawer.add_column("tender", max_width=26)
     for heading in ("expected", "counted", "over/short"):
         drawer.add_column(heading, justify="right", no_wrap=True)
     for row in closing["tenders"]:
@@ -83,8 +82,7 @@ def _tender_row(row: Body, base: str) -> Iterable[RenderableType]:
 def _sales(closing: Body) -> Iterable[Text]:
     currency, sales = closing["currency"], closing["sales"]
     providers = [
-        f"{row['provider']} {major(row['total_minor'], currency)} ({row['count']})"
-        for row in sales["by_provider"]
+        f"{row['provider']} {major(row['total_minor'], currency)} ({row['count']})" for row in sales["by_provider"]
     ]
     total = major(sales["total_minor"], currency)
     yield Text(f"sales {total} in {sales['count']} orders: {', '.join(providers)}")
@@ -148,7 +146,7 @@ def totals_view(tally: Tally, records: int, seconds: float) -> RenderableType:
 def _by_store(tally: Tally) -> RenderableType:
     """Over and short per store, in its base currency."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("store", no_wrap=True, max_width=30)
+    table.add_column("store", max_width=30)
     for heading in ("closings", "sales", "over/short"):
         table.add_column(heading, justify="right", no_wrap=True)
     closings = sorted(tally.closings.values(), key=lambda closing: closing["store_name"])
@@ -156,9 +154,7 @@ def _by_store(tally: Tally) -> RenderableType:
         mine = [closing for closing in closings if closing["store_name"] == store]
         currency = mine[0]["currency"]
         sales = sum(closing["sales"]["total_minor"] for closing in mine)
-        off = sum(
-            row["base"]["over_short_minor"] or 0 for closing in mine for row in closing["tenders"]
-        )
+        off = sum(row["base"]["over_short_minor"] or 0 for closing in mine for row in closing["tenders"])
         sold = f"{major(sales, currency)} {currency}"
         table.add_row(store, str(len(mine)), sold, signed(off, currency))
     return table

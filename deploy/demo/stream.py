@@ -70,9 +70,7 @@ class Playing:
             self.console.print(Text(f"  {told} of {len(self.day):,}", style="dim"))
 
 
-async def play(
-    console: Console, settings: Settings, day: list[Entry], expected: dict[str, Any]
-) -> tuple[Tally, float]:
+async def play(console: Console, settings: Settings, day: list[Entry], expected: dict[str, Any]) -> tuple[Tally, float]:
     """Publish the day and follow it to its end, or to SILENCE_LIMIT_S without news.
 
     Gives the tally, and the seconds from the first publish to the last answer read back.
@@ -114,9 +112,7 @@ async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 @asynccontextmanager
 async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, linger_ms=5
-    )
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, linger_ms=5)
     await producer.start()
     try:
         yield producer
@@ -170,9 +166,7 @@ def _headers(settings: Settings, day: list[Entry]) -> dict[str | None, Headers]:
     """The authorization header of every store's registers; none for whoever has no token."""
     headers: dict[str | None, Headers] = {None: []}
     for store in {entry.signed_by for entry in day if entry.signed_by}:
-        token = tokens.mint(
-            settings, sub=f"register-{store}", role="register", stores=[store], ttl_s=TOKEN_TTL_S
-        )
+        token = tokens.mint(settings, sub=f"register-{store}", role="register", stores=[store], ttl_s=TOKEN_TTL_S)
         headers[store] = [("authorization", f"Bearer {token}".encode())]
     return headers
 

@@ -161,8 +161,7 @@ def summary(closing: Body) -> Body:
         "sales_minor": closing["sales"]["total_minor"],
         "orders": closing["sales"]["count"],
         "by_provider": {
-            name: {"total_minor": row["total_minor"], "count": row["count"]}
-            for name, row in sorted(providers.items())
+            name: {"total_minor": row["total_minor"], "count": row["count"]} for name, row in sorted(providers.items())
         },
         "canceled": sum(row["count"] for row in closing["cancellations"]),
     }

@@ -72,9 +72,7 @@ def expected(lines: list[Line], registers: list[Register]) -> Body:
 def write_day(folder: Path) -> None:
     """Write `day.jsonl` and `expected.json` into `folder`."""
     registers = whole_day()
-    lines = sorted(
-        (line for register in registers for line in register.lines), key=lambda line: line.sent_at
-    )
+    lines = sorted((line for register in registers for line in register.lines), key=lambda line: line.sent_at)
     day = "".join(written(line) + "\n" for line in lines)
     (folder / "day.jsonl").write_text(day, encoding="utf-8")
     outcome = json.dumps(expected(lines, registers), ensure_ascii=False, indent=1)

@@ -147,10 +147,7 @@ class Addition:
             return "refused: tender_unknown"
         for payment in body["payments"]:
             back = payment.get("change_minor", 0)
-            if (
-                payment.get("tendered_minor", payment["amount_minor"]) - back
-                != payment["amount_minor"]
-            ):
+            if payment.get("tendered_minor", payment["amount_minor"]) - back != payment["amount_minor"]:
                 return "refused: amount_invalid"
         assert body["tax_minor"] <= total(body)
         assert minors(body["discounts"]) <= body["gross_minor"]
@@ -191,8 +188,7 @@ class Addition:
                 "sales_minor": sums["sales"],
                 "orders": sums["orders"],
                 "by_provider": {
-                    name: {"total_minor": sums[f"sales/{name}"], "count": sums[f"orders/{name}"]}
-                    for name in providers
+                    name: {"total_minor": sums[f"sales/{name}"], "count": sums[f"orders/{name}"]} for name in providers
                 },
                 "canceled": sums["canceled_by_pos"] + sums["canceled_by_external"],
             }
@@ -230,7 +226,8 @@ def count(session: Session, order: Body, sign: int) -> None:
 
 
 def total(order: Body) -> int:
-    return order["gross_minor"] - minors(order["discounts"]) + minors(order["service_charges"])
+    gross: int = order["gross_minor"]
+    return gross - minors(order["discounts"]) + minors(order["service_charges"])
 
 
 def minors(entries: list[Body]) -> int:

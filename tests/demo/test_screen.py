@@ -1,0 +1,122 @@
+"""What the demo prints, at the width of a small terminal and without one."""
+
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from deploy.demo import screen
+from deploy.demo.day import read_expected
+from deploy.demo.tally import News, Tally
+
+GOLDEN = Path(__file__).parents[2] / "contracts" / "golden" / "closing.json"
+WIDTH = 80
+
+
+def printed(what: RenderableType, width: int = WIDTH) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(what)
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    return [line.rstrip() for line in written.getvalue().splitlines()]
+
+
+@pytest.fixture
+def closing() -> dict[str, Any]:
+    golden: dict[str, Any] = json.loads(GOLDEN.read_bytes())
+    return golden
+
+
+def cash(closing: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = next(row for row in closing["tenders"] if row["tender"] == "cash")
+    return row
+
+
+def test_a_closing_shows_its_drawer_in_major_units_with_signs(closing: dict[str, Any]) -> None:
+    lines = printed(screen.closing_view(closing))
+
+    assert "Parrot Cafe" in lines[0]
+    assert "session 308" in lines[0]
+    assert lines[0].endswith("MXN")
+    assert any(line.split()[-3:] == ["3,364.00", "3,402.00", "+38.00"] for line in lines)
+    assert any(line.split()[-3:] == ["1,981.00", "1,829.00", "-152.00"] for line in lines)
+    assert not any("RAPPI" in line and "not counted" in line for line in lines)
+    assert "sales 7,041.60 in 107 orders" in "\n".join(lines)
+
+
+def test_nothing_is_cut_off_or_wider_than_the_terminal(closing: dict[str, Any]) -> None:
+    figures = {
+        "name": "Dólares y otras divisas que alguien contó despacio",
+        "currency": "USD",
+        "expected_minor": 10**15,
+        "counted_minor": 10**15 + 1,
+        "over_short_minor": 1,
+    }
+    cash(closing).update(figures)
+    lines = printed(screen.closing_view(closing))
+
+    assert max(map(len, lines)) <= WIDTH
+    assert any("10,000,000,000,000.00" in line and "+0.01" in line for line in lines)
+
+
+def test_a_tender_that_was_not_counted_says_so(closing: dict[str, Any]) -> None:
+    cash(closing).update(counted_minor=None, over_short_minor=None)
+
+    assert any("not counted" in line for line in printed(screen.closing_view(closing)))
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "shown"),
+    [
+        (704_160, "MXN", "7,041.60"),
+        (-5, "EUR", "-0.05"),
+        (1_234, "JPY", "1,234"),
+        (-1_500, "KWD", "-1.500"),
+        (0, "KES", "0.00"),
+    ],
+)
+def test_amounts_have_the_digits_of_their_currency(minor: int, currency: str, shown: str) -> None:
+    assert screen.major(minor, currency) == shown
+
+
+def test_every_refusal_of_the_day_is_explained() -> None:
+    assert set(read_expected()["refused"]) == set(screen.EXPLAINED)
+    for reason in screen.EXPLAINED:
+        lines = printed(screen.news_view(News(reason, {"message": "Ask your manager."})))
+        assert lines[0]
+        assert any(f"{reason}: Ask your manager." in line for line in lines)
+        assert max(map(len, lines)) <= WIDTH
+
+
+def test_the_totals_name_the_speed_and_how_it_was_measured(closing: dict[str, Any]) -> None:
+    tally = Tally(closings={"z": closing}, repeated=3)
+    tally.accepted.update({"order_recorded": 1_500})
+    tally.refused.update({"session_already_open": 2})
+    lines = printed(screen.totals_view(tally, 1_600, 2.0))
+    text = " ".join(lines)
+
+    assert "800 commands per second" in text
+    assert "from the first publish to the last answer" in text
+    assert "refused: session_already_open 2" in text
+    assert any(line.startswith("Parrot Cafe") and line.endswith("+38.00") for line in lines)
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_the_reporting_page_is_one_line_per_session() -> None:
+    sales = {
+        "store": {"netSales": Decimal("5233.62")},
+        "providers": {"netSales": Decimal("836.72")},
+    }
+    session = {
+        "sessionNumber": 308,
+        "sales": {"totalSales": Decimal("7041.6"), "salesSummary": sales},
+        "orders": {"numFinishedOrders": 106},
+        "cashMovements": {"differenceAmount": Decimal(38)},
+    }
+    lines = printed(screen.parrot_view({"data": [session]}))
+
+    assert lines[1].split() == ["308", "7,041.6", "6,070.34", "106", "+38"]
