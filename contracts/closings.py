@@ -5,7 +5,20 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from contracts.commands import Actor, ActorText, Currency, Date, Id, Note, Rate, TenderType, Time, Uuid, Wire, Word
+from contracts.commands import (
+    Actor,
+    ActorText,
+    Currency,
+    Date,
+    Id,
+    Note,
+    Rate,
+    TenderType,
+    Time,
+    Uuid,
+    Wire,
+    Word,
+)
 from contracts.events import ZNumber
 from contracts.jsontext import SAFE_INTEGER, canonical
 

@@ -56,9 +56,7 @@ _TIME_SCHEMA = WithJsonSchema(
         "description": "RFC 3339 with any offset, years 2000 to 2099, at most 9 fraction digits.",
     }
 )
-_DATE_SCHEMA = WithJsonSchema(
-    {"type": "string", "format": "date", "pattern": r"^20\d\d-\d\d-\d\d$"}
-)
+_DATE_SCHEMA = WithJsonSchema({"type": "string", "format": "date", "pattern": r"^20\d\d-\d\d-\d\d$"})
 
 Uuid = Annotated[str, StringConstraints(pattern=UUID_PATTERN, to_lower=True)]
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
@@ -75,17 +73,11 @@ Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 SalesReport = Annotated[
     dict[str, Any],
     BeforeValidator(check_sales_report),
-    WithJsonSchema(
-        {"type": "object", "description": "Any object of at most 32 KiB; kept as it came."}
-    ),
+    WithJsonSchema({"type": "object", "description": "Any object of at most 32 KiB; kept as it came."}),
 ]
 
-Movement = Literal[
-    "pay_in", "float_loan", "pay_out", "safe_drop", "bank_pickup", "tip_out", "no_sale"
-]
-TenderType = Literal[
-    "cash", "debit_card", "credit_card", "wallet", "voucher", "third_party", "other"
-]
+Movement = Literal["pay_in", "float_loan", "pay_out", "safe_drop", "bank_pickup", "tip_out", "no_sale"]
+TenderType = Literal["cash", "debit_card", "credit_card", "wallet", "voucher", "third_party", "other"]
 OrderStatus = Literal["open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external"]
 
 
@@ -296,12 +288,8 @@ class AmendSession(CommandBase):
 
     @model_validator(mode="after")
     def _something_to_amend(self) -> Self:
-        if all(
-            words is None for words in (self.session_number, self.station, self.note, self.notes)
-        ):
-            raise ValueError(
-                "an amendment names at least one of session_number, station, note, notes"
-            )
+        if all(words is None for words in (self.session_number, self.station, self.note, self.notes)):
+            raise ValueError("an amendment names at least one of session_number, station, note, notes")
         return self
 
 
@@ -372,9 +360,7 @@ def read_command(body: dict[str, Any]) -> Any:
         raise Malformed([FieldError(field="kind", problem=problem)])
     if len(body) > MEMBERS_MAX:
         unknown = [name for name in body if name not in model.model_fields]
-        raise Malformed(
-            [_error((name,), "Extra inputs are not permitted") for name in unknown[:ERRORS_MAX]]
-        )
+        raise Malformed([_error((name,), "Extra inputs are not permitted") for name in unknown[:ERRORS_MAX]])
     try:
         return model.model_validate(body)
     except ValidationError as invalid:

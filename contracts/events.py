@@ -329,6 +329,6 @@ _WRITTEN_WHEN_SET: Final = {
 
 
 def write_answer(answer: Answer) -> bytes:
-    """The answer as the bytes that are stored and published; members that only some answers have stay out when unset."""
+    """The answer as the bytes that are stored and published; what only some answers have stays out when unset."""
     unset = {name for name in _WRITTEN_WHEN_SET[type(answer)] if getattr(answer, name) is None}
     return answer.__pydantic_serializer__.to_json(answer, exclude=unset or None)

@@ -25,7 +25,7 @@ class Unreadable(ValueError):
 
 
 class Digits:
-    """A JSON number that is no integer of this wire, as the digits that came; nothing computes with it.
+    """A JSON number that is no integer of this wire, as the digits that came; never computed with.
 
     It is deliberately no `str`: a strict text field would take it, and `{"note": 1.5}` would be
     read as a text.
@@ -153,9 +153,7 @@ def _canonical_text(value: Any) -> str:
     if isinstance(value, Digits):
         return value.text
     if isinstance(value, dict):
-        members = sorted(
-            value.items(), key=lambda member: member[0].encode("utf-16-be", "surrogatepass")
-        )
+        members = sorted(value.items(), key=lambda member: member[0].encode("utf-16-be", "surrogatepass"))
         return "{" + ",".join(f"{_string(k)}:{_canonical_text(v)}" for k, v in members) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_canonical_text, value)) + "]"

@@ -35,14 +35,10 @@ class Text(NamedTuple):
             raise ValueError(f"the text is longer than {self.longest} bytes of UTF-8")
         return text
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return no_info_after_validator_function(self.check, handler(source))
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         description = (
             f"At most {self.longest} bytes of UTF-8 (bytes count, not characters); "
             "no control characters but \\n, \\t, \\r."
@@ -65,19 +61,13 @@ class Items(NamedTuple):
         if not isinstance(value, list | tuple):
             raise ValueError("Input should be a list")  # noqa: TRY004
         if not self.shortest <= len(value) <= self.longest:
-            raise ValueError(
-                f"the list has {len(value)} items; {self.shortest} to {self.longest} are allowed"
-            )
+            raise ValueError(f"the list has {len(value)} items; {self.shortest} to {self.longest} are allowed")
         return tuple(value)
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return no_info_before_validator_function(self.check, handler(source))
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {**handler(schema), "minItems": self.shortest, "maxItems": self.longest}
 
 
@@ -86,9 +76,7 @@ def check_sales_report(value: Any) -> Any:
     if not isinstance(value, dict):
         raise ValueError("the sales report is a JSON object")  # noqa: TRY004
     if len(canonical(value)) > SALES_REPORT_BYTES_MAX:
-        raise ValueError(
-            f"the sales report is longer than {SALES_REPORT_BYTES_MAX} bytes as canonical JSON"
-        )
+        raise ValueError(f"the sales report is longer than {SALES_REPORT_BYTES_MAX} bytes as canonical JSON")
     waiting: list[Any] = [value]
     while waiting:
         part = waiting.pop()

@@ -28,8 +28,7 @@ TOPIC_CONFIGS: Final[dict[str, dict[str, str]]] = {
         "compression.type": "uncompressed",
     },
     EVENTS: _ALL | {"retention.ms": str(7 * DAY_MS), "max.message.bytes": str(RECORD_BYTES_MAX)},
-    CLOSINGS: _ALL
-    | {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": str(RECORD_BYTES_MAX)},
+    CLOSINGS: _ALL | {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": str(RECORD_BYTES_MAX)},
     DEAD_LETTERS: _ALL | {"retention.ms": str(30 * DAY_MS), "max.message.bytes": str(DEAD_LETTER_BYTES_MAX)},
 }
 """What `till topics` creates and every service compares at its start."""

@@ -1,0 +1,1 @@
+"""What it takes to run Tillstream: the embedded stack, the demo day, and the installer."""

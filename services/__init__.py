@@ -1,0 +1,1 @@
+"""The processes of Tillstream, each to be scaled alone, and the command line `till`."""

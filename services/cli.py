@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from services import cli_ledger
+
 app = typer.Typer(
     name="till",
     no_args_is_help=True,
@@ -32,9 +34,7 @@ Home = Annotated[
 def up(
     *,
     home: Home = None,
-    no_services: Annotated[
-        bool, typer.Option("--no-services", help="Start the servers alone.")
-    ] = False,
+    no_services: Annotated[bool, typer.Option("--no-services", help="Start the servers alone.")] = False,
 ) -> None:
     """Start Kafka, PostgreSQL, Redis and the services in the background.
 
@@ -54,9 +54,7 @@ def up(
     if found.reporting_url:
         typer.echo(f"Reporting   {found.reporting_url}")
     typer.echo(f"Logs        {found.home / 'logs'}")
-    typer.echo(
-        'Next: eval "$(till env)" sets these addresses in your shell; till down stops it all.'
-    )
+    typer.echo('Next: eval "$(till env)" sets these addresses in your shell; till down stops it all.')
 
 
 @app.command()
@@ -92,6 +90,51 @@ def env(*, home: Home = None) -> None:
         raise typer.Exit(1)
     for name, value in found.env().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def demo(
+    *,
+    home: Home = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running at the end.")] = False,
+) -> None:
+    """Play a trading day of several stores through the real stack and show what comes of it.
+
+    Example: [bold]till demo[/bold]
+    """
+    from deploy.demo.play import demo as play
+
+    raise typer.Exit(play(home, keep=keep))
+
+
+@app.command()
+def schema(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only say what is stale; exit 1 if any is.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write to this folder instead of contracts/.")] = None,
+) -> None:
+    """Write the JSON Schemas and the AsyncAPI document from the models in contracts/.
+
+    Example: [bold]till schema --check[/bold]
+    """
+    from contracts.export import HERE, export, stale
+
+    folder = out or HERE
+    if not check:
+        export(folder)
+        return
+    old = stale(folder)
+    for name in old:
+        typer.echo(f"stale: {name}; run `till schema`", err=True)
+    raise typer.Exit(1 if old else 0)
+
+
+app.command()(cli_ledger.run)
+app.command()(cli_ledger.migrate)
+app.command()(cli_ledger.topics)
+app.add_typer(cli_ledger.profiles, name="profiles")
+app.command()(cli_ledger.token)
+app.command()(cli_ledger.verify)
 
 
 def _home(chosen: Path | None) -> Path:

@@ -109,6 +109,4 @@ def _listen(address: str) -> socket.socket:
     try:
         return socket.create_server((host, int(port)), family=family, backlog=CONNECTIONS_MAX)
     except OSError as error:
-        raise OSError(
-            error.errno, f"Nothing can be served on {address}: {error.strerror}."
-        ) from None
+        raise OSError(error.errno, f"Nothing can be served on {address}: {error.strerror}.") from None

@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     auth: Literal["required", "off"] = "required"
     jwks_file: Path | None = None
     token_key_file: Path | None = None
-    token_issuer: str = "tillstream"
+    token_issuer: str = "tillstream"  # noqa: S105 - a name, no secret
 
     lock: Literal["preferred", "required"] = "preferred"
 

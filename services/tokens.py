@@ -239,9 +239,7 @@ def mint(
     if ttl_s < 1:
         raise ValueError("A token lives at least 1 second.")
     if role == "register" and ttl_s > REGISTER_TTL_S_MAX:
-        raise ValueError(
-            f"A register's token lives at most 24 hours ({REGISTER_TTL_S_MAX} s), not {ttl_s} s."
-        )
+        raise ValueError(f"A register's token lives at most 24 hours ({REGISTER_TTL_S_MAX} s), not {ttl_s} s.")
     issued = int(time.time() if now is None else now)
     payload: dict[str, Any] = {
         "iss": settings.token_issuer,
@@ -256,9 +254,7 @@ def mint(
     key = _load_private_key(settings)
     token = jwt.encode(payload, key, _ALGORITHM, headers={"kid": _kid(key.public_key())})
     if len(token) > TOKEN_BYTES_MAX:
-        raise ValueError(
-            f"The token would be longer than {TOKEN_BYTES_MAX} bytes: name fewer stores, or *."
-        )
+        raise ValueError(f"The token would be longer than {TOKEN_BYTES_MAX} bytes: name fewer stores, or *.")
     return token
 
 
@@ -369,9 +365,7 @@ def _load_private_key(settings: Settings) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(settings.token_key.read_bytes(), password=None)
     except OSError as error:
-        raise ValueError(
-            f"The private key {settings.token_key} can't be read: {error.strerror}."
-        ) from None
+        raise ValueError(f"The private key {settings.token_key} can't be read: {error.strerror}.") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError(f"{settings.token_key} is no Ed25519 key.")  # noqa: TRY004
     return key

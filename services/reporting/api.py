@@ -38,9 +38,7 @@ EVERY: Final = frozenset({EVERY_STORE})
 log = structlog.get_logger(__name__)
 
 
-def reporting_app(
-    engine: AsyncEngine, verifier: Verifier | None, routes: list[BaseRoute]
-) -> FastAPI:
+def reporting_app(engine: AsyncEngine, verifier: Verifier | None, routes: list[BaseRoute]) -> FastAPI:
     """The app; `verifier` None means that no token is asked for. `routes` are served beside it."""
     app = FastAPI(
         title="Tillstream reporting",
@@ -115,9 +113,7 @@ def _wanted_stores(query: Query, allowed: frozenset[str]) -> list[str] | None:
         # What can't be a store's id is none; it must not reach the database as one.
         return [store_id for store_id in query.stores if re.fullmatch(ID_PATTERN, store_id)]
     if any(store_id not in allowed for store_id in query.stores):
-        raise HTTPException(
-            HTTPStatus.FORBIDDEN, "This token does not allow one of the stores in storeUUID."
-        )
+        raise HTTPException(HTTPStatus.FORBIDDEN, "This token does not allow one of the stores in storeUUID.")
     return list(query.stores) or sorted(allowed)
 
 
@@ -217,8 +213,7 @@ def _docs(app: FastAPI) -> HTMLResponse:
                 for parameter in operation["parameters"]
             ]
             rows += [
-                f"<tr><td><code>{status}</code></td><td></td>"
-                f"<td>{html.escape(response['description'])}</td></tr>"
+                f"<tr><td><code>{status}</code></td><td></td><td>{html.escape(response['description'])}</td></tr>"
                 for status, response in operation["responses"].items()
             ]
             parts.append(f"<table>{''.join(rows)}</table>")

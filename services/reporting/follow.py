@@ -97,9 +97,7 @@ class _Forget(ConsumerRebalanceListener):  # type: ignore[misc]
         self._held.offsets.clear()
 
 
-async def follow(
-    settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event
-) -> None:
+async def follow(settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event) -> None:
     """Reads until `stop` is set, through every outage of the broker and the database."""
     pause = BACK_OFF_S_MIN
     while not stop.is_set():
@@ -114,9 +112,7 @@ async def follow(
         await _wait(stop, pause * random.uniform(0.5, 1.0))  # noqa: S311
 
 
-async def _follow_once(
-    settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event
-) -> None:
+async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event) -> None:
     topic, held = settings.topics.closings, _Held()
     consumer = _consumer(settings)
     consumer.subscribe([topic], listener=_Forget(held))

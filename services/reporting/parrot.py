@@ -42,9 +42,7 @@ def cashier_session(closing: Row) -> Row:
         "finishedAt": _to_the_second(closing["closed_at"]),
         "finishedByUser": closing["closed_by"]["id"],
         "cashMovements": _cash_movements(closing["cash_movements"], amount),
-        "sessionByPaymentType": [
-            _drawer(tender) for tender in closing["tenders"] if tender["type"] != THIRD_PARTY
-        ],
+        "sessionByPaymentType": [_drawer(tender) for tender in closing["tenders"] if tender["type"] != THIRD_PARTY],
         "sales": _sales(closing, tenders, amount),
         "orders": _orders(closing),
         "discounts": [
@@ -140,9 +138,7 @@ def _sales(closing: Row, tenders: dict[str, Row], amount: Amount) -> Row:
     store_id, sales = closing["store_id"], closing["sales"]
     return {
         "totalSales": amount(sales["total_minor"]),
-        "totalSalesByProviders": {
-            row["provider"]: amount(row["total_minor"]) for row in sales["by_provider"]
-        },
+        "totalSalesByProviders": {row["provider"]: amount(row["total_minor"]) for row in sales["by_provider"]},
         "totalSalesByPaymentType": [
             _named_tender(store_id, tenders[row["tender"]])
             | {"totalSales": amount(row["total_minor"]), "numSales": row["count"]}

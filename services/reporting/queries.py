@@ -73,9 +73,7 @@ def _integer(params: QueryParams, name: str, default: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= PAGE_DIGITS_MAX):
-        raise BadQuery(
-            f"{name} must be a whole number from 0, in at most {PAGE_DIGITS_MAX} digits."
-        )
+        raise BadQuery(f"{name} must be a whole number from 0, in at most {PAGE_DIGITS_MAX} digits.")
     return int(text)
 
 

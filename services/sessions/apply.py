@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.commands import RecordOrder, VoidMovement
-from contracts.events import closing_id_of
+from contracts.events import claimless_event_id_of, closing_id_of, reused_event_id_of
 from contracts.times import wire_time
 from contracts.topics import Topics, cloud_event_headers, key_of
 from services.sessions import decide, store
@@ -139,7 +139,8 @@ def _order_key(order: RecordOrder) -> tuple[str, str, str]:
 def _check_fence(book: Book, token: int) -> None:
     if token == 0:
         return
-    floor = max((held.fence for held in (*book.tills.values(), *book.sessions.values())), default=0)
+    fences = [till.fence for till in book.tills.values()] + [session.fence for session in book.sessions.values()]
+    floor = max(fences, default=0)
     if floor > token:
         raise FenceRefused(floor)
 
@@ -172,12 +173,12 @@ async def _stored(tx: AsyncConnection, topic_id: str, again: list[Received]) -> 
 
 def _stored_outcome(record: Received, place: Any, book: Book, closings: dict[tuple[str, str], Any]) -> Outcome | None:
     if place is not None:
-        event_id = decide.claimless_event_id_of(record.topic, record.partition, record.offset)
+        event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
         at = wire_time(place.received_at)
         return Outcome(record, "nothing", event_id, place.kind, at, place.answer, error=place.error)
     known: KnownAnswer | None = book.answers.get((record.store_id, record.command_id))
     if known is not None and known.body_hash != record.body_hash:
-        event_id = decide.reused_event_id_of(record.store_id, record.command_id, record.body_hash.hex())
+        event_id = reused_event_id_of(record.store_id, record.command_id, record.body_hash.hex())
         known = book.reused.get(event_id)
     if known is None:
         return None
@@ -185,7 +186,15 @@ def _stored_outcome(record: Received, place: Any, book: Book, closings: dict[tup
     if known.kind == "session_closed" and record.command is not None:
         closing = closings.get((record.store_id, record.command.session_id))
     value = None if closing is None else closing.body
-    return Outcome(record, "nothing", known.event_id, known.kind, known.received_at, known.value, closing_value=value)
+    return Outcome(
+        record,
+        "nothing",
+        known.event_id,
+        known.kind,
+        known.received_at,
+        known.value,
+        closing_value=value,
+    )
 
 
 def _publish(names: Topics, record: Received, outcome: Outcome | None) -> Iterable[Publication]:

@@ -11,6 +11,7 @@ from services.sessions.figures import Tenders, Totals
 State = Literal["open", "suspended", "pending", "closed", "voided"]
 HOLDING: Final = frozenset({"open", "suspended"})
 """The states in which a session holds its profile."""
+UNCLOSED: Final = HOLDING | {"pending"}
 
 Kept = Literal["journal", "reused", "place", "nothing"]
 TillKey = tuple[str, str]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from contracts.closings import closing_hash
 from contracts.commands import Actor
 from contracts.events import closing_id_of
-from services.sessions.book import Session, Till
+from services.sessions.book import Session
 from services.sessions.figures import report
 
 
@@ -17,8 +17,9 @@ def actor_json(actor: Actor) -> dict[str, str | None]:
 
 def close(
     session: Session,
-    till: Till,
     *,
+    z_number: int,
+    prev_hash: str,
     counted: Mapping[str, int],
     closed_at: str,
     closed_by: Actor,
@@ -28,7 +29,7 @@ def close(
     closing_notes: tuple[str, ...],
     sales_report: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The closing of `session`; gives the till its next z number and the head of its chain.
+    """The closing of `session`, which follows the closing with the hash `prev_hash` in its till's chain.
 
     The session's last journal link must have been made: the closing carries it.
     """
@@ -38,8 +39,8 @@ def close(
         "kind": "closing",
         "schema_version": 1,
         "closing_id": closing_id_of(session.store_id, session.session_id),
-        "z_number": till.z_number + 1,
-        "prev_hash": till.last_hash,
+        "z_number": z_number,
+        "prev_hash": prev_hash,
         "hash": "",
         "journal_hash": session.journal_hash,
         "store_id": session.store_id,
@@ -72,6 +73,4 @@ def close(
         **report(session.totals, opening.tenders, counted),
     }
     closing["hash"] = closing_hash(closing)
-    till.z_number = closing["z_number"]
-    till.last_hash = closing["hash"]
     return closing

@@ -7,7 +7,7 @@ batch is halved until the culprit stands alone, and that one is parked.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -104,11 +104,11 @@ class Consumer:
                 raise
             except Exception as error:
                 FAULTS.labels(type(error).__name__).inc()
-                log.error("batch_fault", error=repr(error), first=_place(records[0]), records=len(records))
+                log.exception("batch_fault", first=_place(records[0]), records=len(records))
                 raise
             ends = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
             await self._step("answered")
-            await message.consumer.commit(ends)
+            await cast("AIOKafkaConsumer", message.consumer).commit(ends)
             await self._step("committed")
 
     async def drain(self) -> None:
@@ -151,9 +151,14 @@ class Consumer:
     async def _settle(self, records: list[ConsumerRecord]) -> None:
         """All of these, or halves of them, or one by one."""
         if any(record.timestamp_type != BROKER_TIMESTAMP for record in records):
-            raise AnswerStuck("The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock.")
+            raise AnswerStuck(
+                "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
+            )
         waiting: list[tuple[list[tuple[int, int, Read]], int]] = [
-            ([(record.partition, record.offset, read(record, self._verify)) for record in records], 0)
+            (
+                [(record.partition, record.offset, read(record, self._verify)) for record in records],
+                0,
+            )
         ]
         for _, _, taken in waiting[0][0]:
             if isinstance(taken, Received) and not has_right_key(taken.raw, taken):
@@ -181,18 +186,27 @@ class Consumer:
                 raise
             except _Exhausted as exhausted:
                 return exhausted
-            except Exception as error:  # noqa: BLE001 - every fault is sorted here: outage or poison
+            except Exception as error:
                 if is_outage(error):
                     outage_since = outage_since or time.monotonic()
                     if time.monotonic() - outage_since > OUTAGE_WAIT_S:
                         raise
                     FAULTS.labels(type(error).__name__).inc()
-                    log.warning("outage", error=repr(error), waited_s=round(time.monotonic() - outage_since, 1))
+                    log.warning(
+                        "outage",
+                        error=repr(error),
+                        waited_s=round(time.monotonic() - outage_since, 1),
+                    )
                     await asyncio.sleep(OUTAGE_PAUSE_S)
                     continue
                 self._attempts[name] = self._attempts.get(name, 0) + 1
                 FAULTS.labels(type(error).__name__).inc()
-                log.error("attempt_failed", error=repr(error), attempt=self._attempts[name], records=len(reads))
+                log.error(
+                    "attempt_failed",
+                    error=repr(error),
+                    attempt=self._attempts[name],
+                    records=len(reads),
+                )
                 if self._attempts[name] >= ATTEMPTS_MAX:
                     self._attempts.pop(name)
                     return error
@@ -271,7 +285,7 @@ class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._consumer.place(kafka, sorted(assigned))
             except Exception as error:
                 if time.monotonic() > until or not is_outage(error):
-                    log.error("seek_failed", error=repr(error))
+                    log.exception("seek_failed")
                     raise
                 await asyncio.sleep(OUTAGE_PAUSE_S)
             else:

@@ -1,7 +1,7 @@
 """The rules: what becomes of one command, given all that its batch has loaded. Pure.
 
-`answer` checks reasons in the order of `contracts.events.Reason`. A command that is accepted moves the book; one that is
-refused leaves it as it was, except that the register's own sequence number has been seen.
+`answer` checks reasons in the order of `contracts.events.Reason`. A command that is accepted moves the book; one that
+is refused leaves it as it was, except that the register's own sequence number has been seen.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +34,19 @@ from contracts.money import is_one
 from contracts.times import business_date, offset_of
 from services.sessions import figures
 from services.sessions.answers import Refusal, common, parked, rejection
-from services.sessions.book import HOLDING, Book, Kept, KnownAnswer, Opening, Outcome, Profile, Received, Session, Till
+from services.sessions.book import (
+    HOLDING,
+    UNCLOSED,
+    Book,
+    Kept,
+    KnownAnswer,
+    Opening,
+    Outcome,
+    Profile,
+    Received,
+    Session,
+    Till,
+)
 from services.sessions.closing import close
 from services.sessions.figures import Tenders, Totals
 
@@ -131,12 +143,14 @@ def _decide(book: Book, record: Received, command: Command, event_id: str) -> De
     session = book.sessions.get((command.store_id, command.session_id))
     if session is None or session.profile_id != command.profile_id:
         return Refusal("session_unknown")
-    if command.register_seq is not None:
-        session.register.see(command.register_seq)
+    # A closed session's closing states its numbers for good, so later ones are not noted any more.
+    noted = command.register_seq if session.state in UNCLOSED else None
+    if noted is not None:
+        session.register.see(noted)
         session.changed = True
     decision = _decide_on_session(book, record, till, session, command, event_id)
     if isinstance(decision, Refusal):
-        return decision.seen(command.register_seq)
+        return decision.seen(noted)
     return decision
 
 
@@ -284,7 +298,9 @@ def _void_movement(
     book.voided.add(key)
     _accept(session, record)
     done = MovementVoided(
-        **common(record, command, session, event_id), movement_id=command.movement_id, reason=command.reason
+        **common(record, command, session, event_id),
+        movement_id=command.movement_id,
+        reason=command.reason,
     )
     return done, None
 
@@ -339,9 +355,7 @@ def _order_adds_up(order: RecordOrder) -> bool:
     return order.tax_minor <= figures.order_total(order)
 
 
-def _close(
-    record: Received, till: Till, session: Session, command: CloseSession, event_id: str
-) -> Decision | Refusal:
+def _close(record: Received, till: Till, session: Session, command: CloseSession, event_id: str) -> Decision | Refusal:
     tenders = session.opening.tenders
     if not all(tenders.has_drawer(entry.tender) for entry in command.counted):
         return Refusal("tender_unknown")
@@ -354,7 +368,8 @@ def _close(
     _accept(session, record)
     closing = close(
         session,
-        till,
+        z_number=till.z_number + 1,
+        prev_hash=till.last_hash,
         counted=counted,
         closed_at=min(command.occurred_at, record.received_at),
         closed_by=command.actor,
@@ -364,6 +379,7 @@ def _close(
         closing_notes=command.notes or (),
         sales_report=command.sales_report,
     )
+    till.z_number, till.last_hash = closing["z_number"], closing["hash"]
     closed = SessionClosed(
         **common(record, command, session, event_id),
         closing_id=closing["closing_id"],
@@ -382,14 +398,18 @@ def _adds_up(amounts: Iterable[TenderAmount]) -> bool:
         if entry.tender in seen:
             return False
         seen.add(entry.tender)
-        if entry.denominations is not None:
-            if sum(part.value_minor * part.count for part in entry.denominations) != entry.amount_minor:
-                return False
+        parts = entry.denominations
+        if parts is not None and sum(part.value_minor * part.count for part in parts) != entry.amount_minor:
+            return False
     return True
 
 
 def _moved(
-    till: Till, session: Session, tender_ids: Iterable[str], weight: int, change: Callable[[Totals], None]
+    till: Till,
+    session: Session,
+    tender_ids: Iterable[str],
+    weight: int,
+    change: Callable[[Totals], None],
 ) -> Refusal | None:
     """Apply `change`, which moves no figure by more than `weight`, or say why the session can't take it.
 

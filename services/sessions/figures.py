@@ -13,7 +13,15 @@ from contracts.commands import RecordOrder, Tender
 from contracts.jsontext import SAFE_INTEGER
 from contracts.money import Exchange, exchange
 
-MOVEMENTS: Final = ("pay_in", "float_loan", "pay_out", "safe_drop", "bank_pickup", "tip_out", "no_sale")
+MOVEMENTS: Final = (
+    "pay_in",
+    "float_loan",
+    "pay_out",
+    "safe_drop",
+    "bank_pickup",
+    "tip_out",
+    "no_sale",
+)
 ADDS: Final = frozenset({"pay_in", "float_loan"})
 TAKES: Final = frozenset({"pay_out", "safe_drop", "bank_pickup", "tip_out"})
 COUNTING: Final = frozenset({"finished", "forced_close"})
@@ -124,7 +132,7 @@ def add_order(totals: Totals, tenders: Tenders, own_provider: str, order: Record
         provider[P_CANCELED_COUNT] += sign
     if order.status not in COUNTING:
         return
-    _add_sale(totals, order, provider, order_type, totals.store if order.provider == own_provider else totals.others, sign)
+    _add_sale(order, provider, order_type, totals.store if order.provider == own_provider else totals.others, sign)
     for entries, rows in ((order.discounts, discounts), (order.service_charges, charges)):
         for entry, row in zip(entries, rows, strict=True):
             row[0] += sign * entry.amount_minor
@@ -181,7 +189,10 @@ def report(totals: Totals, tenders: Tenders, counted: Mapping[str, int]) -> dict
         "discounts": _named(totals.discounts),
         "service_charges": _named(totals.service_charges),
         "cancellations": _by_provider(providers, P_CANCELED),
-        "tips": _nonzero("tender", [(t, cells[TIPS], cells[TIP_COUNT]) for t, cells in sorted(totals.tenders.items())]),
+        "tips": _nonzero(
+            "tender",
+            [(t, cells[TIPS], cells[TIP_COUNT]) for t, cells in sorted(totals.tenders.items())],
+        ),
     }
 
 
@@ -202,7 +213,7 @@ def _add_refund(totals: Totals, tenders: Tenders, provider: Cells, order: Record
     provider[P_REFUND_COUNT] += sign
 
 
-def _add_sale(totals: Totals, order: RecordOrder, provider: Cells, order_type: Cells, side: Cells, sign: int) -> None:
+def _add_sale(order: RecordOrder, provider: Cells, order_type: Cells, side: Cells, sign: int) -> None:
     total = order_total(order)
     for row in (provider, order_type):
         row[P_TOTAL] += sign * total
@@ -249,7 +260,10 @@ def _tender_row(totals: Totals, tenders: Tenders, tender: Tender, counted: int |
         "refunds_minor": cells[REFUNDS],
         "tips_minor": cells[TIPS],
         "movements": {
-            kind: {"total_minor": cells[MOVEMENT_CELL[kind]], "count": cells[MOVEMENT_CELL[kind] + 1]}
+            kind: {
+                "total_minor": cells[MOVEMENT_CELL[kind]],
+                "count": cells[MOVEMENT_CELL[kind] + 1],
+            }
             for kind in MOVEMENTS
         },
         "expected_minor": should,

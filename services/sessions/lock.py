@@ -121,11 +121,13 @@ class Locks:
                 WITHOUT.labels(why).inc()
                 return lease
             if over:
-                raise LockUnavailable(f"No lock for {len(keys)} tills within {limit_s:.0f} s ({why}); TILL_LOCK=required.")
+                raise LockUnavailable(
+                    f"No lock for {len(keys)} tills within {limit_s:.0f} s ({why}); TILL_LOCK=required."
+                )
             if not waited:
                 waited = True
                 WAITS.inc()
-            await asyncio.sleep(random.uniform(*LOCK_POLL_S))
+            await asyncio.sleep(random.uniform(*LOCK_POLL_S))  # noqa: S311 - only keeps waiters out of step
 
     async def renew(self, lease: Lease) -> None:
         """Keep a lease that is a third through its life; losing it is noted, not fatal."""

@@ -104,7 +104,11 @@ async def run(settings: Settings, step: Step = no_step) -> None:
         )
         app = FastStream(_broker(settings, consumer), logger=None)
         if settings.sessions_http:
-            checks = {"database": _database_answers(engine), "assigned": _assigned(consumer), "log": _none_expired(engine)}
+            checks = {
+                "database": _database_answers(engine),
+                "assigned": _assigned(consumer),
+                "log": _none_expired(engine),
+            }
             await stack.enter_async_context(serve(settings.sessions_http, health_app(checks)))
         log.info("worker_starts", topic=names.commands, group=settings.sessions_group, auth=settings.auth)
         await app.run(log_level=logging.WARNING)

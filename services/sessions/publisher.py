@@ -23,7 +23,7 @@ from services.sessions.reading import Parked
 log = structlog.get_logger()
 
 REQUEST_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024
-"""Below the topics' limit, so that what is too large is refused here, before it costs the producer a sequence number."""
+"""Below the topics' limit: what is too large is refused here, before it costs the producer a sequence number."""
 DEAD_LETTER_REQUEST_BYTES_MAX: Final = DEAD_LETTER_BYTES_MAX - 1_024
 PUBLISH_TIMEOUT_S: Final = 15.0
 HEADERS_BYTES_MAX: Final = 262_144
@@ -121,7 +121,9 @@ class Publisher:
                     waiting.append(await producer.send_batch(batch, topic, partition=partition))
                     batch = producer.create_batch()
                     if not _append(batch, publication):
-                        raise AnswerStuck(f"A record of {len(publication.value or b'')} bytes is too large for {topic}.")
+                        raise AnswerStuck(
+                            f"A record of {len(publication.value or b'')} bytes is too large for {topic}."
+                        )
             waiting.append(await producer.send_batch(batch, topic, partition=partition))
         return waiting
 
@@ -178,6 +180,4 @@ def _partition_of(key: bytes, count: int) -> int:
 
 def _append(batch: Any, publication: Publication) -> bool:
     headers = publication.headers
-    return (
-        batch.append(timestamp=None, key=publication.key, value=publication.value, headers=headers) is not None
-    )
+    return batch.append(timestamp=None, key=publication.key, value=publication.value, headers=headers) is not None

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from contracts.commands import ID_PATTERN, UUID_PATTERN, Command, FieldError, Malformed, read_command
+from contracts.commands import (
+    ID_PATTERN,
+    UUID_PATTERN,
+    Command,
+    FieldError,
+    Malformed,
+    read_command,
+)
 from contracts.jsontext import Unreadable, canonical, read_object
 from contracts.times import from_millis
 from contracts.topics import key_of

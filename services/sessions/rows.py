@@ -50,9 +50,21 @@ def opening_row(opening: Opening) -> bytes:
 
 def read_opening(row: bytes, tenders_row: bytes) -> Opening:
     """The opening in a row of `sessions`."""
-    currency, opened_at, by_id, by_name, date, number, station, note, notes, own, store, profile, company = orjson.loads(
-        row
-    )
+    (
+        currency,
+        opened_at,
+        by_id,
+        by_name,
+        date,
+        number,
+        station,
+        note,
+        notes,
+        own,
+        store,
+        profile,
+        company,
+    ) = orjson.loads(row)
     return Opening(
         currency=currency,
         tenders=read_tenders(tenders_row),
@@ -89,7 +101,16 @@ def totals_row(totals: Totals) -> bytes:
 def read_totals(row: bytes) -> Totals:
     """The running totals in a row of `sessions`."""
     tenders, providers, order_types, discounts, charges, store, others, bound = orjson.loads(row)
-    return Totals(tenders, providers, order_types, _pairs(discounts), _pairs(charges), store, others, int(bound))
+    return Totals(
+        tenders,
+        providers,
+        order_types,
+        _pairs(discounts),
+        _pairs(charges),
+        store,
+        others,
+        int(bound),
+    )
 
 
 def register_row(register: RegisterSequence) -> bytes:

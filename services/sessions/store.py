@@ -1,8 +1,8 @@
 """All SQL of the sessions service. Every function works in the caller's transaction and never commits.
 
-Statements take arrays and unnest them: one statement a batch, whatever the batch holds, and one prepared plan. Locks come
-first and alone; what they protect is read by later statements, because a statement that waits for a row lock wakes with
-the locked row as it is now and everything else as it was before.
+Statements take arrays and unnest them: one statement a batch, whatever the batch holds, and one prepared plan. Locks
+come first and alone; what they protect is read by later statements, because a statement that waits for a row lock wakes
+with the locked row as it is now and everything else as it was before.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -26,7 +26,7 @@ _TENDERS = TypeAdapter(tuple[Tender, ...])
 Pairs = Collection[tuple[str, str]]
 
 
-def _columns(keys: Collection[Sequence[Any]], width: int) -> list[list[Any]]:
+def _columns(keys: Collection[tuple[Any, ...]], width: int) -> list[list[Any]]:
     """`keys` as one list per column, ready for unnest; sorted, so that two batches lock in one order."""
     return [list(column) for column in zip(*sorted(keys), strict=True)] or [[] for _ in range(width)]
 
@@ -212,7 +212,11 @@ async def load_answers(tx: AsyncConnection, book: Book, keys: Pairs) -> None:
     for row in await tx.execute(LOAD_ANSWERS, {"stores": stores, "commands": commands}):
         command_id = str(row.command_id)
         book.answers[row.store_id, command_id] = KnownAnswer(
-            row.body_hash, event_id_of(row.store_id, command_id), row.kind, wire_time(row.received_at), row.answer
+            row.body_hash,
+            event_id_of(row.store_id, command_id),
+            row.kind,
+            wire_time(row.received_at),
+            row.answer,
         )
 
 

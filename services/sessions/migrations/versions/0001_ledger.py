@@ -47,8 +47,9 @@ UPGRADE = (
         CONSTRAINT tills_hash_is_sha256 CHECK (octet_length(last_hash) = 32)
     ) WITH (fillfactor = 50)
     """,
-    # `opening` and `tenders` are frozen at the opening; `totals` are the running figures. All are JSON as text in bytea, because
-    # jsonb costs five times as much to load and to update; SQL reads them by convert_from(totals, 'UTF8')::jsonb.
+    # `opening` and `tenders` are frozen at the opening; `totals` are the running figures. All are JSON as text in
+    # bytea, because jsonb costs five times as much to load and to update; SQL reads them by
+    # convert_from(totals, 'UTF8')::jsonb.
     """
     CREATE TABLE sessions (
         store_id text NOT NULL,
@@ -110,6 +111,10 @@ UPGRADE = (
     """
     CREATE UNIQUE INDEX journal_order_revision_once ON journal (store_id, session_id, order_id, revision)
         WHERE order_id IS NOT NULL
+    """,
+    """
+    CREATE INDEX journal_refused_register_seq ON journal (store_id, session_id)
+        WHERE register_seq IS NOT NULL AND reason IS NOT NULL
     """,
     """
     CREATE TABLE voids (

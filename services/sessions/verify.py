@@ -1,0 +1,287 @@
+"""Proving the ledger: every link, every chain, and every figure recomputed from the journal.
+
+This finds accident. Malice can recompute what it altered; only what left the database, the closings topic or a head
+noted elsewhere, shows it.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.closings import GENESIS_HASH, closing_hash, journal_link
+from contracts.commands import (
+    CloseSession,
+    MoveCash,
+    OpenSession,
+    RecordOrder,
+    VoidMovement,
+    read_command,
+)
+from contracts.jsontext import compact, read_object
+from contracts.times import wire_time
+from services.sessions import figures, rows
+from services.sessions.book import HOLDING, Session
+from services.sessions.closing import close
+
+PAGE_ROWS: Final = 500
+
+COUNT_SESSIONS = text("""
+    SELECT count(*) FROM sessions
+     WHERE (CAST(:store AS text) IS NULL OR store_id = :store)
+       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
+""")
+PAGE_OF_TILLS = text("""
+    SELECT * FROM tills
+     WHERE (store_id, profile_id) > (:after_store, :after_profile)
+       AND (CAST(:store AS text) IS NULL OR store_id = :store)
+       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
+     ORDER BY store_id, profile_id LIMIT :rows
+""")
+PAGE_OF_SESSIONS = text("""
+    SELECT * FROM sessions
+     WHERE (store_id, session_id) > (:after_store, CAST(:after_session AS uuid))
+       AND (CAST(:store AS text) IS NULL OR store_id = :store)
+       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
+     ORDER BY store_id, session_id LIMIT :rows
+""")
+CLOSINGS_OF_TILL = text("""
+    SELECT * FROM closings WHERE store_id = :store AND profile_id = :profile AND z_number > :after
+     ORDER BY z_number LIMIT :rows
+""")
+HOLDERS_OF_TILL = text("""
+    SELECT session_id FROM sessions WHERE store_id = :store AND profile_id = :profile AND state IN ('open', 'suspended')
+""")
+JOURNAL_OF_SESSION = text("""
+    SELECT sequence, kind, command_id, received_at, register_seq, link, command FROM journal
+     WHERE store_id = :store AND session_id = :session AND sequence > :after
+     ORDER BY sequence LIMIT :rows
+""")
+REFUSED_NUMBERS = text("""
+    SELECT register_seq FROM journal
+     WHERE store_id = :store AND session_id = :session AND register_seq IS NOT NULL AND reason IS NOT NULL
+""")
+CLOSING_OF_SESSION = text("SELECT * FROM closings WHERE store_id = :store AND session_id = :session")
+
+
+class Bad(Exception):
+    """The first row that is not as it must be."""
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was looked at and found right."""
+
+    tills: int = 0
+    sessions: int = 0
+    commands: int = 0
+    closings: int = 0
+
+
+async def verify(
+    engine: AsyncEngine,
+    *,
+    store: str | None = None,
+    profile: str | None = None,
+    progress: Callable[[int, int], None],
+) -> Verified:
+    """Check the ledger, or one store's or profile's part of it. Raises Bad at the first row that is wrong.
+
+    All is read in one snapshot, so a worker may go on meanwhile. `progress` hears (sessions done, sessions in all).
+    """
+    seen = Verified()
+    part = {"store": store, "profile": profile}
+    async with engine.connect() as tx:
+        await tx.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        total = (await tx.execute(COUNT_SESSIONS, part)).scalar_one()
+        async for till in _pages(tx, PAGE_OF_TILLS, part, {"after_store": "store_id", "after_profile": "profile_id"}):
+            await _check_till(tx, till, seen)
+        nowhere = "00000000-0000-0000-0000-000000000000"
+        keys = {"after_store": "store_id", "after_session": "session_id"}
+        async for session in _pages(tx, PAGE_OF_SESSIONS, part, keys, {"after_session": nowhere}):
+            await _check_session(tx, session, seen)
+            progress(seen.sessions, total)
+    return seen
+
+
+async def _pages(
+    tx: AsyncConnection,
+    statement: Any,
+    part: dict[str, Any],
+    keys: dict[str, str],
+    start: dict[str, Any] | None = None,
+) -> AsyncIterator[Any]:
+    """All rows of a statement that goes on after its last row's `keys`, a page at a time."""
+    after = dict.fromkeys(keys, "") | (start or {})
+    while True:
+        page = list(await tx.execute(statement, part | after | {"rows": PAGE_ROWS}))
+        for row in page:
+            yield row
+        if len(page) < PAGE_ROWS:
+            return
+        after = {name: str(getattr(page[-1], column)) for name, column in keys.items()}
+
+
+async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
+    """The chain of a till's closings, its head, and the session that holds it."""
+    name = f"till {till.store_id}/{till.profile_id}"
+    key = {"store": till.store_id, "profile": till.profile_id}
+    z_number, head = 0, GENESIS_HASH
+    while True:
+        page = list(await tx.execute(CLOSINGS_OF_TILL, key | {"after": z_number, "rows": PAGE_ROWS}))
+        for row in page:
+            if row.z_number != z_number + 1:
+                raise Bad(f"{name}: closing z {z_number + 1} is missing; the next is z {row.z_number}")
+            head = _check_closing(row, head)
+            z_number = row.z_number
+            seen.closings += 1
+        if len(page) < PAGE_ROWS:
+            break
+    if (till.z_number, till.last_hash.hex()) != (z_number, head):
+        raise Bad(f"{name}: its row says z {till.z_number} was the last closing, the closings end at z {z_number}")
+    holders = [str(row.session_id) for row in await tx.execute(HOLDERS_OF_TILL, key)]
+    if holders != ([] if till.open_session_id is None else [str(till.open_session_id)]):
+        raise Bad(f"{name}: held by {till.open_session_id}, but open or suspended: {holders or 'none'}")
+    seen.tills += 1
+
+
+def _check_closing(row: Any, previous: str) -> str:
+    """That a closing's bytes, hash and columns agree and follow the closing before; its hash."""
+    name = f"closing {row.closing_id} (z {row.z_number} of {row.store_id}/{row.profile_id})"
+    try:
+        body = orjson.loads(row.body)
+    except orjson.JSONDecodeError as error:
+        raise Bad(f"{name}: its bytes are no JSON") from error
+    if body.get("hash") != closing_hash(body) or body["hash"] != row.hash.hex():
+        raise Bad(f"{name}: its content does not have the hash that it states")
+    if body["prev_hash"] != previous or row.prev_hash.hex() != previous:
+        raise Bad(f"{name}: it does not follow the closing before it")
+    columns = (row.store_id, row.profile_id, str(row.session_id), str(row.closing_id), row.z_number)
+    if columns != tuple(body[k] for k in ("store_id", "profile_id", "session_id", "closing_id", "z_number")):
+        raise Bad(f"{name}: its columns are not what its content says")
+    return str(body["hash"])
+
+
+async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
+    """A session's journal, its running totals and its closing, recomputed from its commands."""
+    name = f"session {row.session_id} of {row.store_id}/{row.profile_id}"
+    opening = rows.read_opening(row.opening, row.tenders)
+    recount = _Recount(
+        name,
+        Session(row.store_id, row.profile_id, str(row.session_id), "open", opening, _none(opening)),
+    )
+    key = {"store": row.store_id, "session": row.session_id}
+    after = 0
+    while True:
+        page = list(await tx.execute(JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))
+        for entry in page:
+            recount.add(entry)
+        if len(page) < PAGE_ROWS:
+            break
+        after = page[-1].sequence
+    for refused in await tx.execute(REFUSED_NUMBERS, key):
+        recount.session.register.see(refused.register_seq)
+    seen.commands += recount.session.sequence
+    seen.sessions += 1
+    if (row.sequence, row.journal_hash.hex()) != (
+        recount.session.sequence,
+        recount.session.journal_hash,
+    ):
+        raise Bad(f"{name}: its row ends at command {row.sequence}, its journal at {recount.session.sequence}")
+    stored = figures.report(rows.read_totals(row.totals), opening.tenders, {})
+    if stored != figures.report(recount.session.totals, opening.tenders, {}):
+        raise Bad(f"{name}: its running totals are not what its journal adds up to")
+    closing = (await tx.execute(CLOSING_OF_SESSION, key)).one_or_none()
+    recount.check_closing(row.state, closing)
+
+
+def _none(opening: Any) -> figures.Totals:
+    return figures.new_totals(opening.tenders, {})
+
+
+class _Recount:
+    """One session, folded again from its journal."""
+
+    def __init__(self, name: str, session: Session) -> None:
+        self.name = name
+        self.session = session
+        self.movements: dict[str, MoveCash] = {}
+        self.orders: dict[str, RecordOrder] = {}
+        self.closed_by: tuple[CloseSession, Any] | None = None
+
+    def add(self, entry: Any) -> None:
+        """The next accepted command."""
+        session = self.session
+        where = f"{self.name}, command {entry.sequence} ({entry.command_id})"
+        if entry.sequence != session.sequence + 1:
+            raise Bad(f"{self.name}: command {session.sequence + 1} is missing from its journal")
+        session.sequence = entry.sequence
+        session.journal_hash = journal_link(session.journal_hash, entry.sequence, entry.command)
+        if entry.link.hex() != session.journal_hash:
+            raise Bad(f"{where}: its content does not have the hash that links it")
+        try:
+            command = read_command(read_object(entry.command))
+        except ValueError as error:
+            raise Bad(f"{where}: it can't be read: {error}") from error
+        if command.command_id != str(entry.command_id):
+            raise Bad(f"{where}: its content is another command's")
+        if command.register_seq is not None:
+            session.register.see(command.register_seq)
+        self._move(command, where, entry)
+
+    def _move(self, command: Any, where: str, entry: Any) -> None:
+        totals, tenders, own = (
+            self.session.totals,
+            self.session.opening.tenders,
+            self.session.opening.own_provider,
+        )
+        match command:
+            case OpenSession():
+                opened = {part.tender: part.amount_minor for part in command.opening}
+                self.session.totals = figures.new_totals(tenders, opened)
+            case MoveCash():
+                self.movements[command.command_id] = command
+                figures.add_movement(totals, _movement(command))
+            case VoidMovement():
+                voided = self.movements.pop(command.movement_id, None)
+                if voided is None:
+                    raise Bad(f"{where}: it voids a movement that is not there")
+                figures.add_movement(totals, _movement(voided), -1)
+            case RecordOrder():
+                earlier = self.orders.get(command.order_id)
+                if earlier is not None:
+                    figures.add_order(totals, tenders, own, earlier, -1)
+                figures.add_order(totals, tenders, own, command)
+                self.orders[command.order_id] = command
+            case CloseSession():
+                self.closed_by = (command, entry.received_at)
+
+    def check_closing(self, state: str, stored: Any) -> None:
+        """That the session has a closing when it must have one, and that it is the one its journal leads to."""
+        if (stored is None) != (self.closed_by is None) or (state in HOLDING) == (stored is not None):
+            raise Bad(f"{self.name}: it is {state}, but {'without' if stored is None else 'with'} a closing")
+        if stored is None or self.closed_by is None:
+            return
+        command, received_at = self.closed_by
+        body = close(
+            self.session,
+            z_number=stored.z_number,
+            prev_hash=stored.prev_hash.hex(),
+            counted={part.tender: part.amount_minor for part in command.counted},
+            closed_at=min(command.occurred_at, wire_time(received_at)),
+            closed_by=command.actor,
+            origin="register",
+            limit_minor=None,
+            closing_note=command.note,
+            closing_notes=command.notes or (),
+            sales_report=command.sales_report,
+        )
+        if compact(body) != stored.body:
+            raise Bad(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
+
+
+def _movement(command: MoveCash) -> tuple[str, str, int]:
+    return command.movement, command.tender or "cash", command.amount_minor
