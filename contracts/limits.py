@@ -27,6 +27,7 @@ class Text(NamedTuple):
     longest: int
 
     def check(self, text: str) -> str:
+        """`text` itself. Raises ValueError with a sentence."""
         if len(text) < self.shortest:
             raise ValueError("the text is empty")
         if _CONTROL_CHARACTER.search(text):
@@ -58,6 +59,7 @@ class Items(NamedTuple):
     longest: int
 
     def check(self, value: Any) -> Any:
+        """`value` as a tuple. Raises ValueError with a sentence."""
         if not isinstance(value, list | tuple):
             raise ValueError("Input should be a list")  # noqa: TRY004
         if not self.shortest <= len(value) <= self.longest:

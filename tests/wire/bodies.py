@@ -1,7 +1,14 @@
-"""Bodies that the tests of this folder bend: one acceptable command of every kind, every member set."""
+"""Bodies that the tests of this folder bend: a command of every kind with every member set."""
 
+import copy
 from typing import Any
 
+from contracts.commands import Malformed, read_command
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a body."""
+
+UUID = "0194225e-7e60-7000-8000-0123456789ab"
 ACTOR = {"id": "412a1ebb", "name": "Lucía"}
 COUNTED = [
     {
@@ -17,7 +24,7 @@ TENDER = {
     "currency": "MXN",
     "exchange_rate": "1",
 }
-ORDER = {
+ORDER: dict[str, Any] = {
     "order_id": "A-107",
     "revision": 2,
     "provider": "PARROT",
@@ -90,3 +97,25 @@ def body(kind: str, /, **changed: Any) -> dict[str, Any]:
         **ADDED[kind],
         **changed,
     }
+
+
+def errors_of(members: dict[str, Any]) -> dict[str, str]:
+    """The problems by field; none when the command is accepted."""
+    try:
+        read_command(members)
+    except Malformed as malformed:
+        return {error.field: error.problem for error in malformed.errors}
+    return {}
+
+
+def with_value(kind: str, path: Path, value: Any) -> dict[str, Any]:
+    members = copy.deepcopy(body(kind))
+    inner: Any = members
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    return members
+
+
+def dotted(path: Path) -> str:
+    return ".".join(map(str, path))

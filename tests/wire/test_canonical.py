@@ -55,9 +55,7 @@ def test_what_is_no_json_has_no_canonical_form() -> None:
 
 def test_a_closing_hashes_without_its_hash_whatever_the_order_of_its_members() -> None:
     closing = {"kind": "closing", "store_name": "Café 😀", "z_number": 1}
-    expected = hashlib.sha256(
-        '{"kind":"closing","store_name":"Café 😀","z_number":1}'.encode()
-    ).hexdigest()
+    expected = hashlib.sha256('{"kind":"closing","store_name":"Café 😀","z_number":1}'.encode()).hexdigest()
 
     assert closing_hash(closing) == expected
     assert closing_hash({"hash": "0" * 64, **dict(reversed(closing.items()))}) == expected

@@ -28,9 +28,7 @@ def test_currencies_have_the_exponents_of_iso_4217() -> None:
 @example(-1, "0.5", "MXN", "MXN")
 @example(-3, "0.5", "MXN", "MXN")
 @example(SAFE_INTEGER, "999999999.999999999", "JPY", "KWD")
-def test_base_is_rounded_half_to_even_by_decimal(
-    amount_minor: int, rate: str, tender: str, base: str
-) -> None:
+def test_base_is_rounded_half_to_even_by_decimal(amount_minor: int, rate: str, tender: str, base: str) -> None:
     shift = CURRENCY_EXPONENTS[base] - CURRENCY_EXPONENTS[tender]
     exact = EXACT.multiply(Decimal(amount_minor), Decimal(rate)).scaleb(shift, EXACT)
     expected = int(exact.to_integral_value(ROUND_HALF_EVEN, EXACT))

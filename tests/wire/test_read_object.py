@@ -164,18 +164,18 @@ def test_many_members_are_read_quickly(separators: tuple[str, str]) -> None:
     assert time.process_time() - before < 1
 
 
-class _Twice(Exception):
+class _TwiceError(Exception):
     pass
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise _Twice
+        raise _TwiceError
     return dict(pairs)
 
 
 def _refuse(_constant: str) -> None:
-    raise _Twice
+    raise _TwiceError
 
 
 def _deep(value: Any) -> int:
@@ -185,7 +185,7 @@ def _deep(value: Any) -> int:
 
 
 def reference(data: bytes) -> dict[str, Any] | None:
-    """What RFC 8259 and WIRE.md say, slowly and by the standard library alone; None is unreadable."""
+    """What RFC 8259 and WIRE.md say, by the standard library alone; None is unreadable."""
     try:
         value = json.loads(
             data.decode(),
@@ -194,7 +194,7 @@ def reference(data: bytes) -> dict[str, Any] | None:
             parse_float=Digits,
             parse_int=lambda digits: int(digits) if len(digits) < 20 else Digits(digits),
         )
-    except (ValueError, _Twice, RecursionError):
+    except (ValueError, _TwiceError, RecursionError):
         return None
     return value if isinstance(value, dict) and _deep(value) <= 32 and len(data) <= 262_144 else None
 
@@ -233,8 +233,10 @@ LEAVES = (
 )
 VALUES = st.recursive(
     LEAVES,
-    lambda children: st.lists(children, max_size=4)
-    | st.dictionaries(st.text(st.characters(codec=None), max_size=4), children, max_size=4),
+    lambda children: (
+        st.lists(children, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec=None), max_size=4), children, max_size=4)
+    ),
     max_leaves=12,
 )
 OBJECTS = st.dictionaries(st.text(st.characters(codec=None), max_size=5), VALUES, max_size=5)

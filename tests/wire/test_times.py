@@ -88,12 +88,13 @@ def test_what_is_no_time_of_this_wire_is_refused(text: str) -> None:
 
 
 OFFSETS = st.integers(-(23 * 60 + 59), 23 * 60 + 59).map(lambda m: timezone(timedelta(minutes=m)))
+FIRST, LAST = datetime.fromisoformat("2000-01-02"), datetime.fromisoformat("2099-12-30")
 WIRE_FORM = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.datetimes(datetime(2000, 1, 2), datetime(2099, 12, 30), timezones=OFFSETS),
+    st.datetimes(FIRST, LAST, timezones=OFFSETS),
     st.integers(0, 6),
 )
 @example(datetime(2024, 2, 29, 23, 59, 59, 999999, timezone(timedelta(hours=-12))), 6)
@@ -113,9 +114,7 @@ def test_times_agree_with_the_standard_library(when: datetime, digits: int) -> N
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.datetimes(datetime(2000, 1, 2), datetime(2099, 12, 30), timezones=OFFSETS), min_size=2)
-)
+@given(st.lists(st.datetimes(FIRST, LAST, timezones=OFFSETS), min_size=2))
 def test_written_times_sort_as_text(moments: list[datetime]) -> None:
     assert sorted(map(wire_time, moments)) == [wire_time(when) for when in sorted(moments)]
 
@@ -153,9 +152,7 @@ def test_what_is_no_date_of_this_wire_is_refused(text: str) -> None:
         ("2000-01-01T00:00:00Z", "06:00", "2000-01-01"),
     ],
 )
-def test_the_trading_day_is_that_of_the_shop(
-    written: str, day_starts_at: str, expected: str
-) -> None:
+def test_the_trading_day_is_that_of_the_shop(written: str, day_starts_at: str, expected: str) -> None:
     assert business_date(read_time(written), offset_of(written), day_starts_at) == expected
 
 

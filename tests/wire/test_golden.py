@@ -1,0 +1,177 @@
+"""The golden messages: what each kind looks like, for teams that read them in other languages."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import contracts
+from contracts import closings, events
+from contracts.closings import Closing, ClosingCorrection, closing_hash
+from contracts.commands import COMMANDS, Wire, read_command
+from contracts.events import ANSWERS, write_answer
+from contracts.jsontext import compact, read_object
+from contracts.topics import key_of
+
+HOME = Path(contracts.__file__).parent
+GOLDEN = {path.stem: path for path in sorted((HOME / "golden").glob("*.json"))}
+ANSWER_MODELS: dict[str, type[Wire]] = {str(model.model_fields["kind"].default): model for model in ANSWERS}
+CLOSING_MODELS: dict[str, type[Wire]] = {
+    "closing": Closing,
+    "closing_correction": ClosingCorrection,
+}
+
+
+def golden(name: str) -> dict[str, Any]:
+    return read_object(GOLDEN[name].read_bytes())
+
+
+def named(kinds: Any) -> list[str]:
+    """The golden messages of these kinds; each is named `<kind>.json` or `<kind>.<case>.json`."""
+    return [name for name in GOLDEN if name.partition(".")[0] in kinds]
+
+
+def test_every_kind_has_a_golden_message() -> None:
+    kinds = {*COMMANDS, *ANSWER_MODELS, *CLOSING_MODELS}
+
+    assert {name.partition(".")[0] for name in GOLDEN} == kinds
+    assert all(golden(name)["kind"] == name.partition(".")[0] for name in GOLDEN)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_golden_message_is_valid_by_its_schema(name: str) -> None:
+    message = golden(name)
+    schema = json.loads((HOME / "schemas" / f"{message['kind']}.json").read_bytes())
+    Draft202012Validator.check_schema(schema)
+
+    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(message)
+
+
+@pytest.mark.parametrize("name", named(COMMANDS))
+def test_a_golden_command_is_read(name: str) -> None:
+    message = golden(name)
+
+    command = read_command(message)
+
+    for member, value in message.items():
+        if member != "occurred_at":
+            assert json.loads(command.model_dump_json(exclude_unset=True))[member] == value
+
+
+@pytest.mark.parametrize("name", named(ANSWER_MODELS))
+def test_a_golden_answer_is_written_back_byte_for_byte(name: str) -> None:
+    written = compact(golden(name))
+
+    answer: Any = ANSWER_MODELS[golden(name)["kind"]].model_validate_json(written)
+
+    assert write_answer(answer) == written
+
+
+@pytest.mark.parametrize("name", named(CLOSING_MODELS))
+def test_a_golden_closing_is_read_without_loss(name: str) -> None:
+    message = golden(name)
+
+    model = CLOSING_MODELS[message["kind"]].model_validate_json(compact(message))
+
+    unset = {member for member in ("recounted",) if getattr(model, member, 0) is None}
+    assert json.loads(model.model_dump_json(exclude=unset)) == message
+
+
+def test_the_golden_closing_carries_its_own_hash_and_ids() -> None:
+    closing = golden("closing")
+
+    assert closing_hash(closing) == closing["hash"]
+    assert closing_hash({**closing, "z_number": 18}) != closing["hash"]
+    assert closing["closing_id"] == events.closing_id_of(closing["store_id"], closing["session_id"])
+
+
+@pytest.mark.parametrize("name", named({"closing_correction"}))
+def test_a_golden_correction_names_its_closing_and_its_command(name: str) -> None:
+    closing, correction = golden("closing"), golden(name)
+    expected = events.correction_id_of(correction["store_id"], correction["command_id"])
+
+    assert correction["closing_hash"] == closing["hash"]
+    assert correction["closing_id"] == closing["closing_id"]
+    assert correction["correction_id"] == expected
+
+
+@pytest.mark.parametrize("name", sorted(set(named(ANSWER_MODELS)) - {"command_parked"}))
+def test_the_event_id_of_a_golden_answer_can_be_known_beforehand(name: str) -> None:
+    answer = golden(name)
+
+    assert answer["event_id"] == events.event_id_of(answer["store_id"], answer["command_id"])
+
+
+def test_the_ids_are_those_that_wire_md_derives() -> None:
+    command_id = "0194225e-7e60-7000-8000-000000000001"
+
+    assert events.event_id_of("s", command_id) == "bd540fe0-de94-53bf-bf67-2d8d01db0aa1"
+    assert events.closing_id_of("s", command_id) == "19a88890-4442-5256-95cd-d367866cf88e"
+    assert events.correction_id_of("s", command_id) == "8f8a7b1d-76c5-58a4-af55-c4128a41ce78"
+    reused = events.reused_event_id_of("s", command_id, "ab" * 32)
+    assert reused == "258eae1d-5207-522b-9b04-48e7a469c7e7"
+    claimless = events.claimless_event_id_of("till.commands.v1", 3, 41_207)
+    assert claimless == "674d4c4d-0d51-5ed2-9823-9c8016a96795"
+
+
+def test_the_golden_closing_adds_up() -> None:
+    closing = golden("closing")
+    sales, summary = closing["sales"], closing["summary"]
+
+    for table in ("by_provider", "by_order_type", "by_tender"):
+        assert sum(row["total_minor"] for row in sales[table]) == sales["total_minor"]
+    assert sum(side["total_minor"] for side in summary.values()) == sales["total_minor"]
+    assert sum(row["count"] for row in sales["by_provider"]) == sales["count"]
+    assert {key_of(closing["store_id"], closing["profile_id"])} == {b"parrot-cafe/caja-1"}
+
+
+def widest(text: str, limit: int) -> str:
+    """A text of `limit` bytes that differs by `text`; quotes, because JSON writes each as two."""
+    return text + '"' * (limit - len(text))
+
+
+def largest_closing() -> dict[str, Any]:
+    """A closing whose every table, text and figure is at its limit."""
+    closing = golden("closing")
+    figure = -(2**53 - 1)
+    total = {"total_minor": figure, "count": figure}
+    keys = [widest(f"{number:03}", 64) for number in range(closings.ROWS_MAX)] + [closings.OTHER]
+    names = [widest("", 128)] * closings.ROWS_MAX + [closings.OTHER]
+    pairs = [{"provider": key, "name": name, **total} for key, name in zip(keys, names, strict=True)]
+    tenders = [
+        {**row, "tender": f"{number:064}", "name": widest("", 128)} for number, row in enumerate(closing["tenders"] * 9)
+    ][:50]
+    by_tender = [{"tender": row["tender"], **total} for row in tenders]
+    by_provider = [{"provider": key, **total} for key in keys]
+    statuses = ("open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external")
+    note = widest("", 2_000)
+    return closing | {
+        "tenders": json.loads(json.dumps(tenders).replace("336400", str(figure))),
+        "sales": {
+            **total,
+            "by_provider": by_provider,
+            "by_tender": by_tender,
+            "by_order_type": [{"order_type": key, **total} for key in keys],
+        },
+        "orders": [{"provider": key, **dict.fromkeys(statuses, figure)} for key in keys],
+        "refunds": by_provider,
+        "cancellations": by_provider,
+        "discounts": pairs,
+        "service_charges": pairs,
+        "tips": by_tender,
+        "notes": [note] * 40,
+        "opening_note": note,
+        "closing_note": note,
+        "sales_report": {"a": "x" * 32_760},
+        "register_seq_gaps": [[2**53 - 2, 2**53 - 1]] * closings.GAPS_MAX,
+    }
+
+
+def test_the_largest_closing_fits_its_topic() -> None:
+    written = compact(largest_closing())
+    Closing.model_validate_json(written)
+
+    # The headers, the key and the batch around a record take less than 4 KiB.
+    assert 500_000 < len(written) < 1_048_588 - 4_096
