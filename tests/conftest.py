@@ -1,8 +1,9 @@
 """What all tests that need real servers share: one stack, and a corner of it for each test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -12,6 +13,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.embedded.stack import Stack, down, up
 from services.settings import Settings
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +54,7 @@ async def _in_postgres(stack: Stack, statement: str) -> None:
         await engine.dispose()
 
 
-async def eventually(holds, *, within_s: float = 30.0):  # type: ignore[no-untyped-def]
+async def eventually(holds: Callable[[], Awaitable[T]], *, within_s: float = 30.0) -> T:
     """What the coroutine function `holds` returns once that is true; fails after `within_s`."""
     async with asyncio.timeout(within_s):
         while not (found := await holds()):

@@ -119,7 +119,11 @@ async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progre
     try:
         await consumer.start()
         while not stop.is_set():
-            batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=BATCH_RECORDS_MAX)
+            try:
+                batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=BATCH_RECORDS_MAX)
+            except UnicodeDecodeError:
+                await _step_over(consumer, engine, topic, held)
+                continue
             concerned = consumer.assignment() | batch.keys()
             if any(place.partition not in held.offsets for place in concerned):
                 # The records in hand began wherever the group believed; the database knows better.
@@ -194,6 +198,60 @@ async def _save(
     _say(topic, len(rows) - len(conflicts), oddities, taken_ids)
     for partition in reached.keys() & held.offsets.keys():
         held.offsets[partition] = reached[partition]
+
+
+async def _step_over(consumer: AIOKafkaConsumer, engine: AsyncEngine, topic: str, held: _Held) -> None:
+    """Goes past a record with a header name that is no UTF-8, at which aiokafka stops for ever.
+
+    All partitions go back to where they are held, because aiokafka has dropped what it read just
+    before, and are read record by record up to the bad one.
+    """
+    for place in sorted(consumer.assignment() & _places(topic, held)):
+        consumer.seek(place, held.offsets[place.partition])
+    for place in sorted(consumer.assignment()):
+        for _ in range(BATCH_RECORDS_MAX):
+            if place.partition not in held.offsets:
+                return
+            try:
+                batch = await consumer.getmany(place, timeout_ms=POLL_WAIT_MS, max_records=1)
+            except UnicodeDecodeError:
+                await _skip_batch(consumer, engine, held, place)
+                break
+            if not batch or place.partition not in held.offsets:
+                break
+            await _save(engine, topic, held, batch)
+
+
+async def _skip_batch(consumer: AIOKafkaConsumer, engine: AsyncEngine, held: _Held, place: TopicPartition) -> None:
+    """Notes the record at which `place` is held, and what came after it in one batch, as unreadable.
+
+    There is no way around the record inside its batch. A batch is of one producer, so no other
+    one's records are lost by it.
+    """
+    first = held.offsets[place.partition]
+    after = first + 1
+    while True:
+        consumer.seek(place, after)
+        try:
+            await consumer.getmany(place, timeout_ms=POLL_WAIT_MS, max_records=1)
+        except UnicodeDecodeError:
+            after += 1
+        else:
+            break
+    consumer.seek(place, after)
+    error = "A header name in the record's batch is not UTF-8."
+    oddities = [Oddity(place.partition, offset, error) for offset in range(first, after)]
+    async with engine.begin() as tx:
+        reached = {place.partition: after}
+        await store.advance(tx, place.topic, {place.partition: first}, reached)
+        await store.save_oddities(tx, place.topic, oddities)
+    _say(place.topic, 0, oddities, [])
+    if place.partition in held.offsets:
+        held.offsets[place.partition] = after
+
+
+def _places(topic: str, held: _Held) -> set[TopicPartition]:
+    return {TopicPartition(topic, partition) for partition in held.offsets}
 
 
 def _read(

@@ -71,9 +71,7 @@ async def publish(
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> None:
     """Puts records on one partition of the closings topic, in this order."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, acks="all", max_request_size=RECORD_BYTES_MAX
-    )
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", max_request_size=RECORD_BYTES_MAX)
     await producer.start()
     try:
         for value in values:
@@ -87,8 +85,7 @@ async def tables(engine: AsyncEngine) -> dict[str, list[tuple[Any, ...]]]:
     """All that the reader has stored."""
     async with engine.connect() as tx:
         return {
-            name: [tuple(row) for row in await tx.execute(text(_all_of(name, order)))]
-            for name, order in TABLES.items()
+            name: [tuple(row) for row in await tx.execute(text(_all_of(name, order)))] for name, order in TABLES.items()
         }
 
 

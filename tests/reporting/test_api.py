@@ -1,7 +1,6 @@
 """The reporting reader over HTTP: pages, refusals, and the walls between stores."""
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.embedded.stack import Stack, start_server, stop_server
-from services.health import health_routes, serve
+from services.health import health_app, health_routes, serve
 from services.reporting import store
 from services.reporting.api import reporting_app
 from services.reporting.records import ClosingRow, CorrectionRow, read_record
@@ -121,9 +120,7 @@ async def test_the_span_holds_its_start_and_not_its_end(
     headers = token("s1")
 
     whole = await client.get(PATH, params=DAY, headers=headers)
-    none = await client.get(
-        PATH, params=DAY | {"endTimestamp": DAY["startTimestamp"]}, headers=headers
-    )
+    none = await client.get(PATH, params=DAY | {"endTimestamp": DAY["startTimestamp"]}, headers=headers)
     # finishedAt is shown as 23:59:59, so it lies before 23:59:59.1 and is not in [23:59:59.1, ...).
     before = DAY | {"endTimestamp": "2025-01-01T23:59:59.1Z"}
     after = DAY | {"startTimestamp": "2025-01-01T23:59:59.1Z"}
@@ -208,9 +205,7 @@ async def test_every_role_may_read_its_stores(
     assert numbers(reply) == [1]
 
 
-async def test_a_bad_question_gets_a_sentence(
-    client: httpx.AsyncClient, token: Callable[..., dict[str, str]]
-) -> None:
+async def test_a_bad_question_gets_a_sentence(client: httpx.AsyncClient, token: Callable[..., dict[str, str]]) -> None:
     reply = await client.get(PATH, params=DAY | {"page": "x"}, headers=token("s1"))
 
     assert reply.status_code == 400
@@ -327,17 +322,11 @@ async def test_an_address_that_is_taken_is_said_in_a_sentence(reporting: Setting
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(OSError, match=f"Nothing can be served on {address}"):
-            async with serve(address, health_app_of_nothing()):
+            async with serve(address, health_app({})):
                 pass
     with pytest.raises(ValueError, match="is no address"):
-        async with serve("localhost", health_app_of_nothing()):
+        async with serve("localhost", health_app({})):
             pass
-
-
-def health_app_of_nothing() -> Any:
-    from services.health import health_app
-
-    return health_app({})
 
 
 async def test_readiness_names_what_failed_and_nothing_more() -> None:
@@ -349,8 +338,6 @@ async def test_readiness_names_what_failed_and_nothing_more() -> None:
 
     async def fails() -> None:
         raise RuntimeError("password=secret")
-
-    from services.health import health_app
 
     app = health_app({"well": well, "hangs": hangs, "fails": fails})
     async with (

@@ -73,9 +73,7 @@ async def test_closings_and_corrections_are_kept_byte_for_byte(
     assert stored["unreadable"] == []
 
 
-async def test_what_comes_again_changes_nothing(
-    reporting: Settings, engine: AsyncEngine, reading: Reading
-) -> None:
+async def test_what_comes_again_changes_nothing(reporting: Settings, engine: AsyncEngine, reading: Reading) -> None:
     messages = [value(closing(1)), value(closing(2)), value(voided(closing(2)))]
     await publish(reporting, messages)
     async with reading():
@@ -144,6 +142,49 @@ async def test_garbage_between_good_records_is_kept_by_its_place_and_harms_none(
     assert metric("unreadable") - unreadable == len(garbage)
 
 
+class NotUtf8(str):
+    """A header name as no decent client would write it."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
+def publish_indecently(settings: Settings, values: list[bytes]) -> None:
+    """Puts records on partition 0 in one batch, with a header name that is no UTF-8."""
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(bootstrap_servers=settings.kafka, linger_ms=1_000)
+    sent = [
+        producer.send(settings.topics.closings, one, b"key", headers=[(NotUtf8("x"), b"")], partition=0)
+        for one in values
+    ]
+    producer.flush()
+    assert all(one.succeeded() for one in sent)
+    producer.close()
+
+
+# kafka-python, the one client here that can be talked into it, warns of its own imports.
+@pytest.mark.filterwarnings("ignore:.*_text is deprecated:DeprecationWarning")
+async def test_a_header_name_that_is_no_utf8_costs_its_own_batch_alone(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    await publish(reporting, [value(closing(n)) for n in (1, 2)])
+    await asyncio.to_thread(publish_indecently, reporting, [value(closing(n)) for n in (3, 4)])
+    await publish(reporting, [value(closing(5))])
+    await publish(reporting, [value(closing(6))], partition=1)
+
+    async with reading():
+        stored = await until_read(engine, 6)
+        await asyncio.to_thread(publish_indecently, reporting, [b"{}"])
+        await publish(reporting, [value(closing(7))])
+        stored = await until_read(engine, 8)
+
+    assert sorted(row[4] for row in stored["closings"]) == [1, 2, 5, 6, 7]
+    assert [row[1:3] for row in stored["unreadable"]] == [(0, 2), (0, 3), (0, 5)]
+
+
 async def test_members_of_a_later_release_are_kept_and_not_looked_at(
     reporting: Settings, engine: AsyncEngine, reading: Reading
 ) -> None:
@@ -183,9 +224,7 @@ async def test_offsets_of_a_database_that_came_back_from_an_older_copy_are_belie
         await until_read(engine, 2)
         async with engine.begin() as tx:
             await tx.execute(text("DELETE FROM reporting.closings WHERE z_number = 2"))
-            await tx.execute(
-                text("UPDATE reporting.consumed SET next_offset = 1 WHERE next_offset = 2")
-            )
+            await tx.execute(text("UPDATE reporting.consumed SET next_offset = 1 WHERE next_offset = 2"))
         await publish(reporting, [value(closing(3))])
         stored = await until_read(engine, 3)
 
@@ -198,9 +237,7 @@ async def test_a_stored_offset_beyond_the_log_is_said_loudly_and_the_log_is_read
     await publish(reporting, [value(closing(1))])
     async with engine.begin() as tx:
         await store.offsets(tx, reporting.topics.closings, [0, 1, 2])
-        await tx.execute(
-            text('UPDATE reporting.consumed SET next_offset = 500 WHERE "partition" = 0')
-        )
+        await tx.execute(text('UPDATE reporting.consumed SET next_offset = 500 WHERE "partition" = 0'))
     expired = metric("expired")
 
     async with reading():

@@ -79,9 +79,7 @@ CAFE = closing(
 
 def shown(made: dict[str, Any]) -> dict[str, Any]:
     """The entry as a reader gets it; numbers as the digits that are on the wire."""
-    found: dict[str, Any] = json.loads(
-        orjson.dumps(cashier_session(made)), parse_int=str, parse_float=str
-    )
+    found: dict[str, Any] = json.loads(orjson.dumps(cashier_session(made)), parse_int=str, parse_float=str)
     return found
 
 
@@ -291,9 +289,7 @@ def test_a_session_number_is_an_integer_when_it_is_one(text: str, number: str | 
 
 
 def test_times_are_cut_to_the_second() -> None:
-    assert shown(closing(closed_at="2025-01-01T16:00:00.999999Z"))["finishedAt"] == (
-        "2025-01-01T16:00:00Z"
-    )
+    assert shown(closing(closed_at="2025-01-01T16:00:00.999999Z"))["finishedAt"] == ("2025-01-01T16:00:00Z")
 
 
 def test_which_provider_is_the_stores_own_follows_from_the_figures() -> None:

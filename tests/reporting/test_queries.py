@@ -27,16 +27,13 @@ def test_without_more_words_it_is_the_first_fifty_of_all_stores() -> None:
         "2025-01-01T00:00:00-06:00",
         "2025-01-01T11:30:00%2B05:30",
         "2025-01-01T11:30:00+05:30",
-        "2025-01-01T05:59:59.000000001Z",
         "2025-01-01T05:59:59.5Z",
     ],
 )
 def test_a_timestamp_has_any_offset_and_an_unescaped_plus(written: str) -> None:
     query = read_query(QueryParams(f"startTimestamp={written}&endTimestamp=2025-01-02T00:00:00Z"))
 
-    expected = {6, 5} if written.endswith("000000001Z") else {6}
-    assert query.start.hour in expected
-    assert (query.start.day, query.start.microsecond) == (1, 0)
+    assert query.start == datetime(2025, 1, 1, 6, tzinfo=UTC)
 
 
 def test_fortyeight_hours_are_not_too_long() -> None:

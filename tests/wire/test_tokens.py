@@ -82,9 +82,7 @@ def test_a_minted_token_says_what_it_was_minted_for(settings: Settings, verifier
     assert verifier.claims(token.encode(), datetime.fromtimestamp(NOW, UTC), COMMANDS) == claims
 
 
-def test_a_token_allows_its_stores_and_a_star_allows_all(
-    settings: Settings, verifier: Verifier
-) -> None:
+def test_a_token_allows_its_stores_and_a_star_allows_all(settings: Settings, verifier: Verifier) -> None:
     own = verifier.claims(minted(settings, stores=["s1"]), NOW, API)
     every = verifier.claims(minted(settings, role="admin", stores=["*"]), NOW, API)
 
@@ -171,15 +169,11 @@ def test_a_signed_token_with_bad_claims_does_not_count(
     ],
     ids=str,
 )
-def test_what_a_token_may_also_say(
-    verifier: Verifier, sign: Callable[..., str], changed: dict[str, Any]
-) -> None:
+def test_what_a_token_may_also_say(verifier: Verifier, sign: Callable[..., str], changed: dict[str, Any]) -> None:
     assert verifier.claims(sign(**changed), NOW, API) is not None
 
 
-def test_a_token_for_the_api_is_none_for_the_topic(
-    verifier: Verifier, sign: Callable[..., str]
-) -> None:
+def test_a_token_for_the_api_is_none_for_the_topic(verifier: Verifier, sign: Callable[..., str]) -> None:
     token = sign(aud=[API])
 
     assert verifier.claims(token, NOW, API) is not None
@@ -228,9 +222,7 @@ def test_any_bytes_are_a_token_that_does_not_count(token: bytes | str) -> None:
     assert GARBAGE_READER.claims(token, NOW, API) is None
 
 
-def test_a_token_of_more_than_8_kib_does_not_count(
-    verifier: Verifier, sign: Callable[..., str]
-) -> None:
+def test_a_token_of_more_than_8_kib_does_not_count(verifier: Verifier, sign: Callable[..., str]) -> None:
     short, long = sign(stores=["s" * 64] * 70), sign(stores=["s" * 64] * 100)
 
     assert len(short) <= 8_192 < len(long)
@@ -245,9 +237,7 @@ def test_only_so_many_tokens_are_remembered(
     several = [sign(sub=f"cashier-{number}") for number in range(5)]
     calls: list[str] = []
     real = jwt.decode
-    monkeypatch.setattr(
-        jwt, "decode", lambda text, *a, **k: calls.append(text) or real(text, *a, **k)
-    )
+    monkeypatch.setattr(jwt, "decode", lambda text, *a, **k: calls.append(text) or real(text, *a, **k))
 
     for token in [*several, several[2], several[3], several[4], several[0]]:
         assert verifier.claims(token, NOW, API) is not None
@@ -354,9 +344,7 @@ def test_a_new_key_is_not_made_beside_public_keys_that_do_not_know_it(settings: 
         ([("proxy-authorization", b"Bearer a.b.c")], None),
     ],
 )
-def test_a_record_brings_one_bearer_token_or_none(
-    headers: list[tuple[str, bytes | None]], token: bytes | None
-) -> None:
+def test_a_record_brings_one_bearer_token_or_none(headers: list[tuple[str, bytes | None]], token: bytes | None) -> None:
     assert bearer(headers) == token
 
 
