@@ -1,7 +1,7 @@
 """Exact money: integers in minor units, ISO 4217 currencies, exchange rates as decimal strings."""
 
 import re
-from functools import cache
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from iso4217 import Currency
@@ -35,7 +35,7 @@ class Exchange(NamedTuple):
         return quotient
 
 
-@cache
+@lru_cache(maxsize=4_096)  # Registers name rates as they like, so what is remembered has an end.
 def exchange(rate: str, tender_currency: str, base_currency: str) -> Exchange:
     """The exchange at `rate` units of base currency for one of the tender's. Raises ValueError for no rate."""
     match = _RATE.fullmatch(rate)

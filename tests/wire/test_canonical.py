@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +12,11 @@ import rfc8785
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import contracts
 from contracts.closings import GENESIS_HASH, closing_hash, journal_link
 from contracts.jsontext import SAFE_INTEGER, Digits, canonical
+
+CONTRACTS = Path(contracts.__file__).parent
 
 # No floats: a number with a fraction is refused wherever it is read, and in a refused body it
 # keeps the digits that came (WIRE.md section 4), which RFC 8785 would rewrite.
@@ -73,3 +79,18 @@ def test_a_journal_link_is_the_hash_of_the_previous_link_and_the_canonical_entry
 
     assert journal_link(GENESIS_HASH, 7, canonical(command)) == expected
     assert journal_link(expected, 7, canonical(command)) != expected
+
+
+def test_the_example_of_the_readme_checks_a_golden_closing(tmp_path: Path) -> None:
+    readme = (CONTRACTS / "README.md").read_text(encoding="utf-8")
+    program = readme.partition("```python\n")[2].partition("```")[0]
+    golden = CONTRACTS / "golden" / "closing.json"
+    altered = tmp_path / "closing.json"
+    text = golden.read_text(encoding="utf-8").replace("Efectivo", "Cash")
+    altered.write_text(text, encoding="utf-8")
+
+    right = subprocess.run([sys.executable, "-c", program, golden], capture_output=True, check=False)
+    wrong = subprocess.run([sys.executable, "-c", program, altered], capture_output=True, check=False)
+
+    assert (right.returncode, right.stdout.strip()) == (0, b"right")
+    assert wrong.returncode == 1

@@ -44,6 +44,13 @@ def test_what_is_no_decimal_is_no_rate(rate: str) -> None:
         exchange(rate, "USD", "MXN")
 
 
+def test_rates_that_registers_make_up_do_not_fill_the_memory() -> None:
+    for number in range(10_000):
+        exchange(f"1.{number:09}", "USD", "MXN")
+
+    assert exchange.cache_info().currsize <= 4_096
+
+
 @pytest.mark.parametrize(
     ("rate", "one"),
     [
