@@ -43,10 +43,10 @@ check: install ## formatting, rules, types, imports, dead code, exported schemas
 	@$(BIN)/till schema --check
 
 bench: install ## the comparison with other ways to do this
-	@$(BIN)/till bench
+	@$(BIN)/python -m tests.bench
 
 faults: install ## the fault suite at length, with its figures
-	@$(BIN)/pytest tests/faults --faults-at-length
+	@$(BIN)/python -m tests.faults
 
 lint: install ## ruff alone
 	@$(BIN)/ruff check

@@ -58,9 +58,7 @@ def main() -> None:
     environment.pop("VIRTUAL_ENV", None)
     command = [str(uv), "sync", "--frozen", *choice]
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
-        sys.exit(
-            "The packages could not be installed, see above. The first time this needs the network."
-        )
+        sys.exit("The packages could not be installed, see above. The first time this needs the network.")
 
 
 def is_usable(python: Path) -> bool:

@@ -130,9 +130,7 @@ def write_pins() -> None:
         for artifact in jgo.resolve(root):
             coordinate = f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}"
             found[coordinate] = hashlib.sha256(artifact.resolve().read_bytes()).hexdigest()
-    head = (
-        "# Written by `python -m deploy.embedded.jars`: SHA-256 and Maven coordinate of each jar.\n"
-    )
+    head = "# Written by `python -m deploy.embedded.jars`: SHA-256 and Maven coordinate of each jar.\n"
     rows = "".join(f"{digest}  {coordinate}\n" for coordinate, digest in sorted(found.items()))
     PINS.write_text(head + rows)
     sys.stdout.write(f"{len(found)} jars pinned in {PINS.name}\n")

@@ -117,7 +117,7 @@ def program(home: Path, java: str, classes: str, port: int, controller: int) -> 
     settings = folder / "server.properties"
     settings.write_text(SETTINGS.format(port=port, controller=controller, data=folder / "data"))
     argv = [*_java(java, classes, folder), "kafka.Kafka", str(settings)]
-    return Program("kafka", argv, ready=lambda: answers(port), folder=folder)
+    return Program("kafka", argv, ready=lambda: answers(port), folder=folder, port=port)
 
 
 def _java(java: str, classes: str, folder: Path) -> list[str]:

@@ -34,11 +34,14 @@ def user() -> str | None:
 
 def folder_of(home: Path) -> Path:
     """Where the data of this home are: inside it, or in /var/tmp when `nobody` cannot get there."""
-    if user() is None or _reachable(home.resolve()):
-        return home / "postgres"
+    inside = home / "postgres"
+    if user() is None:
+        return inside
     name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
     # Unlike /tmp it is kept over a restart; that nobody else made the folder is checked below.
-    return Path(f"/var/tmp/tillstream-{os.geteuid()}-{name}")  # noqa: S108
+    outside = Path(f"/var/tmp/tillstream-{os.geteuid()}-{name}")  # noqa: S108
+    # Data that are there stay where they are, also when somebody opens the way to the home later.
+    return inside if _reachable(home.resolve()) and not (outside / "data").exists() else outside
 
 
 def _reachable(folder: Path) -> bool:
@@ -102,6 +105,7 @@ def program(home: Path, port: int, password: str) -> Program:
         stop_signal=signal.SIGINT,
         user=user(),
         folder=folder,
+        port=port,
     )
 
 

@@ -30,6 +30,7 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     user: str | None = None
     folder: Path | None = None
+    port: int | None = None
 
 
 class Runner(Protocol):

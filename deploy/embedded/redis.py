@@ -18,7 +18,7 @@ def program(home: Path, port: int) -> Program:
         *(_binary(), "--bind", "127.0.0.1", "--port", str(port)),
         *("--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", str(folder)),
     ]
-    return Program("redis", argv, ready=lambda: answers(port), folder=folder)
+    return Program("redis", argv, ready=lambda: answers(port), folder=folder, port=port)
 
 
 def _binary() -> str:
@@ -31,9 +31,7 @@ def _binary() -> str:
 
         return str(get_binary_path())
     except Exception as error:
-        raise StackError(
-            f"No Redis for this machine ({error}): install redis-server or valkey-server."
-        ) from error
+        raise StackError(f"No Redis for this machine ({error}): install redis-server or valkey-server.") from error
 
 
 async def answers(port: int) -> bool:

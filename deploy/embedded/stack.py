@@ -25,7 +25,7 @@ from deploy.embedded.state import (
     supervised,
 )
 from deploy.embedded.supervisor import READY_LIMIT_S, STOP_LIMIT_S
-from deploy.embedded.trouble import StackError, check_machine, last_lines
+from deploy.embedded.trouble import StackError, check_room, last_lines, make_home
 
 __all__ = [
     "Stack",
@@ -96,11 +96,12 @@ def up(
     """
     say = progress or (lambda _sentence, _share: None)
     home = home.expanduser().resolve()
-    check_machine(home)
+    make_home(home)
     with held(home / "up.lock"):
         if found := running(home):
             say(f"The stack in {home} runs already.", None)
             return found
+        check_room(home)
         foreign = _foreign(home, given or {})
         brings_kafka = "TILL_KAFKA" not in foreign
         plan = Plan(
@@ -161,9 +162,7 @@ def _supervise(home: Path, plan: Plan, say: Progress) -> None:
             report.read()
             raise
     if "ready" not in answer:
-        raise StackError(
-            answer.get("error") or f"The stack could not be started. {log}:\n{last_lines(log)}"
-        )
+        raise StackError(answer.get("error") or f"The stack could not be started. {log}:\n{last_lines(log)}")
 
 
 def _follow(report: IO[bytes], say: Progress) -> dict[str, str]:
@@ -233,9 +232,7 @@ def _control(stack: Stack, verb: str, name: str) -> Stack:
             line.sendall(json.dumps(asked).encode() + b"\n")
             answer = json.loads(line.makefile("rb").readline())
     except (OSError, ValueError) as error:
-        raise StackError(
-            f"The supervisor of {stack.home} does not answer: `till down`, then `till up`."
-        ) from error
+        raise StackError(f"The supervisor of {stack.home} does not answer: `till down`, then `till up`.") from error
     if "error" in answer:
         raise StackError(answer["error"])
     now = load(stack.home)

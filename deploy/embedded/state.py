@@ -145,9 +145,7 @@ def hold_lock(home: Path) -> IO[str]:
         except BlockingIOError:
             if time.monotonic() > until:
                 lock.close()
-                raise StackError(
-                    f"Another supervisor of {home} does not end: stop it with `till down`."
-                ) from None
+                raise StackError(f"Another supervisor of {home} does not end: stop it with `till down`.") from None
             time.sleep(ASK_AGAIN_AFTER_S)
         else:
             return lock

@@ -22,7 +22,7 @@ from typing import IO
 from deploy.embedded import kafka, postgres, redis
 from deploy.embedded.process import Program, spawn, started, stop
 from deploy.embedded.state import STATE, Plan, State, hold_lock, kill_leftovers, load, ports, save
-from deploy.embedded.trouble import StackError, last_lines
+from deploy.embedded.trouble import StackError, is_free, last_lines
 
 SERVERS = {"kafka", "postgres", "redis"}
 READY_LIMIT_S = 90.0
@@ -80,9 +80,7 @@ class Supervisor:
         numbers = ports(self.home, ["kafka", "controller", "postgres", "redis"])
         given = self.plan.given
         self.state.kafka = given.get("TILL_KAFKA", f"127.0.0.1:{numbers['kafka']}")
-        self.state.redis_url = given.get(
-            "TILL_REDIS_URL", f"redis://127.0.0.1:{numbers['redis']}/0"
-        )
+        self.state.redis_url = given.get("TILL_REDIS_URL", f"redis://127.0.0.1:{numbers['redis']}/0")
         self.state.database_url = given.get("TILL_DATABASE_URL", "")
         async with asyncio.TaskGroup() as group:
             if "TILL_KAFKA" not in given:
@@ -100,9 +98,7 @@ class Supervisor:
         """Format if need be and start the broker."""
         plan = self.plan
         await kafka.prepare(self.home, plan.java, plan.classes, self.run_tool)
-        await self.start_program(
-            kafka.program(self.home, plan.java, plan.classes, port, controller)
-        )
+        await self.start_program(kafka.program(self.home, plan.java, plan.classes, port, controller))
 
     async def start_postgres(self, port: int) -> None:
         """Make the cluster if need be and start the server."""
@@ -140,6 +136,11 @@ class Supervisor:
         self.programs[program.name] = program
         if program.before is not None:
             await program.before()
+        if program.port is not None and not is_free(program.port):
+            raise StackError(
+                f"Another program has taken port {program.port} of {program.name}: stop it, "
+                "or `till down` and then `till up`, which takes another port."
+            )
         child = await self.spawn(program)
         while not await program.ready():
             if child.returncode is not None:
@@ -262,9 +263,7 @@ class Supervisor:
         try:
             await asyncio.wait_for(self.children[name].wait(), STOP_LIMIT_S)
         except TimeoutError:
-            raise StackError(
-                f"{name} runs but does not answer: is it frozen? Stop it before you start it."
-            ) from None
+            raise StackError(f"{name} runs but does not answer: is it frozen? Stop it before you start it.") from None
 
 
 async def is_up() -> bool:

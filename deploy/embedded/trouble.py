@@ -22,20 +22,20 @@ class StackError(Exception):
     """The stack cannot be started, reached or stopped; the text says why and what to do."""
 
 
-def check_machine(home: Path) -> None:
-    """Make `home` and check that it can hold a stack.
-
-    Raises StackError when the folder is not writable, or disk or memory are too small.
-    """
+def make_home(home: Path) -> None:
+    """Make the folder of a stack; StackError when it cannot be written to."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         (home / "logs").mkdir(exist_ok=True)
         tempfile.TemporaryFile(dir=home).close()
     except OSError as error:
         raise StackError(
-            f"The folder {home} is not writable ({error.strerror}): "
-            "choose another with --home or TILL_HOME."
+            f"The folder {home} is not writable ({error.strerror}): choose another with --home or TILL_HOME."
         ) from error
+
+
+def check_room(home: Path) -> None:
+    """Raise StackError when disk or memory are too small for a stack."""
     free_mib = shutil.disk_usage(home).free // _MIB
     if free_mib < DISK_NEEDED_MIB:
         raise StackError(

@@ -30,9 +30,7 @@ def has_started(home: Path, name: str) -> bool:
 
 @pytest.mark.parametrize("which", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("name", ["supervisor", "kafka"])
-def test_an_up_that_is_stopped_halfway_leaves_no_process(
-    stopped: Path, name: str, which: signal.Signals
-) -> None:
+def test_an_up_that_is_stopped_halfway_leaves_no_process(stopped: Path, name: str, which: signal.Signals) -> None:
     command = start_cli(stopped)
     wait_until(lambda: has_started(stopped, name), f"{name} starts")
     assert running(stopped) is None, "the stack was up before it could be interrupted"

