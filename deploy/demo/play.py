@@ -16,42 +16,59 @@ from rich.text import Text
 from deploy.demo import report, screen, stream
 from deploy.demo.day import PROFILES, read_day, read_expected
 from deploy.demo.tally import Tally, faults
-from deploy.embedded.stack import Stack, StackError, default_home, down, up, wipe
+from deploy.embedded.stack import Stack, StackError, default_home, down, running, up, wipe
+from services import tokens
 from services.settings import Settings
 
 COMMAND_LIMIT_S = 300
-TOLD_TO_STOP = 130
+GOOD, BAD, CANNOT, TOLD_TO_STOP = 0, 1, 2, 130
+"""Exit codes: all as it must be, something was not, the demo could not be played, Ctrl-C."""
 KEPT_SETTINGS = frozenset({"TILL_HOME", "TILL_CACHE"})
 
 
 def demo(home: Path | None = None, *, keep: bool = False) -> int:
     """Play the day and audit it; 0 only if everything came out as it must.
 
-    Without `home` the stack lives in a folder of its own that is deleted at the end. With `keep`
-    it stays up, and the last lines say how to look at it and how to stop it.
+    Without `home` the stack lives in a folder of its own that is deleted at the end, unless something was wrong. With
+    `keep` it stays up, and the last lines say how to look at it and how to stop it.
     """
     console = Console()
-    own = home is None
     place = _fresh_home() if home is None else home.expanduser().resolve()
+    if running(place) is not None:
+        _say(console, f"A stack runs in {place}: stop it with `till down`, or leave --home out.")
+        return CANNOT
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    kept = False
+    code = CANNOT
     try:
         code = _play(console, place)
-        kept = keep
     except StackError as error:
         console.print(Text(str(error), style="red"))
-        code = 2
     except KeyboardInterrupt:
         code = TOLD_TO_STOP
     finally:
         with _undisturbed():
-            if not kept:
-                console.print("Stopping the services and the servers.")
-                (wipe if own else down)(place)
+            _leave(console, place, code, mine=home is None, keep=keep)
         signal.signal(signal.SIGTERM, before)
-    if kept:
-        _say_how_to_go_on(console, place)
     return code
+
+
+def _leave(console: Console, home: Path, code: int, *, mine: bool, keep: bool) -> None:
+    """Stop all and tidy up, or say how to go on with what stays."""
+    if keep and code in {GOOD, BAD}:
+        _say(console, f'\nThe stack stays up. Look around:  eval "$(till env --home {home})"')
+        _say(console, f"Stop it and delete its data:      till down --delete-data --home {home}")
+        return
+    console.print("Stopping the services and the servers.")
+    if mine and code != BAD:
+        wipe(home)
+    else:
+        down(home)
+        _say(console, f"Data and logs are kept in {home}.")
+
+
+def _say(console: Console, sentence: str) -> None:
+    """Print without breaking lines: what names a folder is there to be copied."""
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _forget_other_deployments() -> None:
@@ -59,6 +76,14 @@ def _forget_other_deployments() -> None:
     for name in [name for name in os.environ if name.startswith("TILL_")]:
         if name not in KEPT_SETTINGS:
             del os.environ[name]
+
+
+def _make_token_key(home: Path) -> None:
+    """The demo signs the registers' tokens, and the services ask for its public key at their start."""
+    try:
+        tokens.ensure_key(Settings(home=home))
+    except (OSError, ValueError) as error:
+        raise StackError(f"There is no key to sign tokens with: {error}") from error
 
 
 def _fresh_home() -> Path:
@@ -86,13 +111,14 @@ def _play(console: Console, home: Path) -> int:
         "sessions service and the reporting reader.",
     )
     _forget_other_deployments()
+    _make_token_key(home)
     stack = up(home, progress=lambda step, share: _step(console, step, share), given={})
     settings = _settings(stack)
     screen.phase(
         console,
         "2  Four shops",
         "A profile is a till as somebody set it up: currency, tenders, limits. It is master data "
-        "and comes from a file.",
+        "and comes from a file; the command prints how many it took.",
     )
     _till(console, stack, "profiles", "import", str(PROFILES))
     screen.phase(
@@ -103,7 +129,7 @@ def _play(console: Console, home: Path) -> int:
         "gets one closing, shown here as it arrives.",
     )
     tally, seconds = asyncio.run(stream.play(console, settings, day, expected))
-    found = _silent(tally, stream.SILENCE_LIMIT_S) or faults(tally, expected, day)
+    found = silence(tally, stream.SILENCE_LIMIT_S) or faults(tally, expected, day)
     screen.phase(console, "4  The day in numbers", "What was published, and what came of it.")
     console.print(screen.totals_view(tally, len(day), seconds))
     found += _audit(console, stack, settings)
@@ -169,7 +195,7 @@ def _till(console: Console, stack: Stack, *command: str, must: bool = True) -> i
     return ran.returncode
 
 
-def _silent(tally: Tally, limit_s: float) -> list[str]:
+def silence(tally: Tally, limit_s: float) -> list[str]:
     """The sentence for commands without an answer."""
     missing = tally.unanswered()
     if not missing:
@@ -184,7 +210,7 @@ def _verdict(console: Console, found: list[str]) -> int:
         console.print(Text("Not everything is as it must be:", style="bold red"))
         for sentence in found:
             console.print(Text(f"  {sentence}", style="red"))
-        return 1
+        return BAD
     console.print(
         Text(
             "Every command was answered once, every figure is the one that was worked out by hand "
@@ -192,9 +218,4 @@ def _verdict(console: Console, found: list[str]) -> int:
             style="bold green",
         )
     )
-    return 0
-
-
-def _say_how_to_go_on(console: Console, home: Path) -> None:
-    console.print(f'\nThe stack stays up. Look around:  eval "$(till env --home {home})"')
-    console.print(f"Stop it and delete its data:      till down --delete-data --home {home}")
+    return GOOD

@@ -137,8 +137,9 @@ def totals_view(tally: Tally, records: int, seconds: float) -> RenderableType:
     table.add_row(f"{len(tally.parked):,}", "parked, because they are no commands")
     table.add_row(f"{len(tally.closings):,}", "closings")
     speed = Text(
-        f"{records / seconds:,.0f} commands per second: {records:,} records in {seconds:.2f} s, "
-        "from the first publish to the last answer read back, all on this machine."
+        f"{records / seconds:,.0f} commands per second: {records:,} records in {seconds:.2f} s, from the first "
+        "publish to the last answer read back, from a cold start, with everything on this machine. "
+        "`make bench` measures properly."
     )
     return Group(table, Text(), _by_store(tally), Text(), speed)
 

@@ -77,7 +77,7 @@ async def play(console: Console, settings: Settings, day: list[Entry], expected:
     Raises StackError where a day was played already: its commands would all be repeats.
     """
     playing = Playing(console, day, expected)
-    async with _consumer(settings) as consumer, _producer(settings) as producer:
+    async with _consumer(settings) as consumer, producer_of(settings) as producer:
         await _refuse_a_played_topic(consumer, settings)
         with playing.bars:
             try:
@@ -111,7 +111,8 @@ async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 @asynccontextmanager
-async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+async def producer_of(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    """Idempotent and acknowledged by all replicas: what this wire calls acknowledged."""
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, linger_ms=5)
     await producer.start()
     try:
@@ -150,6 +151,8 @@ async def _publish(producer: AIOKafkaProducer, settings: Settings, playing: Play
         playing.published += 1
         if stray:
             await _all_answered(playing)
+        if playing.gave_up:
+            break
     await producer.flush()
     for future in acknowledged:
         await future

@@ -49,17 +49,13 @@ def test_session_308_adds_up_to_the_published_example(session_308: Session) -> N
     sums = session_308.sums
 
     assert (sums["sales"], sums["orders"]) == (704_160, 107)
-    assert {
-        name: sums[f"sales/{name}"] for name in ("PARROT", "UBER_EATS", "RAPPI", "DIDI_FOOD")
-    } == {
+    assert {name: sums[f"sales/{name}"] for name in ("PARROT", "UBER_EATS", "RAPPI", "DIDI_FOOD")} == {
         "PARROT": 607_100,
         "UBER_EATS": 46_800,
         "RAPPI": 45_640,
         "DIDI_FOOD": 4_620,
     }
-    assert [sums[f"orders/{name}"] for name in ("PARROT", "UBER_EATS", "RAPPI", "DIDI_FOOD")] == [
-        *(99, 3, 4, 1)
-    ]
+    assert [sums[f"orders/{name}"] for name in ("PARROT", "UBER_EATS", "RAPPI", "DIDI_FOOD")] == [*(99, 3, 4, 1)]
     assert (sums["finished"], sums["forced_close"], sums["open"]) == (106, 1, 0)
     assert [sums[f"paid/{name}"] for name in ("cash", "debit", "credit")] == [
         336_400,
