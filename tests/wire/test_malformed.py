@@ -20,6 +20,12 @@ def test_at_most_ten_errors_are_listed() -> None:
     assert len(errors_of(body("open_session", **{f"x{n}": 1 for n in range(11)}))) == 10
 
 
+def test_of_a_body_with_too_many_members_only_the_unknown_ones_are_named() -> None:
+    unknown = {f"m{number}": 0 for number in range(65)}
+
+    assert list(errors_of(body("void_session", reason=None, **unknown))) == [*unknown][:10]
+
+
 def huge_bodies() -> dict[str, dict[str, Any]]:
     members = {f"m{number}": 0 for number in range(50_000)}
     return {
