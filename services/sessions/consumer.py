@@ -119,10 +119,12 @@ class Consumer:
     async def place(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         """Seek to where reading goes on: never above the frontier, never above what is known to be answered."""
         begins = await consumer.beginning_offsets(partitions)
+        starts = {}
         for partition in partitions:
             committed = await consumer.committed(partition)
-            start = await self._start_of(partition.partition, begins[partition], committed)
-            consumer.seek(partition, start)
+            starts[partition.partition] = await self._start_of(partition.partition, begins[partition], committed)
+            consumer.seek(partition, starts[partition.partition])
+        log.info("worker_reads", starts=starts)
         async with self._engine.connect() as tx:
             EXPIRED.set(await store.expired_commands(tx))
         self.assigned.set()
