@@ -117,6 +117,12 @@ LOAD_SESSIONS = text("""
     SELECT s.* FROM unnest(CAST(:stores AS text[]), CAST(:sessions AS uuid[])) AS k(store_id, session_id)
       JOIN sessions s USING (store_id, session_id)
 """)
+LOAD_OPENINGS = text("""
+    SELECT s.store_id, s.profile_id, s.ordinal, s.opening, s.tenders
+      FROM unnest(CAST(:stores AS text[]), CAST(:profiles AS text[]), CAST(:ordinals AS bigint[]))
+           AS k(store_id, profile_id, ordinal)
+      JOIN sessions s USING (store_id, profile_id, ordinal)
+""")
 LOAD_ANSWERS = text("""
     SELECT j.store_id, j.command_id, j.body_hash, j.kind, j.received_at, j.answer
       FROM unnest(CAST(:stores AS text[]), CAST(:commands AS uuid[])) AS k(store_id, command_id)
@@ -183,6 +189,7 @@ def _profile(row: Any) -> Profile:
         store_name=row.store_name,
         company_id=row.company_id,
         over_short_limit_minor=row.over_short_limit_minor,
+        late_window_s=row.late_window_s,
     )
 
 
@@ -191,7 +198,7 @@ async def load_sessions(tx: AsyncConnection, book: Book, keys: Pairs) -> None:
     stores, sessions = _columns(keys, 2)
     for row in await tx.execute(LOAD_SESSIONS, {"stores": stores, "sessions": sessions}):
         session_id = str(row.session_id)
-        book.sessions[row.store_id, session_id] = Session(
+        session = Session(
             store_id=row.store_id,
             profile_id=row.profile_id,
             session_id=session_id,
@@ -201,9 +208,27 @@ async def load_sessions(tx: AsyncConnection, book: Book, keys: Pairs) -> None:
             sequence=row.sequence,
             journal_hash=row.journal_hash.hex(),
             register=rows.read_register(row.register),
+            ordinal=row.ordinal,
+            moved_at=wire_time(row.moved_at),
             fence=row.fence,
             stored=True,
         )
+        rows.read_ending(session, row.ending)
+        book.sessions[row.store_id, session_id] = session
+    await _load_next_openings(tx, book)
+
+
+async def _load_next_openings(tx: AsyncConnection, book: Book) -> None:
+    """When the profile was opened again after each session that its register did not close itself."""
+    forced = [s for s in book.sessions.values() if s.ended is not None and s.ended.origin != "register"]
+    if not forced:
+        return
+    after = {(s.store_id, s.profile_id, s.ordinal + 1): s for s in forced}
+    stores, profiles, ordinals = _columns(after.keys(), 3)
+    values = {"stores": stores, "profiles": profiles, "ordinals": ordinals}
+    for row in await tx.execute(LOAD_OPENINGS, values):
+        opening = rows.read_opening(row.opening, row.tenders)
+        after[row.store_id, row.profile_id, row.ordinal].next_opened_at = opening.opened_at
 
 
 async def load_answers(tx: AsyncConnection, book: Book, keys: Pairs) -> None:
@@ -254,19 +279,27 @@ async def load_movements(tx: AsyncConnection, book: Book, keys: Pairs) -> None:
 
 INSERT_SESSIONS = text("""
     INSERT INTO sessions (store_id, session_id, profile_id, state, sequence, journal_hash, totals, register, fence,
-                          opening, tenders)
+                          ending, moved_at, ordinal, opening, tenders)
     SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:sessions AS uuid[]), CAST(:profiles AS text[]),
                          CAST(:states AS text[]), CAST(:sequences AS bigint[]), CAST(:hashes AS bytea[]),
                          CAST(:totals AS bytea[]), CAST(:registers AS bytea[]), CAST(:fences AS bigint[]),
+                         CAST(:endings AS bytea[]), CAST(:moved AS timestamptz[]), CAST(:ordinals AS bigint[]),
                          CAST(:openings AS bytea[]), CAST(:tenders AS bytea[]))
 """)
 UPDATE_SESSIONS = text("""
     UPDATE sessions s SET state = n.state, sequence = n.sequence, journal_hash = n.journal_hash, totals = n.totals,
-           register = n.register, fence = n.fence
+           register = n.register, fence = n.fence, ending = n.ending, moved_at = n.moved_at
       FROM unnest(CAST(:stores AS text[]), CAST(:sessions AS uuid[]), CAST(:states AS text[]),
                   CAST(:sequences AS bigint[]), CAST(:hashes AS bytea[]), CAST(:totals AS bytea[]),
-                  CAST(:registers AS bytea[]), CAST(:fences AS bigint[]))
-           AS n(store_id, session_id, state, sequence, journal_hash, totals, register, fence)
+                  CAST(:registers AS bytea[]), CAST(:fences AS bigint[]), CAST(:endings AS bytea[]),
+                  CAST(:moved AS timestamptz[]))
+           AS n(store_id, session_id, state, sequence, journal_hash, totals, register, fence, ending, moved_at)
+     WHERE s.store_id = n.store_id AND s.session_id = n.session_id
+""")
+UPDATE_OPENINGS = text("""
+    UPDATE sessions s SET opening = n.opening
+      FROM unnest(CAST(:stores AS text[]), CAST(:sessions AS uuid[]), CAST(:openings AS bytea[]))
+           AS n(store_id, session_id, opening)
      WHERE s.store_id = n.store_id AND s.session_id = n.session_id
 """)
 UPDATE_TILLS = text("""
@@ -312,6 +345,15 @@ INSERT_CLOSINGS = text("""
 """)
 
 
+INSERT_CORRECTIONS = text("""
+    INSERT INTO corrections (store_id, session_id, correction_number, correction_id, command_id, needs_review,
+                             received_at, body)
+    SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:sessions AS uuid[]), CAST(:numbers AS bigint[]),
+                         CAST(:correction_ids AS uuid[]), CAST(:commands AS uuid[]), CAST(:reviews AS boolean[]),
+                         CAST(:received AS timestamptz[]), CAST(:bodies AS bytea[]))
+""")
+
+
 async def save(tx: AsyncConnection, book: Book, outcomes: Sequence[Outcome], topic_id: str, fence: int) -> None:
     """Write what a batch changed and what it answered. `fence` is the lock's token, 0 where there was none."""
     await _save_sessions(tx, list(book.changed_sessions()), fence)
@@ -319,6 +361,7 @@ async def save(tx: AsyncConnection, book: Book, outcomes: Sequence[Outcome], top
     await _save_journal(tx, [outcome for outcome in outcomes if outcome.kept == "journal"])
     await _save_aside(tx, outcomes, topic_id)
     await _save_closings(tx, [outcome for outcome in outcomes if outcome.closing is not None])
+    await _save_corrections(tx, [outcome for outcome in outcomes if outcome.correction is not None])
 
 
 async def _save_sessions(tx: AsyncConnection, changed: list[Session], fence: int) -> None:
@@ -335,12 +378,23 @@ async def _save_sessions(tx: AsyncConnection, changed: list[Session], fence: int
             "totals": [rows.totals_row(s.totals) for s in sessions],
             "registers": [rows.register_row(s.register) for s in sessions],
             "fences": [max(s.fence, fence) for s in sessions],
+            "endings": [rows.ending_row(s) for s in sessions],
+            "moved": [moment(s.moved_at) for s in sessions],
         }
         if not stored:
+            values["ordinals"] = [s.ordinal for s in sessions]
             values["profiles"] = [s.profile_id for s in sessions]
             values["openings"] = [rows.opening_row(s.opening) for s in sessions]
             values["tenders"] = [rows.tenders_row(s.opening) for s in sessions]
         await tx.execute(UPDATE_SESSIONS if stored else INSERT_SESSIONS, values)
+    reworded = [session for session in changed if session.stored and session.amended]
+    if reworded:
+        values = {
+            "stores": [s.store_id for s in reworded],
+            "sessions": [s.session_id for s in reworded],
+            "openings": [rows.opening_row(s.opening) for s in reworded],
+        }
+        await tx.execute(UPDATE_OPENINGS, values)
 
 
 async def _save_tills(tx: AsyncConnection, tills: list[Till], fence: int) -> None:
@@ -437,6 +491,23 @@ async def _save_closings(tx: AsyncConnection, outcomes: list[Outcome]) -> None:
     await tx.execute(INSERT_CLOSINGS, values)
 
 
+async def _save_corrections(tx: AsyncConnection, outcomes: list[Outcome]) -> None:
+    if not outcomes:
+        return
+    corrections = [o.correction for o in outcomes if o.correction is not None]
+    values = {
+        "stores": [c["store_id"] for c in corrections],
+        "sessions": [c["session_id"] for c in corrections],
+        "numbers": [c["correction_number"] for c in corrections],
+        "correction_ids": [c["correction_id"] for c in corrections],
+        "commands": [c["command_id"] for c in corrections],
+        "reviews": [c["needs_review"] for c in corrections],
+        "received": [moment(o.received_at) for o in outcomes],
+        "bodies": [o.correction_value for o in outcomes],
+    }
+    await tx.execute(INSERT_CORRECTIONS, values)
+
+
 # --- re-reads ---------------------------------------------------------------------------------------------------
 
 LOAD_PLACES = text("""
@@ -449,6 +520,20 @@ LOAD_CLOSINGS = text("""
       FROM unnest(CAST(:stores AS text[]), CAST(:sessions AS uuid[])) AS k(store_id, session_id)
       JOIN closings c USING (store_id, session_id)
 """)
+
+
+LOAD_CORRECTIONS = text("""
+    SELECT c.store_id, c.command_id, c.body
+      FROM unnest(CAST(:stores AS text[]), CAST(:commands AS uuid[])) AS k(store_id, command_id)
+      JOIN corrections c USING (store_id, command_id)
+""")
+
+
+async def load_corrections(tx: AsyncConnection, keys: Pairs) -> dict[tuple[str, str], bytes]:
+    """The corrections that these commands led to, as they were published."""
+    stores, commands = _columns(keys, 2)
+    found = await tx.execute(LOAD_CORRECTIONS, {"stores": stores, "commands": commands})
+    return {(row.store_id, str(row.command_id)): row.body for row in found}
 
 
 async def load_places(tx: AsyncConnection, topic_id: str, places: Collection[tuple[str, int, int]]) -> list[Any]:
