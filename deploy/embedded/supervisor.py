@@ -117,18 +117,29 @@ class Supervisor:
         numbers = ports(self.home, list(names))
         if "reporting" in names:
             self.state.reporting_url = f"http://127.0.0.1:{numbers['reporting']}"
-        for command in ("migrate", "topics"):
-            await self.run_tool(command, [sys.executable, "-m", "services.cli", command])
-            self.tell(step=f"till {command} is done")
-        for name, service in names.items():
-            program = Program(
-                name,
-                [sys.executable, "-m", "services.cli", "run", service],
-                ready=partial(is_ready, numbers[name]),
-                env={f"TILL_{service.upper()}_HTTP": f"127.0.0.1:{numbers[name]}"},
-            )
-            await self.start_program(program)
-            self.keepers.append(asyncio.create_task(self.keep(program)))
+        async with asyncio.TaskGroup() as group:
+            for command in ("migrate", "topics"):
+                group.create_task(self.run_command(command))
+        async with asyncio.TaskGroup() as group:
+            for name, service in names.items():
+                group.create_task(self.start_service(name, service, numbers[name]))
+
+    async def run_command(self, command: str) -> None:
+        """Run a command of `till` that services need to be done before they start."""
+        await self.run_tool(command, [sys.executable, "-P", "-m", "services.cli", command])
+        self.tell(step=f"till {command} is done")
+
+    async def start_service(self, name: str, service: str, port: int) -> None:
+        """Start one worker, wait until it says that it is ready, and keep it running from then."""
+        program = Program(
+            name,
+            [sys.executable, "-P", "-m", "services.cli", "run", service],
+            ready=partial(is_ready, port),
+            env={f"TILL_{service.upper()}_HTTP": f"127.0.0.1:{port}"},
+            port=port,
+        )
+        await self.start_program(program)
+        self.keepers.append(asyncio.create_task(self.keep(program)))
 
     async def start_program(self, program: Program) -> None:
         """Start one child and wait until it is ready; StackError with the end of its log if not."""
