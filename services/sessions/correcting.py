@@ -1,6 +1,6 @@
 """Corrections: what came to light after a closing, kept beside it as signed differences of its figures."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from contracts.commands import Command
 from contracts.events import correction_id_of
@@ -11,7 +11,7 @@ from services.sessions.turn import Turn
 
 CorrectionKind = Literal["late_movement", "late_order", "late_void", "recount", "session_voided"]
 
-NO_IDS: dict[str, str | None] = {"closing_id": None, "correction_id": None}
+NO_IDS: Final[dict[str, Any]] = {"closing_id": None, "correction_id": None}
 NAMES = ("tender", "provider", "order_type", "name", "type", "currency", "exchange_rate")
 """Members that name a row instead of counting something."""
 KEYS = ("tender", "provider", "order_type", "name")
@@ -25,7 +25,7 @@ def corrected(
     before: Totals | None,
     *,
     reason: str | None = None,
-) -> tuple[dict[str, str | None], dict[str, Any] | None]:
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The ids for the answer and the correction, where the command came after the closing; else nothing.
 
     `before` are the totals as they were; the session has moved already.

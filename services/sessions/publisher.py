@@ -16,7 +16,6 @@ from contracts.topics import (
     RECORD_BYTES_MAX,
     Topics,
 )
-
 from services.sessions.publications import Publication
 
 log = structlog.get_logger()

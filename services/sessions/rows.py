@@ -116,7 +116,7 @@ def read_totals(row: bytes) -> Totals:
 
 def ending_row(session: Session) -> bytes:
     """How far the session is on its way to its end: suspension, the latest attempt to close it, its closing."""
-    if session.suspended_at is session.attempt is session.ended is None:
+    if session.suspended_at is None and session.attempt is None and session.ended is None:
         return NOTHING_ENDED
     attempt, ended = session.attempt, session.ended
     return orjson.dumps(

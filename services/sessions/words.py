@@ -1,6 +1,7 @@
 """The rules of what changes no figure: counts in between, hand-overs, suspension, and words."""
 
 from dataclasses import replace
+from typing import Any
 
 from contracts.commands import AmendSession, CountDrawer, HandOver, ResumeSession, SuspendSession
 from contracts.events import DrawerCounted, SessionAmended, SessionHandedOver, SessionResumed, SessionSuspended
@@ -45,16 +46,19 @@ def resume_session(turn: Turn, session: Session, command: ResumeSession) -> Deci
 
 def amend_session(turn: Turn, session: Session, command: AmendSession) -> Decision | Refusal:
     """Change words; a closing that was made keeps its own."""
-    words = {"session_number": command.session_number, "station": command.station}
-    words |= {"note": command.note}
+    words: dict[str, Any] = {
+        "session_number": command.session_number,
+        "station": command.station,
+        "note": command.note,
+    }
     _reword(session, notes=command.notes, **words)
     accept(turn, session)
     answer = SessionAmended(**common(turn, session, command), notes=command.notes, **words)
     return Decision(answer)
 
 
-def _reword(session: Session, *, notes: tuple[str, ...] | None = None, **words: str | None) -> None:
+def _reword(session: Session, *, notes: tuple[str, ...] | None = None, **words: Any) -> None:
     named = {name: word for name, word in words.items() if word is not None}
-    opening = replace(session.opening, **named)  # type: ignore[arg-type]
+    opening = replace(session.opening, **named)
     session.opening = opening if notes is None else replace(opening, notes=notes)
     session.amended = True
