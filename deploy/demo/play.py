@@ -213,8 +213,8 @@ def _verdict(console: Console, found: list[str]) -> int:
         return BAD
     console.print(
         Text(
-            "Every command was answered once, every figure is the one that was worked out by hand "
-            "beforehand, and every chain holds.",
+            "Every command was answered, every figure is the one that was worked out beforehand without "
+            "the service, and every chain holds.",
             style="bold green",
         )
     )

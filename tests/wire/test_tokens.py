@@ -239,7 +239,7 @@ def test_only_so_many_tokens_are_remembered(
     real = jwt.decode
     monkeypatch.setattr(jwt, "decode", lambda text, *a, **k: calls.append(text) or real(text, *a, **k))
 
-    for token in [*several, several[2], several[3], several[4], several[0]]:
+    for token in [*several, several[2], several[0], several[2]]:
         assert verifier.claims(token, NOW, API) is not None
 
     assert calls == [*several, several[0]]
