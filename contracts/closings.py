@@ -228,21 +228,6 @@ class Closing(Wire):
     tips: Annotated[tuple[TenderTotal, ...], Table]
 
 
-class Deltas(Wire):
-    """The closing's figure objects with signed differences; rows without a difference are left out."""
-
-    tenders: tuple[dict[str, Any], ...] = ()
-    cash_movements: dict[str, Any] | None = None
-    sales: dict[str, Any] | None = None
-    summary: dict[str, Any] | None = None
-    orders: tuple[OrderCounts, ...] = ()
-    refunds: tuple[ProviderTotal, ...] = ()
-    discounts: tuple[NamedTotal, ...] = ()
-    service_charges: tuple[NamedTotal, ...] = ()
-    cancellations: tuple[ProviderTotal, ...] = ()
-    tips: tuple[TenderTotal, ...] = ()
-
-
 class Recounted(Wire):
     """What a recount found in one tender."""
 
@@ -252,7 +237,10 @@ class Recounted(Wire):
 
 
 class ClosingCorrection(Wire):
-    """What came to light after the closing; kept beside it, never inside it."""
+    """What came to light after the closing; kept beside it, never inside it.
+
+    `deltas` are signed differences in the shape of the closing's figures; rows without a difference are left out.
+    """
 
     kind: Literal["closing_correction"]
     schema_version: Literal[1]
@@ -270,7 +258,7 @@ class ClosingCorrection(Wire):
     actor: Actor
     reason: Word | None
     needs_review: bool
-    deltas: Deltas
+    deltas: Figures
     recounted: tuple[Recounted, ...] | None = None
 
 

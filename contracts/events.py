@@ -50,7 +50,6 @@ Reason = Literal[
     "forbidden",
     "command_id_reused",
     "malformed",
-    "not_supported_yet",
     "profile_unknown",
     "profile_disabled",
     "session_already_open",
@@ -233,7 +232,7 @@ class SessionResumed(AnswerBase):
     station: Word | None
 
 
-class SessionAmended(CorrectionAnswerBase):
+class SessionAmended(AnswerBase):
     """Words were changed; what was not amended is null."""
 
     kind: Literal["session_amended"] = "session_amended"

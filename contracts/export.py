@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts import topics
-from contracts.closings import Closing, ClosingCorrection, Deltas
+from contracts.closings import Closing, ClosingCorrection
 from contracts.commands import COMMANDS, UUID_PATTERN, Wire
 from contracts.events import ANSWERS
 
@@ -95,9 +95,8 @@ def _schema(kind: str, model: type[Wire]) -> dict[str, Any]:
 def _written_schema(kind: str, model: type[Wire]) -> dict[str, Any]:
     """The schema of what the service writes: all members, ids in lower case, times in UTC."""
     schema: dict[str, Any] = _as_written(_without_titles(model.model_json_schema(mode="serialization")))
-    for name, part in schema.get("$defs", {}).items():
-        if name != Deltas.__name__:  # Of differences only those that are some are written.
-            part["required"] = sorted(part["properties"])
+    for part in schema.get("$defs", {}).values():
+        part["required"] = sorted(part["properties"])
     schema["required"] = sorted(schema["properties"].keys() - _optional(model))
     return schema | _head(kind, model, _OF_THE_REST)
 

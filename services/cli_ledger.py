@@ -148,7 +148,8 @@ def verify(*, store: Store = None, profile: Profile = None) -> None:
 
     Example: [bold]till verify --store parrot[/bold]
     """
-    from services.sessions.verify import Bad, Verified
+    from services.sessions.recount import Bad
+    from services.sessions.verify import Verified
     from services.sessions.verify import verify as check
 
     if profile is not None and store is None:
@@ -172,7 +173,7 @@ def verify(*, store: Store = None, profile: Profile = None) -> None:
         raise typer.Exit(1) from bad
     typer.echo(
         f"All is right: {seen.tills} tills, {seen.sessions} sessions, {seen.commands} commands, "
-        f"{seen.closings} closings."
+        f"{seen.closings} closings, {seen.corrections} corrections."
     )
 
 

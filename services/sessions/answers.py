@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from contracts.commands import COMMANDS, UUID_PATTERN, Actor, Command, FieldError
+from contracts.commands import COMMANDS, UUID_PATTERN, Actor, FieldError
 from contracts.events import CommandParked, CommandRejected, Reason
 from contracts.times import read_time
-from services.sessions.book import Received, Session
+from services.sessions.book import Received
 
 _UUID: Final = re.compile(UUID_PATTERN.removesuffix("$") + r"\Z")
 
@@ -19,7 +19,6 @@ MESSAGES: Final[Mapping[Reason, str]] = {
     "forbidden": "This person or register may not do that here.",
     "command_id_reused": "This command number was already used for something else.",
     "malformed": "The register sent something that cannot be understood; see errors.",
-    "not_supported_yet": "This service does not do that yet.",
     "profile_unknown": "This till is not set up in this store.",
     "profile_disabled": "This till is switched off.",
     "session_already_open": "This till already has an open session; close it first.",
@@ -56,22 +55,6 @@ class Refusal:
     def seen(self, register_seq: int | None) -> "Refusal":
         """The same refusal, noting that the register's number counts all the same."""
         return self if register_seq is None else replace(self, register_seq=register_seq)
-
-
-def common(record: Received, command: Command, session: Session, event_id: str) -> dict[str, Any]:
-    """What the answer to every accepted command says; the session has the command's sequence already."""
-    return {
-        "event_id": event_id,
-        "command_id": command.command_id,
-        "command_kind": command.kind,
-        "store_id": command.store_id,
-        "profile_id": command.profile_id,
-        "session_id": command.session_id,
-        "sequence": session.sequence,
-        "occurred_at": command.occurred_at,
-        "received_at": record.received_at,
-        "actor": command.actor,
-    }
 
 
 def rejection(record: Received, refusal: Refusal, event_id: str) -> CommandRejected:

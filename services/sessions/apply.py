@@ -1,28 +1,21 @@
 """One batch, one transaction: lock, load, decide command by command, save. What is returned is to be published."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import structlog
-from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.commands import RecordOrder, VoidMovement
-from contracts.events import claimless_event_id_of, closing_id_of, reused_event_id_of
-from contracts.times import wire_time
-from contracts.topics import Topics, cloud_event_headers, key_of
+from contracts.topics import Topics
 from services.sessions import decide, store
-from services.sessions.book import Book, KnownAnswer, Outcome, Received
-from services.sessions.publisher import Publication, dead_letter
+from services.sessions.book import Book, Outcome, Received
+from services.sessions.publications import Publication, dead_letter, published
 from services.sessions.reading import Parked
+from services.sessions.rereads import stored_outcomes
 
 Read = Received | Parked
 Step = Callable[[str], Awaitable[None]]
 """Called between the steps of a batch; the fault tests put their kills there."""
-
-log = structlog.get_logger()
-ANSWERS_MISSING = Counter("till_answers_missing_total", "Commands below the frontier that the ledger has no answer to.")
 
 
 class Gap(Exception):
@@ -86,7 +79,7 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
             decide.park(command, batch.park) if batch.park else decide.answer(book, command) for command in commands
         ]
         await store.save(tx, book, outcomes, batch.topic_id, batch.token)
-        stored = await _stored(tx, batch.topic_id, [read for read in again if isinstance(read, Received)])
+        stored = await stored_outcomes(tx, batch.topic_id, [read for read in again if isinstance(read, Received)])
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
         await store.move_frontier(tx, batch.topic_id, next_offsets, batch.answered)
         await step("saved")
@@ -96,7 +89,7 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         if isinstance(read, Parked):
             publications.append(dead_letter(names, read))
         else:
-            publications += _publish(names, read, by_place.get((partition, offset)) or stored.get((partition, offset)))
+            publications += published(names, read, by_place.get((partition, offset)) or stored.get((partition, offset)))
     return Applied(outcomes, publications)
 
 
@@ -143,76 +136,3 @@ def _check_fence(book: Book, token: int) -> None:
     floor = max(fences, default=0)
     if floor > token:
         raise FenceRefused(floor)
-
-
-async def _stored(tx: AsyncConnection, topic_id: str, again: list[Received]) -> dict[tuple[int, int], Outcome]:
-    """The answers that records below the frontier were given, closings included. Nothing is decided again."""
-    if not again:
-        return {}
-    book = Book()
-    places = {
-        (row.partition, row.record_offset): row
-        for row in await store.load_places(tx, topic_id, {(r.store_id, r.partition, r.offset) for r in again})
-    }
-    ids = {(r.store_id, r.command_id) for r in again}
-    await store.load_answers(tx, book, ids)
-    await store.load_reused(tx, book, ids)
-    closed = {
-        (r.store_id, r.command.session_id)
-        for r in again
-        if r.command is not None and (a := book.answers.get((r.store_id, r.command_id))) and a.kind == "session_closed"
-    }
-    closings = await store.load_closings(tx, closed) if closed else {}
-    found = {}
-    for record in again:
-        outcome = _stored_outcome(record, places.get((record.partition, record.offset)), book, closings)
-        if outcome is not None:
-            found[record.partition, record.offset] = outcome
-    return found
-
-
-def _stored_outcome(record: Received, place: Any, book: Book, closings: dict[tuple[str, str], Any]) -> Outcome | None:
-    if place is not None:
-        event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
-        at = wire_time(place.received_at)
-        return Outcome(record, "nothing", event_id, place.kind, at, place.answer, error=place.error)
-    known: KnownAnswer | None = book.answers.get((record.store_id, record.command_id))
-    if known is not None and known.body_hash != record.body_hash:
-        event_id = reused_event_id_of(record.store_id, record.command_id, record.body_hash.hex())
-        known = book.reused.get(event_id)
-    if known is None:
-        return None
-    closing = None
-    if known.kind == "session_closed" and record.command is not None:
-        closing = closings.get((record.store_id, record.command.session_id))
-    value = None if closing is None else closing.body
-    return Outcome(
-        record,
-        "nothing",
-        known.event_id,
-        known.kind,
-        known.received_at,
-        known.value,
-        closing_value=value,
-    )
-
-
-def _publish(names: Topics, record: Received, outcome: Outcome | None) -> Iterable[Publication]:
-    """An answer, with the closing or the dead letter that goes with it."""
-    if outcome is None:
-        # Nothing that the service does removes an answer: rows were deleted, or a restore was not a whole one.
-        ANSWERS_MISSING.inc()
-        log.error("answer_missing", topic=record.topic, partition=record.partition, offset=record.offset)
-        return
-    key = key_of(record.store_id, record.profile_id)
-    headers = cloud_event_headers(outcome.event_id, outcome.kind, outcome.received_at)
-    headers.append(("till-command-id", record.command_id.encode()))
-    if record.traceparent is not None:
-        headers.append(("traceparent", record.traceparent))
-    if outcome.error is not None:
-        yield dead_letter(names, Parked(record.raw, outcome.error))
-    if outcome.closing_value is not None and record.command is not None:
-        closing_id = closing_id_of(record.store_id, record.command.session_id)
-        closing_headers = cloud_event_headers(closing_id, "closing", outcome.received_at)
-        yield Publication(names.closings, key, outcome.closing_value, closing_headers)
-    yield Publication(names.events, key, outcome.value, headers)

@@ -33,6 +33,7 @@ class Profile:
     store_name: str
     company_id: str | None
     over_short_limit_minor: int | None
+    late_window_s: int
 
 
 @dataclass(slots=True)
@@ -106,8 +107,40 @@ class RegisterSequence:
 
 
 @dataclass(slots=True)
+class Attempt:
+    """The latest attempt to close a session whose over/short is above the limit; it waits for a second person."""
+
+    waits_for: Literal["approval", "count"]
+    counted: dict[str, int]
+    closed_at: str
+    closed_by: Actor
+    limit_minor: int | None
+    note: str | None
+    notes: tuple[str, ...]
+    sales_report: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class Ended:
+    """What later commands need to know of a session's closing. `counted` is what counts now, recounts included."""
+
+    closing_id: str
+    closing_hash: str
+    closed_at: str
+    applied_at: str
+    origin: Literal["register", "idle", "manager"]
+    counted_by: str | None
+    counted: dict[str, int]
+    corrections: int = 0
+
+
+@dataclass(slots=True)
 class Session:
-    """One session, from the opening of a drawer to its closing and beyond."""
+    """One session, from the opening of a drawer to its closing and beyond.
+
+    `ordinal` counts the profile's sessions from 1. `moved_at` is when its last command was accepted, `next_opened_at`
+    when the profile was opened again after it (known only of sessions that the register did not close itself).
+    """
 
     store_id: str
     profile_id: str
@@ -118,9 +151,16 @@ class Session:
     sequence: int = 0
     journal_hash: str = GENESIS_HASH
     register: RegisterSequence = field(default_factory=RegisterSequence)
+    ordinal: int = 0
+    moved_at: str = ""
+    suspended_at: str | None = None
+    attempt: Attempt | None = None
+    ended: Ended | None = None
+    next_opened_at: str | None = None
     fence: int = 0
     stored: bool = False
     changed: bool = False
+    amended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +215,8 @@ class Outcome:
     register_seq: int | None = None
     closing: dict[str, Any] | None = None
     closing_value: bytes | None = None
+    correction: dict[str, Any] | None = None
+    correction_value: bytes | None = None
     error: str | None = None
 
 

@@ -1,12 +1,11 @@
 """The closing of a session: its Z report, frozen, numbered and chained."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from contracts.closings import closing_hash
 from contracts.commands import Actor
 from contracts.events import closing_id_of
-from services.sessions.book import Session
+from services.sessions.book import Attempt, Session
 from services.sessions.figures import report
 
 
@@ -17,24 +16,20 @@ def actor_json(actor: Actor) -> dict[str, str | None]:
 
 def close(
     session: Session,
+    attempt: Attempt,
     *,
     z_number: int,
     prev_hash: str,
-    counted: Mapping[str, int],
-    closed_at: str,
-    closed_by: Actor,
     origin: Literal["register", "idle", "manager"],
-    limit_minor: int | None,
-    closing_note: str | None,
-    closing_notes: tuple[str, ...],
-    sales_report: dict[str, Any] | None,
+    approved: tuple[str, Actor] | None,
 ) -> dict[str, Any]:
-    """The closing of `session`, which follows the closing with the hash `prev_hash` in its till's chain.
+    """The closing of `session` by the latest attempt to close it, approved (when, by whom) or not in need of it.
 
-    The session's last journal link must have been made: the closing carries it.
+    It follows the closing with the hash `prev_hash` in its till's chain. The session's last journal link must have been
+    made: the closing carries it.
     """
     opening = session.opening
-    by = actor_json(closed_by)
+    by, counted = actor_json(attempt.closed_by), attempt.counted
     closing: dict[str, Any] = {
         "kind": "closing",
         "schema_version": 1,
@@ -54,22 +49,22 @@ def close(
         "currency": opening.currency,
         "opened_at": opening.opened_at,
         "opened_by": actor_json(opening.opened_by),
-        "closed_at": closed_at,
+        "closed_at": attempt.closed_at,
         "closed_by": by,
-        "approved_at": None,
-        "approved_by": None,
+        "approved_at": approved[0] if approved else None,
+        "approved_by": actor_json(approved[1]) if approved else None,
         "counted_by": by if counted else None,
         "origin": origin,
         "uncounted": not counted,
-        "limit_in_force_minor": limit_minor,
+        "limit_in_force_minor": attempt.limit_minor,
         "first_register_seq": session.register.first,
         "last_register_seq": session.register.last,
         "register_seq_gaps": session.register.gaps,
         "station": opening.station,
         "opening_note": opening.note,
-        "closing_note": closing_note,
-        "notes": [*opening.notes, *closing_notes],
-        "sales_report": sales_report,
+        "closing_note": attempt.note,
+        "notes": [*opening.notes, *attempt.notes],
+        "sales_report": attempt.sales_report,
         **report(session.totals, opening.tenders, counted),
     }
     closing["hash"] = closing_hash(closing)

@@ -203,12 +203,7 @@ class Consumer:
                     continue
                 self._attempts[name] = self._attempts.get(name, 0) + 1
                 FAULTS.labels(type(error).__name__).inc()
-                log.error(
-                    "attempt_failed",
-                    error=repr(error),
-                    attempt=self._attempts[name],
-                    records=len(reads),
-                )
+                log.exception("attempt_failed", attempt=self._attempts[name], records=len(reads))
                 if self._attempts[name] >= ATTEMPTS_MAX:
                     self._attempts.pop(name)
                     return error

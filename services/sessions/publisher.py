@@ -3,7 +3,6 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,11 +13,10 @@ from aiokafka.partitioner import murmur2
 
 from contracts.topics import (
     DEAD_LETTER_BYTES_MAX,
-    DEAD_LETTER_ERROR_CHARACTERS_MAX,
     RECORD_BYTES_MAX,
     Topics,
 )
-from services.sessions.reading import Parked
+from services.sessions.publications import Publication
 
 log = structlog.get_logger()
 
@@ -26,8 +24,6 @@ REQUEST_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024
 """Below the topics' limit: what is too large is refused here, before it costs the producer a sequence number."""
 DEAD_LETTER_REQUEST_BYTES_MAX: Final = DEAD_LETTER_BYTES_MAX - 1_024
 PUBLISH_TIMEOUT_S: Final = 15.0
-HEADERS_BYTES_MAX: Final = 262_144
-"""Original headers that are copied into a dead letter; what is more is left out, and the letter says so."""
 
 
 class AnswerStuck(Exception):
@@ -36,32 +32,6 @@ class AnswerStuck(Exception):
 
 class BrokerAway(Exception):
     """The broker did not take the answers in time; the batch is read again and they are published then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One record to publish on the topic of this name."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
-
-
-def dead_letter(names: Topics, parked: Parked) -> Publication:
-    """The record as it came, with its place and what is wrong with it; credentials stay out."""
-    record = parked.record
-    headers: list[tuple[str, bytes | None]] = [
-        ("till-topic", record.topic.encode()),
-        ("till-partition", b"%d" % record.partition),
-        ("till-offset", b"%d" % record.offset),
-        ("till-error", parked.error[:DEAD_LETTER_ERROR_CHARACTERS_MAX].encode("utf-8", "replace")),
-    ]
-    original = [(name, value) for name, value in record.headers if name.lower() != "authorization"]
-    if sum(len(name) + len(value or b"") for name, value in original) > HEADERS_BYTES_MAX:
-        headers.append(("till-headers-left-out", b"%d" % len(original)))
-        original = []
-    return Publication(names.dead_letters, record.key, record.value, [*headers, *original])
 
 
 class Publisher:

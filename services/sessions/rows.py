@@ -7,9 +7,10 @@ import orjson
 from pydantic import TypeAdapter
 
 from contracts.commands import Actor, Tender
-from services.sessions.book import Opening, RegisterSequence
+from services.sessions.book import Attempt, Ended, Opening, RegisterSequence, Session
 from services.sessions.figures import Cells, Pair, Tenders, Totals
 
+NOTHING_ENDED = b"{}"
 _TENDERS_CACHED_MAX = 2_048
 _TENDERS = TypeAdapter(tuple[Tender, ...])
 
@@ -111,6 +112,39 @@ def read_totals(row: bytes) -> Totals:
         others,
         int(bound),
     )
+
+
+def ending_row(session: Session) -> bytes:
+    """How far the session is on its way to its end: suspension, the latest attempt to close it, its closing."""
+    if session.suspended_at is None and session.attempt is None and session.ended is None:
+        return NOTHING_ENDED
+    attempt, ended = session.attempt, session.ended
+    return orjson.dumps(
+        {
+            "suspended_at": session.suspended_at,
+            "attempt": None if attempt is None else {**_fields(attempt), "closed_by": attempt.closed_by.model_dump()},
+            "ended": None if ended is None else _fields(ended),
+        }
+    )
+
+
+def read_ending(session: Session, row: bytes) -> None:
+    """Give a session what `ending_row` wrote of it."""
+    if row == NOTHING_ENDED:
+        return
+    ending = orjson.loads(row)
+    attempt, ended = ending["attempt"], ending["ended"]
+    session.suspended_at = ending["suspended_at"]
+    if attempt is not None:
+        attempt["closed_by"] = Actor(**attempt["closed_by"])
+        attempt["notes"] = tuple(attempt["notes"])
+        session.attempt = Attempt(**attempt)
+    if ended is not None:
+        session.ended = Ended(**ended)
+
+
+def _fields(part: Attempt | Ended) -> dict[str, Any]:
+    return {slot: getattr(part, slot) for slot in part.__slots__}
 
 
 def register_row(register: RegisterSequence) -> bytes:

@@ -12,20 +12,8 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.closings import GENESIS_HASH, closing_hash, journal_link
-from contracts.commands import (
-    CloseSession,
-    MoveCash,
-    OpenSession,
-    RecordOrder,
-    VoidMovement,
-    read_command,
-)
-from contracts.jsontext import compact, read_object
-from contracts.times import wire_time
-from services.sessions import figures, rows
-from services.sessions.book import HOLDING, Session
-from services.sessions.closing import close
+from contracts.closings import GENESIS_HASH, closing_hash
+from services.sessions.recount import Bad, Recount
 
 PAGE_ROWS: Final = 500
 
@@ -64,11 +52,10 @@ REFUSED_NUMBERS = text("""
     SELECT register_seq FROM journal
      WHERE store_id = :store AND session_id = :session AND register_seq IS NOT NULL AND reason IS NOT NULL
 """)
+CORRECTIONS_OF_SESSION = text("""
+    SELECT * FROM corrections WHERE store_id = :store AND session_id = :session ORDER BY correction_number
+""")
 CLOSING_OF_SESSION = text("SELECT * FROM closings WHERE store_id = :store AND session_id = :session")
-
-
-class Bad(Exception):
-    """The first row that is not as it must be."""
 
 
 @dataclass(slots=True)
@@ -79,6 +66,7 @@ class Verified:
     sessions: int = 0
     commands: int = 0
     closings: int = 0
+    corrections: int = 0
 
 
 async def verify(
@@ -166,14 +154,14 @@ def _check_closing(row: Any, previous: str) -> str:
 
 
 async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
-    """A session's journal, its running totals and its closing, recomputed from its commands."""
+    """A session's journal, its running totals, its closing and its corrections, recomputed from its commands."""
     name = f"session {row.session_id} of {row.store_id}/{row.profile_id}"
-    opening = rows.read_opening(row.opening, row.tenders)
-    recount = _Recount(
-        name,
-        Session(row.store_id, row.profile_id, str(row.session_id), "open", opening, _none(opening)),
-    )
+    recount = Recount(name, row)
     key = {"store": row.store_id, "session": row.session_id}
+    recount.closing = (await tx.execute(CLOSING_OF_SESSION, key)).one_or_none()
+    recount.corrections = list(await tx.execute(CORRECTIONS_OF_SESSION, key))
+    for refused in await tx.execute(REFUSED_NUMBERS, key):
+        recount.session.register.see(refused.register_seq)
     after = 0
     while True:
         page = list(await tx.execute(JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))
@@ -182,106 +170,7 @@ async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
         if len(page) < PAGE_ROWS:
             break
         after = page[-1].sequence
-    for refused in await tx.execute(REFUSED_NUMBERS, key):
-        recount.session.register.see(refused.register_seq)
+    recount.finish(row)
     seen.commands += recount.session.sequence
+    seen.corrections += len(recount.corrections)
     seen.sessions += 1
-    if (row.sequence, row.journal_hash.hex()) != (
-        recount.session.sequence,
-        recount.session.journal_hash,
-    ):
-        raise Bad(f"{name}: its row ends at command {row.sequence}, its journal at {recount.session.sequence}")
-    stored = figures.report(rows.read_totals(row.totals), opening.tenders, {})
-    if stored != figures.report(recount.session.totals, opening.tenders, {}):
-        raise Bad(f"{name}: its running totals are not what its journal adds up to")
-    closing = (await tx.execute(CLOSING_OF_SESSION, key)).one_or_none()
-    recount.check_closing(row.state, closing)
-
-
-def _none(opening: Any) -> figures.Totals:
-    return figures.new_totals(opening.tenders, {})
-
-
-class _Recount:
-    """One session, folded again from its journal."""
-
-    def __init__(self, name: str, session: Session) -> None:
-        self.name = name
-        self.session = session
-        self.movements: dict[str, MoveCash] = {}
-        self.orders: dict[str, RecordOrder] = {}
-        self.closed_by: tuple[CloseSession, Any] | None = None
-
-    def add(self, entry: Any) -> None:
-        """The next accepted command."""
-        session = self.session
-        where = f"{self.name}, command {entry.sequence} ({entry.command_id})"
-        if entry.sequence != session.sequence + 1:
-            raise Bad(f"{self.name}: command {session.sequence + 1} is missing from its journal")
-        session.sequence = entry.sequence
-        session.journal_hash = journal_link(session.journal_hash, entry.sequence, entry.command)
-        if entry.link.hex() != session.journal_hash:
-            raise Bad(f"{where}: its content does not have the hash that links it")
-        try:
-            command = read_command(read_object(entry.command))
-        except ValueError as error:
-            raise Bad(f"{where}: it can't be read: {error}") from error
-        if command.command_id != str(entry.command_id):
-            raise Bad(f"{where}: its content is another command's")
-        if command.register_seq is not None:
-            session.register.see(command.register_seq)
-        self._move(command, where, entry)
-
-    def _move(self, command: Any, where: str, entry: Any) -> None:
-        totals, tenders, own = (
-            self.session.totals,
-            self.session.opening.tenders,
-            self.session.opening.own_provider,
-        )
-        match command:
-            case OpenSession():
-                opened = {part.tender: part.amount_minor for part in command.opening}
-                self.session.totals = figures.new_totals(tenders, opened)
-            case MoveCash():
-                self.movements[command.command_id] = command
-                figures.add_movement(totals, _movement(command))
-            case VoidMovement():
-                voided = self.movements.pop(command.movement_id, None)
-                if voided is None:
-                    raise Bad(f"{where}: it voids a movement that is not there")
-                figures.add_movement(totals, _movement(voided), -1)
-            case RecordOrder():
-                earlier = self.orders.get(command.order_id)
-                if earlier is not None:
-                    figures.add_order(totals, tenders, own, earlier, -1)
-                figures.add_order(totals, tenders, own, command)
-                self.orders[command.order_id] = command
-            case CloseSession():
-                self.closed_by = (command, entry.received_at)
-
-    def check_closing(self, state: str, stored: Any) -> None:
-        """That the session has a closing when it must have one, and that it is the one its journal leads to."""
-        if (stored is None) != (self.closed_by is None) or (state in HOLDING) == (stored is not None):
-            raise Bad(f"{self.name}: it is {state}, but {'without' if stored is None else 'with'} a closing")
-        if stored is None or self.closed_by is None:
-            return
-        command, received_at = self.closed_by
-        body = close(
-            self.session,
-            z_number=stored.z_number,
-            prev_hash=stored.prev_hash.hex(),
-            counted={part.tender: part.amount_minor for part in command.counted},
-            closed_at=min(command.occurred_at, wire_time(received_at)),
-            closed_by=command.actor,
-            origin="register",
-            limit_minor=None,
-            closing_note=command.note,
-            closing_notes=command.notes or (),
-            sales_report=command.sales_report,
-        )
-        if compact(body) != stored.body:
-            raise Bad(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
-
-
-def _movement(command: MoveCash) -> tuple[str, str, int]:
-    return command.movement, command.tender or "cash", command.amount_minor

@@ -62,10 +62,15 @@ UPGRADE = (
         tenders bytea NOT NULL,
         totals bytea NOT NULL,
         register bytea NOT NULL,
+        ending bytea NOT NULL,
+        ordinal bigint NOT NULL,
+        moved_at timestamptz NOT NULL,
         fence bigint NOT NULL,
         CONSTRAINT sessions_pkey PRIMARY KEY (store_id, session_id),
         CONSTRAINT sessions_of_a_till FOREIGN KEY (store_id, profile_id) REFERENCES tills,
         CONSTRAINT sessions_state_known CHECK (state IN ('open', 'suspended', 'pending', 'closed', 'voided')),
+        CONSTRAINT sessions_ordinal_once UNIQUE (store_id, profile_id, ordinal),
+        CONSTRAINT sessions_ordinal_from_one CHECK (ordinal >= 1),
         CONSTRAINT sessions_sequence_from_one CHECK (sequence >= 1),
         CONSTRAINT sessions_hash_is_sha256 CHECK (octet_length(journal_hash) = 32)
     ) WITH (fillfactor = 60)
@@ -167,6 +172,22 @@ UPGRADE = (
         CONSTRAINT closings_z_number_once UNIQUE (store_id, profile_id, z_number),
         CONSTRAINT closings_of_a_session FOREIGN KEY (store_id, session_id) REFERENCES sessions,
         CONSTRAINT closings_z_number_from_one CHECK (z_number >= 1)
+    )
+    """,
+    """
+    CREATE TABLE corrections (
+        store_id text NOT NULL,
+        session_id uuid NOT NULL,
+        correction_number bigint NOT NULL,
+        correction_id uuid NOT NULL,
+        command_id uuid NOT NULL,
+        needs_review boolean NOT NULL,
+        received_at timestamptz NOT NULL,
+        body bytea NOT NULL,
+        CONSTRAINT corrections_number_once PRIMARY KEY (store_id, session_id, correction_number),
+        CONSTRAINT corrections_one_per_command UNIQUE (store_id, command_id),
+        CONSTRAINT corrections_of_a_closing FOREIGN KEY (store_id, session_id) REFERENCES closings,
+        CONSTRAINT corrections_number_from_one CHECK (correction_number >= 1)
     )
     """,
     # The frontier: `next_offset` moves with the effects; below `answered_offset` every answer is known to be published.

@@ -1,0 +1,134 @@
+"""Corrections: what came to light after a closing, kept beside it as signed differences of its figures."""
+
+from typing import Any, Final, Literal
+
+from contracts.commands import Command
+from contracts.events import correction_id_of
+from services.sessions.book import Session
+from services.sessions.closing import actor_json
+from services.sessions.figures import Totals, report
+from services.sessions.turn import Turn
+
+CorrectionKind = Literal["late_movement", "late_order", "late_void", "recount", "session_voided"]
+
+NO_IDS: Final[dict[str, Any]] = {"closing_id": None, "correction_id": None}
+NAMES = ("tender", "provider", "order_type", "name", "type", "currency", "exchange_rate")
+"""Members that name a row instead of counting something."""
+KEYS = ("tender", "provider", "order_type", "name")
+
+
+def corrected(
+    turn: Turn,
+    session: Session,
+    command: Command,
+    kind: CorrectionKind,
+    before: Totals | None,
+    *,
+    reason: str | None = None,
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The ids for the answer and the correction, where the command came after the closing; else nothing.
+
+    `before` are the totals as they were; the session has moved already.
+    """
+    ended = session.ended
+    if before is None or ended is None:
+        return NO_IDS, None
+    tenders = session.opening.tenders
+    deltas = differences(report(before, tenders, ended.counted), report(session.totals, tenders, ended.counted))
+    made = correction(turn, session, command, kind, deltas, reason=reason)
+    return {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}, made
+
+
+def correction(
+    turn: Turn,
+    session: Session,
+    command: Command,
+    kind: CorrectionKind,
+    deltas: dict[str, Any],
+    *,
+    reason: str | None,
+    recounted: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The next correction of a closed session."""
+    ended = session.ended
+    if ended is None:
+        raise AssertionError(f"session {session.session_id} is corrected without a closing")
+    ended.corrections += 1
+    made: dict[str, Any] = {
+        "kind": "closing_correction",
+        "schema_version": 1,
+        "correction_id": correction_id_of(command.store_id, command.command_id),
+        "correction_number": ended.corrections,
+        "closing_id": ended.closing_id,
+        "closing_hash": ended.closing_hash,
+        "store_id": session.store_id,
+        "profile_id": session.profile_id,
+        "session_id": session.session_id,
+        "command_id": command.command_id,
+        "correction": kind,
+        "occurred_at": command.occurred_at,
+        "received_at": turn.record.received_at,
+        "actor": actor_json(command.actor),
+        "reason": reason,
+        "needs_review": _needs_review(turn, session, command, deltas),
+        "deltas": deltas,
+    }
+    if recounted is not None:
+        made["recounted"] = recounted
+    return made
+
+
+def _needs_review(turn: Turn, session: Session, command: Command, deltas: dict[str, Any]) -> bool:
+    """Whether somebody should look: the counter corrects the own count, or more is moved than the limit allows."""
+    if session.ended is not None and session.ended.counted_by == command.actor.id:
+        return True
+    limit = turn.till.profile.over_short_limit_minor
+    if limit is None:
+        return False
+    moved = [row["base"]["over_short_minor"] for row in deltas["tenders"]]
+    return any(abs(amount) > limit for amount in moved if amount is not None)
+
+
+def differences(before: Any, after: Any) -> dict[str, Any]:
+    """What must be added to the figures `before` to get those `after`, in the same shape; null counts as 0."""
+    result: dict[str, Any] = _difference(before, after)
+    return result
+
+
+def _difference(before: Any, after: Any) -> Any:
+    if isinstance(before, dict):
+        return {name: after[name] if name in NAMES else _difference(before[name], after[name]) for name in after}
+    if isinstance(before, list):
+        return _row_differences(before, after)
+    if before is None and after is None:
+        return None
+    return (after or 0) - (before or 0)
+
+
+def _row_differences(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows by their keys; a row that is on one side only counts from or to 0."""
+    old, new = ({_key(row): row for row in rows} for rows in (before, after))
+    rows = []
+    for key in sorted(old.keys() | new.keys()):
+        model = new.get(key) or old[key]
+        row = _difference(old.get(key) or _zeros(model), new.get(key) or _zeros(model))
+        if not _is_zero(row):
+            rows.append(row)
+    return rows
+
+
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(row[name] for name in KEYS if name in row)
+
+
+def _zeros(part: Any) -> Any:
+    """The same shape with 0 for every figure."""
+    if isinstance(part, dict):
+        return {name: value if name in NAMES else _zeros(value) for name, value in part.items()}
+    return None if part is None else 0
+
+
+def _is_zero(part: Any) -> bool:
+    if isinstance(part, dict):
+        return all(name in NAMES or _is_zero(value) for name, value in part.items())
+    return not part

@@ -1,0 +1,118 @@
+"""What every rule is given and what it gives back."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.closings import journal_link
+from contracts.commands import Command, TenderAmount
+from contracts.events import Accepted
+from contracts.jsontext import SAFE_INTEGER
+from services.sessions import figures
+from services.sessions.answers import Refusal
+from services.sessions.book import Book, Received, Session, Till
+from services.sessions.figures import Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One command's turn. `occurred` is the register's time, or the broker's where the register's clock is fast."""
+
+    book: Book
+    record: Received
+    till: Till
+    event_id: str
+    occurred: str
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An accepted command: its answer, and the closing or correction that goes with it."""
+
+    answer: Accepted
+    closing: dict[str, Any] | None = None
+    correction: dict[str, Any] | None = None
+
+
+def accept(turn: Turn, session: Session) -> None:
+    """Give the command its place in the session's journal."""
+    session.sequence += 1
+    session.journal_hash = journal_link(session.journal_hash, session.sequence, turn.record.text)
+    session.moved_at = turn.record.received_at
+    session.changed = True
+
+
+def common(turn: Turn, session: Session, command: Command) -> dict[str, Any]:
+    """What the answer to every accepted command says; the command has its place already."""
+    return {
+        "event_id": turn.event_id,
+        "command_id": command.command_id,
+        "command_kind": command.kind,
+        "store_id": command.store_id,
+        "profile_id": command.profile_id,
+        "session_id": command.session_id,
+        "sequence": session.sequence,
+        "occurred_at": command.occurred_at,
+        "received_at": turn.record.received_at,
+        "actor": command.actor,
+    }
+
+
+def move(
+    turn: Turn, session: Session, tender_ids: Iterable[str], weight: int, change: Callable[[Totals], None]
+) -> Refusal | None:
+    """Apply `change`, which moves no figure by more than `weight`, or say why the session can't take it.
+
+    A refused change leaves the totals as they were; they are copied only where a refusal is possible at all.
+    What comes after the closing is never refused for want of cash: the drawer is long counted.
+    """
+    tenders, totals = session.opening.tenders, session.totals
+    counted = session.ended.counted if session.ended else {}
+    never_short = turn.late or turn.till.profile.allow_negative_drawer
+    if never_short and totals.bound + weight + tenders.weight(*counted.values()) <= SAFE_INTEGER:
+        totals.bound += weight
+        change(totals)
+        return None
+    after = totals.copy()
+    after.bound += weight
+    change(after)
+    if not figures.fits(after, tenders, counted):
+        return Refusal("amount_invalid")
+    for tender_id in () if never_short else filter(tenders.is_cash, set(tender_ids)):
+        left = figures.expected(after.tenders[tender_id])
+        if left < 0 and left < figures.expected(totals.tenders[tender_id]):
+            return Refusal("not_enough_cash")
+    session.totals = after
+    return None
+
+
+def bad_count(session: Session, counted: Iterable[TenderAmount], *, in_report: bool) -> Refusal | None:
+    """Why these counted amounts can't be taken. `in_report`: they will stand in a report beside expected figures."""
+    entries = tuple(counted)
+    tenders = session.opening.tenders
+    if not all(tenders.has_drawer(entry.tender) for entry in entries):
+        return Refusal("tender_unknown")
+    if not adds_up(entries):
+        return Refusal("amount_invalid")
+    if in_report and not figures.fits(session.totals, tenders, by_tender(entries)):
+        return Refusal("amount_invalid")
+    return None
+
+
+def by_tender(amounts: Iterable[TenderAmount]) -> dict[str, int]:
+    """Amounts by tender id."""
+    return {entry.tender: entry.amount_minor for entry in amounts}
+
+
+def adds_up(amounts: Iterable[TenderAmount]) -> bool:
+    """Whether no tender stands twice and all denominations add up to their amounts."""
+    seen: set[str] = set()
+    for entry in amounts:
+        if entry.tender in seen:
+            return False
+        seen.add(entry.tender)
+        parts = entry.denominations
+        if parts is not None and sum(part.value_minor * part.count for part in parts) != entry.amount_minor:
+            return False
+    return True
