@@ -13,6 +13,7 @@ from services.reporting.follow import Progress, follow
 from services.reporting.store import open_engine
 from services.settings import Settings
 from services.tokens import open_verifier
+from services.topics import check_topics
 
 log = structlog.get_logger(__name__)
 
@@ -20,8 +21,10 @@ log = structlog.get_logger(__name__)
 async def run(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT. The tables are there already: `till migrate` makes them.
 
-    Raises ValueError or OSError with a sentence when the process can't start as it is set up.
+    Raises TopicsWrong, ValueError or OSError with a sentence when the process can't start as it
+    is set up.
     """
+    await check_topics(settings)
     stop = asyncio.Event()
     for stopping in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(stopping, stop.set)

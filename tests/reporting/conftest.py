@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.topics import CLOSINGS, RECORD_BYTES_MAX, TOPIC_CONFIGS
+from contracts.topics import RECORD_BYTES_MAX
 from services.migrate import upgrade
 from services.reporting.follow import Progress, follow
 from services.reporting.store import open_engine
 from services.settings import Settings
+from services.topics import create_topics
 from tests.conftest import eventually
 
 Reading = Callable[[], AbstractAsyncContextManager[Progress]]
@@ -29,15 +29,8 @@ TABLES = {
 
 @pytest.fixture
 async def reporting(corner: Settings) -> Settings:
-    """The corner, with an empty closings topic and empty tables."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=corner.kafka)
-    await admin.start()
-    try:
-        configs = TOPIC_CONFIGS[CLOSINGS]
-        topic = NewTopic(corner.topics.closings, corner.topic_partitions, 1, topic_configs=configs)
-        await admin.create_topics([topic])
-    finally:
-        await admin.close()
+    """The corner, with empty topics and empty tables."""
+    await create_topics(corner)
     await upgrade(corner.reader_database_url, "services.reporting.migrations")
     return corner
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaProducer
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -153,8 +154,6 @@ class NotUtf8(str):
 
 def publish_indecently(settings: Settings, values: list[bytes]) -> None:
     """Puts records on partition 0 in one batch, with a header name that is no UTF-8."""
-    from kafka import KafkaProducer
-
     producer = KafkaProducer(bootstrap_servers=settings.kafka, linger_ms=1_000)
     sent = [
         producer.send(settings.topics.closings, one, b"key", headers=[(NotUtf8("x"), b"")], partition=0)
@@ -165,8 +164,6 @@ def publish_indecently(settings: Settings, values: list[bytes]) -> None:
     producer.close()
 
 
-# kafka-python, the one client here that can be talked into it, warns of its own imports.
-@pytest.mark.filterwarnings("ignore:.*_text is deprecated:DeprecationWarning")
 async def test_a_header_name_that_is_no_utf8_costs_its_own_batch_alone(
     reporting: Settings, engine: AsyncEngine, reading: Reading
 ) -> None:
@@ -331,6 +328,7 @@ async def reader_process(settings: Settings) -> asyncio.subprocess.Process:
         "TOPIC_PREFIX": settings.topic_prefix,
         "REPORTING_GROUP": settings.reporting_group,
         "REPORTING_HTTP": settings.reporting_http,
+        "TOPIC_PARTITIONS": str(settings.topic_partitions),
         "AUTH": "off",
     }
     environment = os.environ | {f"TILL_{name}": text for name, text in names.items()}
@@ -340,6 +338,18 @@ async def reader_process(settings: Settings) -> asyncio.subprocess.Process:
 def end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.kill()
+
+
+async def test_a_reader_of_topics_that_are_not_as_promised_does_not_start(
+    reporting: Settings,
+) -> None:
+    promised = reporting.model_copy(update={"topic_partitions": 12})
+
+    process = await reader_process(promised)
+    try:
+        assert await asyncio.wait_for(process.wait(), 30) == 1
+    finally:
+        end(process)
 
 
 async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
