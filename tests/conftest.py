@@ -17,6 +17,10 @@ from services.settings import Settings
 T = TypeVar("T")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-at-length", action="store_true", help="Run the fault tests with all their rounds.")
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, PostgreSQL and Redis, for the whole run."""

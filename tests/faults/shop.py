@@ -1,0 +1,267 @@
+"""A ledger of its own with real workers as processes: what is sent to it and what comes back from its topics."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from contracts.topics import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, key_of
+from deploy.embedded.stack import Stack, running
+from services.migrate import upgrade
+from services.sessions.profiles import import_profiles, read_profiles
+from services.settings import Settings
+from services.topics import create_topics
+from tests.conftest import eventually
+from tests.faults.commands import STORE, Body, written
+
+FAST_SESSION_TIMEOUT_MS = 6_000
+"""The shortest that brokers allow: the group learns of a dead worker in half the time."""
+
+
+@dataclass
+class Worker:
+    """One worker process and its log."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    async def ended(self, within_s: float = 60.0) -> int:
+        """Wait for its end; its exit code, negative for a signal."""
+
+        async def gone() -> bool:
+            return self.process.poll() is not None
+
+        await eventually(gone, within_s=within_s)
+        return self.process.returncode
+
+    async def stopped(self) -> int:
+        """Ask it to stop, as an orchestrator would; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def frozen(self, within_s: float = 60.0) -> None:
+        """Wait until it has stopped itself."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+
+        async def is_frozen() -> bool:
+            return stat.read_text().rpartition(")")[2].split()[0] == "T"
+
+        await eventually(is_frozen, within_s=within_s)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def says(self, words: str) -> bool:
+        """Whether its log has these words."""
+        return words in self.log.read_text(errors="replace")
+
+    async def said(self, words: str, within_s: float = 40.0) -> None:
+        """Wait for these words in its log."""
+
+        async def has_said() -> bool:
+            assert self.process.poll() is None, f"the worker ended: {self.log.read_text(errors='replace')[-3000:]}"
+            return self.says(words)
+
+        await eventually(has_said, within_s=within_s)
+
+
+@dataclass
+class Seen:
+    """All records of the topics that the service writes, in the order of each partition."""
+
+    events: list[ConsumerRecord] = field(default_factory=list)
+    closings: list[ConsumerRecord] = field(default_factory=list)
+    letters: list[ConsumerRecord] = field(default_factory=list)
+    answered: set[str] = field(default_factory=set)
+
+    def answers(self) -> dict[str, list[ConsumerRecord]]:
+        """The deliveries of answers by the command that they answer."""
+        found: dict[str, list[ConsumerRecord]] = defaultdict(list)
+        for record in self.events:
+            found[header(record, "till-command-id").decode()].append(record)
+        return found
+
+    def first_answers(self) -> dict[str, Body]:
+        """Each command's answer, read."""
+        return {command_id: orjson.loads(records[0].value) for command_id, records in self.answers().items()}
+
+
+class Shop:
+    """One ledger: its settings, its workers, what was sent and what was seen."""
+
+    def __init__(self, settings: Settings, stack: Stack, engine: AsyncEngine, producer: AIOKafkaProducer) -> None:
+        self.settings = settings
+        self.stack = stack
+        self.engine = engine
+        self.producer = producer
+        self.seen = Seen()
+        self.sent: list[Body] = []
+        self.workers: list[Worker] = []
+
+    def worker(self, *arguments: str, **changed: str) -> Worker:
+        """Start a worker; `changed` are settings of its own, by their names in the environment."""
+        log = self.settings.home / f"worker-{len(self.workers)}.log"
+        given = {f"TILL_{k.upper()}": str(v) for k, v in self.settings.model_dump().items() if v is not None}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.worker", *arguments],
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **given, **changed},
+            )
+        self.workers.append(Worker(process, log))
+        return self.workers[-1]
+
+    async def ready_worker(self, *arguments: str, **changed: str) -> Worker:
+        """Start a worker and wait until it has its partitions."""
+        made = self.worker(*arguments, **changed)
+        await made.said("worker_reads")
+        return made
+
+    async def profiles(self, names: Iterable[str], store: str = STORE) -> None:
+        """Set up tills."""
+        file = self.settings.home / "profiles.csv"
+        rows = "".join(f"{store},{name},Till {name},MXN\n" for name in names)
+        file.write_text(f"store_id,profile_id,name,currency\n{rows}")
+        await import_profiles(self.engine, read_profiles(file))
+
+    async def send(self, bodies: Sequence[Body], partitions: Sequence[int] | None = None) -> None:
+        """Publish commands in their order, acknowledged; by their right key, or to the partitions named."""
+        waiting = []
+        for place, body in enumerate(bodies):
+            key = key_of(body["store_id"], body["profile_id"])
+            partition = None
+            if partitions is not None:
+                key, partition = b"wrong-%d" % place, partitions[place % len(partitions)]
+            waiting.append(
+                await self.producer.send(self.settings.topics.commands, written(body), key=key, partition=partition)
+            )
+        for acknowledged in waiting:
+            await acknowledged
+        self.sent += bodies
+
+    async def all_answered(self, bodies: Iterable[Body] | None = None, within_s: float = 60.0) -> None:
+        """Wait until every command that was sent has an answer."""
+        wanted = {body["command_id"] for body in (self.sent if bodies is None else bodies)}
+
+        async def answered() -> bool:
+            return wanted <= self.seen.answered
+
+        try:
+            await eventually(answered, within_s=within_s)
+        except TimeoutError:
+            missing = len(wanted - self.seen.answered)
+            raise AssertionError(f"{missing} of {len(wanted)} commands have no answer after {within_s} s") from None
+
+    async def query(self, statement: str) -> list[Any]:
+        """Ask the ledger."""
+        async with self.engine.connect() as tx:
+            return list(await tx.execute(text(statement)))
+
+    async def change(self, statement: str) -> None:
+        """Change the ledger behind the service's back."""
+        async with self.engine.begin() as tx:
+            await tx.execute(text(statement))
+
+    async def digest(self) -> list[Any]:
+        """What the ledger holds, as one fingerprint a table."""
+        tables = ("journal", "sessions", "tills", "closings", "place_answers", "reused_answers", "consumed")
+        return [
+            await self.query(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t")  # noqa: S608
+            for table in tables
+        ]
+
+    def redis(self) -> Redis:
+        """A client of the stack's Redis, to be closed after use."""
+        return Redis.from_url(self.settings.redis_url)
+
+    def signal_server(self, name: str, which: signal.Signals) -> None:
+        """Send a signal to a server of the stack."""
+        stack = running(self.stack.home)
+        assert stack is not None
+        os.kill(stack.pids[name], which)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, stack: Stack) -> AsyncIterator[Shop]:
+    """A shop with tables and topics; at the end nothing of it runs any more."""
+    settings = settings.model_copy(update={"auth": "off"})
+    await upgrade(settings.database_url, "services.sessions.migrations")
+    await create_topics(settings)
+    engine = create_async_engine(settings.database_url, poolclass=NullPool)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, max_request_size=RECORD_BYTES_MAX
+    )
+    await producer.start()
+    shop = Shop(settings, stack, engine, producer)
+    following = asyncio.create_task(_follow(settings, shop.seen))
+    try:
+        yield shop
+    finally:
+        for worker in shop.workers:
+            if worker.process.poll() is None:
+                worker.process.kill()
+            worker.process.wait()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await producer.stop()
+        await engine.dispose()
+
+
+async def _follow(settings: Settings, seen: Seen) -> None:
+    """Read everything that the service writes, from the beginning."""
+    names = settings.topics
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, max_partition_fetch_bytes=DEAD_LETTER_BYTES_MAX)
+    await consumer.start()
+    try:
+        topics = {names.events: seen.events, names.closings: seen.closings, names.dead_letters: seen.letters}
+        places = [TopicPartition(name, number) for name in topics for number in range(settings.topic_partitions)]
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        while True:
+            for place, records in (await consumer.getmany(timeout_ms=100)).items():
+                topics[place.topic] += records
+                if place.topic == names.events:
+                    seen.answered.update(header(record, "till-command-id").decode() for record in records)
+    finally:
+        await consumer.stop()
+
+
+def header(record: ConsumerRecord, name: str) -> bytes:
+    """The value of a record's one header of this name."""
+    values = [value for key, value in record.headers if key == name]
+    assert len(values) == 1, f"{name}: {values}"
+    return bytes(values[0])
+
+
+def identity(record: ConsumerRecord) -> tuple[Any, ...]:
+    """What must be the same on every delivery: key, value and the CloudEvents headers."""
+    marks = tuple(pair for pair in record.headers if pair[0].startswith("ce_"))
+    return record.key, record.value, marks
+
+
+def database_of(settings: Settings) -> str:
+    """The name of the ledger's database."""
+    name = make_url(settings.database_url).database
+    assert name is not None
+    return name
+
+
+def distinct(records: Collection[ConsumerRecord]) -> int:
+    """How many different records there are among deliveries."""
+    return len({identity(record) for record in records})

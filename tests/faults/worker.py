@@ -1,0 +1,98 @@
+"""A real sessions worker that kills or freezes itself at a chosen step: `python -m tests.faults.worker --at saved`.
+
+The process is the service's own `run` on the settings of the environment; only the moment of its death is made.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import uvloop
+
+from services.logs import set_up_logs
+from services.sessions import decide, main
+from services.sessions.publisher import Publication, Publisher
+from services.settings import Settings
+
+STEPS = ("locked", "saved", "applied", "closings-out", "half-out", "answered", "committed")
+
+
+class Fault:
+    """Sends a signal to its own process when a step comes round for the `nth` time."""
+
+    def __init__(self, step: str | None, nth: int, which: signal.Signals) -> None:
+        self.step = step
+        self.left = nth
+        self.which = which
+
+    async def at(self, step: str) -> None:
+        """Called at every step of every batch."""
+        if step != self.step:
+            return
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.which)
+            # The signal arrives with the next instruction; nothing after it may happen first.
+            await asyncio.sleep(0)
+
+
+def publish_in_two_halves(fault: Fault, closings: str) -> None:
+    """Make the publisher really publish a part, then reach a step, then publish the rest."""
+    whole = Publisher.publish
+
+    async def publish(self: Publisher, publications: Sequence[Publication]) -> None:
+        first: list[Publication] = []
+        if fault.step == "closings-out":
+            first = [one for one in publications if one.topic == closings]
+        elif fault.step == "half-out":
+            first = list(publications[: len(publications) // 2])
+        if first and fault.left > 0:
+            await whole(self, first)
+            await fault.at(str(fault.step))
+        await whole(self, publications)
+
+    Publisher.publish = publish  # type: ignore[method-assign]
+
+
+def die_of(words: bytes) -> None:
+    """Make every attempt to decide a command with these words end the process, as a crash in C would."""
+    answer = decide.answer
+
+    def deadly(book: Any, record: Any) -> Any:
+        if words in record.text:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer(book, record)
+
+    decide.answer = deadly
+
+
+def arguments() -> argparse.Namespace:
+    """What is to happen to this worker."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--at", choices=STEPS)
+    parser.add_argument("--nth", type=int, default=1)
+    parser.add_argument("--send", choices=("KILL", "STOP"), default="KILL")
+    parser.add_argument("--die-of")
+    parser.add_argument("--session-timeout-ms", type=int)
+    return parser.parse_args()
+
+
+def start() -> None:
+    """Run the worker to its end."""
+    wanted = arguments()
+    settings = Settings()
+    set_up_logs(settings.log_level)
+    if wanted.session_timeout_ms is not None:
+        main.SESSION_TIMEOUT_MS = wanted.session_timeout_ms  # type: ignore[misc]
+    if wanted.die_of is not None:
+        die_of(wanted.die_of.encode())
+    fault = Fault(wanted.at, wanted.nth, signal.Signals[f"SIG{wanted.send}"])
+    publish_in_two_halves(fault, settings.topics.closings)
+    uvloop.run(main.run(settings, step=fault.at))
+
+
+if __name__ == "__main__":
+    start()
