@@ -21,7 +21,7 @@ from services.sessions.lock import Locks
 from services.sessions.publisher import Publisher
 from services.sessions.reading import Headers, Verify
 from services.settings import Settings
-from services.tokens import COMMANDS_AUDIENCE, Claims, Verifier, bearer
+from services.tokens import COMMANDS_AUDIENCE, Claims, bearer, open_verifier
 from services.topics import check_topics
 
 log = structlog.get_logger()
@@ -170,7 +170,7 @@ def _verify(settings: Settings) -> Verify | None:
     if settings.auth == "off":
         log.warning("auth_off", meaning="every record speaks as admin of its store")
         return None
-    verifier = Verifier(settings.jwks, settings.token_issuer)
+    verifier = open_verifier(settings)
 
     def verify(headers: Headers, at_ms: int) -> Claims | None:
         token = bearer(headers)

@@ -100,7 +100,8 @@ async def save(tx: AsyncConnection, book: Book, outcomes: Sequence[Outcome], top
 
 
 async def _save_sessions(tx: AsyncConnection, changed: list[Session], fence: int) -> None:
-    for stored in (False, True):
+    # A closing lets its profile go before the next opening takes it: both may stand in one batch.
+    for stored in (True, False):
         sessions = [session for session in changed if session.stored is stored]
         if not sessions:
             continue
