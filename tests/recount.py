@@ -98,11 +98,11 @@ def _in_order(value: Any) -> Any:
 
 
 def _plain_cash(currency: str) -> Body:
-    return {"id": "cash", "name": "Cash", "type": "cash", "currency": currency, "exchange_rate": "1"}
+    return {"id": "cash", "name": "cash", "type": "cash", "currency": currency, "exchange_rate": "1"}
 
 
-def _to_base(amount: int | None, tender: Body, base: str) -> int | None:
-    """Half-even, once: Python rounds an exact fraction to the even neighbour."""
+def to_base(amount: int | None, tender: Body, base: str) -> int | None:
+    """An amount of `tender` in base currency, rounded half to even once: Python rounds an exact fraction to the even neighbour."""
     if amount is None:
         return None
     exponent = EXPONENTS[base] - EXPONENTS[tender["currency"]]
@@ -183,9 +183,9 @@ def _tender_row(
         expected = own["opening_minor"] + own["sales_minor"] + own["tips_minor"] - own["refunds_minor"]
         expected += money_in - money_out
         reported = _amount_of(counted or [], tender["id"])
-    in_base = {name: _to_base(amount, tender, base) for name, amount in own.items()}
-    in_base["movements_in_minor"] = _to_base(money_in, tender, base)
-    in_base["movements_out_minor"] = _to_base(money_out, tender, base)
+    in_base = {name: to_base(amount, tender, base) for name, amount in own.items()}
+    in_base["movements_in_minor"] = to_base(money_in, tender, base)
+    in_base["movements_out_minor"] = to_base(money_out, tender, base)
     return {
         "tender": tender["id"],
         "name": tender["name"],
@@ -195,7 +195,7 @@ def _tender_row(
         **own,
         "movements": movements,
         **_drawer(expected, reported),
-        "base": {**in_base, **_drawer(_to_base(expected, tender, base), _to_base(reported, tender, base))},
+        "base": {**in_base, **_drawer(to_base(expected, tender, base), to_base(reported, tender, base))},
     }
 
 
@@ -224,8 +224,8 @@ def _total(order: Body) -> int:
 
 
 def _with_a_row(keys: Iterable[Any]) -> set[Any]:
-    """The keys that keep rows of their own: the first 200 in the order in which they came."""
-    return set(list(dict.fromkeys(keys))[:ROWS])
+    """The keys that keep rows of their own: the first 200 that accepted orders brought, whatever became of these."""
+    return set([key for key in dict.fromkeys(keys) if key not in {OTHER, (OTHER, OTHER)}][:ROWS])
 
 
 def _table(entries: Iterable[tuple[Any, int, int]], kept: set[Any], names: tuple[str, ...]) -> list[Body]:
@@ -249,7 +249,6 @@ def _recorded(commands: Sequence[Body]) -> list[Body]:
 
 def _sales(rows: Sequence[Body], orders: Sequence[Body], commands: Sequence[Body]) -> Body:
     sold = _sold(orders)
-    ever_sold = _sold(_recorded(commands))
     by_tender = []
     for row in rows:
         count = sum(any(payment["tender"] == row["tender"] for payment in order["payments"]) for order in sold)
@@ -260,13 +259,13 @@ def _sales(rows: Sequence[Body], orders: Sequence[Body], commands: Sequence[Body
         "count": len(sold),
         "by_provider": _table(
             ((order["provider"], _total(order), 1) for order in sold),
-            _with_a_row(order["provider"] for order in ever_sold),
+            _with_a_row(order["provider"] for order in _recorded(commands)),
             ("provider",),
         ),
         "by_tender": by_tender,
         "by_order_type": _table(
             ((order["order_type"], _total(order), 1) for order in sold),
-            _with_a_row(order["order_type"] for order in ever_sold),
+            _with_a_row(order["order_type"] for order in _recorded(commands)),
             ("order_type",),
         ),
     }
@@ -286,7 +285,7 @@ def _summary(orders: Sequence[Body], own_provider: str) -> Body:
 
 def _order_counts(orders: Sequence[Body], commands: Sequence[Body]) -> list[Body]:
     statuses = ("open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external")
-    kept = _with_a_row(order["provider"] for order in _recorded(commands) if not _is_refund(order))
+    kept = _with_a_row(order["provider"] for order in _recorded(commands))
     counts: dict[str, Body] = {}
     for order in orders:
         if not _is_refund(order):
@@ -298,11 +297,11 @@ def _order_counts(orders: Sequence[Body], commands: Sequence[Body]) -> list[Body
 
 def _refunds(orders: Sequence[Body], commands: Sequence[Body], tenders: dict[str, tuple[Body, str]]) -> list[Body]:
     def paid_back(order: Body) -> int:
-        return sum(_to_base(payment["amount_minor"], *tenders[payment["tender"]]) or 0 for payment in order["payments"])
+        return sum(to_base(payment["amount_minor"], *tenders[payment["tender"]]) or 0 for payment in order["payments"])
 
     return _table(
         ((order["provider"], paid_back(order), 1) for order in _refunded(orders)),
-        _with_a_row(order["provider"] for order in _refunded(_recorded(commands))),
+        _with_a_row(order["provider"] for order in _recorded(commands)),
         ("provider",),
     )
 
@@ -313,17 +312,15 @@ def _named_entries(what: str, orders: Sequence[Body], commands: Sequence[Body]) 
             ((order["provider"], entry["name"]), entry["amount_minor"], 1) for order in some for entry in order[what]
         ]
 
-    kept = _with_a_row(key for key, _, _ in entries(_sold(_recorded(commands))))
+    kept = _with_a_row(key for key, _, _ in entries(_recorded(commands)))
     return _table(entries(_sold(orders)), kept, ("provider", "name"))
 
 
 def _cancellations(orders: Sequence[Body], commands: Sequence[Body]) -> list[Body]:
-    def canceled(some: Iterable[Body]) -> list[Body]:
-        return [order for order in some if order["status"].startswith("canceled") and not _is_refund(order)]
-
+    canceled = [order for order in orders if order["status"].startswith("canceled") and not _is_refund(order)]
     return _table(
-        ((order["provider"], _total(order), 1) for order in canceled(orders)),
-        _with_a_row(order["provider"] for order in canceled(_recorded(commands))),
+        ((order["provider"], _total(order), 1) for order in canceled),
+        _with_a_row(order["provider"] for order in _recorded(commands)),
         ("provider",),
     )
 
