@@ -285,6 +285,8 @@ def _say(topic: str, taken: int, unreadable: list[Oddity], conflicts: list[Oddit
 
 
 def _report_lag(consumer: AIOKafkaConsumer, topic: str, held: _Held) -> None:
+    # Partitions that went to another reader must not keep their last figure here.
+    LAG.clear()
     for partition, offset in held.offsets.items():
         end = consumer.highwater(TopicPartition(topic, partition))
         if end is not None:
