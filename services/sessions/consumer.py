@@ -36,8 +36,9 @@ DRAIN_S: Final = 20.0
 ASSIGN_PATIENCE_S: Final = 20.0
 BROKER_TIMESTAMP: Final = 1
 
-# SQLSTATE classes of what is the outside world's fault: connection, resources, operator, system, locks and time-outs.
-OUTAGE_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+# SQLSTATE classes of what no command is to blame for: connection and log-in, a database or tables that are not there
+# (yet), rights, resources, the operator, the system, locks and time-outs.
+OUTAGE_CLASSES: Final = frozenset({"08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
 
 COMMANDS = Counter("till_commands_total", "Commands answered, by answer and reason.", ["kind", "reason"])
 WRONG_KEYS = Counter("till_wrong_key_total", "Commands whose record key was not the one that their body asks for.")
@@ -84,10 +85,15 @@ class Consumer:
         self._gaps_seen: dict[int, int] = {}
         self._attempts: dict[str, int] = {}
         self.assigned = asyncio.Event()
+        self.placed = asyncio.Event()
         self.stopped = False
 
     async def on_batch(self, message: KafkaMessage) -> None:
         """Apply, publish and commit the records of one call. An error that leaves here makes them be read again."""
+        if not self.placed.is_set():
+            # The client hands records out before it has heard where to read; the seek makes them be read again.
+            await self.placed.wait()
+            return
         async with self._in_hand:
             if self.stopped:
                 raise Stopped
@@ -98,9 +104,7 @@ class Consumer:
                 self._seek_back(message.consumer, records, gap)
                 return
             except AnswerStuck as stuck:
-                log.critical("answer_stuck", error=str(stuck))
-                self.stopped = True
-                self._stop(stuck)
+                self._stop_for_good(stuck)
                 raise
             except Exception as error:
                 FAULTS.labels(type(error).__name__).inc()
@@ -119,11 +123,20 @@ class Consumer:
     async def place(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         """Seek to where reading goes on: never above the frontier, never above what is known to be answered."""
         begins = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
         starts = {}
         for partition in partitions:
             committed = await consumer.committed(partition)
-            starts[partition.partition] = await self._start_of(partition.partition, begins[partition], committed)
-            consumer.seek(partition, starts[partition.partition])
+            start = await self._start_of(partition.partition, begins[partition], committed)
+            if start > ends[partition]:
+                self._stop_for_good(
+                    AnswerStuck(
+                        f"{partition.topic}/{partition.partition} ends at {ends[partition]}, but the ledger has applied "
+                        f"its commands up to {start}: the topic has lost records, or it is another ledger's topic."
+                    )
+                )
+            starts[partition.partition] = start
+            consumer.seek(partition, start)
         log.info("worker_reads", starts=starts)
         async with self._engine.connect() as tx:
             EXPIRED.set(await store.expired_commands(tx))
@@ -140,6 +153,11 @@ class Consumer:
         # one. Where they are gone, the ledger's own note of what was answered serves.
         start = min(committed, frontier) if committed is not None and committed >= answered else answered
         return max(start, log_start)
+
+    def _stop_for_good(self, why: AnswerStuck) -> None:
+        log.critical("worker_stops", error=str(why))
+        self.stopped = True
+        self._stop(why)
 
     def _seek_back(self, consumer: Any, records: list[ConsumerRecord], gap: Gap) -> None:
         """Read again: the partition with the gap from its frontier, the others from where this batch began."""
@@ -263,6 +281,7 @@ class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Let the batch in hand end while the partitions are still this worker's: nothing is then applied twice."""
+        self._consumer.placed.clear()
         if not revoked:
             return
         try:
@@ -273,13 +292,19 @@ class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Seek; while the database is away, try again. Should that fail, the frontier check of the batch holds."""
+        try:
+            await self._seek(sorted(assigned))
+        finally:
+            self._consumer.placed.set()
+
+    async def _seek(self, assigned: list[TopicPartition]) -> None:
         kafka = self._kafka()
         if kafka is None or not assigned:
             return
         until = time.monotonic() + ASSIGN_PATIENCE_S
         while True:
             try:
-                await self._consumer.place(kafka, sorted(assigned))
+                await self._consumer.place(kafka, assigned)
             except Exception as error:
                 if time.monotonic() > until or not is_outage(error):
                     log.exception("seek_failed")

@@ -19,7 +19,7 @@ LOCK_FRONTIER = text("""
 """)
 MOVE_FRONTIER = text("""
     UPDATE consumed SET next_offset = moved.next_offset,
-           answered_offset = greatest(consumed.answered_offset, moved.answered_offset)
+           answered_offset = least(greatest(consumed.answered_offset, moved.answered_offset), moved.next_offset)
       FROM unnest(CAST(:partitions AS integer[]), CAST(:next_offsets AS bigint[]), CAST(:answered AS bigint[]))
            AS moved(partition, next_offset, answered_offset)
      WHERE consumed.topic_id = :topic_id AND consumed.partition = moved.partition
@@ -59,7 +59,11 @@ async def lock_frontier(tx: AsyncConnection, topic_id: str, partitions: Iterable
 async def move_frontier(
     tx: AsyncConnection, topic_id: str, next_offsets: dict[int, int], answered: dict[int, int]
 ) -> None:
-    """Move the frontier with the effects; `answered` says up to where answers are known to be published."""
+    """Move the frontier with the effects; `answered` says up to where answers are known to be published.
+
+    A worker that outlives a restore of the database knows of more answers than the restored ledger has effects; what
+    it notes never passes the frontier.
+    """
     partitions = sorted(next_offsets)
     await tx.execute(
         MOVE_FRONTIER,
