@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from contracts.closings import GENESIS_HASH, closing_hash
+from contracts.closings import GENESIS_HASH, Figures, closing_hash
 from contracts.events import closing_id_of, correction_id_of
 from contracts.jsontext import compact
 
@@ -125,7 +125,7 @@ def closing(number: int = 1, **changed: Any) -> Row:
 
 
 def voided(of: Row, **changed: Any) -> Row:
-    """The correction that voids the session of the closing `of`."""
+    """The correction that voids the session of the closing `of`, one whose figures are all 0."""
     command_id = session_id_of(-of["z_number"])
     return {
         "kind": "closing_correction",
@@ -144,7 +144,7 @@ def voided(of: Row, **changed: Any) -> Row:
         "actor": {"id": "boss", "name": None},
         "reason": "test sale",
         "needs_review": False,
-        "deltas": {},
+        "deltas": {name: of[name] for name in Figures.model_fields},
     } | changed
 
 

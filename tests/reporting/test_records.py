@@ -1,0 +1,33 @@
+"""The reader takes what the wire promises: the golden messages of the closings topic."""
+
+from pathlib import Path
+
+import pytest
+
+import contracts
+from services.reporting.records import ClosingRow, CorrectionRow, read_record
+
+GOLDEN = Path(contracts.__path__[0]) / "golden"
+CORRECTIONS = sorted(GOLDEN.glob("closing_correction.*.json"))
+
+
+def test_the_golden_closing_becomes_a_row_with_its_bytes() -> None:
+    value = (GOLDEN / "closing.json").read_bytes()
+
+    row = read_record(value)
+
+    assert isinstance(row, ClosingRow)
+    assert row.value == value
+
+
+def test_there_are_golden_corrections() -> None:
+    assert CORRECTIONS
+
+
+@pytest.mark.parametrize("path", CORRECTIONS, ids=lambda path: path.stem)
+def test_a_golden_correction_becomes_a_row_with_its_bytes(path: Path) -> None:
+    row = read_record(path.read_bytes())
+
+    assert isinstance(row, CorrectionRow)
+    assert path.stem == f"closing_correction.{row.correction}"
+    assert row.value == path.read_bytes()
