@@ -69,6 +69,11 @@ def closing_hash(closing: Body) -> str:
     return hashlib.sha256(_canonical({name: closing[name] for name in closing if name != "hash"})).hexdigest()
 
 
+def body_hash(body: Body) -> str:
+    """What names a refused body in its `event_id`; for bodies whose numbers are all integers."""
+    return hashlib.sha256(_canonical(body)).hexdigest()
+
+
 def closing_chain(closings: Iterable[Body]) -> list[str]:
     """What is wrong with the closings of one profile, given in the order of z_number: empty when they form a chain."""
     wrong = []
@@ -102,7 +107,7 @@ def _plain_cash(currency: str) -> Body:
 
 
 def to_base(amount: int | None, tender: Body, base: str) -> int | None:
-    """An amount of `tender` in base currency, rounded half to even once: Python rounds an exact fraction to the even neighbour."""
+    """An amount of `tender` in base currency. Python rounds an exact fraction half to even."""
     if amount is None:
         return None
     exponent = EXPONENTS[base] - EXPONENTS[tender["currency"]]

@@ -73,6 +73,7 @@ def profile(**rules: Any) -> Profile:
         "store_name": "Parrot Cafe",
         "company_id": None,
         "over_short_limit_minor": None,
+        "late_window_s": 7 * 86_400,
     }
     return Profile(**(usual | rules))
 
