@@ -131,7 +131,7 @@ class Consumer:
             if start > ends[partition]:
                 self._stop_for_good(
                     AnswerStuck(
-                        f"{partition.topic}/{partition.partition} ends at {ends[partition]}, but the ledger has applied "
+                        f"{partition.topic}/{partition.partition} ends at {ends[partition]}, but the ledger applied "
                         f"its commands up to {start}: the topic has lost records, or it is another ledger's topic."
                     )
                 )

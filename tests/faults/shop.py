@@ -70,12 +70,13 @@ class Worker:
         """Whether its log has these words."""
         return words in self.log.read_text(errors="replace")
 
-    async def said(self, words: str, within_s: float = 40.0) -> None:
-        """Wait for these words in its log."""
+    async def said(self, words: str, *, times: int = 1, within_s: float = 40.0) -> None:
+        """Wait until these words are so many times in its log."""
 
         async def has_said() -> bool:
-            assert self.process.poll() is None, f"the worker ended: {self.log.read_text(errors='replace')[-3000:]}"
-            return self.says(words)
+            log = self.log.read_text(errors="replace")
+            assert self.process.poll() is None, f"the worker ended: {log[-3000:]}"
+            return log.count(words) >= times
 
         await eventually(has_said, within_s=within_s)
 
@@ -180,7 +181,7 @@ class Shop:
 
     async def digest(self) -> list[Any]:
         """What the ledger holds, as one fingerprint a table."""
-        tables = ("journal", "sessions", "tills", "closings", "place_answers", "reused_answers", "consumed")
+        tables = ("journal", "sessions", "tills", "closings", "place_answers", "reused_answers")
         return [
             await self.query(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t")  # noqa: S608
             for table in tables

@@ -49,7 +49,7 @@ async def test_a_worker_frozen_in_a_batch_changes_nothing_when_it_goes_on(
     before = await shop.digest()
 
     frozen.thaw()
-    await frozen.said("worker_reads")
+    await frozen.said("worker_reads", times=2)
     tally.rounds, tally.faults = 1, 1
     tally.check(await shop.digest() == before, "what it did late changed the ledger")
     await check_all(shop, tally)
