@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 _RFC3339 = re.compile(
-    r"(20\d\d)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]([01]\d|2[0-3]):([0-5]\d))",
+    r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d{1,9}))?(Z|[+-]([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
 _FIRST_DATE: Final = date(2000, 1, 1)
@@ -21,13 +21,17 @@ def read_time(text: str) -> str:
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError("a time is RFC 3339 with T and an offset or Z, in the years 2000 to 2099")
-    moment = _local(match)
-    if match[8] == "Z":
-        return f"{text[:19]}.{(match[7] or '')[:6]:0<6}Z"
-    moment -= _offset(match)
-    if not 2000 <= moment.year <= 2099:
+    try:
+        local = datetime.fromisoformat(text[:19])
+    except ValueError:
+        raise ValueError("there is no such time in the calendar") from None
+    fraction = f"{(match[1] or '')[:6]:0<6}"
+    if match[2] == "Z":
+        return f"{text[:19]}.{fraction}Z"
+    utc = local - _offset(match)
+    if not 2000 <= utc.year <= 2099:
         raise ValueError("the time lies outside the years 2000 to 2099 in UTC")
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{utc.isoformat()}.{fraction}Z"
 
 
 def offset_of(text: str) -> timedelta:
@@ -38,7 +42,7 @@ def offset_of(text: str) -> timedelta:
 
 def from_millis(millis: int) -> str:
     """A broker's time stamp (milliseconds since 1970) as it is written on the wire."""
-    return (_EPOCH + timedelta(milliseconds=millis)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{(_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec='microseconds')[:26]}Z"
 
 
 def moment(text: str) -> datetime:
@@ -48,7 +52,7 @@ def moment(text: str) -> datetime:
 
 def wire_time(when: datetime) -> str:
     """An aware datetime as it is written on the wire."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{when.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
 
 
 def business_date(time: str, offset: timedelta, day_starts_at: str) -> str:
@@ -69,17 +73,8 @@ def read_date(text: str) -> str:
     return date.fromisoformat(text).isoformat()
 
 
-def _local(match: re.Match[str]) -> datetime:
-    year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
-    try:
-        local = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        raise ValueError("there is no such time in the calendar") from None
-    return local.replace(microsecond=int(f"{(match[7] or '')[:6]:0<6}"))
-
-
 def _offset(match: re.Match[str]) -> timedelta:
-    if match[8] == "Z":
+    if match[2] == "Z":
         return timedelta()
-    distance = timedelta(hours=int(match[9]), minutes=int(match[10]))
-    return -distance if match[8][0] == "-" else distance
+    distance = timedelta(hours=int(match[3]), minutes=int(match[4]))
+    return -distance if match[2][0] == "-" else distance

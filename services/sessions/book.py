@@ -226,6 +226,8 @@ class Book:
 
     tills: dict[TillKey, Till] = field(default_factory=dict)
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
+    forced: dict[tuple[str, str, int], Session] = field(default_factory=dict)
+    """Sessions that their register did not close itself, by (store, profile, ordinal)."""
     orders: dict[OrderKey, RecordOrder] = field(default_factory=dict)
     movements: dict[tuple[str, str], MoveCash] = field(default_factory=dict)
     voided: set[tuple[str, str]] = field(default_factory=set)

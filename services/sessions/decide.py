@@ -4,7 +4,6 @@
 is refused leaves it as it was, except that the register's own sequence number has been seen.
 """
 
-from dataclasses import replace
 from typing import Any, Final
 
 from contracts.commands import (
@@ -132,7 +131,8 @@ def _decide(book: Book, record: Received, command: Command, event_id: str) -> De
     if isinstance(admission, Refusal):
         return admission.seen(noted)
     rule = RULES[type(command)]
-    decision: Decision | Refusal = rule(replace(turn, late=admission == "late"), session, command)
+    turn.late = admission == "late"
+    decision: Decision | Refusal = rule(turn, session, command)
     return decision.seen(noted) if isinstance(decision, Refusal) else decision
 
 

@@ -151,6 +151,8 @@ def _end(
         counted_by=attempt.closed_by.id if attempt.counted else None,
         counted=attempt.counted,
     )
+    if origin != "register":
+        turn.book.forced[session.store_id, session.profile_id, session.ordinal] = session
     return closing
 
 

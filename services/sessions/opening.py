@@ -101,8 +101,7 @@ def _only_cash(currency: str) -> Tender:
 
 
 def _tell_previous(turn: Turn, opened: Session) -> None:
-    """Late commands of the session before are judged by when this one was opened."""
-    for session in turn.book.sessions.values():
-        same_till = (session.store_id, session.profile_id) == (opened.store_id, opened.profile_id)
-        if same_till and session.ordinal == opened.ordinal - 1:
-            session.next_opened_at = opened.opening.opened_at
+    """Late commands of a session that its register did not close are judged by when this one was opened."""
+    previous = turn.book.forced.get((opened.store_id, opened.profile_id, opened.ordinal - 1))
+    if previous is not None:
+        previous.next_opened_at = opened.opening.opened_at

@@ -14,9 +14,12 @@ from services.sessions.book import Book, Received, Session, Till
 from services.sessions.figures import Totals
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
-    """One command's turn. `occurred` is the register's time, or the broker's where the register's clock is fast."""
+    """One command's turn. `occurred` is the register's time, or the broker's where the register's clock is fast.
+
+    `late` is set once it is known that the command comes after the closing and corrects it.
+    """
 
     book: Book
     record: Received

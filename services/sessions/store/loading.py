@@ -136,10 +136,12 @@ async def load_sessions(tx: AsyncConnection, book: Book, keys: Pairs) -> None:
 
 async def _load_next_openings(tx: AsyncConnection, book: Book) -> None:
     """When the profile was opened again after each session that its register did not close itself."""
-    forced = [s for s in book.sessions.values() if s.ended is not None and s.ended.origin != "register"]
-    if not forced:
+    for session in book.sessions.values():
+        if session.ended is not None and session.ended.origin != "register":
+            book.forced[session.store_id, session.profile_id, session.ordinal] = session
+    if not book.forced:
         return
-    after = {(s.store_id, s.profile_id, s.ordinal + 1): s for s in forced}
+    after = {(store_id, profile_id, n + 1): session for (store_id, profile_id, n), session in book.forced.items()}
     stores, profiles, ordinals = columns(after.keys(), 3)
     values = {"stores": stores, "profiles": profiles, "ordinals": ordinals}
     for row in await tx.execute(LOAD_OPENINGS, values):
