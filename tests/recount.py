@@ -60,18 +60,22 @@ def journal_hash(accepted: Iterable[Body]) -> str:
     link = NO_LINK
     for sequence, command in enumerate(accepted, start=1):
         text = _canonical({"sequence": sequence, "command": command})
-        link = hashlib.sha256(link.encode() + text).hexdigest()
+        link = sha256_hex(link.encode() + text)
     return link
 
 
 def closing_hash(closing: Body) -> str:
     """What the closing's `hash` must say."""
-    return hashlib.sha256(_canonical({name: closing[name] for name in closing if name != "hash"})).hexdigest()
+    return sha256_hex(_canonical({name: closing[name] for name in closing if name != "hash"}))
 
 
 def body_hash(body: Body) -> str:
     """What names a refused body in its `event_id`; for bodies whose numbers are all integers."""
-    return hashlib.sha256(_canonical(body)).hexdigest()
+    return sha256_hex(_canonical(body))
+
+
+def sha256_hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def closing_chain(closings: Iterable[Body]) -> list[str]:
