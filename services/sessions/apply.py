@@ -107,6 +107,9 @@ async def _load(tx: AsyncConnection, book: Book, commands: Sequence[Received], t
         return
     locked = await store.lock_tills(tx, {(c.store_id, c.profile_id) for c in commands})
     await store.load_tills(tx, book, locked)
+    senders = {(c.store_id, c.sub) for c in commands if c.sub is not None}
+    if senders:
+        await store.load_revocations(tx, book, senders)
     await store.load_answers(tx, book, {(c.store_id, c.command_id) for c in commands})
     known = [c for c in commands if (c.store_id, c.command_id) in book.answers]
     if known:

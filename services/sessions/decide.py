@@ -36,9 +36,10 @@ from services.sessions.turn import Decision, Turn
 
 def answer(book: Book, record: Received) -> Outcome:
     """The one answer to a record, and what to keep of it."""
-    if record.refused_right is not None:
+    refused_right = "unauthenticated" if book.has_revoked(record) else record.refused_right
+    if refused_right is not None:
         event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
-        return _refused(record, Refusal(record.refused_right), event_id, "place")
+        return _refused(record, Refusal(refused_right), event_id, "place")
     known = book.answers.get((record.store_id, record.command_id))
     if known is not None:
         return _repeat(record, known) if known.body_hash == record.body_hash else _reused(book, record)

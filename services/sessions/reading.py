@@ -66,6 +66,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
     except Malformed as malformed:
         errors = tuple(malformed.errors)
     text = canonical(body)
+    claims = verify(record.headers, record.timestamp) if verify else None
     return Received(
         raw=record,
         topic=record.topic,
@@ -73,7 +74,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         offset=record.offset,
         received_at=from_millis(record.timestamp),
         traceparent=_traceparent(record.headers),
-        refused_right=refused_right(verify(record.headers, record.timestamp), store_id, body) if verify else None,
+        refused_right=refused_right(claims, store_id, body) if verify else None,
         command_id=command_id,
         store_id=store_id,
         profile_id=profile_id,
@@ -82,6 +83,8 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         body_hash=hashlib.sha256(text).digest(),
         command=command,
         errors=errors,
+        sub=claims.sub if claims else None,
+        issued_at=claims.iat if claims else None,
     )
 
 

@@ -13,7 +13,7 @@ from contracts.events import event_id_of, reused_event_id_of
 from contracts.jsontext import read_object
 from contracts.times import wire_time
 from services.sessions import rows
-from services.sessions.book import Book, KnownAnswer, Profile, Session, Till, TillKey
+from services.sessions.book import Book, KnownAnswer, Profile, Revocation, Session, Till, TillKey
 from services.sessions.store.columns import Pairs, columns
 
 _TENDERS = TypeAdapter(tuple[Tender, ...])
@@ -48,6 +48,11 @@ LOAD_REUSED = text("""
     SELECT r.store_id, r.command_id, r.body_hash, r.received_at, r.answer
       FROM unnest(CAST(:stores AS text[]), CAST(:commands AS uuid[])) AS k(store_id, command_id)
       JOIN reused_answers r USING (store_id, command_id)
+""")
+LOAD_REVOCATIONS = text("""
+    SELECT r.store_id, r.sub, r.revoked_at, r.restored_at
+      FROM unnest(CAST(:stores AS text[]), CAST(:subs AS text[])) AS k(store_id, sub)
+      JOIN revocations r USING (store_id, sub)
 """)
 # The latest revision of each order: the index on revisions is read from its end.
 LOAD_ORDERS = text("""
@@ -171,6 +176,14 @@ async def load_reused(tx: AsyncConnection, book: Book, keys: Pairs) -> None:
         book.reused[event_id] = KnownAnswer(
             row.body_hash, event_id, "command_rejected", wire_time(row.received_at), row.answer
         )
+
+
+async def load_revocations(tx: AsyncConnection, book: Book, senders: Pairs) -> None:
+    """The revocations of these senders, in their stores and in all."""
+    stores, subs = columns({*senders, *(("*", sub) for _, sub in senders)}, 2)
+    for row in await tx.execute(LOAD_REVOCATIONS, {"stores": stores, "subs": subs}):
+        restored_at = None if row.restored_at is None else row.restored_at.timestamp()
+        book.revocations[row.store_id, row.sub] = Revocation(wire_time(row.revoked_at), restored_at)
 
 
 async def load_orders(tx: AsyncConnection, book: Book, keys: Collection[tuple[str, str, str]]) -> None:
