@@ -1,0 +1,1 @@
+"""The gateway: other programs' requests become commands, and answers become replies."""
