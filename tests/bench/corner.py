@@ -1,0 +1,133 @@
+"""A corner of the stack for one run: a database, topics and tills of its own, and worker processes that use them."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from kafka.admin import KafkaAdminClient
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from contracts.topics import EVENTS, TOPIC_CONFIGS
+from deploy.embedded.stack import Stack
+from services.migrate import upgrade
+from services.sessions.main import ledger_engine
+from services.sessions.profiles import import_profiles, read_profiles
+from services.settings import Settings
+from services.tokens import ensure_key, mint
+from services.topics import create_topics
+from tests.bench import textbook
+from tests.bench.workload import profiles_csv
+
+PARTITIONS: Final = 8
+STOP_LIMIT_S: Final = 30
+TOKEN_TTL_S: Final = 7_200
+
+OURS: Final = ("-m", "services.cli", "run", "sessions")
+TEXTBOOK: Final = ("-m", "tests.bench.textbook")
+STAGES: Final = ("-m", "tests.bench.stages")
+
+
+class BenchFailed(Exception):
+    """The run can't be counted; the message says why."""
+
+
+async def new_corner(stack: Stack, name: str, **changes: Any) -> Settings:
+    """Settings with a new database and a topic prefix of this name."""
+    engine = create_async_engine(stack.database_url, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text(f"CREATE DATABASE bench_{name}"))
+    finally:
+        await engine.dispose()
+    address = make_url(stack.database_url).set(database=f"bench_{name}")
+    return Settings(
+        kafka=stack.kafka,
+        database_url=address.render_as_string(hide_password=False),
+        redis_url=stack.redis_url,
+        home=stack.home,
+        topic_prefix=f"bench.{name}.",
+        topic_partitions=PARTITIONS,
+        sessions_group=f"bench-{name}",
+        **{"auth": "off"} | changes,
+    )
+
+
+async def prepare(settings: Settings, tills: list[tuple[str, str]], folder: Path) -> None:
+    """Make the tables, the topics and the tills."""
+    await upgrade(settings.database_url, "services.sessions.migrations")
+    await create_topics(settings)
+    file = folder / f"{settings.topic_prefix}profiles.csv"
+    file.write_text(profiles_csv(tills))
+    engine = ledger_engine(settings.database_url)
+    try:
+        await import_profiles(engine, read_profiles(file))
+    finally:
+        await engine.dispose()
+
+
+async def prepare_textbook(settings: Settings, tills: list[tuple[str, str]]) -> None:
+    """Make the tables, the tills and the answers topic of the textbook way."""
+    engine = create_async_engine(settings.database_url)
+    try:
+        await textbook.prepare(engine, tills)
+    finally:
+        await engine.dispose()
+    await asyncio.to_thread(_create_answers_topic, settings)
+
+
+def _create_answers_topic(settings: Settings) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka)
+    try:
+        topic = {
+            "num_partitions": settings.topic_partitions,
+            "replication_factor": settings.topic_replicas,
+            "configs": TOPIC_CONFIGS[EVENTS],
+        }
+        admin.create_topics({textbook.answers_topic(settings): topic}, wait_for_metadata=True)
+    finally:
+        admin.close()
+
+
+def tokens(settings: Settings, tills: list[tuple[str, str]]) -> dict[tuple[str, str], list[tuple[str, bytes]]]:
+    """The header that each till's register sends: a token of its own."""
+    ensure_key(settings)
+    return {
+        (store, profile): [("authorization", f"Bearer {_token(settings, store, profile)}".encode())]
+        for store, profile in tills
+    }
+
+
+def _token(settings: Settings, store: str, profile: str) -> str:
+    return mint(settings, sub=f"register-{profile}", role="register", stores=[store], ttl_s=TOKEN_TTL_S)
+
+
+@asynccontextmanager
+async def worker(way: tuple[str, ...], settings: Settings, log: Path, **extra: str) -> AsyncIterator[psutil.Popen]:
+    """A worker process, stopped at the end in good order. Its output goes to the file `log`."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    given = {f"TILL_{name.upper()}": str(value) for name, value in values.items()}
+    with log.open("wb") as output:
+        process = psutil.Popen(
+            [sys.executable, *way],
+            env=os.environ | given | extra,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.to_thread(process.wait, STOP_LIMIT_S)
+            except psutil.TimeoutExpired:
+                process.kill()
+                process.wait()

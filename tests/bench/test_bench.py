@@ -1,0 +1,54 @@
+"""The comparison is fair only while both ways answer the same commands with the same bytes."""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.stack import Stack
+from services.settings import Settings
+from tests.bench import speed, textbook
+from tests.bench.corner import OURS, TEXTBOOK, BenchFailed, prepare, prepare_textbook
+from tests.bench.traffic import publish
+from tests.bench.workload import Workload
+
+WORKLOAD = Workload(sessions=25, busy=10)
+
+
+async def test_both_ways_answer_the_same_commands_with_the_same_bytes(
+    stack: Stack, corner: Settings, tmp_path: Path
+) -> None:
+    settings = corner.model_copy(update={"auth": "off"})
+    await prepare(settings, WORKLOAD.tills(), tmp_path)
+    await prepare_textbook(settings, WORKLOAD.tills())
+    appended = await publish(settings, settings.topics.commands, WORKLOAD.commands())
+    found = {}
+    for way, line, topic in (
+        ("ours", OURS, settings.topics.events),
+        ("textbook", TEXTBOOK, textbook.answers_topic(settings)),
+    ):
+        log = tmp_path / f"{way}.log"
+        try:
+            _, found[way] = await speed.measure(way, line, settings, topic, WORKLOAD, log)
+        except BenchFailed as failed:
+            raise AssertionError(log.read_text()[-4_000:]) from failed
+    stores = {command.command_id: command.till[0] for command in WORKLOAD.commands()}
+    assert speed.compare(appended, stores, found["ours"], found["textbook"]) == len(WORKLOAD) == 500
+
+    some = next(iter(appended))
+    key, value, headers = found["textbook"].kept[some]
+    found["textbook"].kept[some] = (key, value.replace(b'"sequence":', b'"sequence": '), headers)
+    with pytest.raises(BenchFailed, match="differ"):
+        speed.compare(appended, stores, found["ours"], found["textbook"])
+
+
+def test_the_commands_are_the_same_on_every_run() -> None:
+    first, second = WORKLOAD.commands(), WORKLOAD.commands()
+    assert list(first) == list(second)
+    assert len({command.command_id for command in WORKLOAD.commands()}) == 500
+
+
+def test_a_longer_run_begins_with_the_commands_of_a_shorter_one() -> None:
+    longer = islice(Workload(sessions=50, busy=10).commands(), 500)
+    shorter = Workload(sessions=20, busy=10).commands()
+    assert [c.value for c in islice(longer, 400)] == [c.value for c in shorter]
