@@ -130,7 +130,8 @@ def token(
 
     Example: [bold]till token --sub caja-1 --role register --store parrot[/bold]
     """
-    from services.tokens import ensure_key, mint
+    from services.signing_keys import ensure_key
+    from services.tokens import mint
 
     settings = _settings()
     try:

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     jwks_file: Path | None = None
     token_key_file: Path | None = None
     token_issuer: str = "tillstream"  # noqa: S105 - a name, no secret
+    outside_jwks_file: Path | None = None
+    outside_issuer: str | None = None
+    sign_in_ttl_s: Annotated[int, Field(ge=60, le=86_400)] = 3_600
 
     lock: Literal["preferred", "required"] = "preferred"
 

@@ -4,26 +4,28 @@ A token's signature is verified once and its claims are kept; whether it counts 
 every call, because the same token is asked about for records that were appended at other times.
 """
 
-import base64
-import json
 import math
-import os
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
 import jwt
 import structlog
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from services.settings import Settings
+from services.signing_keys import (
+    ALGORITHM,
+    TOKEN_TTL_S_MAX,
+    ensure_key,
+    kid_of,
+    load_private_key,
+    read_jwks,
+    stamp,
+)
 
 Role = Literal["register", "cashier", "manager", "admin", "reader"]
 ROLES: Final = frozenset(get_args(Role))
@@ -31,6 +33,9 @@ ROLES: Final = frozenset(get_args(Role))
 COMMANDS_AUDIENCE: Final = "till.commands"
 API_AUDIENCE: Final = "till.api"
 EVERY_STORE: Final = "*"
+VIA_KEY: Final = "key"
+KEY_PREFIX: Final = "key:"
+"""How the subject of a token begins that the gateway signs for an API key; no person's id begins so."""
 
 TOKEN_BYTES_MAX: Final = 8_192
 SUBJECT_BYTES_MAX: Final = 128
@@ -41,7 +46,6 @@ JWKS_CHECK_S: Final = 5
 """How long a change of the JWKS file may go unseen."""
 CACHED_TOKENS_MAX: Final = 20_000
 
-_ALGORITHM: Final = "EdDSA"
 _HEADER_NAME: Final = "authorization"
 _SCHEME: Final = b"bearer "
 
@@ -50,7 +54,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says of its bearer. Times are seconds since 1970."""
+    """What a verified token says of its bearer. Times are seconds since 1970.
+
+    `revoked` are stores that the token names although its bearer was revoked there.
+    """
 
     sub: str
     role: Role
@@ -59,9 +66,12 @@ class Claims:
     via: str | None
     iat: float | None
     exp: float
+    revoked: frozenset[str] = frozenset()
 
     def allows_store(self, store_id: str) -> bool:
         """Whether the bearer may see or change this store."""
+        if store_id in self.revoked or EVERY_STORE in self.revoked:
+            return False
         return store_id in self.stores or EVERY_STORE in self.stores
 
 
@@ -75,16 +85,37 @@ class _Verified:
     latest: float
 
 
-class Verifier:
-    """Reads tokens by the public keys of a JWKS file. Not for several threads at once."""
+class _Issuer:
+    """Somebody whose tokens count, with the keys of its JWKS file."""
 
-    def __init__(self, jwks: Path, issuer: str) -> None:
-        """Raises ValueError with a sentence when the file can't be read or holds no Ed25519 key."""
+    def __init__(self, jwks: Path, name: str, *, outside: bool = False) -> None:
+        self.name = name
+        self.outside = outside
         self._path = jwks
-        self._issuer = issuer
+        self._stamp = stamp(jwks)
+        self.keys = read_jwks(jwks)
+
+    def has_new_keys(self) -> bool:
+        """Takes the file's keys when it has changed. Raises ValueError with a sentence, keeping the keys it has."""
+        now = stamp(self._path)
+        if now == self._stamp:
+            return False
+        self.keys, self._stamp = read_jwks(self._path), now
+        return True
+
+
+class Verifier:
+    """Reads tokens by the public keys of JWKS files. Not for several threads at once."""
+
+    def __init__(self, jwks: Path, issuer: str, outside: tuple[Path, str] | None = None) -> None:
+        """`outside` is another issuer's JWKS file and name; its keys sign for its own name alone.
+
+        Raises ValueError with a sentence when a file can't be read or holds no Ed25519 key.
+        """
+        self._issuers = [_Issuer(jwks, issuer)]
+        if outside is not None:
+            self._issuers.append(_Issuer(*outside, outside=True))
         self._known: OrderedDict[str, _Verified] = OrderedDict()
-        self._stamp = _stamp(jwks)
-        self._keys = _read_jwks(jwks)
         self._check_at = time.monotonic() + JWKS_CHECK_S
 
     def claims(self, token: str | bytes, at: datetime | float, audience: str) -> Claims | None:
@@ -119,25 +150,26 @@ class Verifier:
         if len(text) > TOKEN_BYTES_MAX or not text.isascii():
             return None
         try:
-            verified = _read_payload(self._payload(text), self._issuer)
+            verified = self._read(text)
         # Thousands of brackets end the JSON reader with a RecursionError, hundreds of digits a
         # conversion with an OverflowError.
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError, OverflowError, StopIteration):
             return None
         self._known[text] = verified
         if len(self._known) > CACHED_TOKENS_MAX:
             self._known.popitem(last=False)
         return verified
 
-    def _payload(self, text: str) -> dict[str, Any]:
-        """The payload that one of our keys signed; of the header only alg and kid count."""
+    def _read(self, text: str) -> _Verified:
+        """The claims that one of our keys signed; of the header only alg and kid count."""
         header = jwt.get_unverified_header(text)
-        if header.get("alg") != _ALGORITHM or "crit" in header:
+        if header.get("alg") != ALGORITHM or "crit" in header:
             raise ValueError("the token's header asks for what this service does not do")
+        issuer = self._signer(header["kid"])
         payload: dict[str, Any] = jwt.decode(
             text,
-            self._keys[header["kid"]],
-            algorithms=[_ALGORITHM],
+            issuer.keys[header["kid"]],
+            algorithms=[ALGORITHM],
             options={
                 "verify_signature": True,
                 "verify_exp": False,
@@ -149,22 +181,29 @@ class Verifier:
                 "verify_jti": False,
             },
         )
-        return payload
+        verified = _read_payload(payload, issuer.name)
+        if not issuer.outside:
+            return verified
+        if verified.claims.sub.startswith(KEY_PREFIX):
+            raise ValueError("nobody else signs for our API keys")
+        return replace(verified, claims=replace(verified.claims, via=None))
+
+    def _signer(self, kid: str) -> _Issuer:
+        """Whose key this is. A name that nobody has may be a new key's: the files are looked at once more."""
+        if not any(kid in issuer.keys for issuer in self._issuers):
+            self._look_for_new_keys()
+        return next(issuer for issuer in self._issuers if kid in issuer.keys)
 
     def _look_for_new_keys(self) -> None:
-        """Takes the file's keys when it has changed; what a removed key signed counts no longer."""
+        """Takes the keys of files that have changed; what a removed key signed counts no longer."""
         self._check_at = time.monotonic() + JWKS_CHECK_S
-        try:
-            stamp = _stamp(self._path)
-            if stamp == self._stamp:
-                return
-            self._keys = _read_jwks(self._path)
-        except ValueError as error:
-            # A file that is just being replaced must not lock every till out.
-            log.warning("jwks_unreadable", error=str(error))
-            return
-        self._stamp = stamp
-        self._known.clear()
+        for issuer in self._issuers:
+            try:
+                if issuer.has_new_keys():
+                    self._known.clear()
+            except ValueError as error:
+                # A file that is just being replaced must not lock every till out.
+                log.warning("jwks_unreadable", error=str(error))
 
 
 def open_verifier(settings: Settings) -> Verifier:
@@ -175,7 +214,14 @@ def open_verifier(settings: Settings) -> Verifier:
     """
     if settings.jwks_file is None:
         ensure_key(settings)
-    return Verifier(settings.jwks, settings.token_issuer)
+    outside_file, outside_issuer = settings.outside_jwks_file, settings.outside_issuer
+    if outside_file is None and outside_issuer is None:
+        return Verifier(settings.jwks, settings.token_issuer)
+    if outside_file is None or outside_issuer is None:
+        raise ValueError("TILL_OUTSIDE_JWKS_FILE and TILL_OUTSIDE_ISSUER belong together: set both or neither.")
+    if outside_issuer == settings.token_issuer:
+        raise ValueError(f"TILL_OUTSIDE_ISSUER is {outside_issuer}, which is our own name: it must be another.")
+    return Verifier(settings.jwks, settings.token_issuer, (outside_file, outside_issuer))
 
 
 def bearer(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
@@ -196,27 +242,6 @@ def bearer(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
     return token if token and b" " not in token else None
 
 
-def ensure_key(settings: Settings) -> None:
-    """Makes the private key (mode 0600) and the JWKS file where there is neither.
-
-    Several processes may call it at once: one key wins and all use it. Raises ValueError when
-    there are public keys but not the private one: a new key would sign what nobody accepts.
-    """
-    key_file, jwks = settings.token_key, settings.jwks
-    if not key_file.exists():
-        if jwks.exists():
-            raise ValueError(
-                f"{jwks} holds public keys, but the private key {key_file} is missing. Put it back,"
-                " or remove the JWKS file as well to start with a new key (old tokens then end)."
-            )
-        _create_once(key_file, _new_private_key(), 0o600)
-    if not jwks.exists():
-        public = _load_private_key(settings).public_key()
-        text = json.dumps({"keys": [_as_jwk(public)]}, indent=2) + "\n"
-        # Whoever comes first writes the same bytes: they follow from the key alone.
-        _create_once(jwks, text.encode(), 0o644)
-
-
 def mint(
     settings: Settings,
     *,
@@ -224,6 +249,7 @@ def mint(
     role: Role,
     stores: Sequence[str],
     company: str | None = None,
+    via: Literal["key"] | None = None,
     ttl_s: int,
     now: float | None = None,
 ) -> str:
@@ -232,15 +258,16 @@ def mint(
         raise ValueError(f"There is no role {role}; the roles are {', '.join(sorted(ROLES))}.")
     if not 1 <= len(sub.encode()) <= SUBJECT_BYTES_MAX:
         raise ValueError(f"The subject of a token has 1 to {SUBJECT_BYTES_MAX} bytes.")
-    if sub.startswith("key:"):
+    if sub.startswith(KEY_PREFIX) != (via == VIA_KEY):
         raise ValueError("A subject that begins with key: is an API key, never a person.")
     if not stores:
         raise ValueError("A token names at least one store, or * for all of them.")
-    if ttl_s < 1:
-        raise ValueError("A token lives at least 1 second.")
+    if not 1 <= ttl_s <= TOKEN_TTL_S_MAX:
+        raise ValueError(f"A token lives at least 1 second and at most {TOKEN_TTL_S_MAX} s (366 days), not {ttl_s} s.")
     if role == "register" and ttl_s > REGISTER_TTL_S_MAX:
         raise ValueError(f"A register's token lives at most 24 hours ({REGISTER_TTL_S_MAX} s), not {ttl_s} s.")
-    issued = int(time.time() if now is None else now)
+    # To the millisecond: who was revoked and let in again within one second has old and new tokens of that second.
+    issued = round(time.time() if now is None else now, 3)
     payload: dict[str, Any] = {
         "iss": settings.token_issuer,
         "aud": [COMMANDS_AUDIENCE, API_AUDIENCE],
@@ -249,10 +276,12 @@ def mint(
         "stores": list(stores),
         "company": company,
         "iat": issued,
-        "exp": issued + ttl_s,
+        "exp": int(issued) + ttl_s,
     }
-    key = _load_private_key(settings)
-    token = jwt.encode(payload, key, _ALGORITHM, headers={"kid": _kid(key.public_key())})
+    if via is not None:
+        payload["via"] = via
+    key = load_private_key(settings)
+    token = jwt.encode(payload, key, ALGORITHM, headers={"kid": kid_of(key.public_key())})
     if len(token) > TOKEN_BYTES_MAX:
         raise ValueError(f"The token would be longer than {TOKEN_BYTES_MAX} bytes: name fewer stores, or *.")
     return token
@@ -263,8 +292,8 @@ def _read_payload(payload: dict[str, Any], issuer: str) -> _Verified:
     sub, role, audiences = _text(payload["sub"]), _text(payload["role"]), payload["aud"]
     if payload["iss"] != issuer or role not in ROLES:
         raise ValueError("the issuer or the role is unknown")
-    if not 1 <= len(sub.encode()) <= SUBJECT_BYTES_MAX:
-        raise ValueError("the subject is empty or too long")
+    if not 1 <= len(sub.encode()) <= SUBJECT_BYTES_MAX or "\0" in sub:
+        raise ValueError("the subject is empty, too long or no text that a database takes")
     claims = Claims(
         sub=sub,
         role=cast("Role", role),
@@ -304,86 +333,3 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise TypeError("a claim is no time")
     return float(value)
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ValueError(f"The public keys {path} can't be read: {error.strerror}.") from None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _read_jwks(path: Path) -> dict[str, Ed25519PublicKey]:
-    try:
-        listed = json.loads(path.read_bytes())["keys"]
-        keys = {jwk["kid"]: _as_key(jwk) for jwk in listed if jwk.get("crv") == "Ed25519"}
-    except OSError as error:
-        raise ValueError(f"The public keys {path} can't be read: {error.strerror}.") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise ValueError(f"{path} is no JWKS file (RFC 7517) with Ed25519 keys.") from None
-    if not keys:
-        raise ValueError(f"{path} holds no Ed25519 key, so no token could ever count.")
-    return keys
-
-
-def _as_key(jwk: dict[str, str]) -> Ed25519PublicKey:
-    raw = base64.urlsafe_b64decode(jwk["x"] + "=" * (-len(jwk["x"]) % 4))
-    return Ed25519PublicKey.from_public_bytes(raw)
-
-
-def _as_jwk(key: Ed25519PublicKey) -> dict[str, str]:
-    return {
-        "kty": "OKP",
-        "crv": "Ed25519",
-        "use": "sig",
-        "alg": _ALGORITHM,
-        "kid": _kid(key),
-        "x": _base64url(key.public_bytes_raw()),
-    }
-
-
-def _kid(key: Ed25519PublicKey) -> str:
-    """The key's RFC 7638 thumbprint: a name that follows from the key and needs no register."""
-    members = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(key.public_bytes_raw())}
-    return _base64url(sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _new_private_key() -> bytes:
-    return Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-
-
-def _load_private_key(settings: Settings) -> Ed25519PrivateKey:
-    try:
-        key = serialization.load_pem_private_key(settings.token_key.read_bytes(), password=None)
-    except OSError as error:
-        raise ValueError(f"The private key {settings.token_key} can't be read: {error.strerror}.") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError(f"{settings.token_key} is no Ed25519 key.")  # noqa: TRY004
-    return key
-
-
-def _create_once(path: Path, content: bytes, mode: int) -> None:
-    """Writes a file whole or not at all; one that is there already stays."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # A link, unlike a rename, fails where another process was faster.
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from deploy.demo import report, screen, stream
 from deploy.demo.day import PROFILES, read_day, read_expected
 from deploy.demo.tally import Tally, faults
 from deploy.embedded.stack import Stack, StackError, default_home, down, running, up, wipe
-from services import tokens
+from services import signing_keys
 from services.settings import Settings
 
 COMMAND_LIMIT_S = 300
@@ -81,7 +81,7 @@ def _forget_other_deployments() -> None:
 def _make_token_key(home: Path) -> None:
     """The demo signs the registers' tokens, and the services ask for its public key at their start."""
     try:
-        tokens.ensure_key(Settings(home=home))
+        signing_keys.ensure_key(Settings(home=home))
     except (OSError, ValueError) as error:
         raise StackError(f"There is no key to sign tokens with: {error}") from error
 

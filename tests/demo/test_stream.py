@@ -8,7 +8,7 @@ from rich.console import Console
 from deploy.demo import play, stream
 from deploy.demo.day import read_day, read_expected
 from deploy.embedded.stack import StackError
-from services import tokens
+from services import signing_keys
 from services.settings import Settings
 from services.topics import create_topics
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.flow
 async def unserved(corner: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Topics that nobody consumes, and little patience."""
     monkeypatch.setattr(stream, "SILENCE_LIMIT_S", 1.0)
-    tokens.ensure_key(corner)
+    signing_keys.ensure_key(corner)
     await create_topics(corner)
     return corner
 

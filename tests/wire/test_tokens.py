@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from services import tokens
 from services.settings import Settings
-from services.tokens import Verifier, bearer, ensure_key, mint
+from services.signing_keys import ensure_key
+from services.tokens import Verifier, bearer, mint
 
 NOW = 1_790_000_000
 HOUR = 3_600
