@@ -17,7 +17,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import structlog
@@ -35,6 +35,8 @@ from services.settings import Settings
 
 BATCH_RECORDS_MAX: Final = 500
 POLL_WAIT_MS: Final = 500
+RECORD_WAIT_MS: Final = 5_000
+"""For a record that is known to be there; a fetch under way for other partitions comes first."""
 BACK_OFF_S_MIN: Final = 0.2
 BACK_OFF_S_MAX: Final = 5.0
 GROUP_TIMEOUT_MS: Final = 10_000
@@ -59,6 +61,8 @@ LAG = Gauge("till_reporting_lag_records", "Records not yet read, by partition.",
 
 OUTAGES: Final = (OSError, KafkaError, SQLAlchemyError, asyncpg.PostgresError, store.MovedOn)
 """What goes away by itself or by beginning anew. Anything else is a bug and ends the process."""
+
+Row = TypeVar("Row", ClosingRow, CorrectionRow)
 
 log = structlog.get_logger(__name__)
 
@@ -122,6 +126,8 @@ async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progre
             try:
                 batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=BATCH_RECORDS_MAX)
             except UnicodeDecodeError:
+                # The very first fetch may meet such a record before anything is in its place.
+                await _place(consumer, engine, topic, held)
                 await _step_over(consumer, engine, topic, held)
                 continue
             concerned = consumer.assignment() | batch.keys()
@@ -189,9 +195,9 @@ async def _save(
     corrections = [(row, at) for row, at in rows if isinstance(row, CorrectionRow)]
     async with engine.begin() as tx:
         await store.advance(tx, topic, before, reached)
-        others = await store.save_closings(tx, [row for row, _ in closings])
+        others = await store.save_closings(tx, topic, *_apart(closings))
         conflicts = [closings[index][1] for index in others]
-        others = await store.save_corrections(tx, [row for row, _ in corrections])
+        others = await store.save_corrections(tx, topic, *_apart(corrections))
         conflicts += [corrections[index][1] for index in others]
         taken_ids = [Oddity(*at, "Other bytes already have this id.") for at in conflicts]
         await store.save_oddities(tx, topic, [*oddities, *taken_ids])
@@ -208,21 +214,24 @@ async def _step_over(consumer: AIOKafkaConsumer, engine: AsyncEngine, topic: str
     """
     for place in sorted(consumer.assignment() & _places(topic, held)):
         consumer.seek(place, held.offsets[place.partition])
-    for place in sorted(consumer.assignment()):
+    ends = await consumer.end_offsets(sorted(consumer.assignment()))
+    for place, end in ends.items():
         for _ in range(BATCH_RECORDS_MAX):
-            if place.partition not in held.offsets:
-                return
+            if held.offsets.get(place.partition, end) >= end:
+                break
             try:
-                batch = await consumer.getmany(place, timeout_ms=POLL_WAIT_MS, max_records=1)
+                batch = await consumer.getmany(place, timeout_ms=RECORD_WAIT_MS, max_records=1)
             except UnicodeDecodeError:
-                await _skip_batch(consumer, engine, held, place)
+                await _skip_batch(consumer, engine, held, place, end)
                 break
             if not batch or place.partition not in held.offsets:
                 break
             await _save(engine, topic, held, batch)
 
 
-async def _skip_batch(consumer: AIOKafkaConsumer, engine: AsyncEngine, held: _Held, place: TopicPartition) -> None:
+async def _skip_batch(
+    consumer: AIOKafkaConsumer, engine: AsyncEngine, held: _Held, place: TopicPartition, end: int
+) -> None:
     """Notes the record at which `place` is held, and what came after it in one batch, as unreadable.
 
     There is no way around the record inside its batch. A batch is of one producer, so no other
@@ -230,10 +239,10 @@ async def _skip_batch(consumer: AIOKafkaConsumer, engine: AsyncEngine, held: _He
     """
     first = held.offsets[place.partition]
     after = first + 1
-    while True:
+    while after < end:
         consumer.seek(place, after)
         try:
-            await consumer.getmany(place, timeout_ms=POLL_WAIT_MS, max_records=1)
+            await consumer.getmany(place, timeout_ms=RECORD_WAIT_MS, max_records=1)
         except UnicodeDecodeError:
             after += 1
         else:
@@ -267,6 +276,10 @@ def _read(
         except Unreadable as error:
             oddities.append(Oddity(*at, str(error)))
     return rows, oddities
+
+
+def _apart(placed: Sequence[tuple[Row, store.Place]]) -> tuple[list[Row], list[store.Place]]:
+    return [row for row, _ in placed], [at for _, at in placed]
 
 
 def _say(topic: str, taken: int, unreadable: list[Oddity], conflicts: list[Oddity]) -> None:
