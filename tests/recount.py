@@ -21,6 +21,18 @@ MOVEMENTS = (*INWARD, *OUTWARD, "no_sale")
 ROWS = 200
 OTHER = "(other)"
 NO_LINK = "0" * 64
+FIGURES = (
+    "tenders",
+    "cash_movements",
+    "sales",
+    "summary",
+    "orders",
+    "refunds",
+    "discounts",
+    "service_charges",
+    "cancellations",
+    "tips",
+)
 BOTH_SIDES = ("gross_minor", "discounts_minor", "service_charges_minor", "total_minor", "net_minor")
 
 

@@ -1,0 +1,237 @@
+"""Laws that hold whatever registers send: right things and broken ones, late, twice and in any order."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.sessions import rows
+from tests import recount
+from tests.rules.chance import MINUTE_MS, TENDERS, logs, rules
+from tests.rules.trade import MORNING_MS, Body, Till
+
+THOROUGH = settings.get_current_profile_name() == "thorough"
+few = settings(deadline=None) if THOROUGH else settings(max_examples=60, deadline=None, derandomize=True)
+
+KEYS = ("tender", "provider", "order_type", "name")
+
+
+def play(records: Sequence[bytes], profile: Body) -> Till:
+    till = Till(**profile)
+    for number, value in enumerate(records):
+        till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+    return till
+
+
+def answers(till: Till) -> list[Body]:
+    return [json.loads(outcome.value) for outcome in till.outcomes]
+
+
+def state(till: Till, *, registers: bool = True) -> Any:
+    """All that the books hold; the register's numbers aside, where they do not matter."""
+    sessions = {
+        key: (
+            (session.state, session.sequence, session.journal_hash, session.next_opened_at),
+            (rows.opening_row(session.opening), rows.tenders_row(session.opening), rows.ending_row(session)),
+            (rows.totals_row(session.totals), registers and rows.register_row(session.register)),
+        )
+        for key, session in till.book.sessions.items()
+    }
+    return repr(till.book.tills), sessions, dict(till.book.orders), set(till.book.movements), set(till.book.voided)
+
+
+def flat(figures: Any, path: tuple[Any, ...] = ()) -> Counter[tuple[Any, ...]]:
+    """Every figure by its place, rows by their keys; null as 0, zeros left out."""
+    sums: Counter[tuple[Any, ...]] = Counter()
+    if isinstance(figures, dict):
+        row = tuple(figures[name] for name in KEYS if name in figures and not isinstance(figures[name], dict))
+        for name, part in figures.items():
+            sums.update(flat(part, (*path, row, name)))
+    elif isinstance(figures, list):
+        for part in figures:
+            sums.update(flat(part, path))
+    elif isinstance(figures, int) and figures:
+        sums[path] = figures
+    return sums
+
+
+def of_closing(till: Till, closing: Body) -> tuple[list[Body], list[Body] | None]:
+    """The accepted commands that led to a closing, the opening first, and what was counted."""
+    leading, last_count = [], None
+    for outcome, answer in zip(till.outcomes, answers(till), strict=True):
+        if outcome.sequence is None or answer["session_id"] != closing["session_id"]:
+            continue
+        body = json.loads(outcome.record.raw.value)
+        leading.append(body)
+        if body["kind"] == "close_session":
+            last_count = body["counted"]
+        if outcome.closing is not None:
+            return leading, None if body["kind"] == "force_close" else last_count
+    raise AssertionError("the closing came from nowhere")
+
+
+@few
+@given(logs, rules)
+def test_every_command_has_one_answer_and_sequences_have_no_gaps(records: list[bytes], profile: Body) -> None:
+    till = play(records, profile)
+    given_answers = answers(till)
+    assert len(given_answers) == len(records)
+    sequences: dict[str, list[int]] = {}
+    for outcome, answer in zip(till.outcomes, given_answers, strict=True):
+        assert ("reason" in answer and answer["kind"] == "command_rejected") == ("sequence" not in answer)
+        if outcome.sequence is not None:
+            sequences.setdefault(answer["session_id"], []).append(answer["sequence"])
+    for numbers in sequences.values():
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+@few
+@given(logs, rules)
+def test_closings_are_what_an_independent_recount_finds(records: list[bytes], profile: Body) -> None:
+    till = play(records, profile)
+    assert recount.closing_chain(till.closings) == []
+    for closing in till.closings:
+        (opening, *commands), count = of_closing(till, closing)
+        again = recount.figures(opening, commands, count, "PARROT", TENDERS)
+        assert {name: closing[name] for name in again} == again
+        assert closing["journal_hash"] == recount.journal_hash([opening, *commands])
+        assert closing["uncounted"] == (count is None)
+
+
+@few
+@given(logs, rules)
+def test_money_in_is_money_out_and_what_is_in_the_drawer(records: list[bytes], profile: Body) -> None:
+    for closing in play(records, profile).closings:
+        for row in closing["tenders"]:
+            if row["expected_minor"] is None:
+                continue
+            moved = {kind: row["movements"][kind]["total_minor"] for kind in recount.MOVEMENTS}
+            came = row["opening_minor"] + row["sales_minor"] + row["tips_minor"] + sum(moved[k] for k in recount.INWARD)
+            went = row["refunds_minor"] + sum(moved[k] for k in recount.OUTWARD)
+            assert came == went + row["expected_minor"]
+
+
+@few
+@given(logs, rules)
+def test_a_closing_and_its_corrections_are_the_ledger(records: list[bytes], profile: Body) -> None:
+    till = play(records, profile)
+    for closing in till.closings:
+        session = [
+            (outcome, json.loads(outcome.record.raw.value))
+            for outcome, answer in zip(till.outcomes, answers(till), strict=True)
+            if outcome.sequence is not None and answer["session_id"] == closing["session_id"]
+        ]
+        corrections = [outcome.correction for outcome, _ in session if outcome.correction is not None]
+        if any(made["correction"] == "session_voided" for made in corrections):
+            ledger: Counter[tuple[Any, ...]] = Counter()
+        else:
+            _, count = of_closing(till, closing)
+            by_tender = {entry["tender"]: entry for entry in count or []}
+            for _, body in session:
+                by_tender |= {entry["tender"]: entry for entry in body["counted"]} if body["kind"] == "recount" else {}
+            (_, opening), *rest = session
+            commands = [body for _, body in rest]
+            ledger = flat(recount.figures(opening, commands, list(by_tender.values()), "PARROT", TENDERS))
+        sums = flat({name: closing[name] for name in recount.FIGURES})
+        for number, made in enumerate(corrections, start=1):
+            assert made["correction_number"] == number
+            assert made["closing_hash"] == closing["hash"]
+            sums.update(flat(made["deltas"]))
+        assert {place: total for place, total in sums.items() if total} == dict(ledger)
+
+
+@few
+@given(logs, rules, st.integers(1, 5))
+def test_rows_between_batches_change_no_byte(records: list[bytes], profile: Body, size: int) -> None:
+    in_one = play(records, profile)
+    till = Till(**profile)
+    for number, value in enumerate(records):
+        if number % size == 0:
+            for session in till.book.sessions.values():
+                session.opening = rows.read_opening(
+                    rows.opening_row(session.opening), rows.tenders_row(session.opening)
+                )
+                session.totals = rows.read_totals(rows.totals_row(session.totals))
+                session.register = rows.read_register(rows.register_row(session.register))
+                rows.read_ending(session, rows.ending_row(session))
+        till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+    assert [o.value for o in till.outcomes] == [o.value for o in in_one.outcomes]
+    assert [(o.closing_value, o.correction_value) for o in till.outcomes] == [
+        (o.closing_value, o.correction_value) for o in in_one.outcomes
+    ]
+
+
+@few
+@given(logs, rules, st.data())
+def test_deliveries_that_come_again_change_nothing(records: list[bytes], profile: Body, data: st.DataObject) -> None:
+    once = play(records, profile)
+    till = Till(**profile)
+    for number, value in enumerate(records):
+        for _ in range(data.draw(st.integers(1, 2))):
+            till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+    assert state(till) == state(once)
+    for value in records:
+        till.send_bytes(value, at_ms=MORNING_MS + 10**10)
+    assert state(till) == state(once)
+    assert till.closings == once.closings
+    first = {outcome.event_id: outcome.value for outcome in once.outcomes}
+    assert all(first[outcome.event_id] == outcome.value for outcome in till.outcomes)
+
+
+@few
+@given(logs, rules)
+def test_what_is_refused_changes_nothing_but_register_numbers(records: list[bytes], profile: Body) -> None:
+    till = Till(**profile)
+    for number, value in enumerate(records):
+        before = state(till, registers=False)
+        answer = till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+        if answer["kind"] == "command_rejected":
+            assert state(till, registers=False) == before
+
+
+@few
+@given(logs, rules)
+def test_a_profile_has_at_most_one_open_session(records: list[bytes], profile: Body) -> None:
+    till = Till(**profile)
+    for number, value in enumerate(records):
+        till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+        held = [s.session_id for s in till.book.sessions.values() if s.state in {"open", "suspended"}]
+        assert len(held) <= 1
+        assert [till.book.tills["s", "p"].open_session_id] == (held or [None])
+
+
+independent = st.lists(
+    st.one_of(
+        st.tuples(st.just("move"), st.sampled_from(recount.MOVEMENTS[:6]), st.integers(1, 10**6)),
+        st.tuples(st.just("sale"), st.sampled_from(["cash", "usd", "jpy", "card"]), st.integers(0, 10**6)),
+        st.tuples(st.just("refund"), st.sampled_from(["cash", "usd", "rappi"]), st.integers(0, 10**6)),
+    ),
+    max_size=12,
+)
+
+
+@few
+@given(
+    independent.map(lambda some: [*enumerate(some)]).flatmap(
+        lambda some: st.tuples(st.just(some), st.permutations(some))
+    )
+)
+def test_independent_commands_in_any_order_lead_to_the_same_figures(orders: tuple[Any, Any]) -> None:
+    found = []
+    for order in orders:
+        till = Till(tenders=TENDERS)
+        till.open({"cash": 500})
+        for number, (what, which, how_much) in order:
+            match what:
+                case "move":
+                    till.move(which, how_much)
+                case "sale":
+                    till.order(str(number), {which: how_much})
+                case _:
+                    till.refund(str(number), {which: how_much})
+        closing = till.closed({"cash": 500})
+        found.append({name: closing[name] for name in recount.FIGURES})
+    assert found[0] == found[1]
