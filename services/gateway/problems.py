@@ -1,0 +1,79 @@
+"""Errors of the gateway itself, as RFC 9457 problem details. Refused commands are answers, not problems."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import asyncpg
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from services.gateway.courier import NotPublished, TooManyWaiting
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = "1"
+AWAY_RETRY_AFTER_S: Final = "5"
+NOT_PUBLISHED: Final = (
+    "Nobody knows whether this was taken: the message broker did not confirm it. Send it again with the same "
+    "command_id or Idempotency-Key; it counts once."
+)
+TOO_MANY: Final = "Too many requests wait for their answers here. Nothing was sent; try again."
+AWAY: Final = "The ledger can't be read just now. Please try again."
+
+
+class Problem(Exception):
+    """A request that this API can't do as it stands; `detail` is a sentence for whoever sent it."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = more
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+    """The reply to such a request; `more` are further members."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail} | more
+    return Response(orjson.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problems(app: FastAPI) -> None:
+    """Make every error that reaches the app a problem; adapters of other APIs turn their own into theirs before."""
+    app.add_exception_handler(Problem, _as_it_says)
+    app.add_exception_handler(StarletteHTTPException, _of_http)
+    app.add_exception_handler(NotPublished, _not_published)
+    app.add_exception_handler(TooManyWaiting, _too_many)
+    for outage in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        app.add_exception_handler(outage, _away)
+
+
+async def _as_it_says(_: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    return problem(error.status, error.detail, error.headers, **error.more)
+
+
+async def _of_http(_: Request, error: Exception) -> Response:
+    if not isinstance(error, StarletteHTTPException):
+        raise error
+    return problem(error.status_code, error.detail, error.headers)
+
+
+async def _not_published(_: Request, error: Exception) -> Response:
+    log.warning("not_published", error=repr(error.__cause__)[:500])
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, NOT_PUBLISHED, {"retry-after": RETRY_AFTER_S})
+
+
+async def _too_many(_: Request, __: Exception) -> Response:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, TOO_MANY, {"retry-after": RETRY_AFTER_S})
+
+
+async def _away(_: Request, error: Exception) -> Response:
+    log.warning("database_away", error=repr(error)[:500])
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, AWAY, {"retry-after": AWAY_RETRY_AFTER_S})

@@ -1,0 +1,30 @@
+"""What the requests of one gateway process share; every module of an API gets it from its request."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.gateway.courier import Courier
+from services.settings import Settings
+from services.tokens import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The connections of the process. `ledger` can only read; `own` reads and writes the schema `gateway`.
+
+    `verifier` is None where no token is asked for (TILL_AUTH=off).
+    """
+
+    settings: Settings
+    courier: Courier
+    ledger: AsyncEngine
+    own: AsyncEngine
+    verifier: Verifier | None
+
+
+def rooms(request: Request) -> Rooms:
+    """The rooms of the process that serves this request."""
+    found: Rooms = request.app.state.rooms
+    return found
