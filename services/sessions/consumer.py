@@ -15,13 +15,14 @@ from faststream.kafka import KafkaMessage
 from prometheus_client import Counter, Gauge
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.topics import Topics
 from services.sessions import store
 from services.sessions.apply import Applied, Batch, FenceRefused, Gap, Read, Step, apply
 from services.sessions.book import Received
 from services.sessions.lock import Locks, LockUnavailable
+from services.sessions.publications import undecodable
 from services.sessions.publisher import AnswerStuck, BrokerAway, Publisher
 from services.sessions.reading import Verify, has_right_key, read
 
@@ -86,6 +87,7 @@ class Consumer:
         self._attempts: dict[str, int] = {}
         self.assigned = asyncio.Event()
         self.placed = asyncio.Event()
+        self.sought = False
         self.stopped = False
 
     async def on_batch(self, message: KafkaMessage) -> None:
@@ -93,7 +95,8 @@ class Consumer:
         if not self.placed.is_set():
             # The client hands records out before it has heard where to read; the seek makes them be read again.
             await self.placed.wait()
-            return
+            if self.sought:
+                return
         async with self._in_hand:
             if self.stopped:
                 raise Stopped
@@ -101,7 +104,7 @@ class Consumer:
             try:
                 await self._settle(records)
             except Gap as gap:
-                self._seek_back(message.consumer, records, gap)
+                await self._seek_back(message.consumer, records, gap)
                 return
             except AnswerStuck as stuck:
                 self._stop_for_good(stuck)
@@ -120,6 +123,13 @@ class Consumer:
         async with self._in_hand:
             pass
 
+    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
+        """Park records that the client library can't decode: their places are all that is known of them."""
+        letters = [undecodable(self._names, partition, offset) for offset in range(first, following)]
+        await self._publisher.publish(letters)
+        PARKED.inc(len(letters))
+        self._gaps_seen[partition.partition] = first
+
     async def place(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         """Seek to where reading goes on: never above the frontier, never above what is known to be answered."""
         begins = await consumer.beginning_offsets(partitions)
@@ -135,38 +145,53 @@ class Consumer:
                         f"its commands up to {start}: the topic has lost records, or it is another ledger's topic."
                     )
                 )
-            starts[partition.partition] = start
-            consumer.seek(partition, start)
-        log.info("worker_reads", starts=starts)
+            starts[partition] = start
         async with self._engine.connect() as tx:
             EXPIRED.set(await store.expired_commands(tx))
+        # All at once and last: what is handed out between a seek and the word that all are placed would be dropped.
+        for partition, start in starts.items():
+            consumer.seek(partition, start)
+        log.info("worker_reads", starts={partition.partition: start for partition, start in starts.items()})
         self.assigned.set()
 
     async def _start_of(self, partition: int, log_start: int, committed: int | None) -> int:
         async with self._engine.begin() as tx:
             frontier, answered = await store.know_partition(tx, self._topic_id, partition, log_start)
             if frontier < log_start:
-                log.critical("commands_expired", partition=partition, frontier=frontier, log_start=log_start)
-                await store.note_expired(tx, self._topic_id, partition, log_start)
+                await self._expire(tx, partition, frontier, log_start)
                 frontier = answered = log_start
         # Offsets are committed after answers, so they are trusted up to the frontier: a restored database has an older
         # one. Where they are gone, the ledger's own note of what was answered serves.
         start = min(committed, frontier) if committed is not None and committed >= answered else answered
         return max(start, log_start)
 
+    async def _expire(self, tx: AsyncConnection, partition: int, frontier: int, log_start: int) -> None:
+        """Say for good that the broker deleted commands before they were read; reading goes on where its log begins."""
+        log.critical("commands_expired", partition=partition, frontier=frontier, log_start=log_start)
+        await store.note_expired(tx, self._topic_id, partition, log_start)
+        EXPIRED.set(await store.expired_commands(tx))
+
     def _stop_for_good(self, why: AnswerStuck) -> None:
         log.critical("worker_stops", error=str(why))
         self.stopped = True
         self._stop(why)
 
-    def _seek_back(self, consumer: Any, records: list[ConsumerRecord], gap: Gap) -> None:
+    async def _seek_back(self, consumer: Any, records: list[ConsumerRecord], gap: Gap) -> None:
         """Read again: the partition with the gap from its frontier, the others from where this batch began."""
         GAPS.inc()
         log.error("frontier_gap", partition=gap.partition, frontier=gap.frontier, error=str(gap))
-        self._gaps_seen[gap.partition] = gap.frontier
+        frontier = gap.frontier
+        # Where the broker has deleted what is missing, seeking would only bring the same records again.
+        place = TopicPartition(records[0].topic, gap.partition)
+        log_start = (await consumer.beginning_offsets([place]))[place]
+        if frontier < log_start:
+            async with self._engine.begin() as tx:
+                await self._expire(tx, gap.partition, frontier, log_start)
+            frontier = log_start
         for record in reversed(records):
-            start = gap.frontier if record.partition == gap.partition else record.offset
+            start = frontier if record.partition == gap.partition else record.offset
             consumer.seek(TopicPartition(record.topic, record.partition), start)
+        self._gaps_seen[gap.partition] = frontier
 
     async def _settle(self, records: list[ConsumerRecord]) -> None:
         """All of these, or halves of them, or one by one."""
@@ -260,6 +285,8 @@ class Consumer:
     def _note_answered(self, batch: Batch, applied: Applied) -> None:
         for partition, last in batch.last.items():
             self._answered[partition] = max(self._answered.get(partition, 0), last + 1)
+            # A gap was a true one for the frontier it was seen at; a restored database may come by there again.
+            self._gaps_seen.pop(partition, None)
         for outcome in applied.outcomes:
             COMMANDS.labels(outcome.kind, outcome.reason or "").inc()
         PARKED.inc(sum(publication.topic == self._names.dead_letters for publication in applied.publications))
@@ -282,6 +309,7 @@ class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Let the batch in hand end while the partitions are still this worker's: nothing is then applied twice."""
         self._consumer.placed.clear()
+        self._consumer.sought = False
         if not revoked:
             return
         try:
