@@ -50,8 +50,16 @@ EXPIRED = Gauge("till_commands_expired_total", "Commands that the broker deleted
 LAG = Gauge("till_lag_seconds", "Age of the newest command of the last batch when it was answered.")
 
 
+Placed = tuple[int, int, Read]
+"""A record that was read, with its partition and offset."""
+
+
 class Stopped(Exception):
     """The worker has stopped for good and takes no more batches."""
+
+
+class _Exhausted(Exception):
+    """The batch was begun often enough without ending: its process may have died of it."""
 
 
 async def no_step(_name: str) -> None:
@@ -84,7 +92,6 @@ class Consumer:
         self._in_hand = asyncio.Lock()
         self._answered: dict[int, int] = {}
         self._gaps_seen: dict[int, int] = {}
-        self._attempts: dict[str, int] = {}
         self.assigned = asyncio.Event()
         self.placed = asyncio.Event()
         self.sought = False
@@ -199,34 +206,34 @@ class Consumer:
             raise AnswerStuck(
                 "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
             )
-        waiting: list[tuple[list[tuple[int, int, Read]], int]] = [
-            (
-                [(record.partition, record.offset, read(record, self._verify)) for record in records],
-                0,
-            )
-        ]
-        for _, _, taken in waiting[0][0]:
+        whole = [(record.partition, record.offset, read(record, self._verify)) for record in records]
+        for _, _, taken in whole:
             if isinstance(taken, Received) and not has_right_key(taken.raw, taken):
                 WRONG_KEYS.inc()
+        waiting = [whole]
         while waiting:
-            reads, level = waiting.pop()
-            error = await self._try(reads, level)
+            reads = waiting.pop()
+            error = await self._try(reads)
             if error is None:
                 continue
             if len(reads) == 1:
-                why = f"The service keeps failing on this command: {type(error).__name__}."
-                await self._once(reads, attempts_of="parking", park=why)
-                continue
-            middle = len(reads) // 2
-            waiting += [(reads[middle:], level + 1), (reads[:middle], level + 1)]
+                await self._once(reads, ["parking"], park=f"The service keeps failing on this command: {error}.")
+            elif isinstance(error, _Exhausted):
+                # What ends the process leaves no memory of halves, and the next process may be handed other batches:
+                # only the name of a single record stays the same.
+                waiting += [[one] for one in reversed(reads)]
+            else:
+                middle = len(reads) // 2
+                waiting += [reads[middle:], reads[:middle]]
 
-    async def _try(self, reads: list[tuple[int, int, Read]], level: int) -> BaseException | None:
-        """Apply and publish; the error when these keep failing for a reason that is not the outside world's."""
-        name = f"{self._topic_id}:{reads[0][0]}:{reads[0][1]}:{level}"
+    async def _try(self, reads: list[Placed]) -> _Exhausted | str | None:
+        """Apply and publish; why these keep failing when it is not the outside world's fault."""
+        names = self._names_of(reads)
+        failed = 0
         outage_since: float | None = None
         while True:
             try:
-                await self._once(reads, attempts_of=name)
+                await self._once(reads, names)
             except (Gap, AnswerStuck, Stopped):
                 raise
             except _Exhausted as exhausted:
@@ -244,18 +251,24 @@ class Consumer:
                     )
                     await asyncio.sleep(OUTAGE_PAUSE_S)
                     continue
-                self._attempts[name] = self._attempts.get(name, 0) + 1
+                failed += 1
                 FAULTS.labels(type(error).__name__).inc()
-                log.exception("attempt_failed", attempt=self._attempts[name], records=len(reads))
-                if self._attempts[name] >= ATTEMPTS_MAX:
-                    self._attempts.pop(name)
-                    return error
-                await asyncio.sleep(RETRY_PAUSE_S * 2 ** self._attempts[name])
+                log.exception("attempt_failed", attempt=failed, records=len(reads))
+                if failed >= ATTEMPTS_MAX:
+                    return type(error).__name__
+                await asyncio.sleep(RETRY_PAUSE_S * 2**failed)
             else:
-                self._attempts.pop(name, None)
                 return None
 
-    async def _once(self, reads: list[tuple[int, int, Read]], *, attempts_of: str, park: str | None = None) -> None:
+    def _names_of(self, reads: list[Placed]) -> list[str]:
+        """What a batch's attempts are counted by: where it begins in each partition, or the one record's own place."""
+        tag = "alone" if len(reads) == 1 else "batch"
+        first: dict[int, int] = {}
+        for partition, offset, _ in reads:
+            first.setdefault(partition, offset)
+        return [f"{self._topic_id}:{partition}:{offset}:{tag}" for partition, offset in first.items()]
+
+    async def _once(self, reads: list[Placed], attempts_of: list[str], *, park: str | None = None) -> None:
         """One attempt: lock, one transaction, publish, unlock."""
         tills = {(r.store_id, r.profile_id) for _, _, r in reads if isinstance(r, Received)}
         floor = 0
@@ -264,7 +277,7 @@ class Consumer:
             crashed_before = lease.attempts > ATTEMPTS_MAX and park is None
             try:
                 if crashed_before:
-                    raise _Exhausted(f"{lease.attempts - 1} attempts ended with the process")
+                    raise _Exhausted(f"{lease.attempts - 1} attempts ended with their process")
                 batch = Batch(self._topic_id, reads, dict(self._answered), lease.token, self._gaps_seen, park)
                 await self._step("locked")
                 applied = await apply(self._engine, self._names, batch, self._step)
@@ -293,10 +306,6 @@ class Consumer:
         newest = max((r.raw.timestamp for _, _, r in batch.reads if isinstance(r, Received)), default=None)
         if newest is not None:
             LAG.set(max(0.0, time.time() - newest / 1_000))
-
-
-class _Exhausted(Exception):
-    """The batch was begun often enough without ending: its process may have died of it."""
 
 
 class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]

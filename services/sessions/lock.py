@@ -8,7 +8,7 @@ locks of many profiles.
 import asyncio
 import random
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import uuid4
@@ -36,8 +36,8 @@ LOST = Counter("till_lock_lost_total", "Locks that were gone before their batch 
 
 # Numbers above 2^53 or joined with `..` would lose digits in Lua; microseconds until the year 2255 stay below 2^53.
 TAKE: Final = """
-local attempts_key, last_key = KEYS[1], KEYS[2]
-for i = 3, #KEYS do
+local last_key, counts = KEYS[1], 1 + tonumber(ARGV[5])
+for i = counts + 1, #KEYS do
     if redis.call('EXISTS', KEYS[i]) == 1 then return {'0', '0'} end
 end
 local now = redis.call('TIME')
@@ -45,9 +45,12 @@ local last = tonumber(redis.call('GET', last_key) or '0')
 local token = math.max(last + 1, now[1] * 1000000 + now[2], tonumber(ARGV[3]) + 1)
 local written = string.format('%.0f', token)
 redis.call('SET', last_key, written)
-for i = 3, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
-local attempts = redis.call('INCR', attempts_key)
-redis.call('EXPIRE', attempts_key, ARGV[4])
+for i = counts + 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
+local attempts = 0
+for i = 2, counts do
+    attempts = math.max(attempts, redis.call('INCR', KEYS[i]))
+    redis.call('EXPIRE', KEYS[i], ARGV[4])
+end
 return {written, tostring(attempts)}
 """
 RENEW: Final = """
@@ -58,11 +61,13 @@ end
 return held
 """
 RELEASE: Final = """
-local held = 0
-for i = 2, #KEYS do
+local held, counts = 0, tonumber(ARGV[3])
+for i = counts + 1, #KEYS do
     if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]); held = held + 1 end
 end
-if ARGV[2] == '1' then redis.call('DEL', KEYS[1]) end
+if ARGV[2] == '1' then
+    for i = 1, counts do redis.call('DEL', KEYS[i]) end
+end
 return held
 """
 
@@ -76,7 +81,7 @@ class Lease:
     """A lock that is held. `token` 0 and `attempts` 0: the batch goes on without one."""
 
     keys: list[str]
-    attempts_key: str
+    attempts_keys: list[str]
     owner: str
     token: int = 0
     attempts: int = 0
@@ -101,14 +106,14 @@ class Locks:
         self._renew = self._redis.register_script(RENEW)
         self._release = self._redis.register_script(RELEASE)
 
-    async def take(self, tills: Collection[TillKey], attempts_of: str, floor: int = 0) -> Lease:
+    async def take(self, tills: Collection[TillKey], attempts_of: Sequence[str], floor: int = 0) -> Lease:
         """The locks of all these tills at once, or a lease without a token when they can't be had in time.
 
-        `attempts_of` names the batch: how often it was begun and not finished is counted beside the lock, so that an
-        attempt that kills its process counts. The token is above `floor` and above every token before it.
+        `attempts_of` names the batch: how often one of these names was begun and not finished is counted beside the
+        lock, so that an attempt that kills its process counts. The token is above `floor` and above every token before it.
         """
         keys = sorted(f"{self._prefix}{store_id}/{profile_id}" for store_id, profile_id in tills)
-        lease = Lease(keys, f"{self._prefix}attempts:{attempts_of}", uuid4().hex)
+        lease = Lease(keys, [f"{self._prefix}attempts:{name}" for name in attempts_of], uuid4().hex)
         waiting_since = time.monotonic()
         limit_s = LOCK_WAIT_S if self._mode == "preferred" else LOCK_REQUIRED_WAIT_S
         waited = False
@@ -146,8 +151,9 @@ class Locks:
         if lease.token == 0:
             return
         try:
-            keys = [lease.attempts_key, *lease.keys]
-            held = int(await self._release(keys=keys, args=[lease.owner, "1" if forget_attempts else "0"]))
+            keys = [*lease.attempts_keys, *lease.keys]
+            forget = "1" if forget_attempts else "0"
+            held = int(await self._release(keys=keys, args=[lease.owner, forget, len(lease.attempts_keys)]))
         except (RedisError, OSError):
             held = 0
         if held < len(lease.keys):
@@ -161,9 +167,10 @@ class Locks:
         """Take the lease, or say why not."""
         if time.monotonic() < self._asleep_until:
             return "redis_away"
-        keys = [lease.attempts_key, f"{self._prefix}last", *lease.keys]
+        keys = [f"{self._prefix}last", *lease.attempts_keys, *lease.keys]
+        given = [lease.owner, LOCK_TTL_MS, floor, ATTEMPTS_KEPT_S, len(lease.attempts_keys)]
         try:
-            token, attempts = await self._take(keys=keys, args=[lease.owner, LOCK_TTL_MS, floor, ATTEMPTS_KEPT_S])
+            token, attempts = await self._take(keys=keys, args=given)
         except (RedisError, OSError):
             self._asleep_until = time.monotonic() + REDIS_PAUSE_S
             return "redis_away"

@@ -20,6 +20,7 @@ from services.sessions.consumer import DRAIN_S, Consumer, Rebalance, no_step
 from services.sessions.lock import Locks
 from services.sessions.publisher import Publisher
 from services.sessions.reading import Headers, Verify
+from services.sessions.stepping import step_over_undecodable
 from services.settings import Settings
 from services.tokens import COMMANDS_AUDIENCE, Claims, bearer, open_verifier
 from services.topics import check_topics
@@ -102,7 +103,14 @@ async def run(settings: Settings, step: Step = no_step) -> None:
             stop=stop,
             step=step,
         )
-        app = FastStream(_broker(settings, consumer), logger=None)
+        broker, kafka = _broker(settings, consumer)
+
+        async def tolerate() -> None:
+            reader = kafka()
+            if reader is not None:
+                step_over_undecodable(reader, consumer.step_over)
+
+        app = FastStream(broker, logger=None, after_startup=[tolerate])
         if settings.sessions_http:
             checks = {
                 "database": _database_answers(engine),
@@ -116,8 +124,11 @@ async def run(settings: Settings, step: Step = no_step) -> None:
         raise failure[0]
 
 
-def _broker(settings: Settings, consumer: Consumer) -> KafkaBroker:
-    """FastStream's part: group membership and batches. Every option that matters is written out."""
+def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callable[[], AIOKafkaConsumer | None]]:
+    """FastStream's part: group membership and batches. Every option that matters is written out.
+
+    With the broker comes a way to its Kafka consumer, which exists once the broker has started.
+    """
     broker = KafkaBroker(
         settings.kafka,
         acks="all",
@@ -151,7 +162,7 @@ def _broker(settings: Settings, consumer: Consumer) -> KafkaBroker:
         await consumer.on_batch(message)
 
     subscriber(on_batch)
-    return broker
+    return broker, kafka
 
 
 async def _parse(records: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from aiokafka import TopicPartition
 from prometheus_client import Counter
 
 from contracts.events import closing_id_of, correction_id_of
@@ -43,6 +44,17 @@ def dead_letter(names: Topics, parked: Parked) -> Publication:
         headers.append(("till-headers-left-out", b"%d" % len(original)))
         original = []
     return Publication(names.dead_letters, record.key, record.value, [*headers, *original])
+
+
+def undecodable(names: Topics, partition: TopicPartition, offset: int) -> Publication:
+    """The dead letter of a record that can't even be decoded: its place, for a client that can."""
+    headers: list[tuple[str, bytes | None]] = [
+        ("till-topic", partition.topic.encode()),
+        ("till-partition", b"%d" % partition.partition),
+        ("till-offset", b"%d" % offset),
+        ("till-error", b"The name of a header is not UTF-8: the record can't be decoded and stays at its place."),
+    ]
+    return Publication(names.dead_letters, None, None, headers)
 
 
 def published(names: Topics, record: Received, outcome: Outcome | None) -> Iterator[Publication]:

@@ -103,7 +103,8 @@ UPGRADE = (
         CONSTRAINT journal_hash_is_sha256 CHECK (octet_length(body_hash) = 32),
         CONSTRAINT journal_refused_or_in_sequence CHECK (
             CASE WHEN reason IS NULL
-                THEN sequence >= 1 AND session_id IS NOT NULL AND command IS NOT NULL AND octet_length(link) = 32
+                THEN sequence IS NOT NULL AND sequence >= 1 AND session_id IS NOT NULL
+                     AND command IS NOT NULL AND link IS NOT NULL AND octet_length(link) = 32
                 ELSE sequence IS NULL AND command IS NULL AND link IS NULL
             END
         )
