@@ -1,8 +1,8 @@
 """The reporting reader's HTTP: the closed sessions of the stores that a token names."""
 
+import asyncio
 import html
 import re
-import time
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -20,6 +20,8 @@ from starlette.routing import BaseRoute
 
 from contracts.commands import ID_PATTERN
 from services.reporting import store
+from services.reporting.access import allowed_stores
+from services.reporting.closings_api import add_closings
 from services.reporting.parrot import cashier_session
 from services.reporting.queries import (
     PAGE_SIZE_DEFAULT,
@@ -31,15 +33,19 @@ from services.reporting.queries import (
     link,
     read_query,
 )
-from services.tokens import API_AUDIENCE, EVERY_STORE, Verifier, bearer
-
-EVERY: Final = frozenset({EVERY_STORE})
+from services.reporting.stream import Streams
+from services.tokens import EVERY_STORE, Verifier
 
 log = structlog.get_logger(__name__)
 
 
-def reporting_app(engine: AsyncEngine, verifier: Verifier | None, routes: list[BaseRoute]) -> FastAPI:
-    """The app; `verifier` None means that no token is asked for. `routes` are served beside it."""
+def reporting_app(
+    engine: AsyncEngine, verifier: Verifier | None, routes: list[BaseRoute], stop: asyncio.Event
+) -> FastAPI:
+    """The app; `verifier` None means that no token is asked for. `routes` are served beside it.
+
+    Streams end when `stop` is set, other requests end by themselves.
+    """
     app = FastAPI(
         title="Tillstream reporting",
         summary="Closed cash sessions, as their closings froze them.",
@@ -51,7 +57,7 @@ def reporting_app(engine: AsyncEngine, verifier: Verifier | None, routes: list[B
     )
 
     async def cashier_sessions(request: Request) -> Response:
-        allowed = _allowed_stores(verifier, request)
+        allowed = allowed_stores(verifier, request)
         try:
             query = read_query(request.query_params)
         except BadQuery as error:
@@ -79,30 +85,16 @@ def reporting_app(engine: AsyncEngine, verifier: Verifier | None, routes: list[B
         cashier_sessions,
         summary="List the sessions closed in a span of time",
         openapi_extra=_DOCUMENTATION,
-        # Only says in the documentation what `_allowed_stores` asks for.
+        # Only says in the documentation what `allowed_stores` asks for.
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )
     app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False)
+    add_closings(app, engine, verifier, Streams(engine, stop))
     app.add_api_route("/docs", lambda: _docs(app), include_in_schema=False)
     app.add_exception_handler(StarletteHTTPException, _refused)
     for outage in (SQLAlchemyError, asyncpg.PostgresError, OSError):
         app.add_exception_handler(outage, _out_of_order)
     return app
-
-
-def _allowed_stores(verifier: Verifier | None, request: Request) -> frozenset[str]:
-    if verifier is None:
-        return EVERY
-    brought = request.headers.getlist("authorization")
-    token = bearer([("authorization", value.encode("latin-1")) for value in brought])
-    claims = verifier.claims(token, time.time(), API_AUDIENCE) if token else None
-    if claims is None:
-        raise HTTPException(
-            HTTPStatus.UNAUTHORIZED,
-            "A valid bearer token is needed: send the header Authorization: Bearer <token>.",
-            {"www-authenticate": "Bearer"},
-        )
-    return claims.stores
 
 
 def _wanted_stores(query: Query, allowed: frozenset[str]) -> list[str] | None:
@@ -128,20 +120,25 @@ def _pagination(request: Request, query: Query, count: int) -> dict[str, Any]:
     }
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, StarletteHTTPException):
         raise error
-    return _problem(error.status_code, error.detail, dict(error.headers or {}))
+    return _problem(request, error.status_code, error.detail, dict(error.headers or {}))
 
 
-async def _out_of_order(_: Request, error: Exception) -> Response:
+async def _out_of_order(request: Request, error: Exception) -> Response:
     log.warning("database_away", error=repr(error)[:500])
     message = "The sessions can't be read just now. Please try again."
-    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, message, {"retry-after": "5"})
+    return _problem(request, HTTPStatus.SERVICE_UNAVAILABLE, message, {"retry-after": "5"})
 
 
-def _problem(status: int, message: str, headers: dict[str, str]) -> Response:
-    body = {"statusCode": status, "message": message, "error": HTTPStatus(status).phrase}
+def _problem(request: Request, status: int, message: str, headers: dict[str, str]) -> Response:
+    """Under /api problem details (RFC 9457), elsewhere the shape of the document that is served there."""
+    phrase = HTTPStatus(status).phrase
+    if request.url.path.startswith("/api/"):
+        details = {"type": "about:blank", "title": phrase, "status": status, "detail": message}
+        return Response(orjson.dumps(details), status, headers, "application/problem+json")
+    body = {"statusCode": status, "message": message, "error": phrase}
     return Response(orjson.dumps(body), status, headers, "application/json")
 
 

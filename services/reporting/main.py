@@ -32,7 +32,7 @@ async def run(settings: Settings) -> None:
     engine = open_engine(settings.reader_database_url)
     progress = Progress()
     routes = health_routes({"database": lambda: _answers(engine), "kafka": progress.check})
-    app = reporting_app(engine, verifier, routes)
+    app = reporting_app(engine, verifier, routes, stop)
     try:
         async with serve(settings.reporting_http, app) as address, asyncio.TaskGroup() as tasks:
             log.info("reporting_started", address=address, topic=settings.topics.closings)

@@ -19,6 +19,10 @@ Offsets = Mapping[int, int]
 """The next offset to read, by partition."""
 
 
+Place = tuple[int, int]
+"""A record's partition and offset."""
+
+
 class MovedOn(Exception):
     """The tables stand elsewhere than this reader believed: another reader, or a restore."""
 
@@ -57,26 +61,30 @@ BEGIN_AT_ZERO = text("""
     ON CONFLICT ON CONSTRAINT consumed_pkey DO NOTHING
 """)
 
-# The first bytes under an id stay. What comes again with the same bytes is nothing new.
+# The first bytes under an id stay, with the place they came from. What comes again with the same bytes is nothing new.
 INSERT_CLOSINGS = text("""
     INSERT INTO reporting.closings (store_id, closing_id, session_id, profile_id, z_number,
-                                    closed_at, business_date, hash, prev_hash, value)
-    SELECT * FROM unnest(
+                                    closed_at, business_date, hash, prev_hash, value,
+                                    "partition", "offset", topic)
+    SELECT n.*, CAST(:topic AS text) FROM unnest(
         CAST(:store_id AS text[]), CAST(:closing_id AS uuid[]), CAST(:session_id AS uuid[]),
         CAST(:profile_id AS text[]), CAST(:z_number AS bigint[]),
         CAST(:closed_at AS timestamptz[]), CAST(:business_date AS date[]),
-        CAST(:hash AS text[]), CAST(:prev_hash AS text[]), CAST(:value AS bytea[]))
+        CAST(:hash AS text[]), CAST(:prev_hash AS text[]), CAST(:value AS bytea[]),
+        CAST(:partitions AS int[]), CAST(:offsets AS bigint[])) AS n
     ON CONFLICT ON CONSTRAINT closings_pkey DO NOTHING
 """)
 
 INSERT_CORRECTIONS = text("""
     INSERT INTO reporting.corrections (store_id, correction_id, closing_id, session_id, profile_id,
-                                       correction_number, correction, received_at, value)
-    SELECT * FROM unnest(
+                                       correction_number, correction, received_at, value,
+                                       "partition", "offset", topic)
+    SELECT n.*, CAST(:topic AS text) FROM unnest(
         CAST(:store_id AS text[]), CAST(:correction_id AS uuid[]), CAST(:closing_id AS uuid[]),
         CAST(:session_id AS uuid[]), CAST(:profile_id AS text[]),
         CAST(:correction_number AS bigint[]), CAST(:correction AS text[]),
-        CAST(:received_at AS timestamptz[]), CAST(:value AS bytea[]))
+        CAST(:received_at AS timestamptz[]), CAST(:value AS bytea[]),
+        CAST(:partitions AS int[]), CAST(:offsets AS bigint[])) AS n
     ON CONFLICT ON CONSTRAINT corrections_pkey DO NOTHING
 """)
 
@@ -178,23 +186,27 @@ async def advance(tx: AsyncConnection, topic: str, held: Offsets, reached: Offse
         raise MovedOn("The stored offsets are not those that this reader went on from.")
 
 
-async def save_closings(tx: AsyncConnection, rows: Sequence[ClosingRow]) -> list[int]:
-    """Keeps what is new; the indexes of rows whose id is already taken by other bytes."""
+async def save_closings(
+    tx: AsyncConnection, topic: str, rows: Sequence[ClosingRow], places: Sequence[Place]
+) -> list[int]:
+    """Keeps what is new, each row with its place; the indexes of rows whose id is already taken by other bytes."""
     if not rows:
         return []
     columns = _columns(rows, ClosingRow.__slots__)
-    await tx.execute(INSERT_CLOSINGS, columns)
+    await tx.execute(INSERT_CLOSINGS, columns | _places(topic, places))
     keys = ("store_id", "closing_id", "value")
     others = await tx.execute(OTHER_CLOSINGS, {name: columns[name] for name in keys})
     return [place - 1 for place in others.scalars()]
 
 
-async def save_corrections(tx: AsyncConnection, rows: Sequence[CorrectionRow]) -> list[int]:
-    """Keeps what is new; the indexes of rows whose id is already taken by other bytes."""
+async def save_corrections(
+    tx: AsyncConnection, topic: str, rows: Sequence[CorrectionRow], places: Sequence[Place]
+) -> list[int]:
+    """Keeps what is new, each row with its place; the indexes of rows whose id is already taken by other bytes."""
     if not rows:
         return []
     columns = _columns(rows, CorrectionRow.__slots__)
-    await tx.execute(INSERT_CORRECTIONS, columns)
+    await tx.execute(INSERT_CORRECTIONS, columns | _places(topic, places))
     keys = ("store_id", "correction_id", "value")
     others = await tx.execute(OTHER_CORRECTIONS, {name: columns[name] for name in keys})
     return [place - 1 for place in others.scalars()]
@@ -239,3 +251,11 @@ async def closed_between(
 
 def _columns(rows: Sequence[ClosingRow | CorrectionRow], names: Sequence[str]) -> dict[str, object]:
     return {name: [getattr(row, name) for row in rows] for name in names}
+
+
+def _places(topic: str, places: Sequence[Place]) -> dict[str, object]:
+    return {
+        "topic": topic,
+        "partitions": [partition for partition, _ in places],
+        "offsets": [offset for _, offset in places],
+    }

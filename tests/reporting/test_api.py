@@ -1,6 +1,7 @@
 """The reporting reader over HTTP: pages, refusals, and the walls between stores."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -13,7 +14,7 @@ from deploy.embedded.stack import Stack, start_server, stop_server
 from services.health import health_app, health_routes, serve
 from services.reporting import store
 from services.reporting.api import reporting_app
-from services.reporting.records import ClosingRow, CorrectionRow, read_record
+from services.reporting.records import ClosingRow, read_record
 from services.settings import Settings
 from services.tokens import mint, open_verifier
 from tests.conftest import eventually
@@ -22,12 +23,13 @@ from tests.reporting.published import Row, closing, session_id_of, value, voided
 from tests.reporting.test_follow import end, reader_process
 
 PATH = "/v1/cashier-sessions/"
+PLACES = itertools.count()
 DAY = {"startTimestamp": "2025-01-01T00:00:00Z", "endTimestamp": "2025-01-02T00:00:00Z"}
 
 
 @pytest.fixture
 async def client(reporting: Settings, engine: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
-    app = reporting_app(engine, open_verifier(reporting), health_routes({}))
+    app = reporting_app(engine, open_verifier(reporting), health_routes({}), asyncio.Event())
     async with (
         serve("127.0.0.1:0", app) as address,
         httpx.AsyncClient(base_url=f"http://{address}") as made,
@@ -47,10 +49,14 @@ def token(reporting: Settings, client: httpx.AsyncClient) -> Callable[..., dict[
 
 
 async def keep(engine: AsyncEngine, *messages: Row) -> None:
-    rows = [read_record(value(message)) for message in messages]
+    """Stores messages as if they had come on a topic, each at a place of its own."""
     async with engine.begin() as tx:
-        await store.save_closings(tx, [row for row in rows if isinstance(row, ClosingRow)])
-        await store.save_corrections(tx, [row for row in rows if isinstance(row, CorrectionRow)])
+        for message in messages:
+            row, place = read_record(value(message)), (0, next(PLACES))
+            if isinstance(row, ClosingRow):
+                await store.save_closings(tx, "t", [row], [place])
+            else:
+                await store.save_corrections(tx, "t", [row], [place])
 
 
 def numbers(reply: httpx.Response) -> list[int]:
@@ -246,7 +252,12 @@ async def test_the_api_is_documented_without_a_strangers_script(client: httpx.As
         "page",
         "storeUUID",
     ]
-    assert list(schema.json()["paths"]) == [PATH]
+    assert list(schema.json()["paths"]) == [
+        PATH,
+        "/api/closings",
+        "/api/closings/stream",
+        "/api/closings/{closing_id}",
+    ]
     assert operation["security"] == [{"HTTPBearer": []}]
     assert page.headers["content-type"].startswith("text/html")
     assert PATH in page.text

@@ -1,0 +1,213 @@
+"""`/api/closings`: closings and their corrections, each byte for byte as on the topic.
+
+A list is for looking things up. Who must not miss a closing follows the stream: closings arrive
+in the order of the topic, not of their time, so one may appear behind a cursor.
+"""
+
+import base64
+import binascii
+import json
+import re
+from datetime import date, datetime
+from http import HTTPStatus
+from typing import Any, Final
+from uuid import UUID
+
+from fastapi import FastAPI, HTTPException, Request, Response, Security
+from fastapi.security import HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.datastructures import QueryParams
+
+from contracts.commands import ID_PATTERN
+from contracts.times import moment, read_date, read_time, wire_time
+from services.reporting import search
+from services.reporting.access import allowed_stores
+from services.reporting.search import Key, Wanted
+from services.reporting.stream import Streams
+from services.tokens import EVERY_STORE, Verifier
+
+PATH: Final = "/api/closings"
+LIMIT_MAX: Final = 500
+LIMIT_DEFAULT: Final = 100
+CURSOR_CHARACTERS_MAX: Final = 500
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SECURITY: Final = [Security(HTTPBearer(auto_error=False))]
+
+
+def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, streams: Streams) -> None:
+    """Adds the three paths to `app`."""
+
+    async def closings(request: Request) -> Response:
+        allowed, params = allowed_stores(verifier, request), request.query_params
+        wanted = _wanted(params, seen_stores(params.getlist("store"), allowed))
+        found, last = await search.closings(engine, wanted, _cursor(params.get("cursor")), _limit(params.get("limit")))
+        following = b"null" if last is None else b'"%s"' % _written(last)
+        return _json(b'{"items":[%s],"next_cursor":%s}' % (b",".join(found), following))
+
+    async def closing(request: Request) -> Response:
+        stores, closing_id = seen_stores([], allowed_stores(verifier, request)), request.path_params["closing_id"]
+        # Another store's closing is not told from one that does not exist.
+        found = await search.closing(engine, stores, UUID(closing_id)) if _UUID.fullmatch(closing_id) else None
+        if found is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such closing in the stores of this token.")
+        value, corrections = found
+        return _json(b'{"closing":%s,"corrections":[%s]}' % (value, b",".join(corrections)))
+
+    async def stream(request: Request) -> Response:
+        def seen() -> search.Stores:
+            return seen_stores(request.query_params.getlist("store"), allowed_stores(verifier, request))
+
+        return await streams.begin(request, seen)
+
+    for path, endpoint, summary, documentation in (
+        (PATH, closings, "List closings", _LIST),
+        (f"{PATH}/stream", stream, "Follow closings and corrections as they are published", _STREAM),
+        (f"{PATH}/{{closing_id}}", closing, "Show one closing with its corrections", _ONE),
+    ):
+        app.add_api_route(
+            path, endpoint, summary=summary, openapi_extra=documentation, response_model=None, dependencies=_SECURITY
+        )
+
+
+def seen_stores(asked: list[str], allowed: frozenset[str]) -> search.Stores:
+    """The stores to look at, None for all there are. Raises the 403 for one beyond the wall."""
+    if EVERY_STORE in allowed:
+        # What can't be a store's id is none; it must not reach the database as one.
+        return [store_id for store_id in asked if re.fullmatch(ID_PATTERN, store_id)] if asked else None
+    if any(store_id not in allowed for store_id in asked):
+        raise HTTPException(HTTPStatus.FORBIDDEN, "This token does not allow one of the stores in store.")
+    return asked or sorted(allowed)
+
+
+def _wanted(params: QueryParams, stores: search.Stores) -> Wanted:
+    profile_id = params.get("profile")
+    if profile_id is not None and not re.fullmatch(ID_PATTERN, profile_id):
+        raise _bad("profile is 1 to 64 of A-Z a-z 0-9 . _ : -")
+    return Wanted(
+        stores=stores,
+        profile_id=profile_id,
+        business_date=_date(params.get("business_date")),
+        closed_from=_time(params, "closed_from"),
+        closed_to=_time(params, "closed_to"),
+    )
+
+
+def _date(text: str | None) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(read_date(text))
+    except ValueError:
+        raise _bad("business_date is a date of the calendar, as in 2025-01-31") from None
+
+
+def _time(params: QueryParams, name: str) -> datetime | None:
+    text = params.get(name)
+    try:
+        # An unescaped plus sign arrives as a space; no time has one of its own.
+        return None if text is None else moment(read_time(text.replace(" ", "+")))
+    except ValueError as error:
+        raise _bad(f"{name} can't be read: {error}, as in 2025-01-31T19:00:00-06:00") from None
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT_DEFAULT
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= LIMIT_MAX:
+        raise _bad(f"limit is a whole number from 1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _written(key: Key) -> bytes:
+    time, store_id, closing_id = key
+    return base64.urlsafe_b64encode(json.dumps([wire_time(time), store_id, str(closing_id)]).encode())
+
+
+def _cursor(text: str | None) -> Key | None:
+    if text is None:
+        return None
+    try:
+        if len(text) > CURSOR_CHARACTERS_MAX:
+            raise ValueError("it is too long")
+        time, store_id, closing_id = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
+        if not re.fullmatch(ID_PATTERN, store_id):
+            raise ValueError("it names no store")
+        return moment(read_time(time)), store_id, UUID(closing_id)
+    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
+        raise _bad("cursor is the next_cursor of a page before, unchanged") from None
+
+
+def _bad(sentence: str) -> HTTPException:
+    return HTTPException(HTTPStatus.BAD_REQUEST, f"{sentence}.")
+
+
+def _json(body: bytes) -> Response:
+    # Takings are nobody's to keep on the way.
+    return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
+
+
+def _parameter(name: str, description: str, place: str = "query", **schema: Any) -> Any:
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "description": description,
+        "schema": schema or {"type": "string"},
+    }
+
+
+_STORE: Final = _parameter("store", "Only this store; may be repeated.", type="array", items={"type": "string"})
+_REFUSALS: Final = {
+    "401": {"description": "No valid bearer token."},
+    "503": {"description": "The database is away, or too many streams are open; try again."},
+}
+
+_LIST: Final[dict[str, Any]] = {
+    "description": "Ordered by closed_at. Voided sessions are listed too: a closing never changes, its corrections"
+    " say so. Items are as on the topic.",
+    "parameters": [
+        _STORE,
+        _parameter("profile", "Only this profile."),
+        _parameter("business_date", "Only this trading day.", type="string", format="date"),
+        _parameter("closed_from", "RFC 3339; closed at or after it.", type="string", format="date-time"),
+        _parameter("closed_to", "RFC 3339; closed before it.", type="string", format="date-time"),
+        _parameter("cursor", "next_cursor of the page before."),
+        _parameter(
+            "limit",
+            f"Closings on one page; a page of more than {search.PAGE_BYTES_MAX} bytes ends earlier.",
+            type="integer",
+            minimum=1,
+            maximum=LIMIT_MAX,
+            default=LIMIT_DEFAULT,
+        ),
+    ],
+    "responses": {
+        "200": {"description": "{items, next_cursor}; next_cursor is null on the last page."},
+        "400": {"description": "A parameter can't be read; detail says which."},
+        "403": {"description": "The token does not allow one of the stores."},
+        **_REFUSALS,
+    },
+}
+_ONE: Final[dict[str, Any]] = {
+    "description": "{closing, corrections}, each as on the topic; corrections in the order of their numbers.",
+    "parameters": [_parameter("closing_id", "The closing's id.", "path", type="string", format="uuid")],
+    "responses": {
+        "200": {"description": "The closing."},
+        "404": {"description": "None by this id in the stores of the token."},
+        **_REFUSALS,
+    },
+}
+_STREAM: Final[dict[str, Any]] = {
+    "description": "Server-sent events; data is a closing or a correction as on the topic. Without Last-Event-ID it"
+    " begins with what is published from now on.",
+    "parameters": [
+        _STORE,
+        _parameter("from", "beginning: all that was ever published first.", type="string", enum=["now", "beginning"]),
+        _parameter("Last-Event-ID", "Goes on after the event with this id, without a gap.", "header"),
+    ],
+    "responses": {
+        "200": {"description": "The stream; it ends when the token does."},
+        "400": {"description": "Last-Event-ID is no id of this stream."},
+        "403": {"description": "The token does not allow one of the stores."},
+        **_REFUSALS,
+    },
+}

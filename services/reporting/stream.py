@@ -1,0 +1,179 @@
+"""Server-sent events of what is published: nothing is left out, however often the line breaks.
+
+An event's id is how far the tables had come on every partition of the topic, so any process that
+reads these tables can go on from it. Nothing is queued for a client: each takes its next events
+from the tables when it has taken the last ones. A slow one costs a connection, until it is let go.
+"""
+
+import asyncio
+import base64
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from fastapi import HTTPException, Request, Response
+from prometheus_client import Gauge
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from services.reporting import search
+from services.reporting.search import Stores, Vector
+
+STREAMS_MAX: Final = 100
+"""Streams that one process serves; more are asked to come again."""
+STREAM_QUERIES_MAX: Final = 4
+"""Connections to the database that all streams together take, so that requests find one too."""
+EVENTS_MAX: Final = 100
+LOOK_S: Final = 0.25
+HEARTBEAT_S: Final = 15.0
+SLOW_CLIENT_S: Final = 30.0
+RETRY_MS: Final = 2_000
+ID_CHARACTERS_MAX: Final = 8_000
+OFFSET_MAX: Final = 2**63 - 1
+
+OPEN: Final = Gauge("till_reporting_streams", "Streams of closings that are open.")
+
+_OUTAGES: Final = (SQLAlchemyError, asyncpg.PostgresError, OSError)
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+
+Seen = Callable[[], Stores]
+"""The stores that the client may see at this moment; raises HTTPException once it may see none."""
+
+log = structlog.get_logger(__name__)
+
+
+class Streams:
+    """The streams of one process; they end when `stop` is set."""
+
+    def __init__(self, engine: AsyncEngine, stop: asyncio.Event) -> None:
+        self._engine = engine
+        self._stop = stop
+        self._open = 0
+        self._queries = asyncio.Semaphore(STREAM_QUERIES_MAX)
+        self._looking = asyncio.Lock()
+        self._reached: Vector = {}
+        self._looked_at = float("-inf")
+
+    async def begin(self, request: Request, seen: Seen) -> Response:
+        """A stream from where the request asks. Raises HTTPException: 400, 401, 403, or 503 when all are taken."""
+        seen()
+        brought = request.headers.get("last-event-id")
+        start = request.query_params.get("from", "now")
+        if start not in ("now", "beginning"):
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "from is now or beginning.")
+        if self._open >= STREAMS_MAX:
+            sentence = f"This process serves {STREAMS_MAX} streams already. Please try again."
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"retry-after": "5"})
+        # Known before the first byte goes out: whoever has seen the headers misses nothing from then on.
+        now = await self._look()
+        at = read_id(brought) if brought else now if start == "now" else {}
+        self._open += 1
+        return _Events(self._events(seen, at), self._leave)
+
+    def _leave(self) -> None:
+        self._open -= 1
+
+    async def _events(self, seen: Seen, at: Vector) -> AsyncIterator[bytes]:
+        yield b"retry: %d\nid: %s\n\n" % (RETRY_MS, write_id(at))
+        spoken_at = time.monotonic()
+        while not self._stop.is_set():
+            before = at
+            try:
+                found, at = await self._since(seen(), at)
+            except HTTPException:
+                # The token has ended. With a new one the client goes on from its last id.
+                return
+            except _OUTAGES as error:
+                log.warning("stream_waits_for_the_database", error=repr(error)[:500])
+                found = []
+                await asyncio.sleep(1)
+            for value, place in found:
+                yield _event(value, place)
+                spoken_at = time.monotonic()
+            if time.monotonic() - spoken_at >= HEARTBEAT_S:
+                # The id moves on past other stores' closings, so that a later return has less to pass by.
+                yield b": heartbeat\nid: %s\n\n" % write_id(at)
+                spoken_at = time.monotonic()
+            if at == before:
+                await asyncio.sleep(LOOK_S)
+
+    async def _since(self, stores: Stores, at: Vector) -> tuple[list[tuple[bytes, Vector]], Vector]:
+        end = await self._look()
+        if all(at.get(place, 0) >= top for place, top in end.items()):
+            return [], at
+        async with self._queries:
+            return await search.since(self._engine, stores, at, end, EVENTS_MAX)
+
+    async def _look(self) -> Vector:
+        """How far the tables have come; one look serves all streams for a moment."""
+        async with self._looking:
+            if time.monotonic() - self._looked_at >= LOOK_S:
+                self._reached = await search.reached(self._engine)
+                self._looked_at = time.monotonic()
+            return self._reached
+
+
+class _Events(StreamingResponse):
+    """Lets a client go that takes nothing for SLOW_CLIENT_S; it has the id of the last event that it took."""
+
+    def __init__(self, events: AsyncIterator[bytes], leave: Callable[[], None]) -> None:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(events, headers=headers, media_type="text/event-stream")
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        OPEN.inc()
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
+            OPEN.dec()
+
+    async def stream_response(self, send: Send) -> None:
+        async def in_time(message: Any) -> None:
+            async with asyncio.timeout(SLOW_CLIENT_S):
+                await send(message)
+
+        try:
+            await super().stream_response(in_time)
+        except TimeoutError:
+            log.warning("slow_stream_dropped", after_s=SLOW_CLIENT_S)
+
+
+def write_id(at: Vector) -> bytes:
+    """The id of an event after which the stream stands at `at`."""
+    topics: dict[str, dict[str, int]] = {}
+    for (topic, partition), offset in at.items():
+        topics.setdefault(topic, {})[str(partition)] = offset
+    return base64.urlsafe_b64encode(json.dumps(topics, separators=(",", ":")).encode())
+
+
+def read_id(text: str) -> Vector:
+    """Where the event with this id stands. Raises the 400 for what is no id of a stream."""
+    try:
+        if len(text) > ID_CHARACTERS_MAX:
+            raise ValueError("it is too long")
+        topics = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
+        at = {
+            (topic, int(partition)): offset
+            for topic, partitions in topics.items()
+            for partition, offset in partitions.items()
+        }
+        if any(type(offset) is not int or not 0 <= offset <= OFFSET_MAX for offset in at.values()):
+            raise ValueError("it holds no offsets")
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "Last-Event-ID is no id of an event of this stream.") from None
+    return at
+
+
+def _event(value: bytes, place: Vector) -> bytes:
+    """One event. JSON that another program wrote over several lines is sent line by line."""
+    lines = b"".join(b"data: %s\n" % line for line in _LINE_END.split(value))
+    return b"id: %s\n%s\n" % (write_id(place), lines)
