@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.sessions import revocations
-from services.tokens import Role
+from services.tokens import EVERY_STORE, Role
 
 ADD = text("""
     INSERT INTO gateway.users (store_id, user_id, role, profile_id, password_hash)
@@ -18,7 +18,7 @@ ADD = text("""
 """)
 REVOKE = text("""
     UPDATE gateway.users SET revoked_at = now()
-     WHERE store_id = :store_id AND user_id = :user_id AND revoked_at IS NULL
+     WHERE (store_id = :store_id OR :store_id = '*') AND user_id = :user_id AND revoked_at IS NULL
 """)
 ONE = text("""
     SELECT store_id, user_id, role, profile_id FROM gateway.users
@@ -55,11 +55,12 @@ async def add(tx: AsyncConnection, user: User, password_hash: str) -> None:
     """Insert a user or replace them; one who was revoked may come in again, with tokens issued from now on."""
     values = {"store_id": user.store_id, "user_id": user.user_id, "role": user.role, "profile_id": user.profile_id}
     await tx.execute(ADD, values | {"password_hash": password_hash})
-    await revocations.restore(tx, user.store_id, user.user_id)
+    for store_id in (user.store_id, EVERY_STORE):
+        await revocations.restore(tx, store_id, user.user_id)
 
 
 async def revoke(tx: AsyncConnection, store_id: str, user_id: str) -> bool:
-    """End a user's password and every token of that subject in the store; whether there was such a user.
+    """End a user's password and every token of that subject in the store (`*`: in all); whether there was such a user.
 
     Registers have tokens and no password: they are revoked all the same.
     """
