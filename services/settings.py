@@ -38,9 +38,14 @@ class Settings(BaseSettings):
     sessions_instance_id: str | None = None
     sessions_http: str | None = None
     batch_records_max: Annotated[int, Field(ge=1, le=10_000)] = 2_000
+    sweep_every_s: Annotated[int, Field(ge=0, le=86_400)] = 60
 
     reporting_group: str = "till-reporting"
     reporting_http: str = "127.0.0.1:8081"
+
+    gateway_http: str = "127.0.0.1:8080"
+    gateway_wait_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    gateway_waiting_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -21,6 +21,7 @@ from services.sessions.lock import Locks
 from services.sessions.publisher import Publisher
 from services.sessions.reading import Headers, Verify
 from services.sessions.stepping import step_over_undecodable
+from services.sessions.sweeper import sweeping
 from services.settings import Settings
 from services.tokens import COMMANDS_AUDIENCE, Claims, bearer, open_verifier
 from services.topics import check_topics
@@ -118,6 +119,7 @@ async def run(settings: Settings, step: Step = no_step) -> None:
                 "log": _none_expired(engine),
             }
             await stack.enter_async_context(serve(settings.sessions_http, health_app(checks)))
+        await stack.enter_async_context(sweeping(settings, engine, facts[names.commands].topic_id))
         log.info("worker_starts", topic=names.commands, group=settings.sessions_group, auth=settings.auth)
         await app.run(log_level=logging.WARNING)
     if failure:

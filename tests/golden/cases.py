@@ -26,7 +26,7 @@ NAMES = sorted(path.stem for path in HERE.glob("*.json"))
 TENDERS = TypeAdapter(tuple[Tender, ...])
 
 
-@dataclass(frozen=True)
+@dataclass
 class Raw:
     """A record as the consumer hands it over."""
 

@@ -4,7 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -35,11 +35,11 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
 
 
 def test_the_rules_give_these_answers_and_closings(case: Case) -> None:
-    book, answers, closings = case.book(), [], []
-    for taken in case.reads():
-        outcome = decide.answer(book, taken) if isinstance(taken, Received) else None
-        answers.append(outcome and outcome.value)
-        closings += [made for made in (outcome and (outcome.closing_value, outcome.correction_value)) or () if made]
+    book = case.book()
+    outcomes = [decide.answer(book, taken) if isinstance(taken, Received) else None for taken in case.reads()]
+    answers = [outcome.value if outcome else None for outcome in outcomes]
+    made = [value for o in outcomes if o for value in (o.closing_value, o.correction_value)]
+    closings = [value for value in made if value is not None]
 
     assert len(case.told["records"]) == len(case.told["answers"])
     for number, (came, told) in enumerate(zip(answers, case.answers, strict=True)):
@@ -140,7 +140,7 @@ def test_every_kind_reason_and_correction_has_a_case(tmp_path: Path) -> None:
     closings = [closing for case in told for closing in case["closings"]]
 
     assert {a["command_kind"] for a in answers if a["kind"] != "command_rejected"} == set(COMMANDS)
-    assert {a["reason"] for a in answers if a["kind"] == "command_rejected"} == set(Reason.__args__)
+    assert {a["reason"] for a in answers if a["kind"] == "command_rejected"} == set(get_args(Reason))
     assert {c["correction"] for c in closings if c["kind"] != "closing"} == {
         "late_movement",
         "late_order",

@@ -1,0 +1,48 @@
+"""A ledger with its topics, in which golden cases have happened."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.migrate import upgrade
+from services.sessions import store
+from services.sessions.apply import Batch, apply
+from services.sessions.consumer import no_step
+from services.sessions.main import ledger_engine
+from services.sessions.profiles import import_profiles
+from services.sessions.publisher import Publisher
+from services.settings import Settings
+from services.topics import create_topics
+from tests.golden.cases import load
+
+Play = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+async def ledger(corner: Settings) -> AsyncIterator[AsyncEngine]:
+    """Empty tables and topics."""
+    await create_topics(corner)
+    await upgrade(corner.database_url, "services.sessions.migrations")
+    engine = ledger_engine(corner.database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def play(corner: Settings, ledger: AsyncEngine, tmp_path: Path) -> AsyncIterator[Play]:
+    """Let the first records of a golden case happen, or all of them; what comes of it is published."""
+    publisher = Publisher(corner.kafka, corner.topics)
+
+    async def happen(name: str, records: int | None = None) -> None:
+        case = load(name, tmp_path)
+        await import_profiles(ledger, case.profiles)
+        async with ledger.begin() as tx:
+            await store.know_partition(tx, name, 0, 0)
+        reads = [(0, offset, taken) for offset, taken in enumerate(case.reads())][:records]
+        applied = await apply(ledger, corner.topics, Batch(name, reads, {}), no_step)
+        await publisher.publish(applied.publications)
+
+    yield happen
+    await publisher.stop()
