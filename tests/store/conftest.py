@@ -1,0 +1,111 @@
+"""A ledger of one's own: an empty database with the ledger's tables, and records put into it batch by batch."""
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.topics import topics
+from services.migrate import upgrade
+from services.sessions import store
+from services.sessions.apply import Applied, Batch, apply
+from services.sessions.main import ledger_engine
+from services.sessions.profiles import import_profiles
+from services.sessions.reading import Verify, read
+from services.settings import Settings
+from tests.rules.chance import MINUTE_MS, TENDERS
+from tests.rules.trade import MORNING_MS, TOPIC, Body, Raw
+
+MIGRATIONS = "services.sessions.migrations"
+TOPIC_ID = "a topic"
+
+
+def profile(store_id: str = "s", profile_id: str = "p", **rules: Any) -> Body:
+    """A profile as `import_profiles` takes it, with the rules that the tests of the rules use."""
+    usual = {
+        "name": "Caja 1",
+        "currency": "MXN",
+        "tenders": json.dumps(TENDERS),
+        "over_short_limit_minor": None,
+        "blind": False,
+        "idle_close_after_s": None,
+        "late_window_s": 7 * 86_400,
+        "allow_negative_drawer": True,
+        "business_day_starts_at": "00:00",
+        "own_provider": "PARROT",
+        "enabled": True,
+        "store_name": "Parrot Cafe",
+        "company_id": None,
+    }
+    return {"store_id": store_id, "profile_id": profile_id} | usual | rules
+
+
+class Ledger:
+    """One ledger and the topic that it follows. Record `n` of partition 0 is appended `n` minutes after the first."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.next_offset = 0
+
+    async def import_profiles(self, *profiles: Body) -> None:
+        await import_profiles(self.engine, list(profiles))
+
+    async def know(self, partition: int = 0) -> None:
+        async with self.engine.begin() as tx:
+            await store.know_partition(tx, TOPIC_ID, partition, 0)
+
+    def batch(self, values: Iterable[bytes], first: int, partition: int = 0, **named: Any) -> Batch:
+        """The records with these values, the first of them at this offset."""
+        verify: Verify | None = named.pop("verify", None)
+        reads = [
+            (
+                partition,
+                offset,
+                read(Raw(TOPIC, partition, offset, MORNING_MS + MINUTE_MS * offset, b"k", value), verify),
+            )
+            for offset, value in enumerate(values, start=first)
+        ]
+        return Batch(topic_id=TOPIC_ID, reads=reads, answered={}, **named)
+
+    async def run(self, batch: Batch) -> Applied:
+        async def no_step(_: str) -> None:
+            """Nothing is killed here."""
+
+        return await apply(self.engine, topics(), batch, no_step)
+
+    async def apply(self, *values: bytes | Body, **named: Any) -> Applied:
+        """Apply the next records in one batch."""
+        written = [value if isinstance(value, bytes) else json.dumps(value).encode() for value in values]
+        applied = await self.run(self.batch(written, self.next_offset, **named))
+        self.next_offset += len(values)
+        return applied
+
+    async def sql(self, statement: str) -> list[Any]:
+        """What a statement returns; it is committed."""
+        async with self.engine.begin() as tx:
+            found = await tx.exec_driver_sql(statement)
+            return list(found) if found.returns_rows else []
+
+
+@pytest.fixture
+async def engine(corner: Settings) -> AsyncIterator[AsyncEngine]:
+    await upgrade(corner.database_url, MIGRATIONS)
+    made = ledger_engine(corner.database_url)
+    yield made
+    await made.dispose()
+
+
+@pytest.fixture
+async def ledger(engine: AsyncEngine) -> Ledger:
+    """A ledger with the profile s/p and nothing else."""
+    made = Ledger(engine)
+    await made.import_profiles(profile())
+    await made.know()
+    return made
+
+
+def published(applied: Applied) -> list[tuple[str, bytes | None]]:
+    """What goes out, by topic."""
+    return [(publication.topic, publication.value) for publication in applied.publications]
