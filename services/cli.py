@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services import cli_ledger
+from services import cli_access, cli_ledger
 
 app = typer.Typer(
     name="till",
@@ -45,12 +45,14 @@ def up(
     """
     from deploy.embedded import stack
 
-    services = () if no_services else ("sessions", "reporting")
+    services = () if no_services else ("sessions", "gateway", "reporting")
     with _plain_errors(), _progress() as progress:
         found = stack.up(_home(home), services=services, progress=progress, given=os.environ)
     typer.echo(f"Kafka       {found.kafka}")
     typer.echo(f"PostgreSQL  {_without_password(found.database_url)}")
     typer.echo(f"Redis       {found.redis_url}")
+    if found.gateway_url:
+        typer.echo(f"Gateway     {found.gateway_url}")
     if found.reporting_url:
         typer.echo(f"Reporting   {found.reporting_url}")
     typer.echo(f"Logs        {found.home / 'logs'}")
@@ -133,6 +135,9 @@ app.command()(cli_ledger.run)
 app.command()(cli_ledger.migrate)
 app.command()(cli_ledger.topics)
 app.add_typer(cli_ledger.profiles, name="profiles")
+app.add_typer(cli_access.users, name="users")
+app.add_typer(cli_access.keys, name="keys")
+app.add_typer(cli_access.signing_key, name="signing-key")
 app.command()(cli_ledger.token)
 app.command()(cli_ledger.verify)
 

@@ -22,6 +22,7 @@ class Service(StrEnum):
     """The processes of a deployment."""
 
     sessions = "sessions"
+    gateway = "gateway"
     reporting = "reporting"
 
 
@@ -50,6 +51,10 @@ def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]
         from services.sessions import main as sessions
 
         _run(sessions.run(settings), fast=True)
+    elif service is Service.gateway:
+        from services.gateway import main as gateway
+
+        _run(gateway.run(settings), fast=True)
     else:
         from services.reporting import main as reporting
 
@@ -57,7 +62,7 @@ def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]
 
 
 def migrate() -> None:
-    """Create or bring up to date the tables of the ledger and of the reporting reader. Can be run twice.
+    """Create or bring up to date the tables of the ledger, the gateway and the reporting reader. Can be run twice.
 
     Example: [bold]till migrate[/bold]
     """
@@ -65,11 +70,12 @@ def migrate() -> None:
 
     settings = _settings()
 
-    async def both() -> None:
+    async def all_of_them() -> None:
         await upgrade(settings.database_url, "services.sessions.migrations")
+        await upgrade(settings.database_url, "services.gateway.migrations")
         await upgrade(settings.reader_database_url, "services.reporting.migrations")
 
-    _run(both())
+    _run(all_of_them())
     typer.echo("The tables are up to date.")
 
 

@@ -54,7 +54,7 @@ def health_routes(checks: Mapping[str, Check]) -> list[BaseRoute]:
 
 
 @asynccontextmanager
-async def serve(address: str, app: ASGIApp) -> AsyncIterator[str]:
+async def serve(address: str, app: ASGIApp, connections_max: int = CONNECTIONS_MAX) -> AsyncIterator[str]:
     """Serves `app` on `host:port` in the running loop for as long as the block lasts.
 
     Yields the address with the port that was really taken (port 0 takes a free one). Signals stay
@@ -67,7 +67,7 @@ async def serve(address: str, app: ASGIApp) -> AsyncIterator[str]:
         app,
         access_log=False,
         lifespan="off",
-        limit_concurrency=CONNECTIONS_MAX,
+        limit_concurrency=connections_max,
         log_config=None,
         timeout_graceful_shutdown=STOP_TIME_LIMIT_S,
     )

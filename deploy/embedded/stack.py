@@ -54,6 +54,7 @@ class Stack:
     kafka: str
     database_url: str
     redis_url: str
+    gateway_url: str | None
     reporting_url: str | None
     pids: dict[str, int]
 
@@ -65,7 +66,8 @@ class Stack:
             "TILL_DATABASE_URL": self.database_url,
             "TILL_REDIS_URL": self.redis_url,
         }
-        return found | ({"TILL_REPORTING_URL": self.reporting_url} if self.reporting_url else {})
+        urls = {"TILL_GATEWAY_URL": self.gateway_url, "TILL_REPORTING_URL": self.reporting_url}
+        return found | {name: url for name, url in urls.items() if url}
 
 
 def default_home() -> Path:
@@ -83,7 +85,7 @@ def running(home: Path) -> Stack | None:
 def up(
     home: Path,
     *,
-    services: Sequence[str] = ("sessions", "reporting"),
+    services: Sequence[str] = ("sessions", "gateway", "reporting"),
     progress: Progress | None = None,
     given: Mapping[str, str] | None = None,
 ) -> Stack:
@@ -131,7 +133,9 @@ def _foreign(home: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 def _stack(home: Path, state: State) -> Stack:
     pids = {name: pid for name, (pid, _) in state.processes.items()}
-    return Stack(home, state.kafka, state.database_url, state.redis_url, state.reporting_url, pids)
+    return Stack(
+        home, state.kafka, state.database_url, state.redis_url, state.gateway_url, state.reporting_url, pids
+    )
 
 
 def _supervise(home: Path, plan: Plan, say: Progress) -> None:

@@ -51,6 +51,7 @@ class State:
     control_port: int
     control_secret: str
     ready: bool = False
+    gateway_url: str | None = None
     processes: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 

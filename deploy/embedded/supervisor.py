@@ -115,6 +115,8 @@ class Supervisor:
         """Make tables and topics, then start the services and keep them running."""
         names = worker_names(self.plan.services)
         numbers = ports(self.home, list(names))
+        if "gateway" in names:
+            self.state.gateway_url = f"http://127.0.0.1:{numbers['gateway']}"
         if "reporting" in names:
             self.state.reporting_url = f"http://127.0.0.1:{numbers['reporting']}"
         async with asyncio.TaskGroup() as group:
@@ -183,6 +185,7 @@ class Supervisor:
             "TILL_KAFKA": self.state.kafka,
             "TILL_DATABASE_URL": self.state.database_url,
             "TILL_REDIS_URL": self.state.redis_url,
+            "TILL_GATEWAY_URL": self.state.gateway_url or "",
             "TILL_REPORTING_URL": self.state.reporting_url or "",
         }
 

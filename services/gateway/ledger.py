@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.gateway.letters import Letter, Place
 from services.sessions import figures, store
@@ -62,6 +62,11 @@ ANSWER_TO = text("""
         SELECT 3, answer FROM reused_answers
          WHERE store_id = :store_id AND command_id = :command_id AND body_hash = :body_hash
     ) AS found ORDER BY turn LIMIT 1
+""")
+# Ids are unique within a store, not beyond it: the first store by its id wins where a token names several.
+FIND_SESSION = text("""
+    SELECT s.store_id FROM unnest(CAST(:stores AS text[])) AS k(store_id)
+      JOIN sessions s ON s.store_id = k.store_id AND s.session_id = :session_id ORDER BY s.store_id LIMIT 1
 """)
 ANSWERS_OF = text("""
     SELECT j.store_id, j.answer FROM unnest(CAST(:stores AS text[])) AS k(store_id)
@@ -151,6 +156,14 @@ async def session_of(engine: AsyncEngine, store_id: str, session_id: str) -> Ses
     return found[0] if found else None
 
 
+async def find_session(engine: AsyncEngine, stores: Collection[str] | None, session_id: str) -> Session | None:
+    """The session of this id in one of these stores (None: in any), the first by their ids."""
+    async with engine.connect() as tx:
+        values = {"stores": await _names(tx, stores), "session_id": session_id}
+        store_id = (await tx.execute(FIND_SESSION, values)).scalar_one_or_none()
+    return None if store_id is None else await session_of(engine, store_id, session_id)
+
+
 async def open_session_of(engine: AsyncEngine, store_id: str, profile_id: str) -> Session | None:
     """The session that holds this profile (open or suspended), or None."""
     async with engine.connect() as tx:
@@ -217,7 +230,7 @@ async def answer_of(engine: AsyncEngine, store_id: str, command_id: str) -> byte
 async def find_answer(engine: AsyncEngine, stores: Collection[str] | None, command_id: str) -> bytes | None:
     """The answer that claims this id in one of these stores (None: of all), the first by their ids."""
     async with engine.connect() as tx:
-        names = sorted(stores) if stores is not None else list((await tx.execute(STORES)).scalars())
+        names = await _names(tx, stores)
         row = (await tx.execute(ANSWERS_OF, {"stores": names, "command_id": command_id})).first()
     return None if row is None else bytes(row.answer)
 
@@ -256,6 +269,17 @@ async def corrections_of(engine: AsyncEngine, store_id: str, session_id: str) ->
     async with engine.connect() as tx:
         values = {"store_id": store_id, "session_id": session_id}
         return list((await tx.execute(CORRECTIONS, values)).scalars())
+
+
+async def store_names(engine: AsyncEngine) -> list[str]:
+    """Every store that has a profile."""
+    async with engine.connect() as tx:
+        return await _names(tx, None)
+
+
+async def _names(tx: AsyncConnection, stores: Collection[str] | None) -> list[str]:
+    """These stores, or all that are set up: every table's index begins with the store."""
+    return sorted(stores) if stores is not None else list((await tx.execute(STORES)).scalars())
 
 
 async def _load(engine: AsyncEngine, keys: list[tuple[str, str]]) -> list[Session]:

@@ -12,16 +12,13 @@ from services.tokens import Verifier
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """The connections of the process. `ledger` can only read; `own` reads and writes the schema `gateway`.
-
-    `verifier` is None where no token is asked for (TILL_AUTH=off).
-    """
+    """The connections of the process. `ledger` can only read; `own` reads and writes the schema `gateway`."""
 
     settings: Settings
     courier: Courier
     ledger: AsyncEngine
     own: AsyncEngine
-    verifier: Verifier | None
+    verifier: Verifier
 
 
 def rooms(request: Request) -> Rooms:

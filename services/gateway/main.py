@@ -1,0 +1,113 @@
+"""The gateway as a process: other programs' requests become commands, and answers become replies.
+
+Run as many as are needed: none keeps what a restart would lose.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.gateway import api, documentation, pending, sign_in
+from services.gateway.access import Access, access_engine
+from services.gateway.courier import Courier
+from services.gateway.ledger import open_ledger
+from services.gateway.problems import problems
+from services.gateway.rooms import Rooms
+from services.health import Check, health_routes, serve
+from services.settings import Settings
+from services.tokens import open_verifier
+from services.topics import check_topics
+
+log = structlog.get_logger(__name__)
+
+CONNECTIONS_MAX: Final = 10_000
+"""Registers keep their connections; what is limited more narrowly is how many requests wait for an answer."""
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. The tables and topics are there already.
+
+    Raises TopicsWrong, ValueError or OSError with a sentence when the process can't start as it is set up.
+    """
+    stop = asyncio.Event()
+    for stopping in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(stopping, stop.set)
+    async with gateway(settings, stop) as address:
+        log.info("gateway_started", address=address, auth=settings.auth)
+        await stop.wait()
+
+
+@asynccontextmanager
+async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]:
+    """A gateway for as long as the block lasts; yields its address. It sets `stop` when it can't go on, and raises."""
+    facts = await check_topics(settings)
+    verifier = open_verifier(settings)
+    async with AsyncExitStack() as stack:
+        ledger, own = open_ledger(settings.database_url), access_engine(settings.database_url)
+        stack.push_async_callback(ledger.dispose)
+        stack.push_async_callback(own.dispose)
+        courier = Courier(
+            kafka=settings.kafka,
+            names=settings.topics,
+            partitions=settings.topic_partitions,
+            topic_id=facts[settings.topics.commands].topic_id,
+            engine=ledger,
+            note_pending=partial(pending.note, own),
+            wait_s=settings.gateway_wait_s,
+            waiting_max=settings.gateway_waiting_max,
+        )
+        await courier.start()
+        stack.push_async_callback(courier.stop)
+        following = await stack.enter_async_context(_beside(courier.follow(), stop))
+        app = gateway_app(
+            Rooms(settings, courier, ledger, own, verifier),
+            {"database": partial(_answers, ledger), "events": courier.check},
+        )
+        yield await stack.enter_async_context(serve(settings.gateway_http, app, CONNECTIONS_MAX))
+        if following.done():
+            following.result()
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[asyncio.Task[None]]:
+    """Run endless work beside the block. A bug that ends it sets `stop`: without it every reply would be 202."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda _: stop.set())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def gateway_app(rooms: Rooms, checks: dict[str, Check]) -> FastAPI:
+    """The app with all its APIs; `checks` decide whether it is ready."""
+    app = FastAPI(
+        title="Tillstream gateway",
+        summary="Commands in, answers out; the ledger to look at.",
+        version="1",
+        routes=health_routes(checks),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.rooms = rooms
+    app.state.access = Access(rooms.settings, rooms.own, rooms.verifier)
+    problems(app)
+    documentation.document(app)
+    app.include_router(api.router)
+    app.include_router(sign_in.router)
+    return app
+
+
+async def _answers(engine: AsyncEngine) -> None:
+    async with engine.connect() as tx:
+        await tx.execute(text("SELECT 1 FROM sessions LIMIT 1"))
