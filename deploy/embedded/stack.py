@@ -133,9 +133,7 @@ def _foreign(home: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 def _stack(home: Path, state: State) -> Stack:
     pids = {name: pid for name, (pid, _) in state.processes.items()}
-    return Stack(
-        home, state.kafka, state.database_url, state.redis_url, state.gateway_url, state.reporting_url, pids
-    )
+    return Stack(home, state.kafka, state.database_url, state.redis_url, state.gateway_url, state.reporting_url, pids)
 
 
 def _supervise(home: Path, plan: Plan, say: Progress) -> None:
