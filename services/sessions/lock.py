@@ -37,8 +37,16 @@ LOST = Counter("till_lock_lost_total", "Locks that were gone before their batch 
 # Numbers above 2^53 or joined with `..` would lose digits in Lua; microseconds until the year 2255 stay below 2^53.
 TAKE: Final = """
 local last_key, counts = KEYS[1], 1 + tonumber(ARGV[5])
+local attempts = 0
+for i = 2, counts do
+    if ARGV[6] == '1' then
+        redis.call('INCR', KEYS[i])
+        redis.call('EXPIRE', KEYS[i], ARGV[4])
+    end
+    attempts = math.max(attempts, tonumber(redis.call('GET', KEYS[i]) or '0'))
+end
 for i = counts + 1, #KEYS do
-    if redis.call('EXISTS', KEYS[i]) == 1 then return {'0', '0'} end
+    if redis.call('EXISTS', KEYS[i]) == 1 then return {'0', tostring(attempts)} end
 end
 local now = redis.call('TIME')
 local last = tonumber(redis.call('GET', last_key) or '0')
@@ -46,11 +54,6 @@ local token = math.max(last + 1, now[1] * 1000000 + now[2], tonumber(ARGV[3]) + 
 local written = string.format('%.0f', token)
 redis.call('SET', last_key, written)
 for i = counts + 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
-local attempts = 0
-for i = 2, counts do
-    attempts = math.max(attempts, redis.call('INCR', KEYS[i]))
-    redis.call('EXPIRE', KEYS[i], ARGV[4])
-end
 return {written, tostring(attempts)}
 """
 RENEW: Final = """
@@ -78,7 +81,7 @@ class LockUnavailable(Exception):
 
 @dataclass(slots=True)
 class Lease:
-    """A lock that is held. `token` 0 and `attempts` 0: the batch goes on without one."""
+    """A lock that is held. `token` 0: the batch goes on without one. `attempts` 0: Redis is away and nobody counts."""
 
     keys: list[str]
     attempts_keys: list[str]
@@ -110,7 +113,7 @@ class Locks:
         """The locks of all these tills at once, or a lease without a token when they can't be had in time.
 
         `attempts_of` names the batch: how often one of these names was begun and not finished is counted beside the
-        lock, so that an attempt that kills its process counts. The token is above `floor` and above every token before it.
+        lock, so that an attempt that kills its process counts. The token is above `floor` and all tokens before it.
         """
         keys = sorted(f"{self._prefix}{store_id}/{profile_id}" for store_id, profile_id in tills)
         lease = Lease(keys, [f"{self._prefix}attempts:{name}" for name in attempts_of], uuid4().hex)
@@ -126,6 +129,7 @@ class Locks:
                 WITHOUT.labels(why).inc()
                 return lease
             if over:
+                await self.release(lease, forget_attempts=True)
                 raise LockUnavailable(
                     f"No lock for {len(keys)} tills within {limit_s:.0f} s ({why}); TILL_LOCK=required."
                 )
@@ -148,7 +152,7 @@ class Locks:
 
     async def release(self, lease: Lease, *, forget_attempts: bool) -> None:
         """Give a lease back, and the count of its batch's attempts with it."""
-        if lease.token == 0:
+        if lease.attempts == 0:
             return
         try:
             keys = [*lease.attempts_keys, *lease.keys]
@@ -156,7 +160,7 @@ class Locks:
             held = int(await self._release(keys=keys, args=[lease.owner, forget, len(lease.attempts_keys)]))
         except (RedisError, OSError):
             held = 0
-        if held < len(lease.keys):
+        if lease.token and held < len(lease.keys):
             LOST.inc()
 
     async def close(self) -> None:
@@ -168,7 +172,9 @@ class Locks:
         if time.monotonic() < self._asleep_until:
             return "redis_away"
         keys = [f"{self._prefix}last", *lease.attempts_keys, *lease.keys]
-        given = [lease.owner, LOCK_TTL_MS, floor, ATTEMPTS_KEPT_S, len(lease.attempts_keys)]
+        # Counted once a batch, whether or not the lock can be had: a crashed worker's own lock outlives it.
+        count = "0" if lease.attempts else "1"
+        given: list[str | int] = [lease.owner, LOCK_TTL_MS, floor, ATTEMPTS_KEPT_S, len(lease.attempts_keys), count]
         try:
             token, attempts = await self._take(keys=keys, args=given)
         except (RedisError, OSError):

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,6 +168,14 @@ class Shop:
         except TimeoutError:
             missing = len(wanted - self.seen.answered)
             raise AssertionError(f"{missing} of {len(wanted)} commands have no answer after {within_s} s") from None
+
+    async def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
+        """Wait until something holds of what was seen."""
+
+        async def held() -> bool:
+            return holds()
+
+        await eventually(held, within_s=within_s)
 
     async def query(self, statement: str) -> list[Any]:
         """Ask the ledger."""

@@ -1,0 +1,91 @@
+"""Promise 6: what nobody can work on stands aside alone, even when it takes its process with it."""
+
+import signal
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from tests.faults.checks import check_answers, check_ledger
+from tests.faults.commands import Body, movement, opening, shifts, written
+from tests.faults.shop import Shop, Worker, header
+from tests.faults.tally import Tally
+
+POISON = "pink elephants"
+RAISES = f"""
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF position('{POISON}' IN convert_from(NEW.command, 'UTF8')) > 0 THEN
+            RAISE EXCEPTION 'no elephants' USING ERRCODE = '22000';
+        END IF;
+        RETURN NEW;
+    END $$
+"""  # noqa: S608 - the words are this module's own
+
+
+async def test_a_command_that_the_database_refuses_is_parked_alone(shop: Shop, tally: Tally) -> None:
+    poison, neighbours = await _poisoned(shop)
+    await shop.change(RAISES)
+    await shop.change("CREATE TRIGGER refuse BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION refuse()")
+    worker = await shop.ready_worker()
+    await shop.send([*neighbours[:40], poison, *neighbours[40:]])
+    await shop.all_answered()
+
+    await _check_parked(shop, tally, poison)
+    # It claimed nothing: when the database has learned better, the same bytes are applied.
+    await shop.change("DROP TRIGGER refuse ON journal")
+    before = len(shop.seen.events)
+    await shop.producer.send_and_wait(shop.settings.topics.commands, written(poison), key=b"s1/p0")
+    await shop.until(lambda: len(shop.seen.events) > before)
+    tally.check(orjson.loads(shop.seen.events[-1].value)["kind"] == "cash_moved", "it was not applied afterwards")
+    await check_ledger(shop, tally)
+    tally.check(await worker.stopped() == 0, "the worker did not stop well")
+    tally.rounds, tally.faults = 1, 1
+    tally.hold()
+
+
+@pytest.mark.timeout(300)
+async def test_a_command_that_kills_its_process_is_parked_alone(shop: Shop, tally: Tally) -> None:
+    poison, neighbours = await _poisoned(shop)
+    await shop.send([*neighbours[:10], poison, *neighbours[10:]])
+    names = {"TILL_SESSIONS_INSTANCE_ID": "w", "TILL_BATCH_RECORDS_MAX": "8"}
+    deaths = 0
+    while poison["command_id"] not in shop.seen.answered:
+        worker = shop.worker("--die-of", POISON, **names)
+        await shop.until(lambda: dead(worker) or poison["command_id"] in shop.seen.answered)
+        deaths += dead(worker)
+        # Three deaths for the batch, then three for the one record.
+        assert deaths <= 6, "the crash loop has no end"
+    await shop.all_answered()
+    await _check_parked(shop, tally, poison)
+    tally.check(deaths > 0, "nobody died")
+    tally.check(await worker.stopped() == 0, "the last worker did not stop well")
+    tally.rounds, tally.faults = 1, deaths
+    tally.hold()
+
+
+def dead(worker: Worker) -> bool:
+    return worker.process.poll() == -signal.SIGKILL
+
+
+async def _poisoned(shop: Shop) -> tuple[Body, list[Body]]:
+    """A poisonous command and its neighbours; its till is opened before all of them."""
+    profiles = ["p0", "p1", "p2", "p3"]
+    await shop.profiles(profiles)
+    session_id = str(uuid4())
+    poison = movement("p0", session_id, 5, description=POISON)
+    neighbours = [opening("p0", session_id), *shifts(profiles[1:], each=2, length=8)]
+    return poison, [*neighbours, *(movement("p0", session_id, 7) for _ in range(5))]
+
+
+async def _check_parked(shop: Shop, tally: Tally, poison: Body) -> None:
+    answer = shop.seen.first_answers()[poison["command_id"]]
+    tally.check(answer["kind"] == "command_parked", f"the poison was answered with {answer['kind']}")
+    values = {record.value for record in shop.seen.letters}
+    tally.check(values == {written(poison)}, f"{len(values)} records are parked")
+    tally.check(all(header(record, "till-error") for record in shop.seen.letters), "a letter without an error")
+    rest = [body for body in shop.sent if body is not poison]
+    kinds = {shop.seen.first_answers()[body["command_id"]]["kind"] for body in rest}
+    tally.check("command_parked" not in kinds, "a neighbour was parked as well")
+    check_answers(shop, tally)
+    await check_ledger(shop, tally)
