@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from deploy.embedded.stack import Stack, down, up
+from deploy.embedded.stack import Stack, up, wipe
 from services.settings import Settings
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, PostgreSQL and Redis, for the whole run."""
     home = tmp_path_factory.mktemp("stack")
     yield up(home, services=())
-    down(home)
+    wipe(home)
 
 
 @pytest.fixture
