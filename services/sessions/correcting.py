@@ -1,5 +1,6 @@
 """Corrections: what came to light after a closing, kept beside it as signed differences of its figures."""
 
+from collections.abc import Collection
 from typing import Any, Final, Literal
 
 from contracts.commands import Command
@@ -54,6 +55,33 @@ def correction(
     if ended is None:
         raise AssertionError(f"session {session.session_id} is corrected without a closing")
     ended.corrections += 1
+    return correction_body(
+        session,
+        command,
+        kind,
+        deltas,
+        received_at=turn.record.received_at,
+        reason=reason,
+        needs_review=_needs_review(turn, session, command, deltas),
+        recounted=recounted,
+    )
+
+
+def correction_body(
+    session: Session,
+    command: Command,
+    kind: CorrectionKind,
+    deltas: dict[str, Any],
+    *,
+    received_at: str,
+    reason: str | None,
+    needs_review: bool,
+    recounted: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The latest correction of a closed session, its members in the order in which they are written."""
+    ended = session.ended
+    if ended is None:
+        raise AssertionError(f"session {session.session_id} is corrected without a closing")
     made: dict[str, Any] = {
         "kind": "closing_correction",
         "schema_version": 1,
@@ -67,15 +95,24 @@ def correction(
         "command_id": command.command_id,
         "correction": kind,
         "occurred_at": command.occurred_at,
-        "received_at": turn.record.received_at,
+        "received_at": received_at,
         "actor": actor_json(command.actor),
         "reason": reason,
-        "needs_review": _needs_review(turn, session, command, deltas),
+        "needs_review": needs_review,
         "deltas": deltas,
     }
     if recounted is not None:
         made["recounted"] = recounted
     return made
+
+
+def recounted_rows(after: dict[str, Any], named: Collection[str]) -> list[dict[str, Any]]:
+    """What a recount found, from the report that it led to: rows of the tenders that it names."""
+    return [
+        {name: row[name] for name in ("tender", "counted_minor", "over_short_minor")}
+        for row in after["tenders"]
+        if row["tender"] in named
+    ]
 
 
 def _needs_review(turn: Turn, session: Session, command: Command, deltas: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from contracts.events import ClosingCorrected, ClosingPending, CountRequested, S
 from services.sessions.answers import Refusal
 from services.sessions.book import Attempt, Ended, Session
 from services.sessions.closing import close
-from services.sessions.correcting import NO_IDS, correction, differences
+from services.sessions.correcting import NO_IDS, correction, differences, recounted_rows
 from services.sessions.figures import fits, new_totals, report
 from services.sessions.turn import Decision, Turn, accept, bad_count, by_tender, common
 
@@ -82,11 +82,7 @@ def recount(turn: Turn, session: Session, command: Recount) -> Decision | Refusa
     ended.counted = counted
     accept(turn, session)
     named = {entry.tender for entry in command.counted}
-    recounted = [
-        {name: row[name] for name in ("tender", "counted_minor", "over_short_minor")}
-        for row in after["tenders"]
-        if row["tender"] in named
-    ]
+    recounted = recounted_rows(after, named)
     deltas = differences(before, after)
     made = correction(turn, session, command, "recount", deltas, reason=command.reason, recounted=recounted)
     answer = ClosingCorrected(

@@ -6,7 +6,8 @@ taken from them.
 """
 
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import orjson
 
@@ -29,10 +30,19 @@ from contracts.times import wire_time
 from services.sessions import figures, rows
 from services.sessions.book import Attempt, Ended, Session
 from services.sessions.closing import close
-from services.sessions.correcting import differences
+from services.sessions.correcting import CorrectionKind, correction_body, differences, recounted_rows
 from services.sessions.ending import ABANDONED, SWEEPER
 from services.sessions.figures import Totals, report
 from services.sessions.turn import by_tender
+
+CORRECTIONS: Final[dict[str, CorrectionKind]] = {
+    "move_cash": "late_movement",
+    "record_order": "late_order",
+    "void_movement": "late_void",
+    "recount": "recount",
+    "void_session": "session_voided",
+}
+"""What an accepted command after the closing makes; amendments make nothing."""
 
 
 class Bad(Exception):
@@ -77,7 +87,7 @@ class Recount:
         counted = dict(session.ended.counted) if session.ended else {}
         self._apply(command, entry, where)
         if before is not None:
-            self._check_correction(command, before, counted, where)
+            self._check_correction(command, before, counted, entry.received_at, where)
 
     def finish(self, row: Any) -> None:
         """Compare with the session's row. Raises Bad where it says something else."""
@@ -217,7 +227,9 @@ class Recount:
             counted=dict(attempt.counted),
         )
 
-    def _check_correction(self, command: Any, before: Totals, counted: dict[str, int], where: str) -> None:
+    def _check_correction(
+        self, command: Any, before: Totals, counted: dict[str, int], received_at: datetime, where: str
+    ) -> None:
         """A command after the closing: what it changed must be what its correction says."""
         session, ended = self.session, self.session.ended
         if isinstance(command, AmendSession) or ended is None:
@@ -230,18 +242,22 @@ class Recount:
         if stored is None:
             raise Bad(f"{where}: it came after the closing, but its correction is missing")
         self._corrected += 1
+        ended.corrections = self._corrected
         said = orjson.loads(stored.body)
-        expected = {
-            "correction_number": self._corrected,
-            "closing_id": ended.closing_id,
-            "closing_hash": ended.closing_hash,
-            "command_id": command.command_id,
-            "occurred_at": command.occurred_at,
-            "deltas": differences(report(before, tenders, counted), after),
-        }
-        wrong = [name for name, value in expected.items() if said.get(name) != value]
-        if wrong or stored.correction_number != self._corrected:
-            raise Bad(f"{where}: its correction {stored.correction_number} has another {', '.join(wrong) or 'number'}")
+        own = ended.counted_by == command.actor.id
+        expected = correction_body(
+            session,
+            command,
+            CORRECTIONS[command.kind],
+            differences(report(before, tenders, counted), after),
+            received_at=wire_time(received_at),
+            reason=getattr(command, "reason", None),
+            needs_review=own or said.get("needs_review") is True,
+            recounted=recounted_rows(after, by_tender(command.counted)) if command.kind == "recount" else None,
+        )
+        if compact(expected) != stored.body or stored.correction_number != self._corrected:
+            wrong = [name for name, value in expected.items() if said.get(name) != value]
+            raise Bad(f"{where}: its correction {stored.correction_number} has another {', '.join(wrong) or 'form'}")
 
 
 def _movement(command: MoveCash) -> tuple[str, str, int]:
