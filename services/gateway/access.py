@@ -140,10 +140,5 @@ async def key_caller(
     return found
 
 
-async def publishing_token(who: Caller, store_id: str) -> str | None:  # noqa: ARG001 - see below
-    """The token that a command of this store is published with; the consumer looks at it for itself."""
-    return who.token
-
-
 ByToken = Annotated[Caller, Depends(caller)]
 ByKey = Annotated[Caller, Depends(key_caller)]

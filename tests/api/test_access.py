@@ -1,0 +1,418 @@
+"""Who gets in: passwords, tokens, API keys, and that nobody guesses their way through."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import bcrypt
+import httpx
+import pytest
+from click.testing import Result
+from fastapi import FastAPI
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from services.cli import app
+from services.gateway import keys, passwords, sign_in, users
+from services.gateway.access import Access, ByKey, ByToken, access_engine
+from services.gateway.passwords import hash_password
+from services.gateway.problems import problems
+from services.gateway.users import User
+from services.health import serve
+from services.migrate import upgrade
+from services.settings import Settings
+from services.tokens import COMMANDS_AUDIENCE, mint, open_verifier
+
+PASSWORD = "pässword of Ana"
+NUL_PASSWORD = "\0"
+
+
+class Door:
+    """One process's way in, served, with two routes that tell who came through."""
+
+    def __init__(self, access: Access, client: httpx.AsyncClient) -> None:
+        self.access = access
+        self.client = client
+
+    async def sign_in(self, password: str = PASSWORD, user: str = "ana", store: str = "s1") -> httpx.Response:
+        body = {"store_id": store, "user": user, "password": password}
+        return await self.client.post("/auth/token", json=body)
+
+    async def token(self, **who: str) -> str:
+        reply = await self.sign_in(**who)
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["access_token"])
+
+    async def by_token(self, token: str) -> httpx.Response:
+        return await self.client.get("/token", headers={"authorization": f"Bearer {token}"})
+
+    async def by_key(self, key: str) -> httpx.Response:
+        return await self.client.get("/key", headers={"x-api-key": key})
+
+
+@pytest.fixture
+async def ledger(corner: Settings) -> Settings:
+    """The corner with its tables and one till."""
+    await upgrade(corner.database_url, "services.sessions.migrations")
+    await upgrade(corner.database_url, "services.gateway.migrations")
+    return corner
+
+
+@pytest.fixture
+async def door(ledger: Settings) -> AsyncIterator[Door]:
+    async for made in _opened(ledger):
+        async with made.access.engine.begin() as tx:
+            await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
+        yield made
+
+
+@pytest.fixture
+async def other_door(ledger: Settings) -> AsyncIterator[Door]:
+    """A second gateway on the same database."""
+    async for made in _opened(ledger):
+        yield made
+
+
+async def _opened(settings: Settings) -> AsyncIterator[Door]:
+    engine = access_engine(settings.database_url)
+    served = FastAPI()
+    served.state.access = Access(settings, engine, open_verifier(settings))
+    served.include_router(sign_in.router)
+    problems(served)
+
+    @served.get("/token")
+    async def by_token(who: ByToken) -> Any:
+        return {"sub": who.claims.sub, "s1": who.claims.allows_store("s1"), "s2": who.claims.allows_store("s2")}
+
+    @served.get("/key")
+    async def by_key(who: ByKey) -> Any:
+        return {"sub": who.claims.sub, "company": who.claims.company, "role": who.claims.role, "token": who.token}
+
+    try:
+        async with serve("127.0.0.1:0", served) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
+            yield Door(served.state.access, client)
+    finally:
+        await engine.dispose()
+
+
+async def everything_stored(door: Door) -> str:
+    """All that the tables of the gateway hold, as text."""
+    tables = ("users", "profile_passwords", "api_keys", "failures")
+    async with door.access.engine.connect() as tx:
+        found = [await tx.execute(text(f"SELECT t::text FROM gateway.{table} t")) for table in tables]  # noqa: S608
+        return "\n".join(row[0] for rows in found for row in rows)
+
+
+async def test_a_password_is_traded_for_a_token_of_its_user(door: Door, ledger: Settings) -> None:
+    reply = await door.sign_in()
+
+    body = reply.json()
+    assert reply.status_code == 200
+    assert (body["token_type"], body["expires_in"]) == ("Bearer", 3_600)
+    assert reply.headers["cache-control"] == "no-store"
+    claims = open_verifier(ledger).claims(body["access_token"], time.time(), COMMANDS_AUDIENCE)
+    assert claims is not None
+    assert (claims.sub, claims.role, claims.stores, claims.via) == ("ana", "cashier", {"s1"}, None)
+    assert (await door.by_token(body["access_token"])).json() == {"sub": "ana", "s1": True, "s2": False}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"password": "x"},
+        {"password": "x" * 2_000},
+        {"password": NUL_PASSWORD},
+        {"user": "nobody"},
+        {"user": "a" * 200},
+        {"user": "\0"},
+        {"user": "key:1"},
+        {"store": "s2"},
+        {"store": "nowhere"},
+    ],
+    ids=str,
+)
+async def test_every_refusal_is_the_same_and_costs_the_same(
+    door: Door, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str]
+) -> None:
+    checked: list[str] = []
+    real = passwords.matches
+    monkeypatch.setattr(passwords, "matches", lambda stored, given: checked.append(stored) or real(stored, given))
+    begun = time.monotonic()
+    reply = await door.client.post(
+        "/auth/token",
+        content=_escaped({"store_id": "s1", "user": "ana", "password": PASSWORD}, wrong),
+    )
+
+    assert reply.status_code == 401
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["detail"] == sign_in.WRONG
+    assert time.monotonic() - begun >= passwords.REFUSAL_S
+    assert [stored.split("$")[1:4] for stored in checked] == [["argon2id", "v=19", "m=19456,t=2,p=1"]]
+
+
+def _escaped(good: dict[str, str], wrong: dict[str, str]) -> bytes:
+    import json
+
+    names = {"store": "store_id"}
+    return json.dumps(good | {names.get(name, name): value for name, value in wrong.items()}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b'{"store_id": "s1", "store_id": "s1", "user": "ana", "password": "very secret"}', 400),
+        (b'{"store_id": "s1", "user": "ana"}', 422),
+        (b'{"store_id": "s1", "user": "ana", "password": 5}', 422),
+        (b'{"store_id": "s1", "user": "ana\\ud800", "password": "very secret"}', 422),
+        (b'{"store_id": "*", "user": "ana", "password": "very secret"}', 422),
+        (b'{"store_id": "s1", "user": "ana", "password": "very secret", "role": "admin"}', 422),
+        (b'{"store_id": "s1", "user": "ana", "password": "' + b"very secret" * 2_000 + b'"}', 413),
+    ],
+)
+async def test_a_body_that_is_none_is_refused_and_never_quoted(door: Door, content: bytes, status: int) -> None:
+    reply = await door.client.post("/auth/token", content=content)
+
+    assert reply.status_code == status
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert "very secret" not in reply.text
+
+
+async def test_after_five_wrong_passwords_all_gateways_wait_a_quarter_of_an_hour(door: Door, other_door: Door) -> None:
+    guesses = [(door, other_door)[number % 2].sign_in(f"guess {number}") for number in range(12)]
+    replies = await asyncio.gather(*guesses)
+
+    assert Counter(reply.status_code for reply in replies) == {401: 5, 429: 7}
+    refused = await other_door.sign_in()
+    assert refused.status_code == 429, "the right password opens nothing either"
+    assert 880 < int(refused.headers["retry-after"]) <= 900
+    assert (await door.sign_in(user="eva")).status_code == 401, "others are not locked out"
+    await _let_time_pass(door, 15 * 60 - 30)
+    assert int((await door.sign_in()).headers["retry-after"]) <= 30
+    await _let_time_pass(door, 30)
+    assert (await door.sign_in()).status_code == 200
+
+
+async def test_who_does_not_exist_is_locked_out_like_who_does(door: Door) -> None:
+    assert [(await door.sign_in(user="nobody")).status_code for _ in range(6)] == [401] * 5 + [429]
+
+
+async def test_right_passwords_at_the_same_moment_are_all_let_in(door: Door) -> None:
+    replies = await asyncio.gather(*(door.sign_in() for _ in range(20)))
+
+    assert {reply.status_code for reply in replies} == {200}
+    assert "ana" not in (await everything_stored(door)).replace("(s1,ana,cashier", "")
+
+
+async def test_a_right_password_takes_back_no_wrong_one(door: Door) -> None:
+    for _ in range(4):
+        assert (await door.sign_in("wrong")).status_code == 401
+    assert (await door.sign_in()).status_code == 200
+    assert (await door.sign_in("wrong")).status_code == 401
+    assert (await door.sign_in()).status_code == 429
+
+
+async def _let_time_pass(door: Door, seconds: int) -> None:
+    async with door.access.engine.begin() as tx:
+        earlier = "UPDATE gateway.failures SET failed_at = failed_at - make_interval(secs => :seconds)"
+        await tx.execute(text(earlier), {"seconds": seconds})
+
+
+@pytest.mark.parametrize(
+    ("version", "password"), [(b"$2b$", "x"), (b"$2a$", "ñandú"), (b"$2y$", "long " * 30)], ids=["2b", "2a", "2y"]
+)
+async def test_a_bcrypt_hash_is_replaced_by_its_first_good_login(door: Door, version: bytes, password: str) -> None:
+    made = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4))
+    brought = passwords.read_bcrypt_hash(made.replace(b"$2b$", version, 1).decode())
+    async with door.access.engine.begin() as tx:
+        await users.add(tx, User("s1", "eva", "manager", None), brought)
+
+    assert (await door.sign_in("wrong", "eva")).status_code == 401
+    assert brought in await everything_stored(door)
+    assert (await door.sign_in(password, "eva")).status_code == 200
+    assert "$2" not in await everything_stored(door)
+    assert (await door.sign_in(password, "eva")).status_code == 200
+    assert (await door.sign_in("wrong", "eva")).status_code == 401
+
+
+@pytest.mark.parametrize("line", ["", "x", "$2b$31$" + "a" * 53, "$2b$12$" + "a" * 52, "$2b$12$" + "a" * 53 + "\n"])
+def test_what_is_no_bcrypt_hash_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match="no bcrypt hash"):
+        passwords.read_bcrypt_hash(line)
+
+
+async def test_the_password_of_a_till(door: Door) -> None:
+    asked = door.access.passwords
+    async with door.access.engine.begin() as tx:
+        assert not await users.set_profile_password(tx, "s1", "p1", hash_password("open sesame"))
+        await tx.execute(text(ONE_TILL))
+        assert await users.set_profile_password(tx, "s1", "p1", hash_password("open sesame"))
+
+    assert await asked.check_profile("s1", "p1", "open sesame")
+    assert not await asked.check_profile("s1", "p2", "open sesame")
+    assert not await asked.check_profile("s2", "p1", "open sesame")
+    assert not await asked.check_profile("s1", "p1\0", "open sesame")
+    for _ in range(5):
+        assert not await asked.check_profile("s1", "p1", "wrong")
+    with pytest.raises(passwords.TooManyFailures):
+        await asked.check_profile("s1", "p1", "open sesame")
+    assert await asked.check_user("s1", "ana", PASSWORD), "a till and a user of one name are counted apart"
+
+
+ONE_TILL = """
+    INSERT INTO profiles VALUES ('s1', 'p1', 'Till', 'MXN', '[]', NULL, false, NULL, 604800, true, '00:00', 'STORE',
+                                 true, 'Shop', NULL)
+"""
+
+
+async def test_a_key_names_its_company_and_store_and_is_kept_as_a_hash(door: Door, ledger: Settings) -> None:
+    async with door.access.engine.begin() as tx:
+        made, secret = await keys.add(tx, "cafes", "s1", "manager")
+
+    reply = (await door.by_key(secret)).json()
+    assert (reply["sub"], reply["company"], reply["role"]) == (f"key:{made.key_id}", "cafes", "manager")
+    assert secret not in await everything_stored(door)
+    claims = open_verifier(ledger).claims(reply["token"], time.time(), COMMANDS_AUDIENCE)
+    assert claims is not None
+    assert (claims.sub, claims.via, claims.role, claims.stores) == (made.sub, "key", "manager", {"s1"})
+    assert claims.exp - time.time() <= 300
+    assert (await door.by_key(secret)).json()["token"] == reply["token"]
+    for wrong in (secret[:-1], secret + "x", "", "x" * 300, "' OR true --", made.key_id):
+        assert (await door.by_key(wrong)).status_code == 401
+
+
+async def test_a_key_gets_a_new_secret_while_the_old_one_still_counts(door: Door) -> None:
+    async with door.access.engine.begin() as tx:
+        made, old = await keys.add(tx, "cafes", "s1", "register")
+        new = await keys.rotate(tx, "s1", made.key_id, overlap_s=3_600)
+        assert new is not None
+    assert [(await door.by_key(key)).status_code for key in (old, new)] == [200, 200]
+
+    async with door.access.engine.begin() as tx:
+        newest = await keys.rotate(tx, "s1", made.key_id, overlap_s=0)
+        assert newest is not None
+    assert [(await door.by_key(key)).status_code for key in (old, new, newest)] == [401, 401, 200]
+
+    async with door.access.engine.begin() as tx:
+        assert not await keys.revoke(tx, "s2", made.key_id)
+        assert await keys.revoke(tx, "s1", made.key_id)
+        assert await keys.rotate(tx, "s1", made.key_id, overlap_s=0) is None
+    assert (await door.by_key(newest)).status_code == 401
+
+
+async def test_a_revoked_users_token_and_password_end_at_once(door: Door, other_door: Door) -> None:
+    old = await door.token()
+    async with door.access.engine.begin() as tx:
+        assert await users.revoke(tx, "s1", "ana")
+
+    assert (await other_door.by_token(old)).status_code == 401
+    assert (await door.sign_in()).status_code == 401
+
+    async with door.access.engine.begin() as tx:
+        await users.add(tx, User("s1", "ana", "manager", None), hash_password(PASSWORD))
+    new = await other_door.token()
+    assert (await door.by_token(new)).status_code == 200
+    assert (await door.by_token(old)).status_code == 401, "the old token was never given back"
+
+
+async def test_who_is_revoked_in_one_store_may_still_speak_for_another(door: Door, ledger: Settings) -> None:
+    both = mint(ledger, sub="r1", role="register", stores=["s1", "s2"], ttl_s=600)
+    every = mint(ledger, sub="r1", role="admin", stores=["*"], ttl_s=600)
+    async with door.access.engine.begin() as tx:
+        await users.revoke(tx, "s1", "r1")
+    for token in (both, every):
+        assert (await door.by_token(token)).json() == {"sub": "r1", "s1": False, "s2": True}
+
+    async with door.access.engine.begin() as tx:
+        await users.revoke(tx, "*", "r1")
+    for token in (both, every):
+        assert (await door.by_token(token)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("authorization", "Bearer x.y.z")],
+        [("authorization", "Basic {token}")],
+        [("authorization", "Bearer {token}"), ("authorization", "Bearer {token}")],
+        [("x-api-key", "{token}")],
+    ],
+    ids=str,
+)
+async def test_without_one_good_token_nobody_comes_in(
+    door: Door, ledger: Settings, headers: list[tuple[str, str]]
+) -> None:
+    token = mint(ledger, sub="ana", role="admin", stores=["*"], ttl_s=600)
+    assert (await door.by_token(token)).status_code == 200
+
+    reply = await door.client.get("/token", headers=[(name, value.format(token=token)) for name, value in headers])
+
+    assert reply.status_code == 401
+    assert reply.headers["www-authenticate"] == "Bearer"
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+async def till(settings: Settings, *words: str, given: str = "") -> Result:
+    """The command line on this corner; in a thread, because it runs a loop of its own."""
+    environment = {f"TILL_{k.upper()}": str(v) for k, v in settings.model_dump().items() if v is not None}
+    return await asyncio.to_thread(CliRunner().invoke, app, words, given, environment)
+
+
+async def test_the_command_line_says_who_may_come_in(door: Door, ledger: Settings) -> None:
+    async def run(*words: str, given: str = "") -> Result:
+        return await till(ledger, *words, given=given)
+
+    eva = ("users", "add", "--store", "s1", "--id", "eva", "--role", "manager", "--profile", "p1", "--password-stdin")
+    assert (await run(*eva, given="first\n")).exit_code == 0
+    assert (await door.sign_in("first", "eva")).status_code == 200
+    assert (await run("users", "list")).stdout == "s1\tana\tcashier\tp1\tactive\ns1\teva\tmanager\tp1\tactive\n"
+    assert (await run("users", "revoke", "--store", "s1", "--id", "eva")).exit_code == 0
+    assert (await door.sign_in("first", "eva")).status_code == 401
+    assert (await run("users", "list", "--store", "s1")).stdout.endswith("eva\tmanager\tp1\trevoked\n")
+
+    key = (await run("keys", "add", "--company", "cafes", "--store", "s1")).stdout.strip()
+    assert (await door.by_key(key)).json()["role"] == "manager"
+    store, key_id, *_ = (await run("keys", "list")).stdout.split("\t")
+    again = (await run("keys", "rotate", "--store", store, "--key", key_id, "--overlap", "0")).stdout.strip()
+    assert [(await door.by_key(each)).status_code for each in (key, again)] == [401, 200]
+    assert (await run("keys", "revoke", "--store", store, "--key", key_id)).exit_code == 0
+    assert (await door.by_key(again)).status_code == 401
+
+    before = (await run("token", "--sub", "m", "--role", "admin", "--store", "s1")).stdout.strip()
+    assert (await run("signing-key", "rotate")).exit_code == 0
+    after = (await run("token", "--sub", "m", "--role", "admin", "--store", "s1")).stdout.strip()
+    assert [(await door.by_token(token)).status_code for token in (before, after)] == [200, 200]
+    signing, retired = (await run("signing-key", "list")).stdout.splitlines()
+    assert signing.endswith("\tsigns")
+    assert (await run("signing-key", "remove", retired.split("\t")[0])).exit_code == 0
+    door.access._verifier._check_at = 0
+    assert [(await door.by_token(token)).status_code for token in (before, after)] == [401, 200]
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "sentence"),
+    [
+        (("users", "add", "--store", "s1", "--id", "key:1", "--role", "admin", "--password-stdin"), "x", "begin with"),
+        (("users", "add", "--store", "s1", "--id", "ana", "--role", "admin"), "x", "--password-stdin"),
+        (("users", "add", "--store", "s1", "--id", "ana", "--role", "admin", "--password-stdin"), "", "1 to 1024"),
+        (("users", "add", "--store", "*", "--id", "ana", "--role", "admin", "--password-stdin"), "x", "id of a store"),
+        (("users", "add", "--store", "s1", "--id", "ana", "--role", "admin", "--bcrypt-hash-stdin"), "x", "no bcrypt"),
+        (("profiles", "password", "--store", "s1", "--profile", "p9", "--password-stdin"), "x", "import it first"),
+        (("keys", "revoke", "--store", "s1", "--key", "x"), "", "no key x"),
+        (("keys", "rotate", "--store", "s1", "--key", "x"), "", "no key x"),
+        (("signing-key", "remove", "x"), "", "private key"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
+)
+async def test_what_the_command_line_refuses_is_said_in_a_sentence(
+    ledger: Settings, words: tuple[str, ...], given: str, sentence: str
+) -> None:
+    done = await till(ledger, *words, given=given)
+
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
