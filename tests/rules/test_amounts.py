@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from services.sessions import rows
 from tests import recount
 from tests.rules.trade import CARD, CASH, TENDERS, Body, Till, amounts, named, row
 
@@ -255,3 +256,32 @@ def test_a_refund_too_large_in_base_is_refused_and_leaves_no_trace() -> None:
     assert till.refund("r", {"usd": AMOUNT_MAX}, provider="new")["reason"] == "amount_invalid"
     closing = till.closed({"cash": 0})
     assert (closing["refunds"], closing["orders"]) == ([], [])
+
+
+def test_a_correction_states_only_figures_that_every_reader_keeps_exactly() -> None:
+    """From all money out to all money in: each total fits, but the difference between them does not."""
+    till = Till()
+    till.open()
+    paid = [{"tender": "cash", "amount_minor": AMOUNT_MAX}] * 9
+    early = "2026-03-02T07:00:00Z"
+    assert till.refund("A", {}, payments=paid, occurred_at=early)["kind"] == "order_recorded"
+    till.closed({"cash": 0})
+    till.order("A", payments=paid, revision=1, occurred_at=early)
+    correction = till.outcomes[-1].correction
+    if correction is not None:
+        assert abs(row(correction["deltas"], "cash")["expected_minor"]) <= LARGEST
+
+
+def test_a_count_whose_base_figure_does_not_fit_is_refused() -> None:
+    till = Till(tenders=(CASH, TENDERS[2] | {"exchange_rate": "999999999"}))
+    till.open()
+    assert till.close({"usd": AMOUNT_MAX})["reason"] == "amount_invalid"
+    assert till.close({"usd": 1})["kind"] == "session_closed"
+
+
+def test_totals_come_out_of_their_row_as_they_went_in() -> None:
+    till = Till()
+    till.open({"cash": AMOUNT_MAX})
+    till.order("A", {"cash": 5}, gross_minor=9, discounts=named(b=1, a=2), service_charges=named(z=1))
+    totals = till.book.sessions["s", till.session_id].totals
+    assert rows.read_totals(rows.totals_row(totals)) == totals
