@@ -12,6 +12,7 @@ from contracts.commands import ID_PATTERN, UUID_PATTERN
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
 from services.gateway import documentation, idempotency, ledger, pending, views
 from services.gateway.access import ByToken, Caller
+from services.gateway.documentation import CommandId, SessionId, StoreId
 from services.gateway.ledger import SessionFilters
 from services.gateway.problems import Problem
 from services.gateway.rooms import rooms
@@ -62,7 +63,7 @@ async def post_command(request: Request, who: ByToken) -> Response:
 
 
 @router.get("/api/commands/{command_id}", **documentation.GET_COMMAND)
-async def get_command(request: Request, who: ByToken, command_id: str) -> Response:
+async def get_command(request: Request, who: ByToken, command_id: CommandId) -> Response:
     """The answer to a command, or that it waits."""
     shared, stores = rooms(request), await _stores(request, who)
     found = None
@@ -101,13 +102,13 @@ async def list_sessions(request: Request, who: ByToken) -> Response:
 
 
 @router.get("/api/sessions/{session_id}", **documentation.GET_SESSION)
-async def get_session(request: Request, who: ByToken, session_id: str) -> Response:
+async def get_session(request: Request, who: ByToken, session_id: SessionId) -> Response:
     """One session."""
     return _json(views.session_view(await _session(request, who, session_id)))
 
 
 @router.get("/api/sessions/{session_id}/journal", **documentation.GET_JOURNAL)
-async def get_journal(request: Request, who: ByToken, session_id: str) -> Response:
+async def get_journal(request: Request, who: ByToken, session_id: SessionId) -> Response:
     """The accepted commands of a session in their order, each with its answer."""
     limit, after = views.read_limit(request), views.read_cursor(request, int)
     session = await _session(request, who, session_id)
@@ -119,7 +120,7 @@ async def get_journal(request: Request, who: ByToken, session_id: str) -> Respon
 
 
 @router.get("/api/sessions/{session_id}/x-report", **documentation.GET_X_REPORT)
-async def get_x_report(request: Request, who: ByToken, session_id: str) -> Response:
+async def get_x_report(request: Request, who: ByToken, session_id: SessionId) -> Response:
     """The figures of a session as they are now; nothing is changed by it."""
     session = await _session(request, who, session_id)
     await _check_blind(request, who, session)
@@ -129,7 +130,7 @@ async def get_x_report(request: Request, who: ByToken, session_id: str) -> Respo
 
 
 @router.get("/api/stores/{store_id}/profiles", **documentation.LIST_PROFILES)
-async def list_profiles(request: Request, who: ByToken, store_id: str) -> Response:
+async def list_profiles(request: Request, who: ByToken, store_id: StoreId) -> Response:
     """The tills of a store, and how each one stands."""
     limit, after = views.read_limit(request), views.read_cursor(request, str)
     _check_store(who, store_id)
@@ -183,7 +184,7 @@ def _status(answer: dict[str, Any], *, keyed: bool) -> HTTPStatus:
     return STATUS.get(reason, HTTPStatus.CONFLICT)
 
 
-def _pending(command_id: str) -> Response:
+def _pending(command_id: CommandId) -> Response:
     location = f"/api/commands/{command_id}"
     body = {"command_id": command_id, "status": "pending", "location": location}
     return _json(body, HTTPStatus.ACCEPTED, {"location": location, "retry-after": "1"})

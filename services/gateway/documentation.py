@@ -4,9 +4,9 @@ The requests are read by hand: FastAPI would check them itself and answer 422 in
 """
 
 from importlib.resources import files
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Path
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
@@ -71,11 +71,18 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
 """A session at the till `caja-1` of the store `parrot`; sent again, each command gets its first answer again."""
 
 
+CommandId = Annotated[
+    str, Path(description="The command's id, a UUID.", examples=[EXAMPLES["open_session"]["command_id"]])
+]
+SessionId = Annotated[str, Path(description="The session's id, a UUID.", examples=[_SESSION_ID])]
+StoreId = Annotated[str, Path(description="The store.", examples=["parrot"])]
+
+
 def _parameter(name: str, description: str, place: str = "query", **schema: Any) -> dict[str, Any]:
     return {
         "name": name,
         "in": place,
-        "required": place == "path",
+        "required": False,
         "description": description,
         "schema": {"type": "string"} | schema,
     }
@@ -104,7 +111,6 @@ _CURSOR: Final = _parameter("cursor", "next_cursor of the page before.")
 _LIMIT: Final = _parameter(
     "limit", "Items on a page.", type="integer", minimum=1, maximum=LIMIT_MAX, default=LIMIT_DEFAULT
 )
-_SESSION: Final = _parameter("session_id", "The session's id.", "path", format="uuid", example=_SESSION_ID)
 _NO_SESSION: Final = {"404": "None of the token's stores has such a session."}
 _BLIND: Final = {
     "403": "The token does not allow the store, or the till is counted blind and its session is not closed."
@@ -153,13 +159,6 @@ GET_COMMAND: Final = _operation(
     "Ask for the answer to a command",
     "What the command's id was answered, as it is on the events topic.",
     [
-        _parameter(
-            "command_id",
-            "The command's id.",
-            "path",
-            format="uuid",
-            example=EXAMPLES["open_session"]["command_id"],
-        ),
         _STORE,
     ],
     {
@@ -183,24 +182,24 @@ LIST_SESSIONS: Final = _operation(
     _PAGE | _WALL,
 )
 GET_SESSION: Final = _operation(
-    "Look at a session", "Its state and its words.", [_SESSION, _STORE], {"200": "The session.", **_NO_SESSION, **_WALL}
+    "Look at a session", "Its state and its words.", [_STORE], {"200": "The session.", **_NO_SESSION, **_WALL}
 )
 GET_JOURNAL: Final = _operation(
     "Read a session's journal",
-    "Its accepted commands in their order, each with its answer, byte for byte.",
-    [_SESSION, _STORE, _CURSOR, _LIMIT],
+    "Its accepted commands in their order, as canonical JSON, each with its answer as it was published.",
+    [_STORE, _CURSOR, _LIMIT],
     _PAGE | _NO_SESSION | _BLIND,
 )
 GET_X_REPORT: Final = _operation(
     "Make an X report",
     "The figures as they are now, in the shape of a closing; nothing is changed by it. Of a closed session: what the "
     "closing and its corrections add up to.",
-    [_SESSION, _STORE],
+    [_STORE],
     {"200": "The figures.", "409": "The session was voided.", **_NO_SESSION, **_BLIND},
 )
 LIST_PROFILES: Final = _operation(
     "List the tills of a store",
     "How each is set up, and whether a session holds it.",
-    [_parameter("store_id", "The store.", "path", example="parrot"), _CURSOR, _LIMIT],
+    [_CURSOR, _LIMIT],
     _PAGE | _WALL,
 )

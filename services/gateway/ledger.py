@@ -96,7 +96,7 @@ class SessionFilters:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One accepted command of a session, as it came, with its answer as it was published."""
+    """One accepted command of a session as canonical JSON, with its answer as it was published."""
 
     sequence: int
     command: bytes

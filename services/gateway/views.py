@@ -83,7 +83,7 @@ def profile_view(row: ProfileRow) -> dict[str, Any]:
 
 
 def journal_view(entries: list[Entry]) -> list[dict[str, Any]]:
-    """Commands as they were sent and answers as they were published, byte for byte."""
+    """Commands as their journal hash counts them (canonical JSON), answers as they were published, byte for byte."""
     return [
         {
             "sequence": entry.sequence,
