@@ -7,11 +7,12 @@ taken from them.
 
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final
 
 import orjson
 
-from contracts.closings import journal_link
+from contracts.closings import GAPS_MAX, journal_link
 from contracts.commands import (
     AmendSession,
     ApproveClosing,
@@ -28,7 +29,7 @@ from contracts.commands import Recount as RecountCommand
 from contracts.jsontext import canonical, compact, read_object
 from contracts.times import wire_time
 from services.sessions import figures, rows
-from services.sessions.book import Attempt, Ended, Session
+from services.sessions.book import Attempt, Ended, RegisterSequence, Session
 from services.sessions.closing import close
 from services.sessions.correcting import CorrectionKind, correction_body, differences, recounted_rows
 from services.sessions.ending import ABANDONED, SWEEPER
@@ -64,6 +65,12 @@ class Recount:
         self._orders: dict[str, RecordOrder] = {}
         self._corrected = 0
         self._closed = False
+        self._numbers: set[int] = set()
+
+    def see(self, register_seq: int | None) -> None:
+        """Note a number of the register, of a refused command too; their order does not matter here."""
+        if register_seq is not None:
+            self._numbers.add(register_seq)
 
     def add(self, entry: Any) -> None:
         """The next row of the journal. Raises Bad where it is not what its neighbours and its content ask for."""
@@ -81,8 +88,8 @@ class Recount:
             raise Bad(f"{where}: it can't be read: {error}") from error
         if command.command_id != str(entry.command_id):
             raise Bad(f"{where}: its content is another command's")
-        if command.register_seq is not None and not self._closed:
-            session.register.see(command.register_seq)
+        if not self._closed:
+            self.see(command.register_seq)
         before = session.totals.copy() if session.ended else None
         counted = dict(session.ended.counted) if session.ended else {}
         self._apply(command, entry, where)
@@ -202,6 +209,8 @@ class Recount:
         session, attempt, stored = self.session, self.session.attempt, self.closing
         if attempt is None or stored is None:
             raise Bad(f"{self.name}: it was closed by command {entry.sequence}, but has no closing")
+        said = orjson.loads(stored.body)
+        session.register = self._register(said["register_seq_gaps"])
         body = close(
             session,
             attempt,
@@ -210,10 +219,9 @@ class Recount:
             origin=origin,
             approved=approved,
         )
-        said = orjson.loads(stored.body)["sales_report"]
         # The journal keeps a report's value, the closing also the order in which the register wrote its members.
-        if canonical(said) == canonical(body["sales_report"]):
-            body["sales_report"] = said
+        if canonical(said["sales_report"]) == canonical(body["sales_report"]):
+            body["sales_report"] = said["sales_report"]
         if compact(body) != stored.body:
             raise Bad(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
         self._closed, session.state, session.attempt = True, "closed", None
@@ -226,6 +234,18 @@ class Recount:
             counted_by=attempt.closed_by.id if attempt.counted else None,
             counted=dict(attempt.counted),
         )
+
+    def _register(self, stated: list[list[int]]) -> RegisterSequence:
+        """The register's numbers as the closing may state them.
+
+        While a session runs only the lowest 100 gaps are kept, so those that were known for a while hang on the order
+        in which numbers came, refused ones among them; that order is not stored. With few numbers it can't matter.
+        """
+        numbers = sorted(self._numbers)
+        gaps = [[low + 1, high - 1] for low, high in pairwise(numbers) if high > low + 1]
+        if len(numbers) > GAPS_MAX + 1 and len(stated) <= GAPS_MAX and stated == [gap for gap in gaps if gap in stated]:
+            gaps = stated
+        return RegisterSequence(min(numbers, default=None), max(numbers, default=None), gaps)
 
     def _check_correction(
         self, command: Any, before: Totals, counted: dict[str, int], received_at: datetime, where: str

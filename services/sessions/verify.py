@@ -161,7 +161,7 @@ async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
     recount.closing = (await tx.execute(CLOSING_OF_SESSION, key)).one_or_none()
     recount.corrections = list(await tx.execute(CORRECTIONS_OF_SESSION, key))
     for refused in await tx.execute(REFUSED_NUMBERS, key):
-        recount.session.register.see(refused.register_seq)
+        recount.see(refused.register_seq)
     after = 0
     while True:
         page = list(await tx.execute(JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))
