@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 import orjson
 
-from services.sessions.verify import Bad, verify
+from services.sessions.recount import Bad
+from services.sessions.verify import verify
 from tests import recount
 from tests.faults.commands import Body
 from tests.faults.shop import Shop, distinct

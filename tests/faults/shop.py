@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from kafka import TopicPartition as Place
+from kafka.admin import KafkaAdminClient, OffsetSpec
 from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -194,6 +196,17 @@ class Shop:
             await self.query(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t")  # noqa: S608
             for table in tables
         ]
+
+    async def reset_offsets(self, to: OffsetSpec = OffsetSpec.EARLIEST) -> None:
+        """Commit other offsets for the group, which must have no worker."""
+
+        def reset() -> None:
+            numbers = range(self.settings.topic_partitions)
+            with closing(KafkaAdminClient(bootstrap_servers=self.settings.kafka)) as admin:
+                places = {Place(self.settings.topics.commands, number): to for number in numbers}
+                admin.reset_group_offsets(self.settings.sessions_group, places)
+
+        await asyncio.to_thread(reset)
 
     def redis(self) -> Redis:
         """A client of the stack's Redis, to be closed after use."""

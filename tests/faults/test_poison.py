@@ -20,7 +20,7 @@ RAISES = f"""
         END IF;
         RETURN NEW;
     END $$
-"""  # noqa: S608 - the words are this module's own
+"""
 
 
 async def test_a_command_that_the_database_refuses_is_parked_alone(shop: Shop, tally: Tally) -> None:
@@ -52,8 +52,7 @@ async def test_a_command_that_kills_its_process_is_parked_alone(shop: Shop, tall
     deaths = 0
     while poison["command_id"] not in shop.seen.answered:
         worker = shop.worker("--die-of", POISON, **names)
-        await shop.until(lambda: dead(worker) or poison["command_id"] in shop.seen.answered)
-        deaths += dead(worker)
+        deaths += await _died_of(shop, worker, poison)
         # Three deaths for the batch, then three for the one record.
         assert deaths <= 6, "the crash loop has no end"
     await shop.all_answered()
@@ -64,7 +63,9 @@ async def test_a_command_that_kills_its_process_is_parked_alone(shop: Shop, tall
     tally.hold()
 
 
-def dead(worker: Worker) -> bool:
+async def _died_of(shop: Shop, worker: Worker, poison: Body) -> bool:
+    """Wait until the worker has died of the poison or got past it; whether it died."""
+    await shop.until(lambda: worker.process.poll() is not None or poison["command_id"] in shop.seen.answered)
     return worker.process.poll() == -signal.SIGKILL
 
 

@@ -14,7 +14,8 @@ import uvloop
 
 from services.logs import set_up_logs
 from services.sessions import decide, main
-from services.sessions.publisher import Publication, Publisher
+from services.sessions.publications import Publication
+from services.sessions.publisher import Publisher
 from services.settings import Settings
 
 STEPS = ("locked", "saved", "applied", "closings-out", "half-out", "answered", "committed")
