@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 from contracts.commands import Actor, ApproveClosing, CloseSession, ForceClose, Recount, VoidSession
 from contracts.events import ClosingCorrected, ClosingPending, CountRequested, SessionClosed, SessionVoided
+from services.sessions import deltas
 from services.sessions.answers import Refusal
 from services.sessions.book import Attempt, Ended, Session
 from services.sessions.closing import close
-from services.sessions.correcting import NO_IDS, correction, differences, recounted_rows
+from services.sessions.correcting import NO_IDS, correction, recounted_rows
 from services.sessions.figures import fits, new_totals, report
 from services.sessions.turn import Decision, Turn, accept, bad_count, by_tender, common
 
@@ -76,15 +77,15 @@ def recount(turn: Turn, session: Session, command: Recount) -> Decision | Refusa
     if refusal is not None:
         return refusal
     tenders, counted = session.opening.tenders, ended.counted | by_tender(command.counted)
-    if not fits(session.totals, tenders, counted):
-        return Refusal("amount_invalid")
     before, after = report(session.totals, tenders, ended.counted), report(session.totals, tenders, counted)
+    if not fits(session.totals, tenders, counted) or not deltas.fit(before, after):
+        return Refusal("amount_invalid")
     ended.counted = counted
     accept(turn, session)
     named = {entry.tender for entry in command.counted}
     recounted = recounted_rows(after, named)
-    deltas = differences(before, after)
-    made = correction(turn, session, command, "recount", deltas, reason=command.reason, recounted=recounted)
+    moved = deltas.differences(before, after)
+    made = correction(turn, session, command, "recount", moved, reason=command.reason, recounted=recounted)
     answer = ClosingCorrected(
         **common(turn, session, command), closing_id=made["closing_id"], correction_id=made["correction_id"]
     )
@@ -97,8 +98,9 @@ def void_session(turn: Turn, session: Session, command: VoidSession) -> Decision
     _release(turn, session)
     accept(turn, session)
     if ended is not None:
-        deltas = differences(report(session.totals, session.opening.tenders, ended.counted), _nothing(session))
-        made = correction(turn, session, command, "session_voided", deltas, reason=command.reason)
+        figures = report(session.totals, session.opening.tenders, ended.counted)
+        moved = deltas.differences(figures, _nothing(session))
+        made = correction(turn, session, command, "session_voided", moved, reason=command.reason)
         ids = {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}
     session.state = "voided"
     answer = SessionVoided(**common(turn, session, command), **ids, reason=command.reason)

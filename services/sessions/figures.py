@@ -165,7 +165,7 @@ def fits(totals: Totals, tenders: Tenders, counted: Mapping[str, int]) -> bool:
     """Whether every figure of a report stays within ±(2^53 − 1), which every JSON reader keeps exactly."""
     if totals.bound + tenders.weight(*counted.values()) <= SAFE_INTEGER:
         return True
-    return _largest(report(totals, tenders, counted)) <= SAFE_INTEGER
+    return largest(report(totals, tenders, counted)) <= SAFE_INTEGER
 
 
 def report(totals: Totals, tenders: Tenders, counted: Mapping[str, int]) -> dict[str, Any]:
@@ -339,10 +339,10 @@ def _side(cells: Cells) -> dict[str, int]:
     }
 
 
-def _largest(part: Any) -> int:
+def largest(part: Any) -> int:
     """The largest integer anywhere in a report, without its sign."""
     if isinstance(part, dict):
-        return max(map(_largest, part.values()), default=0)
+        return max(map(largest, part.values()), default=0)
     if isinstance(part, list):
-        return max(map(_largest, part), default=0)
+        return max(map(largest, part), default=0)
     return abs(part) if isinstance(part, int) else 0

@@ -31,7 +31,8 @@ from contracts.times import wire_time
 from services.sessions import figures, rows
 from services.sessions.book import Attempt, Ended, RegisterSequence, Session
 from services.sessions.closing import close
-from services.sessions.correcting import CorrectionKind, correction_body, differences, recounted_rows
+from services.sessions.correcting import CorrectionKind, correction_body, recounted_rows
+from services.sessions.deltas import differences
 from services.sessions.ending import ABANDONED, SWEEPER
 from services.sessions.figures import Totals, report
 from services.sessions.turn import by_tender

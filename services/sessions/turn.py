@@ -8,7 +8,7 @@ from contracts.closings import journal_link
 from contracts.commands import Command, TenderAmount
 from contracts.events import Accepted
 from contracts.jsontext import SAFE_INTEGER
-from services.sessions import figures
+from services.sessions import deltas, figures
 from services.sessions.answers import Refusal
 from services.sessions.book import Book, Received, Session, Till
 from services.sessions.figures import Totals
@@ -73,7 +73,8 @@ def move(
     tenders, totals = session.opening.tenders, session.totals
     counted = session.ended.counted if session.ended else {}
     never_short = turn.late or turn.till.profile.allow_negative_drawer
-    if never_short and totals.bound + weight + tenders.weight(*counted.values()) <= SAFE_INTEGER:
+    # From one end of the range to the other is twice its length: that is how far a correction can go.
+    if never_short and 2 * (totals.bound + weight + tenders.weight(*counted.values())) <= SAFE_INTEGER:
         totals.bound += weight
         change(totals)
         return None
@@ -81,6 +82,8 @@ def move(
     after.bound += weight
     change(after)
     if not figures.fits(after, tenders, counted):
+        return Refusal("amount_invalid")
+    if turn.late and not deltas.fit(*(figures.report(side, tenders, counted) for side in (totals, after))):
         return Refusal("amount_invalid")
     for tender_id in () if never_short else filter(tenders.is_cash, set(tender_ids)):
         left = figures.expected(after.tenders[tender_id])
