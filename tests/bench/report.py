@@ -21,19 +21,19 @@ from tests.bench.latency import Latency
 from tests.bench.speed import Speed
 
 LIBRARIES: Final = ("faststream", "aiokafka", "pydantic", "sqlalchemy", "asyncpg", "redis", "uvloop", "orjson")
-BAR_WIDTH: Final = 30
+BAR_WIDTH: Final = 24
 
 STAGE_MEANINGS: Final = {
     "fetch": "Kafka's records, FastStream",
-    "read": "JSON, schema, token, hash of the body",
+    "read": "JSON, schema, token, hash",
     "lock": "Redis",
-    "frontier": "begin, lock and move the frontier",
-    "load": "lock tills, load sessions and known answers",
-    "decide": "rules, figures, hashes, bytes of the answers",
-    "save": "write sessions, tills, journal, closings",
+    "frontier": "begin; lock and move it",
+    "load": "tills, sessions, known answers",
+    "decide": "rules, figures, hashes, answers",
+    "save": "sessions, tills, journal, closings",
     "commit": "of the transaction",
-    "records": "keys and headers of what is published",
-    "publish": "answers and closings, until acknowledged",
+    "records": "keys, headers",
+    "publish": "until all is acknowledged",
     "offsets": "committed to Kafka",
     "rest": "everything else",
 }
@@ -105,9 +105,8 @@ def show(report: Report, console: Console) -> None:
 
 
 def _speeds(report: Report) -> Table:
-    table = _table(
-        "Speed: a backlog of small commands, one worker", "way", "commands", "commands/s", "× textbook", "CPU"
-    )
+    columns = ("way", "commands", "repeats", "commands/s", "× textbook", "worker CPU")
+    table = _table("Speed: a backlog of small commands, one worker", *columns)
     slowest = next((speed.per_s for speed in report.speeds if speed.way == "textbook"), None)
     for speed in sorted(report.speeds, key=lambda speed: -speed.per_s):
         times = f"{speed.per_s / slowest:.1f}" if slowest else ""

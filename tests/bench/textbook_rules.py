@@ -38,13 +38,11 @@ class Refused(Exception):
 async def decide(tx: AsyncSession, command: Command, received_at: str) -> Accepted | CommandRejected:
     """Apply one command in the caller's transaction; the answer to it."""
     try:
-        till = await tx.get(Till, (command.store_id, command.profile_id))
-        if till is None:
-            raise Refused("profile_unknown")
         if isinstance(command, OpenSession):
-            return await _open(tx, till, command, received_at)
+            return await _open(tx, await _till(tx, command), command, received_at)
         session = await tx.get(Session, (command.store_id, UUID(command.session_id)))
         if session is None or session.profile_id != command.profile_id:
+            await _till(tx, command)
             raise Refused("session_unknown")
         if session.state != "open":
             raise Refused("session_closed")
@@ -54,9 +52,16 @@ async def decide(tx: AsyncSession, command: Command, received_at: str) -> Accept
             case RecordOrder():
                 return await _record_order(tx, session, command, received_at)
             case CloseSession():
-                return _close(tx, till, session, command, received_at)
+                return _close(tx, await _till(tx, command), session, command, received_at)
     except Refused as refused:
         return _rejection(command, received_at, refused)
+
+
+async def _till(tx: AsyncSession, command: Command) -> Till:
+    till = await tx.get(Till, (command.store_id, command.profile_id))
+    if till is None:
+        raise Refused("profile_unknown")
+    return till
 
 
 async def _open(tx: AsyncSession, till: Till, command: OpenSession, received_at: str) -> SessionOpened:
