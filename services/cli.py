@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services import cli_access, cli_ledger
+from services import cli_access, cli_ledger, cli_tools
 
 app = typer.Typer(
     name="till",
@@ -139,7 +139,11 @@ app.add_typer(cli_access.users, name="users")
 app.add_typer(cli_access.keys, name="keys")
 app.add_typer(cli_access.signing_key, name="signing-key")
 app.command()(cli_ledger.token)
-app.command()(cli_ledger.verify)
+app.command()(cli_tools.verify)
+app.command()(cli_tools.report)
+app.command()(cli_tools.rebuild)
+app.command()(cli_tools.replay)
+app.add_typer(cli_tools.dead_letters, name="dead-letters")
 
 
 def _home(chosen: Path | None) -> Path:

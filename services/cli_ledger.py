@@ -148,42 +148,6 @@ def token(
         raise typer.Exit(2) from error
 
 
-def verify(*, store: Store = None, profile: Profile = None) -> None:
-    """Prove that the ledger adds up: every link and chain, and every figure recomputed from the journal.
-
-    Exit code 0 when all is right, 1 and `first bad: …` when not, 2 when it could not look.
-
-    Example: [bold]till verify --store parrot[/bold]
-    """
-    from services.sessions.recount import Bad
-    from services.sessions.verify import Verified
-    from services.sessions.verify import verify as check
-
-    if profile is not None and store is None:
-        typer.echo("--profile needs --store: profiles are named within their store.", err=True)
-        raise typer.Exit(2)
-
-    async def checked() -> Verified:
-        from sqlalchemy.ext.asyncio import create_async_engine
-
-        engine = create_async_engine(_settings().database_url)
-        try:
-            with _bar("Sessions") as progress:
-                return await check(engine, store=store, profile=profile, progress=progress)
-        finally:
-            await engine.dispose()
-
-    try:
-        seen = _run(checked())
-    except Bad as bad:
-        typer.echo(f"first bad: {bad}")
-        raise typer.Exit(1) from bad
-    typer.echo(
-        f"All is right: {seen.tills} tills, {seen.sessions} sessions, {seen.commands} commands, "
-        f"{seen.closings} closings, {seen.corrections} corrections."
-    )
-
-
 def _bar(label: str) -> Any:
     """A progress bar on standard error, silent where nobody watches; yields a function of (done, total)."""
     from contextlib import contextmanager

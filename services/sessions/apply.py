@@ -75,9 +75,7 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         book = Book()
         commands = [read for read in fresh if isinstance(read, Received)]
         await _load(tx, book, commands, batch.token)
-        outcomes = [
-            decide.park(command, batch.park) if batch.park else decide.answer(book, command) for command in commands
-        ]
+        outcomes = [_decided(book, command, batch.park) for command in commands]
         await store.save(tx, book, outcomes, batch.topic_id, batch.token)
         stored = await stored_outcomes(tx, batch.topic_id, [read for read in again if isinstance(read, Received)])
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
@@ -91,6 +89,16 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         else:
             publications += published(names, read, by_place.get((partition, offset)) or stored.get((partition, offset)))
     return Applied(outcomes, publications)
+
+
+def _decided(book: Book, command: Received, park: str | None) -> Outcome:
+    """The answer, or the parking of a command that keeps failing.
+
+    What its sender had no right to ask is refused all the same: only commands that may be brought back are parked.
+    """
+    if park is not None and command.refused_right is None:
+        return decide.park(command, park)
+    return decide.answer(book, command)
 
 
 def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:

@@ -5,6 +5,7 @@ noted elsewhere, shows it.
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,17 +83,43 @@ async def verify(
     """
     seen = Verified()
     part = {"store": store, "profile": profile}
-    async with engine.connect() as tx:
-        await tx.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        total = (await tx.execute(COUNT_SESSIONS, part)).scalar_one()
+    async with _snapshot(engine) as tx:
         async for till in _pages(tx, PAGE_OF_TILLS, part, {"after_store": "store_id", "after_profile": "profile_id"}):
             await _check_till(tx, till, seen)
-        nowhere = "00000000-0000-0000-0000-000000000000"
-        keys = {"after_store": "store_id", "after_session": "session_id"}
-        async for session in _pages(tx, PAGE_OF_SESSIONS, part, keys, {"after_session": nowhere}):
-            await _check_session(tx, session, seen)
-            progress(seen.sessions, total)
+        await _check_sessions(tx, part, seen, progress)
     return seen
+
+
+async def rebuild(
+    engine: AsyncEngine,
+    *,
+    store: str | None = None,
+    profile: str | None = None,
+    progress: Callable[[int, int], None],
+) -> Verified:
+    """Recompute all closings and corrections from the journal and compare. Raises Bad at the first that is another."""
+    seen = Verified()
+    async with _snapshot(engine) as tx:
+        await _check_sessions(tx, {"store": store, "profile": profile}, seen, progress)
+    return seen
+
+
+@asynccontextmanager
+async def _snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with engine.connect() as tx:
+        await tx.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        yield tx
+
+
+async def _check_sessions(
+    tx: AsyncConnection, part: dict[str, Any], seen: Verified, progress: Callable[[int, int], None]
+) -> None:
+    total = (await tx.execute(COUNT_SESSIONS, part)).scalar_one()
+    nowhere = "00000000-0000-0000-0000-000000000000"
+    keys = {"after_store": "store_id", "after_session": "session_id"}
+    async for session in _pages(tx, PAGE_OF_SESSIONS, part, keys, {"after_session": nowhere}):
+        await _check_session(tx, session, seen)
+        progress(seen.sessions, total)
 
 
 async def _pages(
@@ -125,7 +152,6 @@ async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
                 raise Bad(f"{name}: closing z {z_number + 1} is missing; the next is z {row.z_number}")
             head = _check_closing(row, head)
             z_number = row.z_number
-            seen.closings += 1
         if len(page) < PAGE_ROWS:
             break
     if (till.z_number, till.last_hash.hex()) != (z_number, head):
@@ -173,4 +199,5 @@ async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
     recount.finish(row)
     seen.commands += recount.session.sequence
     seen.corrections += len(recount.corrections)
+    seen.closings += recount.closing is not None
     seen.sessions += 1
