@@ -29,7 +29,8 @@ POLL_MS: Final = 1_000
 RESTART_AFTER_S: Final = 1.0
 REQUEST_TIMEOUT_MS: Final = 10_000
 LEDGER_LOOK_S: Final = 2.0
-STOP_S: Final = 2.0
+DISCARD_S: Final = REQUEST_TIMEOUT_MS / 1_000 + 5
+"""A client says goodbye within this time even to a broker that is away: what it still holds has expired by then."""
 
 WAITING = Gauge("till_gateway_waiting", "Requests that wait for the answer to their command.")
 PENDING = Counter("till_gateway_pending_total", "Commands whose answer did not come in time; the reply was 202.")
@@ -97,6 +98,7 @@ class Courier:
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
+        self._discarding: set[asyncio.Task[None]] = set()
 
     async def ask(
         self,
@@ -161,7 +163,8 @@ class Courier:
         """Disconnect the producer; what it still holds is sent first."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            await _discard(producer)
+        await asyncio.gather(*self._discarding)
 
     async def start(self) -> None:
         """Connect the producer, so that the first command need not wait for it."""
@@ -183,7 +186,9 @@ class Courier:
             # broker would publish long after its sender was told that nobody knows.
             if producer is not None and self._producer is producer:
                 self._producer = None
-                asyncio.create_task(_discard(producer))  # noqa: RUF006 - it ends by itself within STOP_S
+                task = asyncio.create_task(_discard(producer))
+                self._discarding.add(task)
+                task.add_done_callback(self._discarding.discard)
             raise NotPublished from error
         return Place(self._topic_id, acknowledged.partition, acknowledged.offset)
 
@@ -200,7 +205,11 @@ class Courier:
                     max_request_size=RECORD_BYTES_MAX - 1_024,
                     request_timeout_ms=REQUEST_TIMEOUT_MS,
                 )
-                await producer.start()
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _discard(producer)
+                    raise
                 self._producer = producer
             return self._producer
 
@@ -251,8 +260,8 @@ class Courier:
             max_partition_fetch_bytes=RECORD_BYTES_MAX,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign(self._places)
             for place, end in (await consumer.end_offsets(self._places)).items():
                 consumer.seek(place, end)
@@ -283,9 +292,9 @@ def _tell(waiter: _Waiter, raw: bytes | None) -> None:
 
 
 async def _discard(client: Any) -> None:
-    """Stop a client that may not be able to say goodbye."""
+    """Stop a client, also one that has failed or has never quite started."""
     try:
-        async with asyncio.timeout(STOP_S):
+        async with asyncio.timeout(DISCARD_S):
             await client.stop()
     except Exception as error:  # noqa: BLE001 - it is being thrown away
         log.info("client_discarded", error=repr(error)[:500])
