@@ -103,6 +103,8 @@ def access_engine(database_url: str) -> AsyncEngine:
         database_url,
         pool_size=CONNECTIONS,
         max_overflow=0,
+        # An error's text would quote what was asked for, hashes of passwords too.
+        hide_parameters=True,
         connect_args={
             "server_settings": {
                 "application_name": "till-gateway-access",
