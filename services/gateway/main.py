@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.gateway import api, documentation, pending, sign_in
+from services.gateway import api, documentation, final, jethings, pending, shifts, sign_in
 from services.gateway.access import Access, access_engine
 from services.gateway.courier import Courier
 from services.gateway.ledger import open_ledger
@@ -105,6 +105,8 @@ def gateway_app(rooms: Rooms, checks: dict[str, Check]) -> FastAPI:
     documentation.document(app)
     app.include_router(api.router)
     app.include_router(sign_in.router)
+    for adapter in (final, jethings, shifts):
+        app.include_router(adapter.router)
     return app
 
 

@@ -45,7 +45,8 @@ UPSERT: Final = text(f"""
     INSERT INTO profiles ({", ".join(COLUMNS)})
     VALUES ({", ".join("CAST(:tenders AS jsonb)" if c == "tenders" else f":{c}" for c in COLUMNS)})
     ON CONFLICT (store_id, profile_id) DO UPDATE SET
-        {", ".join(f"{c} = excluded.{c}" for c in COLUMNS if c not in ("store_id", "profile_id"))}
+        {", ".join(f"{c} = excluded.{c}" for c in COLUMNS if c not in ("store_id", "profile_id"))},
+        updated_at = excluded.updated_at
 """)  # noqa: S608 - column names are constants of this module
 NEW_TILLS: Final = text("""
     INSERT INTO tills (store_id, profile_id) SELECT store_id, profile_id FROM profiles ON CONFLICT DO NOTHING

@@ -1,0 +1,329 @@
+"""The Final POS API 1.2.4: session records of a station, created, read, updated and deleted with an API key.
+
+A station is a profile. A record is written by commands: opening, closing, amending, recounting, voiding.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from contracts.commands import ID_PATTERN, UUID_PATTERN
+from contracts.times import read_time
+from services.gateway import final_view, ledger
+from services.gateway.access import ByKey, Caller
+from services.gateway.adapting import Answer, Errand, Pending, Refused, cash_tender, new_id, read_json, reply, shaped
+from services.gateway.final_fields import REQUIRED, Fields, missing, read_amount, read_counted, read_fields
+from services.gateway.final_view import WORDS, Told, document, name_of
+from services.gateway.ledger import ProfileRow
+from services.gateway.rooms import rooms
+from services.sessions.book import HOLDING, Session
+
+PATH: Final = "/v1/api/session"
+ON_PUT: Final = "final_put"
+ON_DELETE: Final = "final_delete"
+PENDING_WAIT_S: Final = 1.0
+
+FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "open_session": {
+        "session_number": "sessionNumber",
+        "actor": "openedBy",
+        "occurred_at": "openTime",
+        "opening": "openingAmount",
+        "notes": "notes",
+        "note": "openingNote",
+    },
+    "close_session": {
+        "actor": "closedBy",
+        "occurred_at": "closeTime",
+        "counted": "closingAmounts",
+        "note": "closingNote",
+        "sales_report": "closingReportData",
+    },
+    "amend_session": {"session_number": "sessionNumber", "notes": "notes", "note": "openingNote", "actor": "openedBy"},
+    "recount": {"counted": "closingAmounts", "actor": "closedBy"},
+}
+"""Which field of a request a field of a command was made from."""
+STATUS: Final[Mapping[str, HTTPStatus]] = {
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "malformed": HTTPStatus.BAD_REQUEST,
+    "amount_invalid": HTTPStatus.BAD_REQUEST,
+    "tender_unknown": HTTPStatus.BAD_REQUEST,
+    "command_id_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "profile_unknown": HTTPStatus.NOT_FOUND,
+    "session_unknown": HTTPStatus.NOT_FOUND,
+    "session_voided": HTTPStatus.NOT_FOUND,
+}
+"""The status of each refusal; those that are not named are conflicts."""
+
+_UUID: Final = re.compile(UUID_PATTERN.removeprefix("^").removesuffix("$"))
+_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
+
+
+def _error(status: int, message: str) -> dict[str, Any]:
+    return {"statusCode": int(status), "message": message, "error": HTTPStatus(status).phrase}
+
+
+def _refusal(answer: Answer) -> Refused:
+    message = answer["message"]
+    if answer["reason"] == "malformed":
+        error = answer["errors"][0]
+        names = FIELDS.get(answer["command_kind"] or "", {})
+        field = names.get(error["field"].partition(".")[0], error["field"])
+        message = f"Validation failed: Field `{field}`: {error['problem']}."
+    return Refused(STATUS.get(answer["reason"], HTTPStatus.CONFLICT), message)
+
+
+def _owner(who: ByKey) -> tuple[Caller, str]:
+    """Who asks, and the one store of their key."""
+    (store_id,) = who.claims.stores
+    return who, store_id
+
+
+Owner = Annotated[tuple[Caller, str], Depends(_owner)]
+
+router = APIRouter(route_class=shaped(_error), tags=["Final POS API 1.2.4"])
+
+_EXAMPLE: Final = {
+    "stationId": "caja-1",
+    "sessionNumber": "S-2025-001",
+    "openedBy": "John Doe",
+    "closedBy": "Jane Smith",
+    "openTime": "2025-01-29T09:00:00.000Z",
+    "closeTime": "2025-01-29T17:00:00.000Z",
+    "openingAmount": "200.00",
+    "closingAmount": "2500.00",
+    "closingReportData": "{}",
+    "notes": ["Opened on time", "Register balanced"],
+    "closingAmounts": {"cash": "500.00"},
+    "closingNote": "All transactions verified",
+    "openingNote": "Starting new shift",
+}
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object", "required": list(REQUIRED)}, "example": _EXAMPLE}
+        },
+    }
+}
+
+
+@router.post(PATH, summary="Create a session", openapi_extra=_BODY, status_code=HTTPStatus.CREATED)
+async def create(request: Request, owner: Owner) -> Response:
+    """Open a session; with closeTime it is closed at once."""
+    who, store_id = owner
+    fields = read_fields(await read_json(request), REQUIRED)
+    profile = await _station(request, owner, fields["stationId"])
+    tenders = {row["id"]: row["currency"] for row in profile.tenders if row["type"] != "third_party"}
+    tenders = tenders or {"cash": profile.currency}
+    opening = read_amount("openingAmount", fields["openingAmount"], profile.currency)
+    closing = read_counted(fields, tenders, profile.currency)
+    errand = Errand(request, who, store_id, profile.profile_id, fields, _refusal)
+    session_id = new_id()
+    asked: dict[str, Any] = {
+        "actor": _actor(fields["openedBy"]),
+        "occurred_at": fields["openTime"],
+        "location": f"{PATH}/{session_id}",
+        "currency": profile.currency,
+        "opening": [{"tender": cash_tender(profile.tenders, profile.currency), "amount_minor": opening}],
+        "session_number": fields["sessionNumber"],
+        "note": fields["openingNote"],
+        "notes": fields["notes"],
+    }
+    try:
+        opened = await errand.ask("open_session", session_id, **asked)
+    except Pending:
+        if "closeTime" in fields:
+            # Applied after the opening, whenever that is: both lie on one partition, in this order.
+            with suppress(Pending):
+                await _close(errand, session_id, fields, closing, wait_s=PENDING_WAIT_S)
+        raise
+    session_id = opened["session_id"]
+    if "closeTime" in fields:
+        await _close(errand, session_id, fields, closing)
+    session = await _session(request, owner, session_id)
+    return await _shown(request, owner, session, fields, HTTPStatus.CREATED)
+
+
+@router.get(PATH + "/{session_id}", summary="Get a session by ID")
+async def read(request: Request, owner: Owner, session_id: str) -> Response:
+    """The session as it stands."""
+    return await _shown(request, owner, await _session(request, owner, session_id))
+
+
+@router.put(PATH + "/{session_id}", summary="Update a session by ID", openapi_extra=_BODY)
+async def update(request: Request, owner: Owner, session_id: str) -> Response:
+    """Amend words; close an open session with closeTime; recount a closed one. Fields that are left out stay."""
+    who, store_id = owner
+    session = await _session(request, owner, session_id)
+    fields = read_fields(await read_json(request), ())
+    shared = rooms(request)
+    await _refuse_other_opening(
+        request, owner, session, fields, await final_view.told(shared.ledger, shared.own, session)
+    )
+    opening = session.opening
+    tenders = {name: row.currency for name, row in opening.tenders.tenders.items() if opening.tenders.has_drawer(name)}
+    closing = read_counted(fields, tenders, opening.currency)
+    errand = Errand(request, who, store_id, session.profile_id, fields, _refusal)
+    amended = _amended(session, fields)
+    if amended:
+        await errand.ask(
+            "amend_session", session.session_id, _actor(fields.get("openedBy"), who), part="amend", **amended
+        )
+    if session.state in HOLDING:
+        if "closeTime" in fields:
+            if "closingAmounts" not in fields:
+                raise missing("closingAmounts")
+            await _close(errand, session.session_id, fields, closing)
+    elif closing != {name: final_view.counted(session).get(name) for name in closing}:
+        await _count_again(errand, session, fields, closing)
+    session = await _session(request, owner, session_id)
+    return await _shown(request, owner, session, fields)
+
+
+@router.delete(PATH + "/{session_id}", summary="Delete a session by ID")
+async def delete(request: Request, owner: Owner, session_id: str) -> Response:
+    """Void the session: its closing stays, and a correction takes every figure back."""
+    who, store_id = owner
+    session = await _session(request, owner, session_id, voided=True)
+    errand = Errand(request, who, store_id, session.profile_id, None, _refusal)
+    if await errand.again() is None:
+        if session.state == "voided":
+            raise _not_found(session_id)
+        await errand.ask("void_session", session.session_id, _actor(None, who), reason=ON_DELETE)
+    return reply({"statusCode": 200, "message": f"Resource with Id {session_id} deleted successfully"})
+
+
+async def _close(
+    errand: Errand, session_id: str, fields: Fields, closing: dict[str, int], wait_s: float | None = None
+) -> None:
+    """Close with what was counted; without any count, by force, as a session that nobody counted."""
+    asked: dict[str, Any] = {
+        "part": "close",
+        "occurred_at": fields["closeTime"],
+        "location": f"{PATH}/{session_id}",
+        "wait_s": wait_s,
+    }
+    actor = _actor(fields.get("closedBy"), errand.who)
+    if not closing:
+        await errand.ask("force_close", session_id, actor, reason=ON_PUT, **asked)
+        return
+    report = {name: fields[name] for name in ("closingAmount", "closingReportData") if name in fields}
+    await errand.ask(
+        "close_session",
+        session_id,
+        actor,
+        counted=_lines(closing),
+        note=fields.get("closingNote"),
+        sales_report=report or None,
+        **asked,
+    )
+
+
+async def _count_again(errand: Errand, session: Session, fields: Fields, closing: dict[str, int]) -> None:
+    """What was counted otherwise: a recount of a closed session, a new close of one whose count was asked for again."""
+    actor = _actor(fields.get("closedBy"), errand.who)
+    before = final_view.counted(session)
+    if session.state == "closed":
+        other = {name: minor for name, minor in closing.items() if before.get(name) != minor}
+        await errand.ask("recount", session.session_id, actor, part="recount", counted=_lines(other), reason=ON_PUT)
+        return
+    report = {name: fields[name] for name in ("closingAmount", "closingReportData") if name in fields}
+    await errand.ask(
+        "close_session",
+        session.session_id,
+        actor,
+        part="close",
+        occurred_at=fields.get("closeTime"),
+        counted=_lines(before | closing),
+        note=fields.get("closingNote"),
+        sales_report=report or None,
+    )
+
+
+async def _shown(
+    request: Request, owner: Owner, session: Session, fields: Fields | None = None, status: int = HTTPStatus.OK
+) -> Response:
+    """The session's record. What `fields` say and no command carried is kept beside it first."""
+    shared = rooms(request)
+    said = await final_view.told(shared.ledger, shared.own, session)
+    uncarried = {name: fields[name] for name in WORDS if fields and name in fields and fields[name] != said.words[name]}
+    if uncarried:
+        await final_view.keep_words(shared.own, session, said.words | uncarried)
+        said = Told(said.created_at, said.open_time, said.close, said.words | uncarried)
+    return reply(document(session, said, owner[0].claims.company), status)
+
+
+async def _session(request: Request, owner: Owner, session_id: str, *, voided: bool = False) -> Session:
+    """The key's session of this id. Another store's or company's is not there, a voided one only where asked for."""
+    found = None
+    if _UUID.fullmatch(session_id):
+        found = await ledger.session_of(rooms(request).ledger, owner[1], str(UUID(session_id)))
+    if found is None or not _is_of(owner[0], found.opening.company_id) or (found.state == "voided" and not voided):
+        raise _not_found(session_id)
+    return found
+
+
+async def _station(request: Request, owner: Owner, station_id: str) -> ProfileRow:
+    found = None
+    if _ID.fullmatch(station_id):
+        found = await ledger.profile_of(rooms(request).ledger, owner[1], station_id)
+    if found is None or not _is_of(owner[0], found.company_id):
+        raise Refused(HTTPStatus.NOT_FOUND, f"Station with Id {station_id[:64]} not found")
+    return found
+
+
+def _is_of(who: Caller, company_id: str | None) -> bool:
+    """Whether the key's company may see it; what belongs to no company belongs to the store alone."""
+    return company_id is None or company_id == who.claims.company
+
+
+async def _refuse_other_opening(request: Request, owner: Owner, session: Session, fields: Fields, said: Told) -> None:
+    """Raise Refused where the request would change what was frozen when the session was opened."""
+    if fields.get("stationId", session.profile_id) != session.profile_id:
+        await _station(request, owner, fields["stationId"])
+        raise _frozen("stationId")
+    if fields.get("openedBy", session.opening.opened_by.id) not in {
+        session.opening.opened_by.id,
+        name_of(session.opening.opened_by),
+    }:
+        raise _frozen("openedBy")
+    if "openTime" in fields and read_time(fields["openTime"]) != read_time(said.open_time):
+        raise _frozen("openTime")
+    if "openingAmount" in fields:
+        minor = read_amount("openingAmount", fields["openingAmount"], session.opening.currency)
+        if minor != final_view.opening_minor(session):
+            raise _frozen("openingAmount")
+
+
+def _amended(session: Session, fields: Fields) -> dict[str, Any]:
+    """The words that the request changes."""
+    opening = session.opening
+    now = {"sessionNumber": opening.session_number, "openingNote": opening.note, "notes": list(opening.notes)}
+    names = {"sessionNumber": "session_number", "openingNote": "note", "notes": "notes"}
+    return {names[name]: fields[name] for name in names if name in fields and fields[name] != now[name]}
+
+
+def _lines(counted: dict[str, int]) -> list[dict[str, Any]]:
+    return [{"tender": tender, "amount_minor": minor} for tender, minor in counted.items()]
+
+
+def _actor(name: str | None, who: Caller | None = None) -> dict[str, Any]:
+    """The person that the request names, else the key."""
+    if name is None and who is not None:
+        return {"id": who.claims.sub}
+    return {"id": name, "name": name}
+
+
+def _frozen(name: str) -> Refused:
+    return Refused(HTTPStatus.CONFLICT, f"Field `{name}` can't be changed once the session is open.")
+
+
+def _not_found(session_id: str) -> Refused:
+    return Refused(HTTPStatus.NOT_FOUND, f"Resource with Id {session_id[:64]} not found")

@@ -1,0 +1,204 @@
+"""The Jethings POS Session API: one open session per profile, opened by the profile's password."""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy import text
+
+from contracts.commands import ID_PATTERN
+from contracts.times import wire_time
+from services.gateway import ledger
+from services.gateway.access import ByToken, Caller
+from services.gateway.adapting import (
+    Answer,
+    Errand,
+    Refused,
+    cash_tender,
+    new_id,
+    passwords_of,
+    read_json,
+    reply,
+    shaped,
+    to_the_milli,
+)
+from services.gateway.amounts import json_number, minor_of_number
+from services.gateway.ledger import ProfileRow
+from services.gateway.rooms import rooms
+from services.sessions.book import Session
+from services.sessions.figures import OPENING
+
+CASH_FIELDS: Final = ("openningCash", "openingCash")
+"""The document's spelling, and the one that its sessions are shown with."""
+
+PROFILE_TIMES = text("SELECT profile_id, created_at, updated_at FROM profiles WHERE store_id = :store_id")
+
+STATUS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
+    "unauthenticated": (HTTPStatus.UNAUTHORIZED, ""),
+    "forbidden": (HTTPStatus.FORBIDDEN, ""),
+    "profile_unknown": (HTTPStatus.BAD_REQUEST, "Profile not found"),
+    "session_already_open": (HTTPStatus.BAD_REQUEST, "Session already open"),
+    "command_id_reused": (HTTPStatus.UNPROCESSABLE_ENTITY, ""),
+}
+"""Status and message of refusals; an empty message is the answer's own, and all others are 400."""
+
+_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
+
+
+def _error(status: int, message: str) -> dict[str, Any]:
+    return {"message": message, "statusCode": int(status)}
+
+
+def _refusal(answer: Answer) -> Refused:
+    status, message = STATUS.get(answer["reason"], (HTTPStatus.BAD_REQUEST, ""))
+    return Refused(status, message or answer["message"])
+
+
+def _store(request: Request, who: ByToken) -> tuple[Caller, str]:
+    """Who asks, and the store of the header x-store-id."""
+    store_id = request.headers.get("x-store-id", "")
+    if not store_id:
+        raise Refused(HTTPStatus.BAD_REQUEST, "Store ID is required")
+    if not _ID.fullmatch(store_id) or not who.claims.allows_store(store_id):
+        raise Refused(HTTPStatus.FORBIDDEN, "This token does not allow that store")
+    return who, store_id
+
+
+InStore = Annotated[tuple[Caller, str], Depends(_store)]
+
+router = APIRouter(prefix="/pos-session", route_class=shaped(_error), tags=["Jethings POS Session API"])
+
+_HEADERS: Final = [
+    {
+        "name": "x-store-id",
+        "in": "header",
+        "required": True,
+        "description": "The store.",
+        "schema": {"type": "string"},
+    }
+]
+_CREATE: Final[dict[str, Any]] = {
+    "parameters": _HEADERS,
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "required": ["profileId", "openningCash", "password"]},
+                "example": {"profileId": "caja-1", "openningCash": 15000, "password": "profile_password"},
+            }
+        },
+    },
+}
+
+
+@router.post("/create-session", summary="Start a session of a profile", openapi_extra=_CREATE)
+async def create_session(request: Request, where: InStore) -> Response:
+    """Open the profile's session; its password is asked for."""
+    who, store_id = where
+    body = await read_json(request)
+    profile_id, password = body.get("profileId"), body.get("password")
+    cash = next((body[name] for name in CASH_FIELDS if body.get(name) is not None), None)
+    if not isinstance(profile_id, str) or not isinstance(password, str) or not profile_id or cash is None:
+        raise Refused(HTTPStatus.BAD_REQUEST, "Missing data: profileId, openningCash and password are needed")
+    profile = await _profile(request, store_id, profile_id)
+    try:
+        minor = minor_of_number(cash, profile.currency)
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"openningCash {error}") from None
+    if not await passwords_of(request).check_profile(store_id, profile_id, password):
+        raise Refused(HTTPStatus.UNAUTHORIZED, "Invalid password")
+    errand = Errand(request, who, store_id, profile_id, {"profileId": profile_id, "openingCash": minor}, _refusal)
+    opened = await errand.ask(
+        "open_session",
+        new_id(),
+        {"id": who.claims.sub},
+        currency=profile.currency,
+        opening=[{"tender": cash_tender(profile.tenders, profile.currency), "amount_minor": minor}],
+    )
+    created_at = to_the_milli(opened["occurred_at"]) + "Z"
+    session = {
+        "id": opened["session_id"],
+        "posProfileId": profile_id,
+        "storeId": store_id,
+        "openingCash": json_number(minor, profile.currency),
+        "posClosingId": None,
+        "createdAt": created_at,
+        "updatedAt": created_at,
+    }
+    return reply({"message": "session has been started", "success": True, "data": [session]})
+
+
+@router.get(
+    "/session-status/{profile_id}",
+    summary="Whether a profile has an open session",
+    openapi_extra={"parameters": _HEADERS},
+)
+async def session_status(request: Request, where: InStore, profile_id: str) -> Response:
+    """The open session, or that there is none."""
+    session = await _open_session(request, where[1], profile_id)
+    return reply({"hasOpenSession": session is not None, "session": session})
+
+
+@router.get(
+    "/current-session/{profile_id}", summary="The open session of a profile", openapi_extra={"parameters": _HEADERS}
+)
+async def current_session(request: Request, where: InStore, profile_id: str) -> Response:
+    """The open session, null when there is none."""
+    return reply({"success": True, "data": await _open_session(request, where[1], profile_id)})
+
+
+@router.get(
+    "/profiles", summary="All profiles of a store with their session status", openapi_extra={"parameters": _HEADERS}
+)
+async def profiles(request: Request, where: InStore) -> Response:
+    """Every profile of the store, open or not, by its id."""
+    shared, (_, store_id) = rooms(request), where
+    rows: list[ProfileRow] = []
+    while page := await ledger.profiles(shared.ledger, store_id, rows[-1].profile_id if rows else ""):
+        rows += page
+    async with shared.ledger.connect() as tx:
+        times = {row.profile_id: row for row in await tx.execute(PROFILE_TIMES, {"store_id": store_id})}
+    return reply(
+        [
+            {
+                "id": row.profile_id,
+                "storeId": store_id,
+                "name": row.name,
+                "createdAt": to_the_milli(wire_time(times[row.profile_id].created_at)) + "Z",
+                "updatedAt": to_the_milli(wire_time(times[row.profile_id].updated_at)) + "Z",
+                "openSessionId": row.open_session_id,
+                "isOpened": row.open_session_id is not None,
+            }
+            for row in rows
+        ]
+    )
+
+
+async def _profile(request: Request, store_id: str, profile_id: str) -> ProfileRow:
+    found = None
+    if _ID.fullmatch(profile_id):
+        found = await ledger.profile_of(rooms(request).ledger, store_id, profile_id)
+    if found is None:
+        raise Refused(HTTPStatus.BAD_REQUEST, "Profile not found")
+    return found
+
+
+async def _open_session(request: Request, store_id: str, profile_id: str) -> dict[str, Any] | None:
+    profile = await _profile(request, store_id, profile_id)
+    session = await ledger.open_session_of(rooms(request).ledger, store_id, profile.profile_id)
+    return None if session is None else _shown(session)
+
+
+def _shown(session: Session) -> dict[str, Any]:
+    opening = session.opening
+    cash = cash_tender([tender.model_dump() for tender in opening.tenders.tenders.values()], opening.currency)
+    minor = session.totals.tenders[cash][OPENING] if cash in session.totals.tenders else 0
+    return {
+        "id": session.session_id,
+        "openingCash": json_number(minor, opening.currency),
+        "posProfileId": session.profile_id,
+        "storeId": session.store_id,
+        "createdAt": to_the_milli(opening.opened_at) + "Z",
+    }

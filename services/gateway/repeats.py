@@ -1,0 +1,45 @@
+"""Requests with an `Idempotency-Key` to the APIs that know no command ids: sent again, they are the same command.
+
+Without a key nothing tells a repeat from a second payment of the same amount, so nothing tries to.
+"""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+REMEMBER = text("""
+    INSERT INTO gateway.requests (store_id, command_id, fingerprint, command)
+    VALUES (:store_id, :command_id, :fingerprint, :command) ON CONFLICT DO NOTHING
+""")
+FIND = text("SELECT fingerprint, command FROM gateway.requests WHERE store_id = :store_id AND command_id = :command_id")
+# A key that comes again after that makes a new command under an id that is taken: it is refused, never applied twice.
+FORGET = text("""
+    DELETE FROM gateway.requests WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM gateway.requests WHERE noted_at < now() - interval '8 days' LIMIT 10))
+""")
+
+
+class AnotherRequest(Exception):
+    """The key was used for another request before."""
+
+
+async def remember(engine: AsyncEngine, store_id: str, command_id: str, fingerprint: bytes, command: bytes) -> bytes:
+    """The command that goes by this id: `command`, unless one was made before. Raises AnotherRequest."""
+    async with engine.begin() as tx:
+        await tx.execute(FORGET)
+        values = {"store_id": store_id, "command_id": command_id, "fingerprint": fingerprint, "command": command}
+        await tx.execute(REMEMBER, values)
+        row = (await tx.execute(FIND, {"store_id": store_id, "command_id": command_id})).one()
+    return _same(row.fingerprint, fingerprint, row.command)
+
+
+async def find(engine: AsyncEngine, store_id: str, command_id: str, fingerprint: bytes) -> bytes | None:
+    """The command that was made for this request before, or None. Raises AnotherRequest."""
+    async with engine.connect() as tx:
+        row = (await tx.execute(FIND, {"store_id": store_id, "command_id": command_id})).one_or_none()
+    return None if row is None else _same(row.fingerprint, fingerprint, row.command)
+
+
+def _same(known: bytes, fingerprint: bytes, command: bytes) -> bytes:
+    if known != fingerprint:
+        raise AnotherRequest
+    return command

@@ -1,0 +1,57 @@
+"""What the tests of the adapters set up: tills, keys, users, and the books to compare with."""
+
+from typing import Any
+
+import orjson
+
+from services.gateway import keys, users
+from services.gateway.passwords import hash_password
+from services.gateway.users import User
+from services.sessions.profiles import import_profiles, read_profiles
+from tests.api.conftest import Market
+
+PASSWORD = "only for these tests"
+
+
+async def set_up(market: Market, rows: str) -> None:
+    """Import profiles given as CSV with its header."""
+    file = market.settings.home / "more.csv"
+    file.write_text(rows)
+    await import_profiles(market.engine, read_profiles(file))
+
+
+async def key(market: Market, company: str, store: str, role: Any = "manager") -> dict[str, str]:
+    """The header with a new API key."""
+    async with market.engine.begin() as tx:
+        _, secret = await keys.add(tx, company, store, role)
+    return {"x-api-key": secret}
+
+
+async def password(market: Market, store: str, profile: str) -> None:
+    async with market.engine.begin() as tx:
+        assert await users.set_profile_password(tx, store, profile, hash_password(PASSWORD))
+
+
+async def user(market: Market, name: str, role: Any, profile: str | None, store: str = "s1") -> dict[str, str]:
+    """The authorization header of a new user."""
+    async with market.engine.begin() as tx:
+        await users.add(tx, User(store, name, role, profile), hash_password(PASSWORD))
+    return market.bearer(store, role=role, sub=name)
+
+
+async def closing(market: Market, session_id: str) -> dict[str, Any]:
+    rows = await market.rows("SELECT body FROM closings WHERE session_id = :id", id=session_id)
+    found: dict[str, Any] = orjson.loads(rows[0].body)
+    return found
+
+
+async def kinds(market: Market, session_id: str) -> list[str]:
+    """The accepted commands of a session."""
+    statement = "SELECT command FROM journal WHERE session_id = :id AND sequence IS NOT NULL ORDER BY sequence"
+    return [orjson.loads(row.command)["kind"] for row in await market.rows(statement, id=session_id)]
+
+
+async def commands(market: Market) -> int:
+    """How many commands were ever answered."""
+    rows = await market.rows("SELECT (SELECT count(*) FROM journal) + (SELECT count(*) FROM place_answers) AS count")
+    return int(rows[0].count)

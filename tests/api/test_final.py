@@ -1,0 +1,335 @@
+"""The Final POS API: its published example as it stands, and every way in which a record may change."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.api import shops
+from tests.api.conftest import Market
+from tests.faults.commands import opening
+
+PATH = "/v1/api/session"
+STATION = "507f1f77bcf86cd799439011"
+TENDER = '{{""id"":""{}"",""name"":""{}"",""type"":""{}"",""currency"":""USD"",""exchange_rate"":""1""}}'
+KINDS = (("cash", "Cash", "cash"), ("card", "Card", "credit_card"), ("oliverPay", "Oliver", "wallet"))
+TENDERS = f'"[{",".join(TENDER.format(*words) for words in KINDS)}]"'
+PROFILES = f"""store_id,profile_id,name,currency,tenders,over_short_limit_minor,company_id
+final,{STATION},Front,USD,{TENDERS},,acme
+final,a1,A,USD,{TENDERS},,acme
+final,a2,A,USD,{TENDERS},,acme
+final,a3,A,USD,{TENDERS},,acme
+final,a4,A,USD,{TENDERS},,acme
+final,a5,A,USD,{TENDERS},,acme
+final,a6,A,USD,{TENDERS},,acme
+final,a7,A,USD,{TENDERS},,acme
+final,a8,A,USD,{TENDERS},,acme
+final,limited,Limited,USD,,100,acme
+final,yen,Yen,JPY,,,acme
+final,theirs,Theirs,USD,,,other
+final,nobodys,Nobody's,USD,,,
+"""
+# The request of the published documentation, to the letter.
+EXAMPLE: dict[str, Any] = {
+    "stationId": STATION,
+    "sessionNumber": "S-2025-001",
+    "openedBy": "John Doe",
+    "closedBy": "Jane Smith",
+    "openTime": "2025-01-29T09:00:00.000Z",
+    "closeTime": "2025-01-29T17:00:00.000Z",
+    "openingAmount": "200.00",
+    "closingAmount": "2500.00",
+    "closingReportData": "{}",
+    "notes": ["Opened on time", "Register balanced"],
+    "closingAmounts": {"cash": "500.00", "card": "1500.00", "oliverPay": "200.00"},
+    "closingNote": "All transactions verified",
+    "openingNote": "Starting new shift",
+}
+MEMBERS = ["id", "createdAt", "updatedAt", "companyId", *EXAMPLE]
+CLOSING = ("closedBy", "closeTime", "closingAmount", "closingReportData", "closingNote")
+OPEN = {name: value for name, value in EXAMPLE.items() if name not in CLOSING} | {"closingAmounts": {}}
+
+
+class Final:
+    def __init__(self, market: Market, key: dict[str, str]) -> None:
+        self.market = market
+        self.key = key
+
+    async def ask(self, method: str, path: str = "", body: Any = None, **headers: str) -> httpx.Response:
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.market.client.request(method, PATH + path, json=body, headers=self.key | headers)
+
+    async def open(self, station: str, **changed: Any) -> dict[str, Any]:
+        reply = await self.ask("POST", body=OPEN | {"stationId": station} | changed)
+        assert reply.status_code == 201, reply.text
+        return dict(reply.json())
+
+    async def put(self, record: dict[str, Any], **changed: Any) -> dict[str, Any]:
+        reply = await self.ask("PUT", f"/{record['id']}", changed)
+        assert reply.status_code == 200, reply.text
+        got = await self.ask("GET", f"/{record['id']}")
+        assert got.json() == reply.json()
+        return dict(reply.json())
+
+
+@pytest.fixture(scope="module")
+async def final(market: Market) -> Final:
+    await shops.set_up(market, PROFILES)
+    return Final(market, await shops.key(market, "acme", "final"))
+
+
+def refusal(reply: httpx.Response) -> tuple[int, str]:
+    body = reply.json()
+    assert list(body) == ["statusCode", "message", "error"]
+    assert body["statusCode"] == reply.status_code
+    assert body["error"] == reply.reason_phrase
+    return reply.status_code, body["message"]
+
+
+async def test_the_published_example(final: Final) -> None:
+    created = await final.ask("POST", body=EXAMPLE)
+    record = created.json()
+    got = await final.ask("GET", f"/{record['id']}")
+    put = await final.ask("PUT", f"/{record['id']}", EXAMPLE)
+    deleted = await final.ask("DELETE", f"/{record['id']}")
+    gone = [await final.ask(method, f"/{record['id']}", EXAMPLE) for method in ("GET", "PUT", "DELETE")]
+
+    assert created.status_code == 201, created.text
+    assert sorted(record) == sorted(MEMBERS)
+    assert {name: record[name] for name in EXAMPLE} == EXAMPLE
+    assert record["companyId"] == "acme"
+    assert record["createdAt"].endswith("+00:00")
+    assert (got.status_code, got.json()) == (200, record)
+    assert (put.status_code, put.json()) == (200, record)
+    assert deleted.status_code == 200
+    assert deleted.json() == {
+        "statusCode": 200,
+        "message": f"Resource with Id {record['id']} deleted successfully",
+    }
+    assert [refusal(reply)[0] for reply in gone] == [404, 404, 404]
+    assert await shops.kinds(final.market, record["id"]) == ["open_session", "close_session", "void_session"]
+    books = await shops.closing(final.market, record["id"])
+    assert [(row["tender"], row["counted_minor"]) for row in books["tenders"]] == [
+        ("card", 150_000),
+        ("cash", 50_000),
+        ("oliverPay", 20_000),
+    ]
+    assert books["cash_movements"]["starting_minor"] == 20_000
+    assert (books["closed_by"], books["z_number"]) == ({"id": "Jane Smith", "name": "Jane Smith"}, 1)
+
+
+async def test_an_open_record_is_amended_closed_recounted_and_reworded(final: Final) -> None:
+    record = await final.open("a1", openTime="2025-01-29T11:00:00+02:00")
+    assert [record[name] for name in CLOSING] == [None] * 5
+    assert (record["closingAmounts"], record["openTime"]) == ({}, "2025-01-29T11:00:00+02:00")
+
+    amended = await final.put(record, notes=["new"], sessionNumber="S-2", openingNote="")
+    assert (amended["notes"], amended["sessionNumber"], amended["openingNote"]) == (["new"], "S-2", "")
+    same = await final.put(record, **{name: amended[name] for name in OPEN if name != "closingAmounts"})
+    assert same == amended
+
+    closed = await final.put(
+        record,
+        closeTime="2025-01-29T17:00:00Z",
+        closingAmounts={"cash": "1.5"},
+        closedBy="Jane",
+        closingReportData='{"a": 1.50}',
+    )
+    assert (closed["closingAmounts"], closed["closedBy"]) == ({"cash": "1.50"}, "Jane")
+    assert (closed["closingReportData"], closed["closingAmount"]) == ('{"a": 1.50}', None)
+
+    recounted = await final.put(record, closingAmounts={"cash": "2.00", "card": "7.00"}, closedBy="Boss")
+    assert recounted["closingAmounts"] == {"cash": "2.00", "card": "7.00"}
+    assert (recounted["closedBy"], recounted["closeTime"]) == ("Jane", "2025-01-29T17:00:00Z")
+    reworded = await final.put(record, closingNote="late", closingAmount="9.99", notes=[])
+    assert (reworded["closingNote"], reworded["closingAmount"], reworded["notes"]) == ("late", "9.99", [])
+    assert reworded["closingReportData"] == '{"a": 1.50}'
+
+    assert await shops.kinds(final.market, record["id"]) == [
+        "open_session",
+        "amend_session",
+        "close_session",
+        "recount",
+        "amend_session",
+    ]
+    books = await shops.closing(final.market, record["id"])
+    assert [row["counted_minor"] for row in books["tenders"]] == [None, 150, None]
+
+
+async def test_without_any_amount_a_record_is_closed_as_nobody_counted(final: Final) -> None:
+    reply = await final.ask("POST", body=EXAMPLE | {"stationId": "a2", "closingAmounts": {}})
+
+    assert reply.status_code == 201, reply.text
+    record = reply.json()
+    assert (record["closingAmounts"], record["closingAmount"], record["closeTime"]) == (
+        {},
+        "2500.00",
+        EXAMPLE["closeTime"],
+    )
+    assert (record["closingNote"], record["closedBy"]) == ("All transactions verified", "Jane Smith")
+    assert (await shops.closing(final.market, record["id"]))["uncounted"] is True
+
+
+async def test_words_of_an_open_record_give_way_to_those_of_its_closing(final: Final) -> None:
+    record = await final.open("a7", closingNote="draft", closingAmount="1.00")
+    assert (record["closingNote"], record["closingAmount"]) == ("draft", "1.00")
+
+    closed = await final.put(record, closeTime="2025-01-29T17:00:00Z", closingAmounts={"cash": "3.00"})
+
+    assert (closed["closingNote"], closed["closingAmount"]) == (None, None)
+    assert closed["closedBy"].startswith("key:")
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLE if name not in CLOSING])
+async def test_a_missing_field_is_named(final: Final, name: str) -> None:
+    for body in (
+        {other: value for other, value in EXAMPLE.items() if other != name},
+        EXAMPLE | {name: None},
+    ):
+        reply = await final.ask("POST", body=body)
+        assert refusal(reply) == (400, f"Validation failed: Field `{name}` is required.")
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"openingAmount": "-1"}, "openingAmount"),
+        ({"openingAmount": "1.005"}, "openingAmount"),
+        ({"openingAmount": "1e3"}, "openingAmount"),
+        ({"openingAmount": "+1"}, "openingAmount"),
+        ({"openingAmount": ".5"}, "openingAmount"),
+        ({"openingAmount": ""}, "openingAmount"),
+        ({"openingAmount": "١"}, "openingAmount"),
+        ({"openingAmount": "9999999999999999"}, "openingAmount"),
+        ({"openingAmount": 200}, "openingAmount"),
+        ({"closingAmount": "1.234"}, "closingAmount"),
+        ({"closingAmounts": {"cash": "1.234"}}, "closingAmounts.cash"),
+        ({"closingAmounts": {"cash": 5}}, "closingAmounts.cash"),
+        ({"closingAmounts": {"gold": "5.00"}}, "closingAmounts.gold"),
+        ({"closingAmounts": []}, "closingAmounts"),
+        ({"notes": "one"}, "notes"),
+        ({"notes": [1]}, "notes"),
+        ({"openTime": "yesterday"}, "openTime"),
+        ({"closeTime": "2025-01-29"}, "closeTime"),
+        ({"stationId": "yen", "openingAmount": "200.00", "closingAmounts": {}}, "openingAmount"),
+        ({"sessionNumber": ""}, "sessionNumber"),
+        ({"openedBy": "x" * 129}, "openedBy"),
+        ({"notes": ["x"] * 21}, "notes"),
+        ({"openingNote": "\x01"}, "openingNote"),
+    ],
+)
+async def test_a_bad_field_is_named(final: Final, changed: dict[str, Any], field: str) -> None:
+    status, message = refusal(await final.ask("POST", body=EXAMPLE | {"stationId": "a3"} | changed))
+
+    assert status == 400
+    assert message.startswith(f"Validation failed: Field `{field}`")
+
+
+async def test_unknown_fields_are_ignored_and_yen_have_no_decimals(final: Final) -> None:
+    changed = {"stationId": "yen", "openingAmount": "200", "closingAmount": "7", "closingAmounts": {"cash": "0"}}
+    reply = await final.ask("POST", body=EXAMPLE | changed | {"colour": {"deep": [1.5]}})
+
+    assert reply.status_code == 201, reply.text
+    assert (reply.json()["openingAmount"], reply.json()["closingAmounts"]) == ("200", {"cash": "0"})
+    assert "colour" not in reply.json()
+
+
+async def test_what_cannot_be(final: Final) -> None:
+    record = await final.open("a4")
+    path = f"/{record['id']}"
+    second = await final.ask("POST", body=OPEN | {"stationId": "a4"})
+    unknown = await final.ask("POST", body=OPEN | {"stationId": "nowhere"})
+    for name, other in (
+        ("openedBy", "Other"),
+        ("openTime", "2025-01-29T09:00:01Z"),
+        ("openingAmount", "1.00"),
+        ("stationId", "a5"),
+    ):
+        assert refusal(await final.ask("PUT", path, {name: other}))[0] == 409
+    elsewhere = await final.ask("PUT", path, {"stationId": "nowhere"})
+    uncounted = await final.ask("PUT", path, {"closeTime": "2025-01-29T17:00:00Z"})
+
+    assert refusal(second)[0] == 409
+    assert [refusal(reply)[0] for reply in (unknown, elsewhere)] == [404, 404]
+    assert refusal(uncounted) == (400, "Validation failed: Field `closingAmounts` is required.")
+    for other in (str(uuid4()), "x", "o1p2q3r4s5t6u7v8w9x0y1z2"):
+        assert refusal(await final.ask("GET", f"/{other}"))[0] == 404
+    for body in (b"", b"[]", b"{", b'{"stationId": NaN}', b"\xff"):
+        reply = await final.market.client.post(PATH, content=body, headers=final.key)
+        assert refusal(reply)[0] == 400
+    assert await shops.kinds(final.market, record["id"]) == ["open_session"]
+
+
+async def test_keys_are_walls(final: Final) -> None:
+    market, record = final.market, await final.open("a5")
+    before = await shops.commands(market)
+    others = [
+        await shops.key(market, "other", "final"),
+        await shops.key(market, "acme", "s1"),
+        await shops.key(market, "other", "s1"),
+    ]
+    for other in others:
+        stranger = Final(market, other)
+        for method in ("GET", "PUT", "DELETE"):
+            assert refusal(await stranger.ask(method, f"/{record['id']}", EXAMPLE))[0] == 404
+        assert refusal(await stranger.ask("POST", body=OPEN | {"stationId": "a6"}))[0] == 404
+    for wrong in ({}, {"x-api-key": "till_wrong"}, market.bearer("final", role="admin")):
+        for method in ("POST", "GET", "PUT", "DELETE"):
+            reply = await Final(market, wrong).ask(method, "" if method == "POST" else f"/{record['id']}", EXAMPLE)
+            assert refusal(reply)[0] == 401
+            assert reply.json()["error"] == "Unauthorized"
+    assert await shops.commands(market) == before
+    assert refusal(await final.ask("POST", body=OPEN | {"stationId": "theirs"}))[0] == 404
+    assert (await Final(market, others[0]).open("theirs"))["companyId"] == "other"
+    assert (await final.open("nobodys"))["companyId"] == "acme"
+
+
+async def test_a_registers_key_opens_and_closes_but_does_not_void(final: Final) -> None:
+    register = Final(final.market, await shops.key(final.market, "acme", "final", "register"))
+    record = await register.open("a6")
+
+    forbidden = await register.ask("DELETE", f"/{record['id']}")
+    closed = await register.put(record, closeTime="2025-01-29T17:00:00Z", closingAmounts={"cash": "200.00"})
+
+    assert refusal(forbidden)[0] == 403
+    assert closed["closeTime"] == "2025-01-29T17:00:00Z"
+
+
+async def test_a_closing_that_awaits_approval_is_shown_as_closed(final: Final) -> None:
+    changed = {"stationId": "limited", "closingAmounts": {"cash": "500.00"}}
+    reply = await final.ask("POST", body=EXAMPLE | changed)
+
+    assert reply.status_code == 201, reply.text
+    assert {name: reply.json()[name] for name in EXAMPLE} == EXAMPLE | changed
+    other = await final.ask("PUT", f"/{reply.json()['id']}", {"closingAmounts": {"cash": "200.00"}})
+    assert refusal(other)[0] == 409
+    assert (await final.open("limited"))["id"] != reply.json()["id"]
+
+
+async def test_a_request_with_a_key_counts_once(final: Final) -> None:
+    body = EXAMPLE | {"stationId": "a8"}
+    first = await final.ask("POST", body=body, idempotency_key="k-1")
+    again = await asyncio.gather(*(final.ask("POST", body=body, idempotency_key="k-1") for _ in range(3)))
+    other = await final.ask("POST", body=body | {"openingAmount": "1.00"}, idempotency_key="k-1")
+    path = f"/{first.json()['id']}"
+    deleted = [await final.ask("DELETE", path, idempotency_key="k-2") for _ in range(2)]
+    without = await final.ask("DELETE", path)
+
+    assert first.status_code == 201, first.text
+    assert [(reply.status_code, reply.json()) for reply in again] == [(201, first.json())] * 3
+    assert refusal(other)[0] == 422
+    assert [reply.status_code for reply in deleted] == [200, 200]
+    assert refusal(without)[0] == 404
+    assert await shops.kinds(final.market, first.json()["id"]) == ["open_session", "close_session", "void_session"]
+
+
+async def test_a_session_of_a_register_is_shown_too(final: Final) -> None:
+    words = {"store_id": "final", "currency": "USD", "actor": {"id": "ana", "name": "Ana"}}
+    body = opening("a3", str(uuid4())) | words
+    assert (await final.market.post(body)).status_code == 200
+
+    record = (await final.ask("GET", f"/{body['session_id'].upper()}")).json()
+
+    assert (record["openedBy"], record["openTime"], record["openingAmount"]) == ("Ana", body["occurred_at"], "10.00")
