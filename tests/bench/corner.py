@@ -22,7 +22,8 @@ from services.migrate import upgrade
 from services.sessions.main import ledger_engine
 from services.sessions.profiles import import_profiles, read_profiles
 from services.settings import Settings
-from services.tokens import ensure_key, mint
+from services.signing_keys import ensure_key
+from services.tokens import mint
 from services.topics import create_topics
 from tests.bench import textbook
 from tests.bench.workload import profiles_csv

@@ -6,7 +6,7 @@ Run as a process; at its end it writes {"commands": n, "us": {stage: microsecond
 import json
 import os
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +50,7 @@ class Clock:
     """Adds up the time of each stage, from the end of the warm-up on."""
 
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self.batches = 0
         self.commands = 0
         self.begun = self.batch_ended = self.answered = self.committed = 0.0
@@ -119,7 +119,7 @@ class Clock:
 
     def report(self) -> dict[str, Any]:
         """Microseconds per command by stage."""
-        self.spent["rest"] = self.batch_ended - self.begun - self.spent.total()
+        self.spent["rest"] = self.batch_ended - self.begun - sum(self.spent.values())
         return {
             "commands": self.commands,
             "us": {stage: round(self.spent[stage] * 1e6 / max(self.commands, 1), 2) for stage in STAGES},

@@ -120,7 +120,7 @@ def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
 
 def command_id_of(record: Any) -> str:
     """The command that an answer is for, as its header names it."""
-    return next(value.decode() for name, value in record.headers if name == "till-command-id")
+    return next(str(value, "utf-8") for name, value in record.headers if name == "till-command-id")
 
 
 def _take(answers: Answers, record: Any, keep: Callable[[str], bool]) -> None:
