@@ -158,6 +158,7 @@ class Consumer:
         # All at once and last: what is handed out between a seek and the word that all are placed would be dropped.
         for partition, start in starts.items():
             consumer.seek(partition, start)
+        self.sought = True
         log.info("worker_reads", starts={partition.partition: start for partition, start in starts.items()})
         self.assigned.set()
 
@@ -210,7 +211,7 @@ class Consumer:
         for _, _, taken in whole:
             if isinstance(taken, Received) and not has_right_key(taken.raw, taken):
                 WRONG_KEYS.inc()
-        waiting = [whole]
+        waiting, survived = [whole], list[list[Placed]]()
         while waiting:
             reads = waiting.pop()
             error = await self._try(reads)
@@ -220,11 +221,14 @@ class Consumer:
                 await self._once(reads, ["parking"], park=f"The service keeps failing on this command: {error}.")
             elif isinstance(error, _Exhausted):
                 # What ends the process leaves no memory of halves, and the next process may be handed other batches:
-                # only the name of a single record stays the same.
+                # only the place of a single record stays the same.
+                survived.append(reads)
                 waiting += [[one] for one in reversed(reads)]
             else:
                 middle = len(reads) // 2
                 waiting += [reads[middle:], reads[:middle]]
+        for reads in survived:
+            await self._locks.forget_attempts(self._names_of(reads))
 
     async def _try(self, reads: list[Placed]) -> _Exhausted | str | None:
         """Apply and publish; why these keep failing when it is not the outside world's fault."""
@@ -261,12 +265,10 @@ class Consumer:
                 return None
 
     def _names_of(self, reads: list[Placed]) -> list[str]:
-        """What a batch's attempts are counted by: where it begins in each partition, or the one record's own place."""
-        tag = "alone" if len(reads) == 1 else "batch"
-        first: dict[int, int] = {}
-        for partition, offset, _ in reads:
-            first.setdefault(partition, offset)
-        return [f"{self._topic_id}:{partition}:{offset}:{tag}" for partition, offset in first.items()]
+        """What attempts are counted by: the batch's partitions, or the place of the one record."""
+        if len(reads) == 1:
+            return [f"{self._topic_id}:{reads[0][0]}:{reads[0][1]}"]
+        return [f"{self._topic_id}:{partition}" for partition in sorted({partition for partition, _, _ in reads})]
 
     async def _once(self, reads: list[Placed], attempts_of: list[str], *, park: str | None = None) -> None:
         """One attempt: lock, one transaction, publish, unlock."""

@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import uuid4
@@ -162,6 +163,11 @@ class Locks:
             held = 0
         if lease.token and held < len(lease.keys):
             LOST.inc()
+
+    async def forget_attempts(self, attempts_of: Sequence[str]) -> None:
+        """What was begun too often has ended after all: count from the beginning again."""
+        with suppress(RedisError, OSError):
+            await self._redis.delete(*(f"{self._prefix}attempts:{name}" for name in attempts_of))
 
     async def close(self) -> None:
         """Close the connections."""

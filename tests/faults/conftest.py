@@ -20,10 +20,11 @@ def at_length(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
-    """The test's figures; they are printed at the end of the run whatever becomes of the test."""
+    """The test's figures; they are printed at the end of the run, also when it fails."""
     made = Tally(request.node.name)
     yield made
-    request.config.stash.setdefault(TALLIES, []).append(made)
+    if made.checks:
+        request.config.stash.setdefault(TALLIES, []).append(made)
 
 
 @pytest.fixture

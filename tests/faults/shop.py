@@ -249,8 +249,8 @@ async def _follow(settings: Settings, seen: Seen) -> None:
     """Read everything that the service writes, from the beginning."""
     names = settings.topics
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, max_partition_fetch_bytes=DEAD_LETTER_BYTES_MAX)
-    await consumer.start()
     try:
+        await consumer.start()
         topics = {names.events: seen.events, names.closings: seen.closings, names.dead_letters: seen.letters}
         places = [TopicPartition(name, number) for name in topics for number in range(settings.topic_partitions)]
         consumer.assign(places)
