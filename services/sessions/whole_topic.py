@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from contracts.topics import DEAD_LETTER_BYTES_MAX
 from services.settings import Settings
+from services.topics import check_topics
 
 FETCH_WAIT_MS: Final = 1_000
 Progress = Callable[[int, int], None]
@@ -23,8 +24,11 @@ async def records(
 ) -> AsyncIterator[ConsumerRecord]:
     """The records of `topic` from `starts` on (else from the beginning), in the order of each partition.
 
-    `starts` is moved to where reading ended, so that a second call goes on. Raises TopicUnread.
+    `starts` is moved to where reading ended, so that a second call goes on. Raises TopicUnread and
+    TopicsWrong.
     """
+    # A count that is wrong would leave partitions unread, and what lies there unseen.
+    places = [TopicPartition(topic, p) for p in range((await check_topics(settings))[topic].partitions)]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         group_id=None,
@@ -35,12 +39,7 @@ async def records(
     )
     try:
         await consumer.start()
-        partitions = consumer.partitions_for_topic(topic) or set()
-        if not partitions:
-            raise TopicUnread(f"There is no topic {topic}; run `till topics`.")
-        async for record in _to_the_end(
-            consumer, [TopicPartition(topic, p) for p in sorted(partitions)], starts, progress
-        ):
+        async for record in _to_the_end(consumer, places, starts, progress):
             yield record
     except KafkaError as error:
         raise TopicUnread(f"The topic {topic} can't be read: {error!r}. Is TILL_KAFKA right?") from error

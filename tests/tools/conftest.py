@@ -1,11 +1,15 @@
 """A ledger with its topics, in which golden cases have happened."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typer.testing import CliRunner
 
+from services.cli import app
 from services.migrate import upgrade
 from services.sessions import store
 from services.sessions.apply import Batch, apply
@@ -18,6 +22,7 @@ from services.topics import create_topics
 from tests.golden.cases import load
 
 Play = Callable[..., Awaitable[None]]
+Cli = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
@@ -46,3 +51,15 @@ async def play(corner: Settings, ledger: AsyncEngine, tmp_path: Path) -> AsyncIt
 
     yield happen
     await publisher.stop()
+
+
+@pytest.fixture
+def till(corner: Settings, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line, pointed at this corner."""
+    for name in ("kafka", "database_url", "redis_url", "home", "topic_prefix", "topic_partitions"):
+        monkeypatch.setenv(f"TILL_{name.upper()}", str(getattr(corner, name)))
+
+    async def run(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, arguments)
+
+    return run

@@ -1,0 +1,116 @@
+"""Dead letters: seen, shown safely, and the readable ones brought back and answered for good."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.topics import key_of
+from services.sessions import store
+from services.sessions.apply import Batch, apply
+from services.sessions.book import Received
+from services.sessions.consumer import no_step
+from services.sessions.publisher import Publisher
+from services.sessions.reading import Headers, read
+from services.sessions.whole_topic import records
+from services.settings import Settings
+from services.tokens import COMMANDS_AUDIENCE, Claims, bearer, ensure_key, open_verifier
+from tests.golden.cases import load
+from tests.tools.conftest import Cli, Play
+
+
+@pytest.fixture
+async def put_aside(corner: Settings, ledger: AsyncEngine, play: Play, tmp_path: Path) -> Received:
+    """One command that was parked, and the unreadable records of a golden case."""
+    ensure_key(corner)
+    await play("malformed-and-unreadable", 19)
+    await play("quiet-day", 1)
+    sale = load("quiet-day", tmp_path).reads()[1]
+    assert isinstance(sale, Received)
+    headers = (("traceparent", b"00-1"), ("authorization", b"Bearer secret"))
+    sale = replace(sale, raw=replace(sale.raw, headers=headers))
+    applied = await apply(
+        ledger, corner.topics, Batch("quiet-day", [(0, 1, sale)], {}, park="It keeps failing."), no_step
+    )
+    publisher = Publisher(corner.kafka, corner.topics)
+    await publisher.publish(applied.publications)
+    await publisher.stop()
+    return sale
+
+
+async def test_the_list_names_what_can_be_read_and_what_cannot(put_aside: Received, till: Cli) -> None:
+    result = await till("dead-letters", "list")
+
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) == 8
+    assert sum("unreadable" in line for line in lines) == 7
+    (parked,) = (line for line in lines if put_aside.command_id in line)
+    assert parked.endswith("It keeps failing.")
+
+
+async def test_a_letter_is_shown_without_credentials_and_saved_byte_for_byte(
+    put_aside: Received, till: Cli, tmp_path: Path
+) -> None:
+    listed = (await till("dead-letters", "list")).stdout.splitlines()
+    place = next(line.split()[0] for line in listed if put_aside.command_id in line)
+
+    shown = await till("dead-letters", "show", place)
+    saved = await till("dead-letters", "show", place, "--out", str(tmp_path / "record"))
+
+    assert (shown.exit_code, saved.exit_code) == (0, 0), shown.output
+    assert "traceparent: 00-1" in shown.output
+    assert "secret" not in shown.output
+    assert (tmp_path / "record").read_bytes() == put_aside.raw.value
+
+
+async def test_a_parked_command_comes_back_and_is_answered_for_good(
+    corner: Settings, ledger: AsyncEngine, put_aside: Received, till: Cli
+) -> None:
+    result = await till("dead-letters", "retry", "--all")
+
+    assert result.exit_code == 0, result.output
+    (again,) = [r async for r in records(corner, corner.topics.commands, {}, lambda _done, _total: None)]
+    assert (again.key, again.value) == (key_of(put_aside.store_id, put_aside.profile_id), put_aside.raw.value)
+    assert [name for name, _ in again.headers] == ["traceparent", "authorization"]
+    verifier = open_verifier(corner)
+
+    def verify(headers: Headers, at_ms: int) -> Claims | None:
+        return verifier.claims(bearer(headers) or b"", at_ms / 1_000, COMMANDS_AUDIENCE)
+
+    taken = read(again, verify)
+    async with ledger.begin() as tx:
+        await store.know_partition(tx, "again", again.partition, 0)
+    batch = Batch("again", [(again.partition, again.offset, taken)], {})
+    applied = await apply(ledger, corner.topics, batch, no_step)
+    assert json.loads(applied.publications[-1].value or b"")["kind"] == "order_recorded"
+
+
+async def test_what_cannot_be_read_or_is_not_there_is_refused_with_a_sentence(put_aside: Received, till: Cli) -> None:
+    listed = (await till("dead-letters", "list")).stdout.splitlines()
+    unreadable = next(line.split()[0] for line in listed if "unreadable" in line)
+
+    results = [
+        await till("dead-letters", "retry", unreadable),
+        await till("dead-letters", "retry", "2/999"),
+        await till("dead-letters", "retry"),
+        await till("dead-letters", "show", "nowhere"),
+    ]
+
+    assert [result.exit_code for result in results] == [2, 2, 2, 2]
+    assert "would be put aside again" in results[0].output
+    assert "There is no dead letter 2/999" in results[1].output
+
+
+async def test_a_command_without_the_right_is_refused_and_never_parked(
+    corner: Settings, ledger: AsyncEngine, put_aside: Received
+) -> None:
+    """A retry speaks for whoever was put aside; so nobody may be put aside who had nothing to say."""
+    other = replace(put_aside, offset=2, refused_right="forbidden")
+    batch = Batch("quiet-day", [(0, 2, other)], {}, park="It keeps failing.")
+
+    (answer,) = (await apply(ledger, corner.topics, batch, no_step)).publications
+
+    assert json.loads(answer.value or b"")["reason"] == "forbidden"

@@ -1,0 +1,112 @@
+"""X and Z on paper: the right figures, within the width, and nothing changed."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.sessions.reports import NoReport, slip
+from services.sessions.slip import major
+from tests.golden.cases import load
+from tests.tools.conftest import Cli, Play
+
+TABLES = ("profiles", "tills", "sessions", "journal", "closings", "corrections", "consumed", "voids", "place_answers")
+
+
+async def all_rows(ledger: AsyncEngine) -> str:
+    """A fingerprint of everything that the ledger holds."""
+    digest = hashlib.sha256()
+    async with ledger.connect() as tx:
+        for table in TABLES:
+            rows = await tx.execute(text(f"SELECT t::text FROM {table} t ORDER BY 1"))  # noqa: S608 - names are constants
+            digest.update(repr([row[0] for row in rows]).encode())
+    return digest.hexdigest()
+
+
+def session_of(name: str, scratch: Path) -> str:
+    return str(load(name, scratch).told["records"][0]["value"]["session_id"])
+
+
+async def test_an_x_report_shows_what_is_expected_and_changes_nothing(
+    ledger: AsyncEngine, play: Play, till: Cli, tmp_path: Path
+) -> None:
+    await play("tips-and-change", 3)
+    before = await all_rows(ledger)
+
+    result = await till("report", "x", session_of("tips-and-change", tmp_path))
+
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    assert lines[0] == "X REPORT"
+    assert "State open" in lines
+    assert "Opening float 50.00 EUR" in lines
+    assert "Sales 20.00 EUR" in lines
+    assert "Expected 72.00 EUR" in lines
+    assert "Counted -" in lines
+    assert "Sales × 2 30.00 EUR" in lines
+    assert await all_rows(ledger) == before
+
+
+async def test_a_z_report_is_the_closing_as_it_was_frozen(play: Play, till: Cli, tmp_path: Path) -> None:
+    await play("late-news")
+    closing = load("late-news", tmp_path).told["closings"][0]
+
+    result = await till("report", "z", closing["session_id"])
+
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    assert lines[0] == "Z REPORT 1"
+    assert "Expected 13.00 EUR" in lines
+    assert "Pay out × 1 -1.00 EUR" in lines
+    assert "Corrections since, not shown here: 5" in lines
+    assert closing["hash"] in result.output.replace("\n", "")
+
+
+@pytest.mark.parametrize("width", [20, 42, 64, 200])
+@pytest.mark.parametrize("name", ["published-day", "many-rows", "two-currencies"])
+async def test_a_slip_is_as_wide_as_its_paper(
+    ledger: AsyncEngine, play: Play, tmp_path: Path, name: str, width: int
+) -> None:
+    await play(name)
+
+    lines = await slip(ledger, "z", session_of(name, tmp_path), None, width)
+
+    assert max(map(len, lines)) == max(42, min(width, 80))
+    assert all(line == line.rstrip() for line in lines)
+
+
+async def test_a_session_without_such_a_report_says_which_it_has(
+    ledger: AsyncEngine, play: Play, till: Cli, tmp_path: Path
+) -> None:
+    await play("quiet-day", 2)
+    await play("closed-twice")
+
+    nowhere = await till("report", "x", "0195e3a0-0000-7000-8000-000000000000")
+    closed = await till("report", "x", session_of("closed-twice", tmp_path))
+    still_open = await till("report", "z", session_of("quiet-day", tmp_path))
+
+    assert [result.exit_code for result in (nowhere, closed, still_open)] == [1, 1, 1]
+    assert "No store has a session" in nowhere.output
+    assert "is closed" in closed.output
+    assert "has no closing" in still_open.output
+
+
+async def test_an_id_that_several_stores_use_asks_for_the_store(
+    ledger: AsyncEngine, play: Play, tmp_path: Path
+) -> None:
+    await play("walls")
+    session_id = session_of("walls", tmp_path)
+
+    with pytest.raises(NoReport, match=r"--store \(walls-north, walls-south\)"):
+        await slip(ledger, "z", session_id, None, 80)
+
+    lines = await slip(ledger, "z", session_id, "walls-south", 80)
+    assert any("walls-south" in line for line in lines)
+
+
+def test_amounts_have_the_decimals_of_their_currency() -> None:
+    written = [major(-123_456, "EUR"), major(-5, "EUR"), major(1_001, "JPY"), major(1_250, "KWD"), major(None, "EUR")]
+
+    assert written == ["-1,234.56 EUR", "-0.05 EUR", "1,001 JPY", "1.250 KWD", "-"]
