@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from contracts.commands import Malformed, read_command
 from contracts.jsontext import Unreadable, canonical, read_object
 from contracts.times import moment, wire_time
 from services.gateway import idempotency, problems, repeats
@@ -70,7 +71,7 @@ class Errand:
     words: Any
     refusal: Callable[[Answer], Refused]
 
-    async def ask(
+    def command(
         self,
         kind: str,
         session_id: str,
@@ -78,35 +79,50 @@ class Errand:
         *,
         part: str = "",
         occurred_at: str | None = None,
-        location: str | None = None,
-        wait_s: float | None = None,
         **members: Any,
-    ) -> Answer:
-        """The event that the command led to. Raises Refused or Pending.
+    ) -> dict[str, Any]:
+        """A command of this request; `part` tells several apart. Raises Refused for one that would be malformed.
 
-        `part` tells the commands of one request apart; `location` is where a pending one can be asked for.
+        So a request of two commands is not half done because of a field of the second.
         """
         key = idempotency.key_of(self.request)
-        command_id = new_id() if key is None else idempotency.command_id_of(self.store_id, key, part)
-        command = written(
-            {
-                "kind": kind,
-                "command_id": command_id,
-                "store_id": self.store_id,
-                "profile_id": self.profile_id,
-                "session_id": session_id,
-                "occurred_at": occurred_at or wire_time(datetime.now(UTC)),
-                "actor": actor,
-                **members,
-            }
-        )
-        if key is not None:
+        made = {
+            "kind": kind,
+            "command_id": new_id() if key is None else idempotency.command_id_of(self.store_id, key, part),
+            "store_id": self.store_id,
+            "profile_id": self.profile_id,
+            "session_id": session_id,
+            "occurred_at": occurred_at or wire_time(datetime.now(UTC)),
+            "actor": actor,
+            **members,
+        }
+        try:
+            read_command(made)
+        except Malformed as malformed:
+            errors = [error.model_dump() for error in malformed.errors]
+            answer = {"reason": "malformed", "command_kind": kind, "message": str(malformed), "errors": errors}
+            raise self.refusal(answer) from None
+        return made
+
+    async def send(
+        self, command: dict[str, Any], *, location: str | None = None, wait_s: float | None = None
+    ) -> Answer:
+        """The event that the command led to. Raises Refused or Pending; `location` is where a pending one is asked for.
+
+        Under a key the command is the one that was made for this request first.
+        """
+        value = written(command)
+        if idempotency.key_of(self.request) is not None:
             own = rooms(self.request).own
-            command = await repeats.remember(own, self.store_id, command_id, self._fingerprint(), command)
-        return await self._carry(command, location, wait_s)
+            value = await repeats.remember(own, self.store_id, command["command_id"], self._fingerprint(), value)
+        return await self._carry(value, location, wait_s)
+
+    async def ask(self, kind: str, session_id: str, actor: dict[str, Any], **members: Any) -> Answer:
+        """Make a command and send it, for requests of one command."""
+        return await self.send(self.command(kind, session_id, actor, **members))
 
     async def again(self, part: str = "") -> Answer | None:
-        """The event of this very request, when it was sent before under its key; else None. Raises as `ask`."""
+        """The event of this very request, when it was sent before under its key; else None. Raises as `send`."""
         key = idempotency.key_of(self.request)
         if key is None:
             return None

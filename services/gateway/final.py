@@ -45,6 +45,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "sales_report": "closingReportData",
     },
     "amend_session": {"session_number": "sessionNumber", "notes": "notes", "note": "openingNote", "actor": "openedBy"},
+    "force_close": {"actor": "closedBy", "occurred_at": "closeTime"},
     "recount": {"counted": "closingAmounts", "actor": "closedBy"},
 }
 """Which field of a request a field of a command was made from."""
@@ -123,30 +124,36 @@ async def create(request: Request, owner: Owner) -> Response:
     tenders = {row["id"]: row["currency"] for row in profile.tenders if row["type"] != "third_party"}
     tenders = tenders or {"cash": profile.currency}
     opening = read_amount("openingAmount", fields["openingAmount"], profile.currency)
-    closing = read_counted(fields, tenders, profile.currency)
+    counted = read_counted(fields, tenders, profile.currency)
     errand = Errand(request, who, store_id, profile.profile_id, fields, _refusal)
     session_id = new_id()
-    asked: dict[str, Any] = {
-        "actor": _actor(fields["openedBy"]),
-        "occurred_at": fields["openTime"],
-        "location": f"{PATH}/{session_id}",
-        "currency": profile.currency,
-        "opening": [{"tender": cash_tender(profile.tenders, profile.currency), "amount_minor": opening}],
-        "session_number": fields["sessionNumber"],
-        "note": fields["openingNote"],
-        "notes": fields["notes"],
-    }
+    location = f"{PATH}/{session_id}"
+    commands = [
+        errand.command(
+            "open_session",
+            session_id,
+            _actor(fields["openedBy"]),
+            occurred_at=fields["openTime"],
+            currency=profile.currency,
+            opening=[{"tender": cash_tender(profile.tenders, profile.currency), "amount_minor": opening}],
+            session_number=fields["sessionNumber"],
+            note=fields["openingNote"],
+            notes=fields["notes"],
+        )
+    ]
+    if "closeTime" in fields:
+        commands.append(_closing(errand, session_id, fields, counted))
     try:
-        opened = await errand.ask("open_session", session_id, **asked)
+        opened = await errand.send(commands[0], location=location)
     except Pending:
-        if "closeTime" in fields:
+        for command in commands[1:]:
             # Applied after the opening, whenever that is: both lie on one partition, in this order.
             with suppress(Pending):
-                await _close(errand, session_id, fields, closing, wait_s=PENDING_WAIT_S)
+                await errand.send(command, wait_s=PENDING_WAIT_S)
         raise
     session_id = opened["session_id"]
-    if "closeTime" in fields:
-        await _close(errand, session_id, fields, closing)
+    for command in commands[1:]:
+        await _send_close(errand, command, session_id)
     session = await _session(request, owner, session_id)
     return await _shown(request, owner, session, fields, HTTPStatus.CREATED)
 
@@ -169,20 +176,10 @@ async def update(request: Request, owner: Owner, session_id: str) -> Response:
     )
     opening = session.opening
     tenders = {name: row.currency for name, row in opening.tenders.tenders.items() if opening.tenders.has_drawer(name)}
-    closing = read_counted(fields, tenders, opening.currency)
+    counted = read_counted(fields, tenders, opening.currency)
     errand = Errand(request, who, store_id, session.profile_id, fields, _refusal)
-    amended = _amended(session, fields)
-    if amended:
-        await errand.ask(
-            "amend_session", session.session_id, _actor(fields.get("openedBy"), who), part="amend", **amended
-        )
-    if session.state in HOLDING:
-        if "closeTime" in fields:
-            if "closingAmounts" not in fields:
-                raise missing("closingAmounts")
-            await _close(errand, session.session_id, fields, closing)
-    elif closing != {name: final_view.counted(session).get(name) for name in closing}:
-        await _count_again(errand, session, fields, closing)
+    for command in _changes(errand, session, fields, counted):
+        await errand.send(command, location=f"{PATH}/{session.session_id}")
     session = await _session(request, owner, session_id)
     return await _shown(request, owner, session, fields)
 
@@ -200,51 +197,57 @@ async def delete(request: Request, owner: Owner, session_id: str) -> Response:
     return reply({"statusCode": 200, "message": f"Resource with Id {session_id} deleted successfully"})
 
 
-async def _close(
-    errand: Errand, session_id: str, fields: Fields, closing: dict[str, int], wait_s: float | None = None
-) -> None:
+def _changes(errand: Errand, session: Session, fields: Fields, counted: dict[str, int]) -> list[dict[str, Any]]:
+    """The commands that make of the session what the request says it is. Raises Refused."""
+    commands = []
+    amended = _amended(session, fields)
+    if amended:
+        actor = _actor(fields.get("openedBy"), errand.who)
+        commands.append(errand.command("amend_session", session.session_id, actor, part="amend", **amended))
+    before = final_view.counted(session)
+    other = {tender: minor for tender, minor in counted.items() if before.get(tender) != minor}
+    if session.state in HOLDING and "closeTime" in fields:
+        if "closingAmounts" not in fields:
+            raise missing("closingAmounts")
+        commands.append(_closing(errand, session.session_id, fields, counted))
+    elif session.state == "pending" and other:
+        # Taken where a new count was asked for; else the answer says that the closing awaits approval.
+        commands.append(_closing(errand, session.session_id, fields, before | counted))
+    elif session.state == "closed" and other:
+        actor = _actor(fields.get("closedBy"), errand.who)
+        lines = _lines(other)
+        commands.append(
+            errand.command("recount", session.session_id, actor, part="recount", counted=lines, reason=ON_PUT)
+        )
+    return commands
+
+
+def _closing(errand: Errand, session_id: str, fields: Fields, counted: dict[str, int]) -> dict[str, Any]:
     """Close with what was counted; without any count, by force, as a session that nobody counted."""
-    asked: dict[str, Any] = {
-        "part": "close",
-        "occurred_at": fields["closeTime"],
-        "location": f"{PATH}/{session_id}",
-        "wait_s": wait_s,
-    }
-    actor = _actor(fields.get("closedBy"), errand.who)
-    if not closing:
-        await errand.ask("force_close", session_id, actor, reason=ON_PUT, **asked)
-        return
+    actor, when = _actor(fields.get("closedBy"), errand.who), fields.get("closeTime")
+    if not counted:
+        return errand.command("force_close", session_id, actor, part="close", occurred_at=when, reason=ON_PUT)
     report = {name: fields[name] for name in ("closingAmount", "closingReportData") if name in fields}
-    await errand.ask(
+    return errand.command(
         "close_session",
         session_id,
         actor,
-        counted=_lines(closing),
-        note=fields.get("closingNote"),
-        sales_report=report or None,
-        **asked,
-    )
-
-
-async def _count_again(errand: Errand, session: Session, fields: Fields, closing: dict[str, int]) -> None:
-    """What was counted otherwise: a recount of a closed session, a new close of one whose count was asked for again."""
-    actor = _actor(fields.get("closedBy"), errand.who)
-    before = final_view.counted(session)
-    if session.state == "closed":
-        other = {name: minor for name, minor in closing.items() if before.get(name) != minor}
-        await errand.ask("recount", session.session_id, actor, part="recount", counted=_lines(other), reason=ON_PUT)
-        return
-    report = {name: fields[name] for name in ("closingAmount", "closingReportData") if name in fields}
-    await errand.ask(
-        "close_session",
-        session.session_id,
-        actor,
         part="close",
-        occurred_at=fields.get("closeTime"),
-        counted=_lines(before | closing),
+        occurred_at=when,
+        counted=_lines(counted),
         note=fields.get("closingNote"),
         sales_report=report or None,
     )
+
+
+async def _send_close(errand: Errand, command: dict[str, Any], session_id: str) -> None:
+    """Close what was opened just now. Raises Refused, which then says that the session is open."""
+    # Under a key, the command that is sent is the stored one, of the session that was opened first.
+    try:
+        await errand.send(command | {"session_id": session_id}, location=f"{PATH}/{session_id}")
+    except Refused as refused:
+        message = f"{refused.message} The session {session_id} was opened and is open."
+        raise Refused(refused.status, message, refused.headers) from None
 
 
 async def _shown(

@@ -1,6 +1,7 @@
 """The Final POS API: its published example as it stands, and every way in which a record may change."""
 
 import asyncio
+import signal
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.api import shops
 from tests.api.conftest import Market
+from tests.conftest import eventually
 from tests.faults.commands import opening
 
 PATH = "/v1/api/session"
@@ -218,6 +220,10 @@ async def test_a_missing_field_is_named(final: Final, name: str) -> None:
         ({"openedBy": "x" * 129}, "openedBy"),
         ({"notes": ["x"] * 21}, "notes"),
         ({"openingNote": "\x01"}, "openingNote"),
+        ({"closingNote": "\x01"}, "closingNote"),
+        ({"closedBy": ""}, "closedBy"),
+        ({"closedBy": "", "closingAmounts": {}}, "closedBy"),
+        ({"closingReportData": "x" * 33_000}, "closingReportData"),
     ],
 )
 async def test_a_bad_field_is_named(final: Final, changed: dict[str, Any], field: str) -> None:
@@ -225,6 +231,7 @@ async def test_a_bad_field_is_named(final: Final, changed: dict[str, Any], field
 
     assert status == 400
     assert message.startswith(f"Validation failed: Field `{field}`")
+    assert await final.market.rows("SELECT 1 FROM sessions WHERE store_id = 'final' AND profile_id = 'a3'") == []
 
 
 async def test_unknown_fields_are_ignored_and_yen_have_no_decimals(final: Final) -> None:
@@ -306,6 +313,38 @@ async def test_a_closing_that_awaits_approval_is_shown_as_closed(final: Final) -
     other = await final.ask("PUT", f"/{reply.json()['id']}", {"closingAmounts": {"cash": "200.00"}})
     assert refusal(other)[0] == 409
     assert (await final.open("limited"))["id"] != reply.json()["id"]
+
+
+async def test_a_close_that_is_refused_says_that_the_session_is_open(final: Final) -> None:
+    register = Final(final.market, await shops.key(final.market, "acme", "final", "register"))
+    await shops.set_up(final.market, PROFILES.splitlines()[0] + "\nfinal,half,Half,USD,,,acme\n")
+    reply = await register.ask("POST", body=EXAMPLE | {"stationId": "half", "closingAmounts": {}})
+
+    status, message = refusal(reply)
+    assert (status, message.endswith("was opened and is open.")) == (403, True)
+    (row,) = await final.market.rows("SELECT session_id, state FROM sessions WHERE profile_id = 'half'")
+    assert str(row.session_id) in message
+    assert row.state == "open"
+
+
+async def test_what_is_not_answered_in_time_is_applied_later(final: Final) -> None:
+    await shops.set_up(final.market, PROFILES.splitlines()[0] + f"\nfinal,slow,Slow,USD,{TENDERS},,acme\n")
+    async with final.market.another_gateway(gateway_wait_s=0.5) as client:
+        final.market.worker.process.send_signal(signal.SIGSTOP)
+        try:
+            reply = await client.post(PATH, json=EXAMPLE | {"stationId": "slow"}, headers=final.key)
+        finally:
+            final.market.worker.process.send_signal(signal.SIGCONT)
+        assert reply.status_code == 202, reply.text
+        assert list(reply.json()) == ["command_id", "status", "location"]
+        assert reply.headers["location"] == reply.json()["location"]
+
+        async def closed() -> Any:
+            got = await client.get(reply.headers["location"], headers=final.key)
+            return got.status_code == 200 and got.json()["closeTime"] and got.json()
+
+        record = await eventually(closed)
+    assert {name: record[name] for name in EXAMPLE} == EXAMPLE | {"stationId": "slow"}
 
 
 async def test_a_request_with_a_key_counts_once(final: Final) -> None:
