@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -94,8 +95,8 @@ def replay(
         from services.sessions.replay import published_again
 
         with _bar("Closings") as progress:
-            pages = published_again(engine, name, store, profile, progress)
-            return await (_to_topic(settings, name, pages) if to is None else _to_file(to, pages))
+            async with aclosing(published_again(engine, name, store, profile, progress)) as pages:
+                return await (_to_topic(settings, name, pages) if to is None else _to_file(to, pages))
 
     typer.echo(f"{_on_ledger(replayed)} records on {to or name}.")
 

@@ -5,7 +5,8 @@ service kept failing on was answered `command_parked`, which claims nothing: sen
 been mended, it is answered for good.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,11 +51,12 @@ class Letter:
         return "/".join(self.header(f"till-{part}") for part in ("topic", "partition", "offset"))
 
 
-async def letters(settings: Settings, progress: Progress) -> AsyncIterator[Letter]:
+async def letters(settings: Settings, progress: Progress) -> AsyncGenerator[Letter, None]:
     """All dead letters that are still kept, in the order of each partition. Raises TopicUnread."""
-    async for record in records(settings, settings.topics.dead_letters, {}, progress):
-        taken = read(record, None)
-        yield Letter(record, taken if isinstance(taken, Received) else None)
+    async with aclosing(records(settings, settings.topics.dead_letters, {}, progress)) as found:
+        async for record in found:
+            taken = read(record, None)
+            yield Letter(record, taken if isinstance(taken, Received) else None)
 
 
 def sent_again(settings: Settings, letter: Letter) -> Publication:

@@ -1,6 +1,6 @@
 """The closings topic from the ledger: every closing and correction as it was published, byte for byte."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -35,7 +35,7 @@ CORRECTIONS = text("""
 
 async def published_again(
     engine: AsyncEngine, topic: str, store: str | None, profile: str | None, progress: Progress
-) -> AsyncIterator[list[Publication]]:
+) -> AsyncGenerator[list[Publication], None]:
     """All closings in the order of their chains, each followed by its corrections, a page at a time.
 
     Keys, values and `ce_*` headers are the bytes of the first delivery; read in one snapshot.

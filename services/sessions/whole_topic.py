@@ -1,6 +1,6 @@
 """Reading a topic from its beginning to where it ends now, for tools; no group, nothing committed."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -21,11 +21,11 @@ class TopicUnread(Exception):
 
 async def records(
     settings: Settings, topic: str, starts: dict[int, int], progress: Progress
-) -> AsyncIterator[ConsumerRecord]:
+) -> AsyncGenerator[ConsumerRecord, None]:
     """The records of `topic` from `starts` on (else from the beginning), in the order of each partition.
 
-    `starts` is moved to where reading ended, so that a second call goes on. Raises TopicUnread and
-    TopicsWrong.
+    `starts` is moved to where reading ended, so that a second call goes on. Use it in `aclosing`. Raises TopicUnread
+    and TopicsWrong.
     """
     # A count that is wrong would leave partitions unread, and what lies there unseen.
     places = [TopicPartition(topic, p) for p in range((await check_topics(settings))[topic].partitions)]
@@ -49,7 +49,7 @@ async def records(
 
 async def _to_the_end(
     consumer: AIOKafkaConsumer, places: list[TopicPartition], starts: dict[int, int], progress: Progress
-) -> AsyncIterator[ConsumerRecord]:
+) -> AsyncGenerator[ConsumerRecord, None]:
     consumer.assign(places)
     begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
     for place in places:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 from collections.abc import Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -63,14 +64,16 @@ async def check_topic(
     on_topic = await _on_topic(settings, starts, store, profile, progress)
     seen: set[str] = set()
     waiting: dict[str, bytes] = {}
-    async for page in published_again(engine, settings.topics.closings, store, profile, lambda _done, _total: None):
-        for publication in page:
-            name, digest = _name_of(publication.value), sha256(publication.value or b"").digest()
-            seen.add(name)
-            if name not in on_topic:
-                waiting[name] = digest
-            elif on_topic[name] != digest:
-                raise Bad(f"{name}: the ledger has other bytes than the topic {settings.topics.closings}")
+    pages = published_again(engine, settings.topics.closings, store, profile, lambda _done, _total: None)
+    async with aclosing(pages):
+        async for page in pages:
+            for publication in page:
+                name, digest = _name_of(publication.value), sha256(publication.value or b"").digest()
+                seen.add(name)
+                if name not in on_topic:
+                    waiting[name] = digest
+                elif on_topic[name] != digest:
+                    raise Bad(f"{name}: the ledger has other bytes than the topic {settings.topics.closings}")
     for name in on_topic:
         if name not in seen:
             raise Bad(f"{name}: it is on the topic {settings.topics.closings}, but not in the ledger")
@@ -97,17 +100,18 @@ async def _on_topic(
 ) -> dict[str, bytes]:
     """The SHA-256 of every closing and correction on the topic by its name; a repeat must be the same."""
     found: dict[str, bytes] = {}
-    async for record in records(settings, settings.topics.closings, starts, progress):
-        place = f"{record.topic}/{record.partition}/{record.offset}"
-        try:
-            body = orjson.loads(record.value or b"")
-            mine = store in (None, body["store_id"]) and profile in (None, body["profile_id"])
-            name = _name_of(record.value)
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise Bad(f"{place}: it is neither a closing nor a correction") from error
-        digest = sha256(record.value).digest()
-        if mine and found.setdefault(name, digest) != digest:
-            raise Bad(f"{name}: it came twice with different bytes, again at {place}")
+    async with aclosing(records(settings, settings.topics.closings, starts, progress)) as taken:
+        async for record in taken:
+            place = f"{record.topic}/{record.partition}/{record.offset}"
+            try:
+                body = orjson.loads(record.value or b"")
+                mine = store in (None, body["store_id"]) and profile in (None, body["profile_id"])
+                name = _name_of(record.value)
+            except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+                raise Bad(f"{place}: it is neither a closing nor a correction") from error
+            digest = sha256(record.value).digest()
+            if mine and found.setdefault(name, digest) != digest:
+                raise Bad(f"{name}: it came twice with different bytes, again at {place}")
     return found
 
 
