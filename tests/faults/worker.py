@@ -24,13 +24,16 @@ STEPS = ("locked", "saved", "applied", "closings-out", "half-out", "answered", "
 class Fault:
     """Sends a signal to its own process when a step comes round for the `nth` time."""
 
-    def __init__(self, step: str | None, nth: int, which: signal.Signals) -> None:
+    def __init__(self, step: str | None, nth: int, which: signal.Signals, linger_ms: int) -> None:
         self.step = step
         self.left = nth
         self.which = which
+        self.linger_ms = linger_ms
 
     async def at(self, step: str) -> None:
         """Called at every step of every batch."""
+        if step == "saved":
+            await asyncio.sleep(self.linger_ms / 1_000)
         if step != self.step:
             return
         self.left -= 1
@@ -77,6 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--send", choices=("KILL", "STOP"), default="KILL")
     parser.add_argument("--die-of")
+    parser.add_argument("--linger-ms", type=int, default=0, help="how long every transaction stays open")
     parser.add_argument("--session-timeout-ms", type=int)
     return parser.parse_args()
 
@@ -90,7 +94,7 @@ def start() -> None:
         main.SESSION_TIMEOUT_MS = wanted.session_timeout_ms  # type: ignore[misc]
     if wanted.die_of is not None:
         die_of(wanted.die_of.encode())
-    fault = Fault(wanted.at, wanted.nth, signal.Signals[f"SIG{wanted.send}"])
+    fault = Fault(wanted.at, wanted.nth, signal.Signals[f"SIG{wanted.send}"], wanted.linger_ms)
     publish_in_two_halves(fault, settings.topics.closings)
     uvloop.run(main.run(settings, step=fault.at))
 
