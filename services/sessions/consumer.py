@@ -6,6 +6,7 @@ batch is halved until the culprit stands alone, and that one is parked.
 
 import asyncio
 import time
+from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
@@ -92,6 +93,7 @@ class Consumer:
         self._in_hand = asyncio.Lock()
         self._answered: dict[int, int] = {}
         self._gaps_seen: dict[int, int] = {}
+        self._next: dict[int, int] = {}
         self.assigned = asyncio.Event()
         self.placed = asyncio.Event()
         self.sought = False
@@ -107,7 +109,9 @@ class Consumer:
         async with self._in_hand:
             if self.stopped:
                 raise Stopped
-            records = sorted(message.raw_message, key=lambda record: (record.partition, record.offset))
+            records = self._not_done_yet(message.raw_message)
+            if not records:
+                return
             try:
                 await self._settle(records)
             except Gap as gap:
@@ -121,9 +125,15 @@ class Consumer:
                 log.exception("batch_fault", first=_place(records[0]), records=len(records))
                 raise
             ends = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+            self._next |= {partition.partition: end for partition, end in ends.items()}
             await self._step("answered")
             await cast("AIOKafkaConsumer", message.consumer).commit(ends)
             await self._step("committed")
+
+    def _not_done_yet(self, handed_out: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
+        """The records in the order of their places. The client repeats what it held when it was told where to read."""
+        fresh = (record for record in handed_out if record.offset >= self._next.get(record.partition, 0))
+        return sorted(fresh, key=lambda record: (record.partition, record.offset))
 
     async def drain(self) -> None:
         """Return when no batch is in hand."""
@@ -158,6 +168,7 @@ class Consumer:
         # All at once and last: what is handed out between a seek and the word that all are placed would be dropped.
         for partition, start in starts.items():
             consumer.seek(partition, start)
+            self._next[partition.partition] = start
         self.sought = True
         log.info("worker_reads", starts={partition.partition: start for partition, start in starts.items()})
         self.assigned.set()
@@ -199,6 +210,7 @@ class Consumer:
         for record in reversed(records):
             start = frontier if record.partition == gap.partition else record.offset
             consumer.seek(TopicPartition(record.topic, record.partition), start)
+            self._next[record.partition] = start
         self._gaps_seen[gap.partition] = frontier
 
     async def _settle(self, records: list[ConsumerRecord]) -> None:
@@ -302,8 +314,8 @@ class Consumer:
             self._answered[partition] = max(self._answered.get(partition, 0), last + 1)
             # A gap was a true one for the frontier it was seen at; a restored database may come by there again.
             self._gaps_seen.pop(partition, None)
-        for outcome in applied.outcomes:
-            COMMANDS.labels(outcome.kind, outcome.reason or "").inc()
+        for (kind, reason), count in Tally((o.kind, o.reason or "") for o in applied.outcomes).items():
+            COMMANDS.labels(kind, reason).inc(count)
         PARKED.inc(sum(publication.topic == self._names.dead_letters for publication in applied.publications))
         newest = max((r.raw.timestamp for _, _, r in batch.reads if isinstance(r, Received)), default=None)
         if newest is not None:

@@ -13,7 +13,8 @@ from services.sessions.turn import Turn
 
 CorrectionKind = Literal["late_movement", "late_order", "late_void", "recount", "session_voided"]
 
-NO_IDS: Final[dict[str, Any]] = {"closing_id": None, "correction_id": None}
+NO_IDS: Final[dict[str, Any]] = {}
+"""What the answer to a command that corrects nothing says of corrections."""
 
 
 def corrected(

@@ -24,7 +24,7 @@ from contracts.commands import (
     VoidMovement,
     VoidSession,
 )
-from contracts.events import claimless_event_id_of, event_id_of, reused_event_id_of, write_answer
+from contracts.events import claimless_event_id_of, event_id_of, reused_event_id_of, write_answer, write_filled
 from contracts.jsontext import compact
 from services.sessions import drawer, ending, words
 from services.sessions.answers import Refusal, parked, rejection
@@ -78,9 +78,9 @@ def _first_answer(book: Book, record: Received) -> Outcome:
         record,
         "journal",
         event_id,
-        decision.answer.kind,
+        decision.answer["kind"],
         record.received_at,
-        write_answer(decision.answer),
+        write_filled(decision.answer),
         sequence=session.sequence,
         link=session.journal_hash,
         register_seq=command.register_seq,

@@ -1,7 +1,7 @@
 """The rules of what moves a session's figures: cash movements, their voids, and orders."""
 
 from contracts.commands import MoveCash, RecordOrder, VoidMovement
-from contracts.events import CashMoved, MovementVoided, OrderRecorded
+from contracts.events import CashMoved, MovementVoided, OrderRecorded, fill
 from services.sessions import figures
 from services.sessions.answers import Refusal
 from services.sessions.book import Session
@@ -30,7 +30,8 @@ def move_cash(turn: Turn, session: Session, command: MoveCash) -> Decision | Ref
     turn.book.movements[command.store_id, command.command_id] = command
     accept(turn, session)
     ids, correction = corrected(turn, session, command, "late_movement", before)
-    answer = CashMoved(
+    answer = fill(
+        CashMoved,
         **common(turn, session, command),
         **ids,
         movement=command.movement,
@@ -62,8 +63,8 @@ def void_movement(turn: Turn, session: Session, command: VoidMovement) -> Decisi
     turn.book.voided.add(key)
     accept(turn, session)
     ids, correction = corrected(turn, session, command, "late_void", before, reason=command.reason)
-    answer = MovementVoided(
-        **common(turn, session, command), **ids, movement_id=command.movement_id, reason=command.reason
+    answer = fill(
+        MovementVoided, **common(turn, session, command), **ids, movement_id=command.movement_id, reason=command.reason
     )
     return Decision(answer, correction=correction)
 
@@ -93,7 +94,8 @@ def record_order(turn: Turn, session: Session, command: RecordOrder) -> Decision
     turn.book.orders[key] = command
     accept(turn, session)
     ids, correction = corrected(turn, session, command, "late_order", before)
-    answer = OrderRecorded(
+    answer = fill(
+        OrderRecorded,
         **common(turn, session, command),
         **ids,
         order_id=command.order_id,

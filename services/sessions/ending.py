@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from contracts.commands import Actor, ApproveClosing, CloseSession, ForceClose, Recount, VoidSession
-from contracts.events import ClosingCorrected, ClosingPending, CountRequested, SessionClosed, SessionVoided
+from contracts.events import ClosingCorrected, ClosingPending, CountRequested, SessionClosed, SessionVoided, fill
 from services.sessions import deltas
 from services.sessions.answers import Refusal
 from services.sessions.book import Attempt, Ended, Session
@@ -36,7 +36,7 @@ def close_session(turn: Turn, session: Session, command: CloseSession) -> Decisi
     )
     if limit is not None and _off_by(session, counted) > limit:
         session.state, session.attempt = "pending", attempt
-        return Decision(ClosingPending(**common(turn, session, command), counted=command.counted))
+        return Decision(fill(ClosingPending, **common(turn, session, command), counted=command.counted))
     closing = _end(turn, session, attempt, origin="register", approved_by=None)
     return _closed(turn, session, command, closing)
 
@@ -49,7 +49,7 @@ def approve_closing(turn: Turn, session: Session, command: ApproveClosing) -> De
     if command.decision == "recount":
         attempt.waits_for = "count"
         accept(turn, session)
-        return Decision(CountRequested(**common(turn, session, command), reason=command.reason))
+        return Decision(fill(CountRequested, **common(turn, session, command), reason=command.reason))
     if not fits(session.totals, session.opening.tenders, attempt.counted):
         return Refusal("amount_invalid")
     accept(turn, session)
@@ -86,8 +86,11 @@ def recount(turn: Turn, session: Session, command: Recount) -> Decision | Refusa
     recounted = recounted_rows(after, named)
     moved = deltas.differences(before, after)
     made = correction(turn, session, command, "recount", moved, reason=command.reason, recounted=recounted)
-    answer = ClosingCorrected(
-        **common(turn, session, command), closing_id=made["closing_id"], correction_id=made["correction_id"]
+    answer = fill(
+        ClosingCorrected,
+        **common(turn, session, command),
+        closing_id=made["closing_id"],
+        correction_id=made["correction_id"],
     )
     return Decision(answer, correction=made)
 
@@ -103,7 +106,7 @@ def void_session(turn: Turn, session: Session, command: VoidSession) -> Decision
         made = correction(turn, session, command, "session_voided", moved, reason=command.reason)
         ids = {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}
     session.state = "voided"
-    answer = SessionVoided(**common(turn, session, command), **ids, reason=command.reason)
+    answer = fill(SessionVoided, **common(turn, session, command), **ids, reason=command.reason)
     return Decision(answer, correction=made)
 
 
@@ -157,7 +160,8 @@ def _end(
 def _closed(
     turn: Turn, session: Session, command: CloseSession | ApproveClosing | ForceClose, closing: dict[str, Any]
 ) -> Decision:
-    answer = SessionClosed(
+    answer = fill(
+        SessionClosed,
         **common(turn, session, command),
         closing_id=closing["closing_id"],
         z_number=closing["z_number"],

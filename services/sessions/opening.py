@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from contracts.commands import OpenSession, Tender
-from contracts.events import SessionOpened
+from contracts.events import SessionOpened, fill
 from contracts.money import is_one
 from contracts.times import business_date, offset_of
 from services.sessions import figures
@@ -38,7 +38,8 @@ def open_session(turn: Turn, command: OpenSession) -> Decision | Refusal:
     _tell_previous(turn, session)
     turn.book.sessions[command.store_id, command.session_id] = session
     accept(turn, session)
-    answer = SessionOpened(
+    answer = fill(
+        SessionOpened,
         **common(turn, session, command),
         currency=command.currency,
         tenders=tenders,

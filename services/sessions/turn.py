@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.closings import journal_link
 from contracts.commands import Command, TenderAmount
-from contracts.events import Accepted
+from contracts.events import Filled
 from contracts.jsontext import SAFE_INTEGER
 from services.sessions import deltas, figures
 from services.sessions.answers import Refusal
@@ -33,7 +33,7 @@ class Turn:
 class Decision:
     """An accepted command: its answer, and the closing or correction that goes with it."""
 
-    answer: Accepted
+    answer: Filled
     closing: dict[str, Any] | None = None
     correction: dict[str, Any] | None = None
 
