@@ -83,7 +83,9 @@ def test_a_session_that_spans_days_misses_no_sale_and_stays_what_it_is() -> None
 
 
 def test_closing_does_not_take_longer_with_every_sale() -> None:
-    assert calls_to_close(10) == calls_to_close(1_000)
+    calls_to_close(1)
+
+    assert calls_to_close(1_000) < 1.5 * calls_to_close(10), "beyond what caches and the garbage collector may add"
 
 
 def calls_to_close(orders: int) -> int:
