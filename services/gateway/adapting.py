@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -175,6 +175,32 @@ def shaped(render: Callable[[int, str], dict[str, Any]]) -> type[APIRoute]:
             return handler
 
     return Shaped
+
+
+def documented(
+    responses: Mapping[str, str],
+    *,
+    example: Mapping[str, Any] | None = None,
+    required: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What /docs says of a route beside its summary; one with an example takes a body, and an Idempotency-Key."""
+    named = dict(headers or {})
+    said = {"401": "Nobody who is known.", "503": "The broker or the ledger is away; try again.", **responses}
+    more: dict[str, Any] = {}
+    if example is not None:
+        named["Idempotency-Key"] = "A request that is sent again under its key counts once; 1 to 255 characters."
+        said |= {"202": "Taken, not answered yet: {command_id, status, location}. It is applied later."}
+        schema = {"type": "object", "required": list(required)}
+        content = {"application/json": {"schema": schema, "example": dict(example)}}
+        more["requestBody"] = {"required": True, "content": content}
+    return more | {
+        "parameters": [
+            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+            for name, text in named.items()
+        ],
+        "responses": {status: {"description": text} for status, text in sorted(said.items())},
+    }
 
 
 def reply(body: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:

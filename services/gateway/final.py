@@ -16,7 +16,18 @@ from contracts.commands import ID_PATTERN, UUID_PATTERN
 from contracts.times import read_time
 from services.gateway import final_view, ledger
 from services.gateway.access import ByKey, Caller
-from services.gateway.adapting import Answer, Errand, Pending, Refused, cash_tender, new_id, read_json, reply, shaped
+from services.gateway.adapting import (
+    Answer,
+    Errand,
+    Pending,
+    Refused,
+    cash_tender,
+    documented,
+    new_id,
+    read_json,
+    reply,
+    shaped,
+)
 from services.gateway.final_fields import REQUIRED, Fields, missing, read_amount, read_counted, read_fields
 from services.gateway.final_view import WORDS, Told, document, name_of
 from services.gateway.ledger import ProfileRow
@@ -105,17 +116,18 @@ _EXAMPLE: Final = {
     "closingNote": "All transactions verified",
     "openingNote": "Starting new shift",
 }
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"type": "object", "required": list(REQUIRED)}, "example": _EXAMPLE}
-        },
-    }
+_KNOWN: Final = {"404": "The key's store and company have no such session or station."}
+_BAD: Final = {
+    "400": "A field is missing or wrong; message says which.",
+    "403": "A register's key may not do that.",
+    "409": "The station has an open session, or the session's state forbids it.",
+    "422": "The Idempotency-Key was used for another request.",
 }
+_CREATE: Final = documented({"201": "The session."} | _KNOWN | _BAD, example=_EXAMPLE, required=REQUIRED)
+_UPDATE: Final = documented({"200": "The session as it is now."} | _KNOWN | _BAD, example=_EXAMPLE)
 
 
-@router.post(PATH, summary="Create a session", openapi_extra=_BODY, status_code=HTTPStatus.CREATED)
+@router.post(PATH, summary="Create a session", openapi_extra=_CREATE, status_code=HTTPStatus.CREATED)
 async def create(request: Request, owner: Owner) -> Response:
     """Open a session; with closeTime it is closed at once."""
     who, store_id = owner
@@ -158,13 +170,17 @@ async def create(request: Request, owner: Owner) -> Response:
     return await _shown(request, owner, session, fields, HTTPStatus.CREATED)
 
 
-@router.get(PATH + "/{session_id}", summary="Get a session by ID")
+@router.get(
+    PATH + "/{session_id}",
+    summary="Get a session by ID",
+    openapi_extra=documented({"200": "The session."} | _KNOWN),
+)
 async def read(request: Request, owner: Owner, session_id: str) -> Response:
     """The session as it stands."""
     return await _shown(request, owner, await _session(request, owner, session_id))
 
 
-@router.put(PATH + "/{session_id}", summary="Update a session by ID", openapi_extra=_BODY)
+@router.put(PATH + "/{session_id}", summary="Update a session by ID", openapi_extra=_UPDATE)
 async def update(request: Request, owner: Owner, session_id: str) -> Response:
     """Amend words; close an open session with closeTime; recount a closed one. Fields that are left out stay."""
     who, store_id = owner
@@ -184,7 +200,11 @@ async def update(request: Request, owner: Owner, session_id: str) -> Response:
     return await _shown(request, owner, session, fields)
 
 
-@router.delete(PATH + "/{session_id}", summary="Delete a session by ID")
+@router.delete(
+    PATH + "/{session_id}",
+    summary="Delete a session by ID",
+    openapi_extra=documented({"200": "It is gone.", "403": "A register's key may not do that."} | _KNOWN),
+)
 async def delete(request: Request, owner: Owner, session_id: str) -> Response:
     """Void the session: its closing stays, and a correction takes every figure back."""
     who, store_id = owner

@@ -17,6 +17,7 @@ from services.gateway.adapting import (
     Errand,
     Refused,
     cash_tender,
+    documented,
     new_id,
     passwords_of,
     read_json,
@@ -70,27 +71,23 @@ InStore = Annotated[tuple[Caller, str], Depends(_store)]
 
 router = APIRouter(prefix="/pos-session", route_class=shaped(_error), tags=["Jethings POS Session API"])
 
-_HEADERS: Final = [
+_STORE: Final = {"x-store-id": "The store; always needed."}
+_READ: Final = documented(
+    {"200": "The document's reply.", "400": "No store, or no such profile.", "403": "Another store's token."},
+    headers=_STORE,
+)
+_CREATE: Final = documented(
     {
-        "name": "x-store-id",
-        "in": "header",
-        "required": True,
-        "description": "The store.",
-        "schema": {"type": "string"},
-    }
-]
-_CREATE: Final[dict[str, Any]] = {
-    "parameters": _HEADERS,
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"type": "object", "required": ["profileId", "openningCash", "password"]},
-                "example": {"profileId": "caja-1", "openningCash": 15000, "password": "profile_password"},
-            }
-        },
+        "200": "The session, alone in a list.",
+        "400": "Something is missing or wrong, there is no such profile, or it has an open session.",
+        "403": "Another store's token.",
+        "422": "The Idempotency-Key was used for another request.",
+        "429": "Five wrong passwords within 15 minutes; Retry-After says when to try again.",
     },
-}
+    example={"profileId": "caja-1", "openningCash": 15000, "password": "profile_password"},
+    required=("profileId", "openningCash", "password"),
+    headers=_STORE,
+)
 
 
 @router.post("/create-session", summary="Start a session of a profile", openapi_extra=_CREATE)
@@ -133,7 +130,7 @@ async def create_session(request: Request, where: InStore) -> Response:
 @router.get(
     "/session-status/{profile_id}",
     summary="Whether a profile has an open session",
-    openapi_extra={"parameters": _HEADERS},
+    openapi_extra=_READ,
 )
 async def session_status(request: Request, where: InStore, profile_id: str) -> Response:
     """The open session, or that there is none."""
@@ -141,17 +138,13 @@ async def session_status(request: Request, where: InStore, profile_id: str) -> R
     return reply({"hasOpenSession": session is not None, "session": session})
 
 
-@router.get(
-    "/current-session/{profile_id}", summary="The open session of a profile", openapi_extra={"parameters": _HEADERS}
-)
+@router.get("/current-session/{profile_id}", summary="The open session of a profile", openapi_extra=_READ)
 async def current_session(request: Request, where: InStore, profile_id: str) -> Response:
     """The open session, null when there is none."""
     return reply({"success": True, "data": await _open_session(request, where[1], profile_id)})
 
 
-@router.get(
-    "/profiles", summary="All profiles of a store with their session status", openapi_extra={"parameters": _HEADERS}
-)
+@router.get("/profiles", summary="All profiles of a store with their session status", openapi_extra=_READ)
 async def profiles(request: Request, where: InStore) -> Response:
     """Every profile of the store, open or not, by its id."""
     shared, (_, store_id) = rooms(request), where

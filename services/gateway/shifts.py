@@ -20,6 +20,7 @@ from services.gateway.adapting import (
     Errand,
     Refused,
     cash_tender,
+    documented,
     new_id,
     passwords_of,
     read_json,
@@ -83,15 +84,19 @@ Worker = Annotated[Caller, Depends(_worker)]
 router = APIRouter(prefix="/api/v1/shifts", route_class=shaped(_error), tags=["Shifts API"])
 
 
-def _body(required: list[str], example: dict[str, Any]) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"type": "object", "required": required}, "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
+_SHIFT: Final = {"403": "The role has no shifts.", "409": "The user has no till, or the state forbids it."}
+_NO_SHIFT: Final = _SHIFT | {"404": "No open shift."}
+_BAD: Final = {"422": "A field is missing or wrong, or the Idempotency-Key was used for another request."}
 
 
 @router.post(
     "/start",
     summary="Start the own shift",
-    openapi_extra=_body(["start_cash", "password"], {"start_cash": 100000, "password": "your_password"}),
+    openapi_extra=documented(
+        {"201": "The shift."} | _SHIFT | _BAD,
+        example={"start_cash": 100000, "password": "your_password"},
+        required=("start_cash", "password"),
+    ),
     status_code=HTTPStatus.CREATED,
 )
 async def start(request: Request, who: Worker) -> Response:
@@ -115,7 +120,11 @@ async def start(request: Request, who: Worker) -> Response:
 @router.post(
     "/end",
     summary="End the own shift",
-    openapi_extra=_body(["actual_cash_end", "password"], {"actual_cash_end": 250000, "password": "your_password"}),
+    openapi_extra=documented(
+        {"200": "The shift with its figures; null while they await approval."} | _NO_SHIFT | _BAD,
+        example={"actual_cash_end": 250000, "password": "your_password"},
+        required=("actual_cash_end", "password"),
+    ),
 )
 async def end(request: Request, who: Worker) -> Response:
     """Close the shift with what was counted in cash."""
@@ -136,7 +145,7 @@ async def end(request: Request, who: Worker) -> Response:
     return _said("Shift ended successfully", await _shift(rooms(request), profile.store_id, ended["session_id"]))
 
 
-@router.get("/current", summary="The own open shift")
+@router.get("/current", summary="The own open shift", openapi_extra=documented({"200": "The shift."} | _NO_SHIFT))
 async def current(request: Request, who: Worker) -> Response:
     """The open shift; 404 when there is none."""
     profile = await _till(request, who, None)
@@ -147,9 +156,15 @@ async def current(request: Request, who: Worker) -> Response:
 @router.post(
     "/cash-transaction",
     summary="Put cash in or take it out",
-    openapi_extra=_body(
-        ["amount", "type", "category"],
-        {"amount": 50000, "type": "cash_in", "category": "Cash Drop", "description": "Midday cash drop to safe"},
+    openapi_extra=documented(
+        {"201": "The transaction."} | _NO_SHIFT | _BAD,
+        example={
+            "amount": 50000,
+            "type": "cash_in",
+            "category": "Cash Drop",
+            "description": "Midday cash drop to safe",
+        },
+        required=("amount", "type", "category"),
     ),
     status_code=HTTPStatus.CREATED,
 )

@@ -372,3 +372,16 @@ async def test_a_session_of_a_register_is_shown_too(final: Final) -> None:
     record = (await final.ask("GET", f"/{body['session_id'].upper()}")).json()
 
     assert (record["openedBy"], record["openTime"], record["openingAmount"]) == ("Ana", body["occurred_at"], "10.00")
+
+
+async def test_every_adapter_is_documented_with_an_example(market: Market) -> None:
+    paths = (await market.client.get("/openapi.json")).json()["paths"]
+
+    posts = [PATH, "/pos-session/create-session", "/api/v1/shifts/start", "/api/v1/shifts/cash-transaction"]
+    for path in posts:
+        operation = paths[path]["post"]
+        content = operation["requestBody"]["content"]["application/json"]
+        assert set(content["schema"]["required"]) <= content["example"].keys()
+        assert {"202", "401", "422", "503"} <= operation["responses"].keys()
+        assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
+    assert paths[PATH]["post"]["requestBody"]["content"]["application/json"]["example"].keys() == EXAMPLE.keys()
