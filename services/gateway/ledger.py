@@ -1,4 +1,4 @@
-"""What the gateway reads of the ledger. Every transaction is read-only: the database itself refuses a write.
+"""What the gateway reads of the ledger. Every statement is read-only: the database itself refuses a write.
 
 Answers are published after the commit of their effects, so whoever has seen an answer finds its effect here.
 """
@@ -142,6 +142,9 @@ def open_ledger(database_url: str) -> AsyncEngine:
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_timeout=COMMAND_TIMEOUT_S,
+        # Each statement sees what was committed before it, and costs one round trip instead of three.
+        isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
         connect_args={
             "server_settings": settings,
             "timeout": CONNECT_TIMEOUT_S,

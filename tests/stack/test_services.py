@@ -9,6 +9,7 @@ import pytest
 
 from deploy.embedded import supervisor as module
 from deploy.embedded.process import Program
+from deploy.embedded.stack import Stack
 from deploy.embedded.state import Plan
 from deploy.embedded.supervisor import RESTARTS, Supervisor, is_up, worker_names
 
@@ -59,3 +60,10 @@ def test_two_workers_of_one_service_have_names_of_their_own() -> None:
     names = worker_names(["sessions", "reporting", "sessions"])
 
     assert names == {"sessions": "sessions", "reporting": "reporting", "sessions-2": "sessions"}
+
+
+def test_the_stack_tells_shells_where_its_services_answer(tmp_path: Path) -> None:
+    whole = Stack(tmp_path, "k:1", "postgresql+asyncpg://p:2/till", "redis://r:3/0", "http://g:4", "http://r:5", {})
+    servers = Stack(tmp_path, "k:1", "postgresql+asyncpg://p:2/till", "redis://r:3/0", None, None, {})
+
+    assert whole.env() == servers.env() | {"TILL_GATEWAY_URL": "http://g:4", "TILL_REPORTING_URL": "http://r:5"}
