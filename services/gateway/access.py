@@ -18,6 +18,7 @@ from services.gateway.keys import ApiKey
 from services.gateway.passwords import HASHING_MAX, Passwords
 from services.sessions import revocations
 from services.settings import Settings
+from services.signing_keys import load_private_key
 from services.tokens import API_AUDIENCE, EVERY_STORE, VIA_KEY, Claims, Verifier, bearer, mint
 
 KEY_HEADER: Final = "x-api-key"
@@ -43,6 +44,8 @@ class Access:
     """What the dependencies need; one for a process, as `app.state.access`."""
 
     def __init__(self, settings: Settings, engine: AsyncEngine, verifier: Verifier) -> None:
+        """Raises ValueError with a sentence where there is no private key to sign with."""
+        load_private_key(settings)
         self.settings = settings
         self.engine = engine
         self.passwords = Passwords(engine)

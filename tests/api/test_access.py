@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 from fastapi import FastAPI
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from typer.testing import CliRunner
 
 from services.cli import app
@@ -330,6 +331,21 @@ async def test_who_is_revoked_in_one_store_may_still_speak_for_another(door: Doo
         await users.revoke(tx, "*", "r1")
     for token in (both, every):
         assert (await door.by_token(token)).status_code == 401
+
+
+async def test_a_gateway_without_the_private_key_does_not_start(door: Door, ledger: Settings) -> None:
+    ledger.token_key.unlink()
+
+    with pytest.raises(ValueError, match=r"token-key\.pem can't be read"):
+        Access(ledger, door.access.engine, door.access._verifier)
+
+
+async def test_an_error_of_the_database_quotes_nothing_that_was_asked(door: Door) -> None:
+    async with door.access.engine.connect() as tx:
+        with pytest.raises(SQLAlchemyError, match="division by zero") as raised:
+            await tx.execute(text("SELECT 1 / 0, CAST(:asked AS text)"), {"asked": "a very secret hash"})
+
+    assert "a very secret hash" not in repr(raised.value) + str(raised.value)
 
 
 @pytest.mark.parametrize(
