@@ -320,6 +320,28 @@ async def test_a_broker_that_was_away_is_found_again(market: Market, stack: Stac
     assert (next_one.status_code, time.monotonic() - begun < FAST_S) == (200, True)
 
 
+async def test_a_database_that_was_away_is_found_again(market: Market, stack: Stack) -> None:
+    body = movement("p1", await open_session(market, "p1"), 43)
+    await asyncio.to_thread(stop_server, stack, "postgres")
+    try:
+        away = [await market.post(body), await market.get("/api/sessions")]
+        ready = await market.client.get("/health/ready")
+    finally:
+        await asyncio.to_thread(start_server, stack, "postgres")
+
+    async def answered() -> httpx.Response | None:
+        reply = await market.post(body)
+        return reply if reply.status_code == 200 else None
+
+    back = await eventually(answered, within_s=90)
+
+    assert {(reply.status_code, reply.headers["content-type"]) for reply in away} == {(503, "application/problem+json")}
+    assert all("retry-after" in reply.headers for reply in away)
+    assert (ready.status_code, ready.json()["failed"]) == (503, ["database"])
+    assert back is not None
+    assert back.json()["kind"] == "cash_moved"
+
+
 async def test_the_service_starts_answers_and_stops(market: Market) -> None:
     session_id = await open_session(market, "p1")
     process = market.start("gateway")

@@ -103,6 +103,15 @@ async def test_without_a_good_token_nothing_is_published(market: Market) -> None
     assert await published(market) == before
 
 
+async def test_what_the_worker_does_not_believe_is_a_refusal_of_its_own(market: Market) -> None:
+    # A gateway that asks for no token publishes without one, and this market's worker wants one.
+    async with market.another_gateway(auth="off") as open_to_all:
+        reply = await open_to_all.post("/api/commands", json=opening("p2", new_session()))
+
+    assert (reply.status_code, reply.headers["content-type"]) == (401, "application/json")
+    assert reply.json()["reason"] == "unauthenticated"
+
+
 @pytest.mark.parametrize(
     "value",
     [
