@@ -199,7 +199,7 @@ def _run(work: Coroutine[Any, Any, Any], *, fast: bool = False) -> Any:
         runner = uvloop.run
     try:
         return runner(work)
-    except TopicsWrong as wrong:
+    except (TopicsWrong, ValueError) as wrong:
         typer.echo(str(wrong), err=True)
     except SQLAlchemyError as error:
         typer.echo(

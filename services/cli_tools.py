@@ -305,7 +305,7 @@ def _on_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
 def _told(work: Callable[[], Any]) -> Any:
     """Run to the end; what is wrong is one sentence and exit code 1 (the ledger) or 2 (could not look)."""
     from services.sessions.publisher import AnswerStuck, BrokerAway
-    from services.sessions.recount import Bad
+    from services.sessions.refold import Bad
     from services.sessions.reports import NoReport
     from services.sessions.whole_topic import TopicUnread
 

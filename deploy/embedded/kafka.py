@@ -105,7 +105,8 @@ async def prepare(home: Path, java: str, classes: str, run: Runner) -> None:
     settings = folder / "format.properties"
     settings.write_text(SETTINGS.format(port=9092, controller=9093, data=fresh))
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
+    # As one word: an id may begin with a hyphen, which would be read as an option of its own.
+    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)]
     # This runs for a second; compiling it well would take longer than running it.
     await run("kafka-format", [*_java(java, classes, folder), "-XX:TieredStopAtLevel=1", *tool])
     fresh.rename(folder / "data")

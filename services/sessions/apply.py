@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.commands import RecordOrder, VoidMovement
+from contracts.commands import OpenSession, RecordOrder, VoidMovement
 from contracts.topics import Topics
 from services.sessions import decide, store
 from services.sessions.book import Book, Outcome, Received
@@ -18,8 +19,14 @@ Step = Callable[[str], Awaitable[None]]
 """Called between the steps of a batch; the fault tests put their kills there."""
 
 
+UNKNOWN: Final = -1
+
+
 class Gap(Exception):
-    """The batch begins above the frontier: commands in between were not seen. Seek back and read them."""
+    """The batch begins above the frontier: commands in between were not seen. Seek back and read them.
+
+    The frontier is UNKNOWN where the ledger has none for the partition: it is older than the worker's first look.
+    """
 
     def __init__(self, partition: int, frontier: int, found: int) -> None:
         super().__init__(f"partition {partition}: the frontier is {frontier}, the batch begins at {found}")
@@ -74,7 +81,9 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         again = [read for partition, offset, read in batch.reads if offset < frontier[partition]]
         book = Book()
         commands = [read for read in fresh if isinstance(read, Received)]
-        await _load(tx, book, commands, batch.token)
+        if batch.park is None:
+            await _load(tx, book, commands, batch.token)
+        await _load_rights(tx, book, commands)
         outcomes = [_decided(book, command, batch.park) for command in commands]
         await store.save(tx, book, outcomes, batch.topic_id, batch.token)
         stored = await stored_outcomes(tx, batch.topic_id, [read for read in again if isinstance(read, Received)])
@@ -95,8 +104,9 @@ def _decided(book: Book, command: Received, park: str | None) -> Outcome:
     """The answer, or the parking of a command that keeps failing.
 
     What its sender had no right to ask is refused all the same: only commands that may be brought back are parked.
+    For parking nothing else is loaded: what keeps failing may be a row.
     """
-    if park is not None and command.refused_right is None:
+    if park is not None and command.refused_right is None and not book.has_revoked(command):
         return decide.park(command, park)
     return decide.answer(book, command)
 
@@ -104,9 +114,17 @@ def _decided(book: Book, command: Received, park: str | None) -> Outcome:
 def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
     """A gap that is still there after seeking back is a true one: markers of transactions take offsets too."""
     for partition, first in batch.first.items():
-        behind = frontier[partition]
+        behind = frontier.get(partition, UNKNOWN)
+        if behind == UNKNOWN:
+            raise Gap(partition, UNKNOWN, first)
         if first > behind and batch.gaps_seen.get(partition) != behind:
             raise Gap(partition, behind, first)
+
+
+async def _load_rights(tx: AsyncConnection, book: Book, commands: Sequence[Received]) -> None:
+    senders = {(c.store_id, c.sub) for c in commands if c.sub is not None}
+    if senders:
+        await store.load_revocations(tx, book, senders)
 
 
 async def _load(tx: AsyncConnection, book: Book, commands: Sequence[Received], token: int) -> None:
@@ -115,9 +133,6 @@ async def _load(tx: AsyncConnection, book: Book, commands: Sequence[Received], t
         return
     locked = await store.lock_tills(tx, {(c.store_id, c.profile_id) for c in commands})
     await store.load_tills(tx, book, locked)
-    senders = {(c.store_id, c.sub) for c in commands if c.sub is not None}
-    if senders:
-        await store.load_revocations(tx, book, senders)
     await store.load_answers(tx, book, {(c.store_id, c.command_id) for c in commands})
     known = [c for c in commands if (c.store_id, c.command_id) in book.answers]
     if known:
@@ -126,6 +141,9 @@ async def _load(tx: AsyncConnection, book: Book, commands: Sequence[Received], t
     sessions = {(c.store_id, c.command.session_id) for c in readable if c.command is not None}
     if sessions:
         await store.load_sessions(tx, book, sessions)
+    opened = {(c.store_id, c.command.session_id) for c in readable if isinstance(c.command, OpenSession)}
+    if opened:
+        await store.load_early_numbers(tx, book, opened)
     _check_fence(book, token)
     orders = {_order_key(c.command) for c in readable if isinstance(c.command, RecordOrder)}
     orders = {key for key in orders if key[:2] in book.sessions}

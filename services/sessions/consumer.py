@@ -20,12 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.topics import Topics
 from services.sessions import store
-from services.sessions.apply import Applied, Batch, FenceRefused, Gap, Read, Step, apply
+from services.sessions.apply import UNKNOWN, Applied, Batch, FenceRefused, Gap, Read, Step, apply
 from services.sessions.book import Received
 from services.sessions.lock import Locks, LockUnavailable
 from services.sessions.publications import undecodable
 from services.sessions.publisher import AnswerStuck, BrokerAway, Publisher
-from services.sessions.reading import Verify, has_right_key, read
+from services.sessions.reading import Parked, Verify, has_right_key, read
 
 log = structlog.get_logger()
 
@@ -199,14 +199,16 @@ class Consumer:
         """Read again: the partition with the gap from its frontier, the others from where this batch began."""
         GAPS.inc()
         log.error("frontier_gap", partition=gap.partition, frontier=gap.frontier, error=str(gap))
-        frontier = gap.frontier
+        frontier = gap.frontier if gap.frontier != UNKNOWN else 0
         # Where the broker has deleted what is missing, seeking would only bring the same records again.
         place = TopicPartition(records[0].topic, gap.partition)
         log_start = (await consumer.beginning_offsets([place]))[place]
-        if frontier < log_start:
-            async with self._engine.begin() as tx:
+        async with self._engine.begin() as tx:
+            if gap.frontier == UNKNOWN:
+                frontier, _ = await store.know_partition(tx, self._topic_id, gap.partition, log_start)
+            if frontier < log_start:
                 await self._expire(tx, gap.partition, frontier, log_start)
-            frontier = log_start
+                frontier = log_start
         for record in reversed(records):
             start = frontier if record.partition == gap.partition else record.offset
             consumer.seek(TopicPartition(record.topic, record.partition), start)
@@ -219,7 +221,7 @@ class Consumer:
             raise AnswerStuck(
                 "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
             )
-        whole = [(record.partition, record.offset, read(record, self._verify)) for record in records]
+        whole = [(record.partition, record.offset, self._read(record)) for record in records]
         for _, _, taken in whole:
             if isinstance(taken, Received) and not has_right_key(taken.raw, taken):
                 WRONG_KEYS.inc()
@@ -241,6 +243,14 @@ class Consumer:
                 waiting += [reads[middle:], reads[:middle]]
         for reads in survived:
             await self._locks.forget_attempts(self._names_of(reads))
+
+    def _read(self, record: ConsumerRecord) -> Read:
+        """Reading is total; should a bug make it fail on a record all the same, that record alone is parked."""
+        try:
+            return read(record, self._verify)
+        except Exception as error:
+            log.exception("reading_failed", place=_place(record))
+            return Parked(record, f"The service failed to read this record: {type(error).__name__}.")
 
     async def _try(self, reads: list[Placed]) -> _Exhausted | str | None:
         """Apply and publish; why these keep failing when it is not the outside world's fault."""

@@ -119,7 +119,7 @@ def _decide(book: Book, record: Received, command: Command, event_id: str) -> De
         return Refusal("profile_unknown")
     turn = Turn(book, record, till, event_id, min(command.occurred_at, record.received_at))
     if isinstance(command, OpenSession):
-        return open_session(turn, command)
+        return _opened(turn, command)
     session = book.sessions.get((command.store_id, command.session_id))
     if session is None or session.profile_id != command.profile_id:
         return Refusal("session_unknown")
@@ -136,6 +136,26 @@ def _decide(book: Book, record: Received, command: Command, event_id: str) -> De
     decision: Decision | Refusal = rule(turn, session, command)
     return decision.seen(noted) if isinstance(decision, Refusal) else decision
 
+
+def _opened(turn: Turn, command: OpenSession) -> Decision | Refusal:
+    """An opening; the register's number of a refused one counts for the session that it named, there or not yet."""
+    decision = open_session(turn, command)
+    if not isinstance(decision, Refusal) or decision.reason in BEFORE_SESSION_UNKNOWN or command.register_seq is None:
+        return decision
+    session = turn.book.sessions.get((command.store_id, command.session_id))
+    if session is None:
+        key = (command.store_id, command.profile_id, command.session_id)
+        turn.book.early_numbers.setdefault(key, []).append(command.register_seq)
+    elif session.profile_id == command.profile_id and session.state in UNCLOSED:
+        session.register.see(command.register_seq)
+        session.changed = True
+    else:
+        return decision
+    return decision.seen(command.register_seq)
+
+
+BEFORE_SESSION_UNKNOWN: Final = frozenset({"profile_disabled", "session_already_open"})
+"""What an opening is refused for before the check for `session_unknown`, from which on register numbers count."""
 
 RULES: Final[dict[type[CommandBase], Any]] = {
     MoveCash: drawer.move_cash,

@@ -25,14 +25,14 @@ def close_session(turn: Turn, session: Session, command: CloseSession) -> Decisi
     _release(turn, session)
     accept(turn, session)
     attempt = Attempt(
-        "approval",
-        counted,
-        turn.occurred,
-        command.actor,
-        limit,
-        command.note,
-        command.notes or (),
-        command.sales_report,
+        waits_for="approval",
+        counted=counted,
+        closed_at=turn.occurred,
+        closed_by=command.actor,
+        limit_minor=limit,
+        note=command.note,
+        notes=command.notes or (),
+        sales_report=command.sales_report,
     )
     if limit is not None and _off_by(session, counted) > limit:
         session.state, session.attempt = "pending", attempt
@@ -63,8 +63,17 @@ def force_close(turn: Turn, session: Session, command: ForceClose) -> Decision |
     limit = turn.till.profile.over_short_limit_minor
     _release(turn, session)
     accept(turn, session)
-    attempt = Attempt("approval", {}, turn.occurred, command.actor, limit, None, (), None)
-    closing = _end(turn, session, attempt, origin="idle" if idle else "manager", approved_by=None)
+    uncounted = Attempt(
+        waits_for="approval",
+        counted={},
+        closed_at=turn.occurred,
+        closed_by=command.actor,
+        limit_minor=limit,
+        note=None,
+        notes=(),
+        sales_report=None,
+    )
+    closing = _end(turn, session, uncounted, origin="idle" if idle else "manager", approved_by=None)
     return _closed(turn, session, command, closing)
 
 

@@ -63,7 +63,7 @@ DATABASE_SETTINGS: Final = {
 }
 
 
-class DatabaseWrong(Exception):
+class DatabaseWrong(ValueError):
     """The database would lose what it has acknowledged; the message says why."""
 
 

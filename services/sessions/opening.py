@@ -33,8 +33,9 @@ def open_session(turn: Turn, command: OpenSession) -> Decision | Refusal:
     opening = _opening(turn, command, frozen)
     session = Session(command.store_id, command.profile_id, command.session_id, "open", opening, totals)
     session.ordinal = till.sessions_opened
-    if command.register_seq is not None:
-        session.register.see(command.register_seq)
+    early = turn.book.early_numbers.get((command.store_id, command.profile_id, command.session_id), ())
+    for number in (*early, *(() if command.register_seq is None else (command.register_seq,))):
+        session.register.see(number)
     _tell_previous(turn, session)
     turn.book.sessions[command.store_id, command.session_id] = session
     accept(turn, session)

@@ -22,7 +22,8 @@ def refused_right(claims: Claims | None, store_id: str, body: dict[str, Any]) ->
         actor = actor_or_none(body.get("actor"))
         if actor is None or actor.id != claims.sub:
             return "forbidden"
-    if claims.role in {"cashier", "register"} and body.get("kind") in MANAGERS_ONLY:
-        lost = claims.role == "register" and body.get("kind") == "force_close" and body.get("reason") == "device_lost"
+    kind = body.get("kind")
+    if claims.role in {"cashier", "register"} and isinstance(kind, str) and kind in MANAGERS_ONLY:
+        lost = claims.role == "register" and kind == "force_close" and body.get("reason") == "device_lost"
         return None if lost else "forbidden"
     return None

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.closings import GENESIS_HASH, closing_hash
-from services.sessions.recount import Bad, Recount
+from services.sessions.refold import Bad, Refold
 
 PAGE_ROWS: Final = 500
 
@@ -51,7 +51,8 @@ JOURNAL_OF_SESSION = text("""
 """)
 REFUSED_NUMBERS = text("""
     SELECT register_seq FROM journal
-     WHERE store_id = :store AND session_id = :session AND register_seq IS NOT NULL AND reason IS NOT NULL
+     WHERE store_id = :store AND session_id = :session AND profile_id = :profile AND register_seq IS NOT NULL
+       AND reason IS NOT NULL
 """)
 CORRECTIONS_OF_SESSION = text("""
     SELECT * FROM corrections WHERE store_id = :store AND session_id = :session ORDER BY correction_number
@@ -182,22 +183,22 @@ def _check_closing(row: Any, previous: str) -> str:
 async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
     """A session's journal, its running totals, its closing and its corrections, recomputed from its commands."""
     name = f"session {row.session_id} of {row.store_id}/{row.profile_id}"
-    recount = Recount(name, row)
+    refold = Refold(name, row)
     key = {"store": row.store_id, "session": row.session_id}
-    recount.closing = (await tx.execute(CLOSING_OF_SESSION, key)).one_or_none()
-    recount.corrections = list(await tx.execute(CORRECTIONS_OF_SESSION, key))
-    for refused in await tx.execute(REFUSED_NUMBERS, key):
-        recount.see(refused.register_seq)
+    refold.closing = (await tx.execute(CLOSING_OF_SESSION, key)).one_or_none()
+    refold.corrections = list(await tx.execute(CORRECTIONS_OF_SESSION, key))
+    for refused in await tx.execute(REFUSED_NUMBERS, key | {"profile": row.profile_id}):
+        refold.see(refused.register_seq)
     after = 0
     while True:
         page = list(await tx.execute(JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))
         for entry in page:
-            recount.add(entry)
+            refold.add(entry)
         if len(page) < PAGE_ROWS:
             break
         after = page[-1].sequence
-    recount.finish(row)
-    seen.commands += recount.session.sequence
-    seen.corrections += len(recount.corrections)
-    seen.closings += recount.closing is not None
+    refold.finish(row)
+    seen.commands += refold.session.sequence
+    seen.corrections += len(refold.corrections)
+    seen.closings += refold.closing is not None
     seen.sessions += 1

@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.sessions.recount import Bad
+from services.sessions.refold import Bad
 from services.sessions.replay import published_again
 from services.sessions.whole_topic import Progress, records
 from services.settings import Settings

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from services.sessions.recount import Bad
+from services.sessions.refold import Bad
 from services.sessions.verify import verify
 from tests import recount
 from tests.faults.commands import Body

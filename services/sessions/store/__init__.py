@@ -14,6 +14,7 @@ from services.sessions.store.frontier import (
 )
 from services.sessions.store.loading import (
     load_answers,
+    load_early_numbers,
     load_movements,
     load_orders,
     load_reused,
@@ -31,6 +32,7 @@ __all__ = [
     "load_answers",
     "load_closings",
     "load_corrections",
+    "load_early_numbers",
     "load_movements",
     "load_orders",
     "load_places",

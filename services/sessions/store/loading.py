@@ -54,6 +54,12 @@ LOAD_REVOCATIONS = text("""
       FROM unnest(CAST(:stores AS text[]), CAST(:subs AS text[])) AS k(store_id, sub)
       JOIN revocations r USING (store_id, sub)
 """)
+LOAD_EARLY_NUMBERS = text("""
+    SELECT j.store_id, j.profile_id, j.session_id, j.register_seq
+      FROM unnest(CAST(:stores AS text[]), CAST(:sessions AS uuid[])) AS k(store_id, session_id)
+      JOIN journal j USING (store_id, session_id)
+     WHERE j.register_seq IS NOT NULL AND j.reason IS NOT NULL
+""")
 # The latest revision of each order: the index on revisions is read from its end.
 LOAD_ORDERS = text("""
     SELECT k.store_id, k.session_id, k.order_id, latest.command
@@ -184,6 +190,14 @@ async def load_revocations(tx: AsyncConnection, book: Book, senders: Pairs) -> N
     for row in await tx.execute(LOAD_REVOCATIONS, {"stores": stores, "subs": subs}):
         restored_at = None if row.restored_at is None else row.restored_at.timestamp()
         book.revocations[row.store_id, row.sub] = Revocation(wire_time(row.revoked_at), restored_at)
+
+
+async def load_early_numbers(tx: AsyncConnection, book: Book, keys: Pairs) -> None:
+    """The register numbers that refused openings of these sessions came with."""
+    stores, sessions = columns(keys, 2)
+    for row in await tx.execute(LOAD_EARLY_NUMBERS, {"stores": stores, "sessions": sessions}):
+        key = (row.store_id, row.profile_id, str(row.session_id))
+        book.early_numbers.setdefault(key, []).append(row.register_seq)
 
 
 async def load_orders(tx: AsyncConnection, book: Book, keys: Collection[tuple[str, str, str]]) -> None:

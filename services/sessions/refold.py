@@ -21,11 +21,11 @@ from contracts.commands import (
     MoveCash,
     OpenSession,
     RecordOrder,
+    Recount,
     ResumeSession,
     VoidMovement,
     read_command,
 )
-from contracts.commands import Recount as RecountCommand
 from contracts.jsontext import canonical, compact, read_object
 from contracts.times import wire_time
 from services.sessions import figures, rows
@@ -51,7 +51,7 @@ class Bad(Exception):
     """The first row that is not as it must be."""
 
 
-class Recount:
+class Refold:
     """A session folded again from its accepted commands, one by one."""
 
     def __init__(self, name: str, row: Any) -> None:
@@ -129,7 +129,7 @@ class Recount:
                 self._check_closing(
                     entry, approved=(min(command.occurred_at, wire_time(entry.received_at)), command.actor)
                 )
-            case RecountCommand():
+            case Recount():
                 if session.ended is not None:
                     session.ended.counted |= by_tender(command.counted)
         states = {"session_suspended": "suspended", "session_resumed": "open", "session_voided": "voided"}
