@@ -361,7 +361,7 @@ async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
     engine = store.open_engine(corner.database_url)
     async with engine.connect() as tx:
         found = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
-        assert list(found.scalars()) == ["0001"]
+        assert list(found.scalars()) == ["0002"]
     await engine.dispose()
 
 
