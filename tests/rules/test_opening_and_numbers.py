@@ -192,3 +192,12 @@ def test_a_repeated_command_is_seen_once_and_another_sessions_not_at_all() -> No
     till.session_id = held
     closing = till.closed({"cash": 0})
     assert (closing["first_register_seq"], closing["last_register_seq"]) == (100, 100)
+
+
+def test_the_number_of_a_refused_opening_counts_for_the_session_that_it_named() -> None:
+    till = Till()
+    session_id = till.new_id()
+    assert till.open({"gold": 1}, session_id=session_id, register_seq=4)["reason"] == "tender_unknown"
+    till.open(session_id=session_id, register_seq=6)
+    closing = till.closed({"cash": 0}, register_seq=7)
+    assert (closing["first_register_seq"], closing["register_seq_gaps"]) == (4, [[5, 5]])

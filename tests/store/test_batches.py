@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -168,3 +169,28 @@ async def test_partitions_of_one_batch_have_frontiers_of_their_own(ledger: Ledge
     await ledger.run(Batch(topic_id=TOPIC_ID, reads=[*first.reads, *second.reads], answered={0: 1}))
     rows = await ledger.sql("SELECT partition, next_offset, answered_offset FROM consumed ORDER BY partition")
     assert [tuple(row) for row in rows] == [(0, 2, 1), (1, 1, 0)]
+
+
+async def test_a_command_is_parked_even_when_the_row_that_it_fails_on_is_broken(ledger: Ledger) -> None:
+    opening, *rest = a_week()
+    await ledger.apply(opening)
+    await ledger.sql("UPDATE sessions SET totals = 'x'")
+    command = next(body for body in rest if body["session_id"] == opening["session_id"])
+    with pytest.raises(ValueError, match="unexpected character"):
+        await ledger.apply(command)
+    parked = await ledger.apply(command, park="its session's row is broken")
+    assert [outcome.kind for outcome in parked.outcomes] == ["command_parked"]
+
+
+async def test_numbers_of_refused_openings_are_kept_until_their_session_is_there(ledger: Ledger) -> None:
+    opening = a_week()[0]
+    refused = opening | {
+        "command_id": str(uuid4()),
+        "register_seq": 1,
+        "opening": [{"tender": "gold", "amount_minor": 1}],
+    }
+    assert (await ledger.apply(refused)).outcomes[0].reason == "tender_unknown"
+    await ledger.apply(opening | {"register_seq": 3})
+    assert (await ledger.sql("SELECT convert_from(register, 'UTF8') AS seen FROM sessions"))[0].seen.startswith(
+        "[1,3,[[2,2]]"
+    )
