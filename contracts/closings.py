@@ -179,8 +179,8 @@ class Figures(Wire):
     tips: Annotated[tuple[TenderTotal, ...], Table]
 
 
-class Closing(Wire):
-    """The frozen Z report of one session, chained to the profile's previous closing by `prev_hash`."""
+class ClosingHead(Wire):
+    """What a closing says of its session beside the figures: its place in the chain, its times, people and words."""
 
     kind: Literal["closing"]
     schema_version: Literal[1]
@@ -216,16 +216,10 @@ class Closing(Wire):
     closing_note: Note | None
     notes: ClosingNotes
     sales_report: dict[str, Any] | None
-    tenders: tuple[TenderFigures, ...]
-    cash_movements: CashMovements
-    sales: Sales
-    summary: Summary
-    orders: Annotated[tuple[OrderCounts, ...], Table]
-    refunds: Annotated[tuple[ProviderTotal, ...], Table]
-    discounts: Annotated[tuple[NamedTotal, ...], Table]
-    service_charges: Annotated[tuple[NamedTotal, ...], Table]
-    cancellations: Annotated[tuple[ProviderTotal, ...], Table]
-    tips: Annotated[tuple[TenderTotal, ...], Table]
+
+
+class Closing(Figures, ClosingHead):
+    """The frozen Z report of one session, chained to the profile's previous closing by `prev_hash`."""
 
 
 class Recounted(Wire):
