@@ -34,6 +34,9 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 ID_PATTERN: Final = "^[A-Za-z0-9._:-]{1,64}$"
+UUID_TEXT: Final = re.compile(UUID_PATTERN.removeprefix("^").removesuffix("$"))
+ID_TEXT: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
+"""For `fullmatch`, where one id is looked at outside a command."""
 
 
 def _currency(code: str) -> str:

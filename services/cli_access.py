@@ -281,11 +281,10 @@ def _check_store(store: str) -> None:
 
 
 def _check_id(what: str, value: str) -> None:
-    import re
 
-    from contracts.commands import ID_PATTERN
+    from contracts.commands import ID_TEXT
 
-    if not re.fullmatch(ID_PATTERN.removeprefix("^").removesuffix("$"), value):
+    if not ID_TEXT.fullmatch(value):
         _refuse(f"The id of a {what} has 1 to 64 of the characters A-Z a-z 0-9 . _ : -")
 
 

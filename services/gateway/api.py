@@ -1,6 +1,5 @@
 """The gateway's own API: commands as on Kafka with their answers as on Kafka, and the ledger to look at."""
 
-import re
 from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Final
@@ -8,7 +7,7 @@ from typing import Any, Final
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from contracts.commands import ID_PATTERN, UUID_PATTERN
+from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
 from services.gateway import documentation, idempotency, ledger, pending, views
 from services.gateway.access import ByToken, Caller
@@ -38,8 +37,6 @@ STATUS: Final = {
 """The status of each refusal; those that are not named are conflicts."""
 COUNT_BLIND: Final = frozenset({"cashier", "register"})
 
-_UUID: Final = re.compile(UUID_PATTERN.removeprefix("^").removesuffix("$"))
-_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 _SPACE: Final = b" \t\r\n"
 
 
@@ -67,7 +64,7 @@ async def get_command(request: Request, who: ByToken, command_id: CommandId) -> 
     """The answer to a command, or that it waits."""
     shared, stores = rooms(request), await _stores(request, who)
     found = None
-    if _UUID.fullmatch(command_id):
+    if UUID_TEXT.fullmatch(command_id):
         command_id = command_id.lower()
         found = await ledger.find_answer(shared.ledger, stores, command_id)
         noted = None if found else await pending.find(shared.own, stores, command_id)
@@ -93,7 +90,7 @@ async def list_sessions(request: Request, who: ByToken) -> Response:
         state=views.read_state(request),
         business_date=views.read_business_date(request),
     )
-    if profile_id is not None and not _ID.fullmatch(profile_id):
+    if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
         raise Problem(HTTPStatus.BAD_REQUEST, "profile is no id of a profile.")
     place = None if after is None else (after[0], after[1], after[2])
     found = await ledger.sessions(rooms(request).ledger, filters, place, limit + 1)
@@ -134,7 +131,7 @@ async def list_profiles(request: Request, who: ByToken, store_id: StoreId) -> Re
     """The tills of a store, and how each one stands."""
     limit, after = views.read_limit(request), views.read_cursor(request, str)
     _check_store(who, store_id)
-    if not _ID.fullmatch(store_id):
+    if not ID_TEXT.fullmatch(store_id):
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
     found = await ledger.profiles(rooms(request).ledger, store_id, after[0] if after else "", limit + 1)
     return _json(views.page([views.profile_view(row) for row in found], limit, [[row.profile_id] for row in found]))
@@ -156,7 +153,7 @@ def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:
     try:
         body = read_object(value)
         for name in ("store_id", "profile_id"):
-            if not isinstance(body.get(name), str) or not _ID.fullmatch(body[name]):
+            if not isinstance(body.get(name), str) or not ID_TEXT.fullmatch(body[name]):
                 raise Unreadable(f"The command has no valid {name}: nobody can be answered.")
         if key is not None:
             wanted = idempotency.command_id_of(body["store_id"], key)
@@ -166,7 +163,7 @@ def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:
             elif not isinstance(body["command_id"], str) or body["command_id"].lower() != wanted:
                 raise Unreadable("The Idempotency-Key asks for another command_id than the body has.")
         command_id = body.get("command_id")
-        if not isinstance(command_id, str) or not _UUID.fullmatch(command_id):
+        if not isinstance(command_id, str) or not UUID_TEXT.fullmatch(command_id):
             raise Unreadable("The command has no valid command_id: give it one, or send an Idempotency-Key.")
     except Unreadable as error:
         raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
@@ -207,7 +204,7 @@ async def _stores(request: Request, who: Caller) -> Collection[str] | None:
         _check_store(who, store_id)
     if named:
         # What can't be a store's id is none; it must not reach the database as one.
-        return [store_id for store_id in named if _ID.fullmatch(store_id)]
+        return [store_id for store_id in named if ID_TEXT.fullmatch(store_id)]
     claims = who.claims
     if EVERY_STORE not in claims.stores:
         return claims.stores - claims.revoked
@@ -219,7 +216,7 @@ async def _stores(request: Request, who: Caller) -> Collection[str] | None:
 async def _session(request: Request, who: Caller, session_id: str) -> Session:
     """The session of this id in one of the caller's stores. Another store's is not there: 404, not 403."""
     found = None
-    if _UUID.fullmatch(session_id):
+    if UUID_TEXT.fullmatch(session_id):
         found = await ledger.find_session(rooms(request).ledger, await _stores(request, who), session_id.lower())
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such session.")

@@ -3,7 +3,6 @@
 A station is a profile. A record is written by commands: opening, closing, amending, recounting, voiding.
 """
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -12,7 +11,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from contracts.commands import ID_PATTERN, UUID_PATTERN
+from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import read_time
 from services.gateway import final_view, ledger
 from services.gateway.access import ByKey, Caller
@@ -72,9 +71,6 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "session_voided": HTTPStatus.NOT_FOUND,
 }
 """The status of each refusal; those that are not named are conflicts."""
-
-_UUID: Final = re.compile(UUID_PATTERN.removeprefix("^").removesuffix("$"))
-_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 
 
 def _error(status: int, message: str) -> dict[str, Any]:
@@ -286,7 +282,7 @@ async def _shown(
 async def _session(request: Request, owner: Owner, session_id: str, *, voided: bool = False) -> Session:
     """The key's session of this id. Another store's or company's is not there, a voided one only where asked for."""
     found = None
-    if _UUID.fullmatch(session_id):
+    if UUID_TEXT.fullmatch(session_id):
         found = await ledger.session_of(rooms(request).ledger, owner[1], str(UUID(session_id)))
     if found is None or not _is_of(owner[0], found.opening.company_id) or (found.state == "voided" and not voided):
         raise _not_found(session_id)
@@ -295,7 +291,7 @@ async def _session(request: Request, owner: Owner, session_id: str, *, voided: b
 
 async def _station(request: Request, owner: Owner, station_id: str) -> ProfileRow:
     found = None
-    if _ID.fullmatch(station_id):
+    if ID_TEXT.fullmatch(station_id):
         found = await ledger.profile_of(rooms(request).ledger, owner[1], station_id)
     if found is None or not _is_of(owner[0], found.company_id):
         raise Refused(HTTPStatus.NOT_FOUND, f"Station with Id {station_id[:64]} not found")

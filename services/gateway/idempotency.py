@@ -1,18 +1,16 @@
 """`Idempotency-Key`: a request that is sent again is the same command again."""
 
-import re
 from http import HTTPStatus
 from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from fastapi import Request
 
-from contracts.commands import UUID_PATTERN
+from contracts.commands import UUID_TEXT
 from services.gateway.problems import Problem
 
 HEADER: Final = "idempotency-key"
 KEY_CHARACTERS_MAX: Final = 255
-_UUID: Final = re.compile(UUID_PATTERN.removeprefix("^").removesuffix("$"))
 
 
 def key_of(request: Request) -> str | None:
@@ -33,7 +31,7 @@ def command_id_of(store_id: str, key: str, part: str = "") -> str:
 
     `part` names a further command of the same request, such as `close`; that one never has the id of the first.
     """
-    if not part and _UUID.fullmatch(key):
+    if not part and UUID_TEXT.fullmatch(key):
         return key.lower()
     return str(uuid5(NAMESPACE_URL, f"till-key:{store_id}/{key}" + (f"/{part}" if part else "")))
 

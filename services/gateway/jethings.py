@@ -1,6 +1,5 @@
 """The Jethings POS Session API: one open session per profile, opened by the profile's password."""
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import text
 
-from contracts.commands import ID_PATTERN
+from contracts.commands import ID_TEXT
 from contracts.times import wire_time
 from services.gateway import ledger
 from services.gateway.access import ByToken, Caller
@@ -45,8 +44,6 @@ STATUS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
 }
 """Status and message of refusals; an empty message is the answer's own, and all others are 400."""
 
-_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
-
 
 def _error(status: int, message: str) -> dict[str, Any]:
     return {"message": message, "statusCode": int(status)}
@@ -62,7 +59,7 @@ def _store(request: Request, who: ByToken) -> tuple[Caller, str]:
     store_id = request.headers.get("x-store-id", "")
     if not store_id:
         raise Refused(HTTPStatus.BAD_REQUEST, "Store ID is required")
-    if not _ID.fullmatch(store_id) or not who.claims.allows_store(store_id):
+    if not ID_TEXT.fullmatch(store_id) or not who.claims.allows_store(store_id):
         raise Refused(HTTPStatus.FORBIDDEN, "This token does not allow that store")
     return who, store_id
 
@@ -171,7 +168,7 @@ async def profiles(request: Request, where: InStore) -> Response:
 
 async def _profile(request: Request, store_id: str, profile_id: str) -> ProfileRow:
     found = None
-    if _ID.fullmatch(profile_id):
+    if ID_TEXT.fullmatch(profile_id):
         found = await ledger.profile_of(rooms(request).ledger, store_id, profile_id)
     if found is None:
         raise Refused(HTTPStatus.BAD_REQUEST, "Profile not found")

@@ -19,7 +19,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.commands import ID_PATTERN
+from contracts.commands import ID_TEXT
 from services.gateway.users import User, as_user
 from services.tokens import SUBJECT_BYTES_MAX
 
@@ -35,7 +35,6 @@ HASHING_MAX: Final = 2
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}")
 _BCRYPT_BYTES_MAX: Final = 72
-_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 
 Kind = Literal["profile", "user"]
 Subject = tuple[str, Kind, str]
@@ -120,7 +119,7 @@ class Passwords:
 
     async def check_profile(self, store_id: str, profile_id: str, password: str) -> bool:
         """Whether this is the profile's password."""
-        if not _ID.fullmatch(profile_id):
+        if not ID_TEXT.fullmatch(profile_id):
             return await self._unknown(password)
         found = await self._check((store_id, "profile", profile_id), PROFILE, password)
         return found is not None
@@ -134,7 +133,7 @@ class Passwords:
         return None if found is None else as_user(found)
 
     async def _check(self, subject: Subject, statement: Any, password: str) -> Row[Any] | None:
-        if not _ID.fullmatch(subject[0]):
+        if not ID_TEXT.fullmatch(subject[0]):
             await self._unknown(password)
             return None
         # One after the other: many guesses at the same moment are counted like those that come in a row.

@@ -1,6 +1,5 @@
 """The Shifts API: a cashier's own shift is the session of the till that the user works at."""
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -9,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import text
 
-from contracts.commands import ID_PATTERN
+from contracts.commands import ID_TEXT
 from contracts.limits import Text
 from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS
 from contracts.times import moment
@@ -59,8 +58,6 @@ USERS = text("""
        AND (CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))
      ORDER BY store_id LIMIT 2
 """)
-
-_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 
 
 def _error(_: int, message: str) -> dict[str, Any]:
@@ -226,7 +223,7 @@ async def _place(request: Request, who: Caller) -> tuple[str, str | None]:
     """The user's store and till; where the token names several stores, the one that has this user."""
     named = request.headers.get("x-store-id")
     if named is not None:
-        if not _ID.fullmatch(named) or not who.claims.allows_store(named):
+        if not ID_TEXT.fullmatch(named) or not who.claims.allows_store(named):
             raise Refused(HTTPStatus.FORBIDDEN, "This token does not allow that store.")
         stores: list[str] | None = [named]
     else:

@@ -2,7 +2,6 @@
 
 import asyncio
 import html
-import re
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import BaseRoute
 
-from contracts.commands import ID_PATTERN
+from contracts.commands import ID_TEXT
 from services.reporting import store
 from services.reporting.access import allowed_stores
 from services.reporting.closings_api import add_closings
@@ -103,7 +102,7 @@ def _wanted_stores(query: Query, allowed: frozenset[str]) -> list[str] | None:
         if not query.stores:
             return None
         # What can't be a store's id is none; it must not reach the database as one.
-        return [store_id for store_id in query.stores if re.fullmatch(ID_PATTERN, store_id)]
+        return [store_id for store_id in query.stores if ID_TEXT.fullmatch(store_id)]
     if any(store_id not in allowed for store_id in query.stores):
         raise HTTPException(HTTPStatus.FORBIDDEN, "This token does not allow one of the stores in storeUUID.")
     return list(query.stores) or sorted(allowed)

@@ -18,7 +18,7 @@ from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.datastructures import QueryParams
 
-from contracts.commands import ID_PATTERN
+from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import moment, read_date, read_time, wire_time
 from services.reporting import search
 from services.reporting.access import allowed_stores
@@ -31,7 +31,6 @@ LIMIT_MAX: Final = 500
 LIMIT_DEFAULT: Final = 100
 CURSOR_CHARACTERS_MAX: Final = 500
 
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SECURITY: Final = [Security(HTTPBearer(auto_error=False))]
 
 
@@ -48,7 +47,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
     async def closing(request: Request) -> Response:
         stores, closing_id = seen_stores([], allowed_stores(verifier, request)), request.path_params["closing_id"]
         # Another store's closing is not told from one that does not exist.
-        found = await search.closing(engine, stores, UUID(closing_id)) if _UUID.fullmatch(closing_id) else None
+        found = await search.closing(engine, stores, UUID(closing_id)) if UUID_TEXT.fullmatch(closing_id) else None
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such closing in the stores of this token.")
         value, corrections = found
@@ -74,7 +73,7 @@ def seen_stores(asked: list[str], allowed: frozenset[str]) -> search.Stores:
     """The stores to look at, None for all there are. Raises the 403 for one beyond the wall."""
     if EVERY_STORE in allowed:
         # What can't be a store's id is none; it must not reach the database as one.
-        return [store_id for store_id in asked if re.fullmatch(ID_PATTERN, store_id)] if asked else None
+        return [store_id for store_id in asked if ID_TEXT.fullmatch(store_id)] if asked else None
     if any(store_id not in allowed for store_id in asked):
         raise HTTPException(HTTPStatus.FORBIDDEN, "This token does not allow one of the stores in store.")
     return asked or sorted(allowed)
@@ -82,7 +81,7 @@ def seen_stores(asked: list[str], allowed: frozenset[str]) -> search.Stores:
 
 def _wanted(params: QueryParams, stores: search.Stores) -> Wanted:
     profile_id = params.get("profile")
-    if profile_id is not None and not re.fullmatch(ID_PATTERN, profile_id):
+    if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
         raise _bad("profile is 1 to 64 of A-Z a-z 0-9 . _ : -")
     return Wanted(
         stores=stores,
@@ -129,7 +128,7 @@ def _cursor(text: str | None) -> Key | None:
         if len(text) > CURSOR_CHARACTERS_MAX:
             raise ValueError("it is too long")
         time, store_id, closing_id = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
-        if not re.fullmatch(ID_PATTERN, store_id):
+        if not ID_TEXT.fullmatch(store_id):
             raise ValueError("it names no store")
         return moment(read_time(time)), store_id, UUID(closing_id)
     except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):

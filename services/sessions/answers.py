@@ -1,18 +1,15 @@
 """How answers are filled in, and the sentence that a cashier reads for each reason."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from contracts.commands import COMMANDS, UUID_PATTERN, Actor, FieldError
+from contracts.commands import COMMANDS, UUID_TEXT, Actor, FieldError
 from contracts.events import CommandParked, CommandRejected, Reason
 from contracts.times import read_time
 from services.sessions.book import Received
-
-_UUID: Final = re.compile(UUID_PATTERN.removesuffix("$") + r"\Z")
 
 MESSAGES: Final[Mapping[Reason, str]] = {
     "unauthenticated": "The register is not signed in, or its sign-in has expired. Sign in and send it again.",
@@ -83,7 +80,7 @@ def _echo(record: Received, event_id: str) -> dict[str, Any]:
         "command_kind": kind if isinstance(kind, str) and kind in COMMANDS else None,
         "store_id": record.store_id,
         "profile_id": record.profile_id,
-        "session_id": session_id.lower() if isinstance(session_id, str) and _UUID.match(session_id) else None,
+        "session_id": session_id.lower() if isinstance(session_id, str) and UUID_TEXT.fullmatch(session_id) else None,
         "occurred_at": _time_or_none(body.get("occurred_at")),
         "received_at": record.received_at,
         "actor": actor_or_none(body.get("actor")),

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.commands import ID_PATTERN, Tender, Tenders
+from contracts.commands import ID_TEXT, Tender, Tenders
 from contracts.jsontext import SAFE_INTEGER
 from contracts.money import CURRENCY_EXPONENTS, is_one
 
@@ -37,7 +37,6 @@ SECONDS_MAX: Final = 10 * 365 * 86_400
 NAME_BYTES_MAX: Final = 128
 WORD_BYTES_MAX: Final = 64
 
-_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 _TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _TENDERS: Final[TypeAdapter[tuple[Tender, ...]]] = TypeAdapter(Tenders)
 
@@ -170,7 +169,7 @@ def _tenders(written: str, currency: str) -> list[dict[str, Any]]:
 
 
 def _id(values: Mapping[str, str], name: str) -> str:
-    if not _ID.fullmatch(values[name]):
+    if not ID_TEXT.fullmatch(values[name]):
         raise ValueError(f"{name} is 1 to 64 of A-Z a-z 0-9 . _ : -")
     return values[name]
 

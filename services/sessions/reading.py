@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from contracts.commands import (
-    ID_PATTERN,
-    UUID_PATTERN,
+    ID_TEXT,
+    UUID_TEXT,
     Command,
     FieldError,
     Malformed,
@@ -21,8 +21,6 @@ from services.sessions.book import Received
 from services.sessions.rights import refused_right
 from services.tokens import Claims
 
-_UUID: Final = re.compile(UUID_PATTERN.removeprefix("^").removesuffix("$"))
-_ID: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[ -~]{0,200}")
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -54,9 +52,9 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
     """The command in a record. `verify` is None where every record speaks as admin of its store."""
     try:
         body = read_object(record.value)
-        command_id = _readable_id(body, "command_id", _UUID).lower()
-        store_id = _readable_id(body, "store_id", _ID)
-        profile_id = _readable_id(body, "profile_id", _ID)
+        command_id = _readable_id(body, "command_id", UUID_TEXT).lower()
+        store_id = _readable_id(body, "store_id", ID_TEXT)
+        profile_id = _readable_id(body, "profile_id", ID_TEXT)
     except Unreadable as error:
         return Parked(record, str(error))
     command: Command | None = None
