@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.embedded.stack import Stack, StackError, default_home, up, wipe
-from tests.bench import latency, report, speed, textbook
+from tests.bench import closing, gateway, latency, report, speed, textbook
 from tests.bench.corner import (
     OURS,
     STAGES,
@@ -36,15 +36,23 @@ LATENCY_PER_S: Final = 100
 LATENCY_S: Final = 20
 QUICK_LATENCY_S: Final = 5
 LATENCY_BUSY: Final = 100
+CLOSE_ORDERS: Final = (10, 100_000)
+QUICK_CLOSE_ORDERS: Final = (10, 20_000)
+CLOSINGS: Final = 100
+GATEWAY_PER_S: Final = 200
+GATEWAY_S: Final = 15
+QUICK_GATEWAY_S: Final = 5
 
 
 class Bench:
     """One run: its servers, its report, and the bars that it moves."""
 
-    def __init__(self, stack: Stack, found: Report, bars: Progress, commands: int, latency_s: int) -> None:
+    def __init__(self, stack: Stack, found: Report, bars: Progress, options: argparse.Namespace) -> None:
         self.stack, self.found, self.bars = stack, found, bars
-        self.workload = Workload(sessions=commands // SESSION_COMMANDS)
-        self.latency_s = latency_s
+        self.workload = Workload(sessions=options.commands // SESSION_COMMANDS)
+        self.latency_s = QUICK_LATENCY_S if options.quick else LATENCY_S
+        self.gateway_s = QUICK_GATEWAY_S if options.quick else GATEWAY_S
+        self.close_orders = QUICK_CLOSE_ORDERS if options.quick else CLOSE_ORDERS
         self.logs = stack.home / "logs"
 
     def bar(self, label: str, total: int) -> Callable[[int], None]:
@@ -147,16 +155,30 @@ class Bench:
                     await latency.measure(way, settings, topic, commands, LATENCY_PER_S, bar),
                 )
 
+    async def gateway(self) -> None:
+        """The way through the gateway beside the way over Kafka alone."""
+        settings = await new_corner(self.stack, "gateway", auth="required", gateway_http=gateway.free_address())
+        bar = self.bar("Kafka, then gateway", GATEWAY_PER_S * self.gateway_s + latency.WARM_UP_COMMANDS)
+        self.found.passage = await gateway.measure(settings, GATEWAY_PER_S, self.gateway_s, self.logs, bar)
+
+    async def closings(self) -> None:
+        """Closing a session of a few orders and one of very many."""
+        settings = await new_corner(self.stack, "closing")
+        bar = self.bar("orders to close", sum(self.close_orders) + len(self.close_orders))
+        self.found.closings = await closing.measure(settings, self.close_orders, CLOSINGS, self.logs, bar)
+
 
 async def run(stack: Stack, console: Console, options: argparse.Namespace) -> Report:
     """All parts of the run, one after the other."""
     found = await report.new_report(stack)
     columns = (TextColumn("{task.description:>20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        bench = Bench(stack, found, bars, options.commands, QUICK_LATENCY_S if options.quick else LATENCY_S)
+        bench = Bench(stack, found, bars, options)
         await bench.speeds()
         await bench.with_tokens()
         await bench.latencies()
+        await bench.gateway()
+        await bench.closings()
         await bench.stages()
     return found
 
@@ -203,7 +225,7 @@ def _none(_command_id: str) -> bool:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--commands", type=int, help=f"how many for ours; {COMMANDS:,} unless told")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_COMMANDS:,} commands: about a minute")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_COMMANDS:,} commands: about two minutes")
     options = parser.parse_args()
     if options.commands is None:
         options.commands = QUICK_COMMANDS if options.quick else COMMANDS

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from services.settings import Settings
 from tests.bench.corner import BenchFailed
-from tests.bench.traffic import command_id_of, connected, follower
+from tests.bench.traffic import Headers, command_id_of, connected, follower
 from tests.bench.workload import Command
 
 ANSWERED_LIMIT_S: Final = 60.0
@@ -46,9 +46,11 @@ async def measure(
     commands: list[Command],
     per_s: int,
     progress: Callable[[int], None] | None = None,
+    headers: Mapping[tuple[str, str], Headers] | None = None,
 ) -> Latency:
     """Publish at a steady rate whatever comes back, and follow the answers. The first commands only warm up.
 
+    `headers` are what each till's records carry.
     A command's time begins when its turn was due: a publisher that is late adds to it, so nothing is left out.
     Raises BenchFailed where answers are missing.
     """
@@ -60,26 +62,37 @@ async def measure(
             asyncio.TaskGroup() as both,
         ):
             both.create_task(_follow(consumer, pulse, progress))
-            both.create_task(_publish(settings, pulse, per_s))
+            both.create_task(_publish(settings, pulse, per_s, headers))
     except TimeoutError:
         raise BenchFailed(f"{way}: {len(pulse.took)} of {len(commands)} answers came in time.") from None
-    counted = sorted(pulse.took[command.command_id] * 1_000 for command in commands[WARM_UP_COMMANDS:])
-    return Latency(way, per_s, len(counted), _share(counted, 0.5), _share(counted, 0.99), counted[-1])
+    return summed_up(way, per_s, [pulse.took[command.command_id] for command in commands[WARM_UP_COMMANDS:]])
 
 
-async def _publish(settings: Settings, pulse: Pulse, per_s: int) -> None:
+def summed_up(way: str, per_s: int, seconds: list[float]) -> Latency:
+    """What these times come to."""
+    ordered = sorted(value * 1_000 for value in seconds)
+    return Latency(way, per_s, len(ordered), _share(ordered, 0.5), _share(ordered, 0.99), ordered[-1])
+
+
+async def _publish(
+    settings: Settings, pulse: Pulse, per_s: int, headers: Mapping[tuple[str, str], Headers] | None
+) -> None:
     topic, first = settings.topics.commands, pulse.commands[:WARM_UP_COMMANDS]
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True)
     async with connected(producer):
         for command in first:
             pulse.due[command.command_id] = time.perf_counter()
-            await producer.send(topic, command.value, key=command.key)
+            await producer.send(
+                topic, command.value, key=command.key, headers=headers[command.till] if headers else None
+            )
         await pulse.warm.wait()
         begin = time.perf_counter()
         for at, command in enumerate(pulse.commands[WARM_UP_COMMANDS:]):
             due = pulse.due[command.command_id] = begin + at / per_s
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            await producer.send(topic, command.value, key=command.key)
+            await producer.send(
+                topic, command.value, key=command.key, headers=headers[command.till] if headers else None
+            )
 
 
 async def _follow(consumer: AIOKafkaConsumer, pulse: Pulse, progress: Callable[[int], None] | None) -> None:

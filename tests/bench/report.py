@@ -17,11 +17,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.embedded.stack import Stack
+from tests.bench.closing import Closings
+from tests.bench.gateway import Passage
 from tests.bench.latency import Latency
 from tests.bench.speed import Speed
 
 LIBRARIES: Final = ("faststream", "aiokafka", "pydantic", "sqlalchemy", "asyncpg", "redis", "uvloop", "orjson")
 BAR_WIDTH: Final = 24
+CLOSE_GOAL: Final = 1.5
+"""A close of the larger session may take this many times as long: it depends on the tenders, not on the orders."""
+GATEWAY_GOAL: Final = 3.0
+"""The gateway's slowest hundredth may take this many times as long as Kafka's own."""
 
 STAGE_MEANINGS: Final = {
     "fetch": "Kafka's records, FastStream",
@@ -49,6 +55,8 @@ class Report:
     compared: int = 0
     speeds: list[Speed] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
+    closings: list[Closings] = field(default_factory=list)
+    passage: Passage | None = None
     stages: dict[str, Any] = field(default_factory=dict)
 
 
@@ -93,6 +101,10 @@ def show(report: Report, console: Console) -> None:
         style="dim",
     )
     console.print(_latencies(report))
+    if report.passage is not None:
+        _show_passage(report.passage, console)
+    if report.closings:
+        _show_closings(report.closings, console)
     console.print(_stages(report))
     machine = report.machine
     console.print(
@@ -123,11 +135,43 @@ def _speeds(report: Report) -> Table:
 
 def _latencies(report: Report) -> Table:
     rate = report.latencies[0].per_s if report.latencies else 0
-    table = _table(f"Latency: an open loop of {rate} commands/s", "way", "commands", "p50", "p99", "longest")
-    for one in report.latencies:
+    return _times(f"Latency: an open loop of {rate} commands/s", report.latencies)
+
+
+def _times(title: str, found: list[Latency]) -> Table:
+    table = _table(title, "way", "commands", "p50", "p99", "longest")
+    for one in found:
         figures = (f"{value:,.1f} ms" for value in (one.p50_ms, one.p99_ms, one.max_ms))
         table.add_row(one.way, f"{one.commands:,}", *figures)
     return table
+
+
+def _show_passage(passage: Passage, console: Console) -> None:
+    kafka, gateway = passage.kafka, passage.gateway
+    rate = gateway.per_s
+    console.print(_times(f"Gateway: command to answer, an open loop of {rate} commands/s", [kafka, gateway]))
+    console.print(
+        f"p99 by the gateway is {gateway.p99_ms / kafka.p99_ms:.2f} times that on Kafka (goal: at most "
+        f"{GATEWAY_GOAL:g}). One worker, one gateway process, a kept connection for every till, tokens verified by "
+        f"both. The gateway took {passage.gateway_cpu_us:,.0f} µs CPU per request; the client "
+        f"{passage.client_share:.0%} of a core.",
+        style="dim",
+    )
+
+
+def _show_closings(found: list[Closings], console: Console) -> None:
+    table = _table("Closing a session, command to answer", "orders", "closings", "median", "middle half")
+    for one in found:
+        low, high = one.quartiles_ms
+        table.add_row(f"{one.orders:,}", str(one.closings), f"{one.median_ms:,.1f} ms", f"{low:,.1f} - {high:,.1f} ms")
+    few, many = found
+    console.print(table)
+    console.print(
+        f"The larger one takes {many.median_ms / few.median_ms:.2f} times as long (goal: at most {CLOSE_GOAL:g}). Both "
+        "sessions came in through the topic, each with the same 3 tenders and 3 providers. After each closing the rows "
+        "that it wrote were taken back by SQL, so that the same session was closed again; the two took turns.",
+        style="dim",
+    )
 
 
 def _stages(report: Report) -> Table:

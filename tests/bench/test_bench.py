@@ -7,7 +7,7 @@ import pytest
 
 from deploy.embedded.stack import Stack
 from services.settings import Settings
-from tests.bench import speed, textbook
+from tests.bench import closing, gateway, speed, textbook
 from tests.bench.corner import OURS, TEXTBOOK, BenchFailed, prepare, prepare_textbook
 from tests.bench.traffic import publish
 from tests.bench.workload import Workload
@@ -52,3 +52,21 @@ def test_a_longer_run_begins_with_the_commands_of_a_shorter_one() -> None:
     longer = islice(Workload(sessions=50, busy=10).commands(), 500)
     shorter = Workload(sessions=20, busy=10).commands()
     assert [c.value for c in islice(longer, 400)] == [c.value for c in shorter]
+
+
+async def test_a_session_is_closed_again_and_again_beside_a_larger_one(
+    stack: Stack, corner: Settings, tmp_path: Path
+) -> None:
+    settings = corner.model_copy(update={"auth": "off"})
+    few, many = await closing.measure(settings, (3, 30), 2, tmp_path)
+    assert (few.orders, few.closings, many.orders, many.closings) == (3, 2, 30, 2)
+    assert 0 < few.quartiles_ms[0] <= few.median_ms <= few.quartiles_ms[1]
+
+
+async def test_the_gateway_and_kafka_carry_as_many_commands_and_all_are_accepted(
+    stack: Stack, corner: Settings, tmp_path: Path
+) -> None:
+    settings = corner.model_copy(update={"gateway_http": gateway.free_address()})
+    passage = await gateway.measure(settings, per_s=100, seconds=1, logs=tmp_path)
+    assert passage.kafka.commands == passage.gateway.commands == 100
+    assert passage.gateway.p99_ms >= passage.gateway.p50_ms > 0

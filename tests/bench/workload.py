@@ -83,12 +83,12 @@ def profiles_csv(tills: list[tuple[str, str]]) -> str:
 
 
 def _session(number: int, till: tuple[str, str], chance: random.Random) -> Iterator[Command]:
-    session_id = _uuid7(BEGIN_MS + number * SESSION_COMMANDS, chance)
+    session_id = uuid7(BEGIN_MS + number * SESSION_COMMANDS, chance)
     kinds = ["move_cash"] * MOVES + ["record_order"] * ORDERS
     chance.shuffle(kinds)
     for at, kind in enumerate(["open_session", *kinds, "close_session"]):
         now_ms = BEGIN_MS + number * SESSION_COMMANDS + at
-        command_id = _uuid7(now_ms, chance)
+        command_id = uuid7(now_ms, chance)
         body = {
             "kind": kind,
             "command_id": command_id,
@@ -109,7 +109,7 @@ def _details(kind: str, number: int, at: int, chance: random.Random) -> dict[str
             return {
                 "currency": "EUR",
                 "opening": [{"tender": "cash", "amount_minor": 10_000}],
-                "tenders": [_tender("card", "Card", "debit_card"), _tender("cash", "Cash", "cash")],
+                "tenders": [tender_of("card", "Card", "debit_card"), tender_of("cash", "Cash", "cash")],
                 "business_date": "2026-01-05",
                 "session_number": str(number),
             }
@@ -137,11 +137,11 @@ def _details(kind: str, number: int, at: int, chance: random.Random) -> dict[str
     return {"counted": counted}
 
 
-def _tender(tender_id: str, name: str, kind: str) -> dict[str, str]:
+def tender_of(tender_id: str, name: str, kind: str) -> dict[str, str]:
     return {"id": tender_id, "name": name, "type": kind, "currency": "EUR", "exchange_rate": "1"}
 
 
-def _uuid7(at_ms: int, chance: random.Random) -> str:
+def uuid7(at_ms: int, chance: random.Random) -> str:
     """UUIDv7 (RFC 9562) of a time, which Python itself makes from 3.14 on."""
     value = at_ms << 80 | 7 << 76 | chance.getrandbits(12) << 64 | 2 << 62 | chance.getrandbits(62)
     return str(UUID(int=value))
