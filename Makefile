@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down env demo test check bench faults lint format clean
+.PHONY: help install up down env demo test check bench faults fuzz lint format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: install ## the comparison with other ways to do this
 
 faults: install ## the fault suite at length, with its figures
 	@$(BIN)/python -m tests.faults
+
+fuzz: install ## odd requests at length to every HTTP API, with their count
+	@$(BIN)/pytest tests/api/test_fuzz.py --fuzz-at-length
 
 lint: install ## ruff alone
 	@$(BIN)/ruff check

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-at-length", action="store_true", help="Run the fault tests with all their rounds.")
+    parser.addoption("--fuzz-at-length", action="store_true", help="Send the HTTP APIs many more odd requests.")
 
 
 @pytest.fixture(scope="session")

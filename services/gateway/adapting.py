@@ -31,6 +31,11 @@ from services.gateway.problems import Problem
 from services.gateway.rooms import rooms
 
 CASH: Final = "cash"
+SENDS: Final = {
+    "202": "Taken, not answered yet: {command_id, status, location}. It is applied later.",
+    "500": "The service keeps failing on this command and has parked it; nothing was changed.",
+}
+"""What every request that sends a command may be told."""
 
 Answer = dict[str, Any]
 
@@ -190,7 +195,7 @@ def documented(
     more: dict[str, Any] = {}
     if example is not None:
         named["Idempotency-Key"] = "A request that is sent again under its key counts once; 1 to 255 characters."
-        said |= {"202": "Taken, not answered yet: {command_id, status, location}. It is applied later."}
+        said = {"400": "The body is no JSON object that can be read, or the Idempotency-Key is none."} | said | SENDS
         schema = {"type": "object", "required": list(required)}
         content = {"application/json": {"schema": schema, "example": dict(example)}}
         more["requestBody"] = {"required": True, "content": content}

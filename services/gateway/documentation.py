@@ -201,5 +201,5 @@ LIST_PROFILES: Final = _operation(
     "List the tills of a store",
     "How each is set up, and whether a session holds it.",
     [_CURSOR, _LIMIT],
-    _PAGE | _WALL,
+    _PAGE | _WALL | {"404": "What is named can be no store."},
 )

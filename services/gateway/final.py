@@ -16,6 +16,7 @@ from contracts.times import read_time
 from services.gateway import final_view, ledger
 from services.gateway.access import ByKey, Caller
 from services.gateway.adapting import (
+    SENDS,
     Answer,
     Errand,
     Pending,
@@ -114,7 +115,7 @@ _EXAMPLE: Final = {
 }
 _KNOWN: Final = {"404": "The key's store and company have no such session or station."}
 _BAD: Final = {
-    "400": "A field is missing or wrong; message says which.",
+    "400": "A field or the Idempotency-Key is missing or wrong; message says which.",
     "403": "A register's key may not do that.",
     "409": "The station has an open session, or the session's state forbids it.",
     "422": "The Idempotency-Key was used for another request.",
@@ -199,7 +200,7 @@ async def update(request: Request, owner: Owner, session_id: str) -> Response:
 @router.delete(
     PATH + "/{session_id}",
     summary="Delete a session by ID",
-    openapi_extra=documented({"200": "It is gone.", "403": "A register's key may not do that."} | _KNOWN),
+    openapi_extra=documented({"200": "It is gone."} | _KNOWN | _BAD | SENDS),
 )
 async def delete(request: Request, owner: Owner, session_id: str) -> Response:
     """Void the session: its closing stays, and a correction takes every figure back."""

@@ -45,8 +45,10 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
         "200": {"description": "The token, its type and the seconds that it lives."},
         "400": {"description": "The body is no JSON object."},
         "401": {"description": "The store, the user or the password is wrong."},
+        "413": {"description": f"The body has more than {BODY_BYTES_MAX} bytes."},
         "422": {"description": "A field is missing or wrong."},
         "429": {"description": "Five wrong passwords within 15 minutes; Retry-After says when to try again."},
+        "503": {"description": "The database is away; try again."},
     },
 }
 
