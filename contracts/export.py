@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from inspect import getdoc
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,7 +83,7 @@ def _head(kind: str, model: type[Wire], rules: str) -> dict[str, str]:
         "$schema": DIALECT,
         "$id": f"urn:tillstream:till.{kind}.v1",
         "title": kind,
-        "description": f"{model.__doc__}\n\n{_WHAT_NO_SCHEMA_SAYS}{rules}",
+        "description": f"{getdoc(model)}\n\n{_WHAT_NO_SCHEMA_SAYS}{rules}",
     }
 
 
