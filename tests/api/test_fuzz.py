@@ -42,7 +42,7 @@ pytestmark = [
 
 
 async def test_the_gateway_replies_to_odd_requests_only_as_it_documents(
-    market: Market, request: pytest.FixtureRequest
+    market: Market, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await set_up(market, TILLS)
     for profile in ("caja-2", "caja-3"):
@@ -70,11 +70,11 @@ async def test_the_gateway_replies_to_odd_requests_only_as_it_documents(
         },
     )
 
-    await hold(await document_of(market.client), str(market.client.base_url), known, request)
+    await hold(await document_of(market.client), str(market.client.base_url), known, request, capsys)
 
 
 async def test_the_reporting_reader_replies_to_odd_requests_only_as_it_documents(
-    market: Market, request: pytest.FixtureRequest
+    market: Market, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await set_up(market, TILLS)
     await closed(market, "caja-6")
@@ -98,17 +98,25 @@ async def test_the_reporting_reader_replies_to_odd_requests_only_as_it_documents
             },
         )
 
-        await hold(await document_of(client), str(client.base_url), known, request)
+        await hold(await document_of(client), str(client.base_url), known, request, capsys)
 
 
-async def hold(document: dict[str, Any], address: str, known: Known, request: pytest.FixtureRequest) -> None:
+async def hold(
+    document: dict[str, Any],
+    address: str,
+    known: Known,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Try every operation of this document. At length it is shown how often, and what came back."""
     at_length = request.config.getoption("--fuzz-at-length")
     cases = CASES_AT_LENGTH if at_length else CASES
     tried = await asyncio.to_thread(try_operations, document, address, known, cases, at_random=at_length)
 
     if at_length:
-        for line in ("", f"{sum(one.statuses.total() for one in tried):>6} cases in all", *map(str, tried)):
-            request.config.get_terminal_writer().line(line)
+        lines = ["", f"{sum(one.statuses.total() for one in tried):>6} cases in all", *map(str, tried)]
+        with capsys.disabled():
+            request.config.get_terminal_writer().line("\n".join(lines))
     wrong = [f"{one.label}: {reply}" for one in tried for reply in one.wrong[:3]]
     assert not wrong, "\n".join(wrong)
     assert [one.label for one in tried if not came_through(one)] == []
