@@ -31,6 +31,7 @@ from tests.bench.workload import SESSION_COMMANDS, Workload
 COMMANDS: Final = 200_000
 QUICK_COMMANDS: Final = 20_000
 TEXTBOOK_COMMANDS: Final = 8_000
+QUICK_TEXTBOOK_COMMANDS: Final = 2_000
 STAGES_COMMANDS: Final = 40_000
 LATENCY_PER_S: Final = 100
 LATENCY_S: Final = 20
@@ -50,6 +51,7 @@ class Bench:
     def __init__(self, stack: Stack, found: Report, bars: Progress, options: argparse.Namespace) -> None:
         self.stack, self.found, self.bars = stack, found, bars
         self.workload = Workload(sessions=options.commands // SESSION_COMMANDS)
+        self.textbook_commands = QUICK_TEXTBOOK_COMMANDS if options.quick else TEXTBOOK_COMMANDS
         self.latency_s = QUICK_LATENCY_S if options.quick else LATENCY_S
         self.gateway_s = QUICK_GATEWAY_S if options.quick else GATEWAY_S
         self.close_orders = QUICK_CLOSE_ORDERS if options.quick else CLOSE_ORDERS
@@ -73,7 +75,7 @@ class Bench:
             self.workload.commands(),
             progress=self.bar("publish commands", count),
         )
-        enough = min(TEXTBOOK_COMMANDS, count)
+        enough = min(self.textbook_commands, count)
         slow, slow_answers = await speed.measure(
             "textbook",
             TEXTBOOK,
