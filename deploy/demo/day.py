@@ -13,7 +13,10 @@ PROFILES = HERE / "profiles.csv"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record. `signed_by` is the store whose token it bears; raw bytes have no command id."""
+    """One record. `signed_by` is the store whose token it bears; raw bytes have no command id.
+
+    `manager` is whose own token it is; without one, it is the register's.
+    """
 
     key: bytes
     value: bytes
@@ -21,6 +24,7 @@ class Entry:
     store_id: str
     profile_id: str | None
     command_id: str | None
+    manager: str | None = None
 
     @property
     def has_right_key(self) -> bool:
@@ -54,4 +58,5 @@ def _entry(line: dict[str, Any]) -> Entry:
         body["store_id"],
         body["profile_id"],
         body["command_id"],
+        line.get("manager"),
     )

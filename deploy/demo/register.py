@@ -48,7 +48,10 @@ class Dice:
 
 @dataclass(frozen=True)
 class Line:
-    """One record of the day: when it is sent, what it holds, and what must come of it."""
+    """One record of the day: when it is sent, what it holds, and what must come of it.
+
+    `manager` is who sends it with a token of their own, from the office and not from the till.
+    """
 
     sent_at: datetime
     key: str
@@ -56,6 +59,7 @@ class Line:
     value: Body | None = None
     raw: bytes | None = None
     token: str | None = OWN_TOKEN
+    manager: str | None = None
 
 
 @dataclass
@@ -68,6 +72,7 @@ class Shift:
     movements: dict[str, Body] = field(default_factory=dict)
     voided: set[str] = field(default_factory=set)
     numbers: list[int] = field(default_factory=list)
+    corrections: int = 0
 
     def drawer(self, tender: str) -> int:
         """What should lie in `tender`, in its minor units."""
@@ -97,6 +102,7 @@ class Register:
         self.lines: list[Line] = []
         self.shifts: list[Shift] = []
         self.closings: list[Body] = []
+        self.corrections: list[Body] = []
         self.offline: tuple[datetime, datetime] | None = None
 
     @property
@@ -197,8 +203,37 @@ class Register:
     def close(self, when: datetime, actor: Body, counted: list[Body], **words: Any) -> Body:
         """Close with what was counted, and note what the closing must say."""
         command = self.body("close_session", when, actor, counted=counted, **words)
-        self.closings.append(self._by_hand({c["tender"]: c["amount_minor"] for c in counted}))
+        self.fill_in(counted)
         return self.send(when, command, "session_closed")
+
+    def close_for_approval(self, when: datetime, actor: Body, counted: list[Body], **words: Any) -> Body:
+        """Close with a count that is off by more than the profile's limit: it waits for a manager."""
+        return self.send(when, self.body("close_session", when, actor, counted=counted, **words), "closing_pending")
+
+    def managed(self, kind: str, when: datetime, manager: Body, outcome: str, **members: Any) -> Body:
+        """What only a manager may do, sent with the manager's own token and without the register's number."""
+        command = self.body(kind, when, manager, numbered=False, **members)
+        return self.send(when, command, outcome, manager=manager["id"])
+
+    def fill_in(self, counted: list[Body]) -> None:
+        """Note what the closing of this shift must say; an empty count is a drawer that nobody counted."""
+        self.closings.append(self._by_hand({c["tender"]: c["amount_minor"] for c in counted}))
+
+    def correct(self, correction: str, *, needs_review: bool, over_short: dict[str, int], sales_minor: int = 0) -> None:
+        """Note what a correction of this shift's closing must say; `over_short` are the changes by tender."""
+        self.shift.corrections += 1
+        self.corrections.append(
+            {
+                "store_id": self.store_id,
+                "profile_id": self.profile_id,
+                "session_id": self.shift.session_id,
+                "correction_number": self.shift.corrections,
+                "correction": correction,
+                "needs_review": needs_review,
+                "sales_minor": sales_minor,
+                "over_short_minor": over_short,
+            }
+        )
 
     def _by_hand(self, counted: dict[str, int]) -> Body:
         orders = [o for o in self.shift.orders.values() if o["status"] in {"finished", "forced_close"}]

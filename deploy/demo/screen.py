@@ -29,7 +29,28 @@ EXPLAINED = {
     "movement_unknown": "Only a movement that was made can be taken back:",
     "movement_already_voided": "And it can be taken back once:",
     "order_revision_stale": "A screen sent an order as it had been before it was paid:",
+    "session_suspended": "The stall was suspended for the rain, and sells nothing until it is resumed:",
+    "session_voided": "A voided session never was, and takes nothing more:",
+    "awaiting_approval": "What awaits a manager's word can't be counted again meanwhile:",
     "not_enough_cash": "This shop allows no drawer below zero; the pay-out was too large:",
+}
+TOLD = {
+    "closing_pending": "A count was off by more than the till's limit: it waits for a second person.",
+    "count_requested": "The manager sent a count back; the drawer is counted anew.",
+    "drawer_counted": "A spot check: the drawer was counted in mid-shift, and nothing changed.",
+    "session_amended": "A note was amended; figures never are.",
+    "session_handed_over": "A colleague took the drawer over without closing it.",
+    "session_resumed": "It stopped raining: the session goes on where it was.",
+    "session_suspended": "It rained on the market stall: its session was suspended.",
+    "session_voided": "A session opened by mistake was voided: no closing, and no number lost.",
+}
+"""What a viewer is told of an accepted command; its kind is not that of a refusal, even where the word is."""
+CORRECTED = {
+    "late_movement": "a movement that came late",
+    "late_order": "a sale that came late",
+    "late_void": "a movement taken back late",
+    "recount": "the drawer was counted again",
+    "session_voided": "the session was voided",
 }
 REPEATED = "A register heard no answer and asked again: it got the same answer, byte for byte."
 PARKED = "These bytes are no command. They were parked with their place, and nobody was held up:"
@@ -47,7 +68,7 @@ def signed(minor: int, currency: str) -> Text:
     """An over/short with its sign: nothing missing is green, everything else stands out."""
     if minor == 0:
         return Text(major(0, currency), style="green")
-    return Text(("+" if minor > 0 else "") + major(minor, currency), style="bold yellow")
+    return Text(_change(minor, currency), style="bold yellow")
 
 
 def closing_view(closing: Body) -> RenderableType:
@@ -106,10 +127,35 @@ def _total(closing: Body, table: str) -> int:
     return sum(row["base"]["tips_minor"] for row in closing["tenders"])
 
 
+def correction_view(made: Body) -> RenderableType:
+    """A correction in two lines: why, and what it changes; the closing itself stays as it was."""
+    title = Text("Correction ", style="bold")
+    title.append(f"{made['correction_number']} at {made['store_id']}/{made['profile_id']}: ")
+    title.append(CORRECTED[made["correction"]])
+    changes = [
+        f"{row['tender']} {name} {_change(row[figure], row['currency'])}"
+        for row in made["deltas"]["tenders"]
+        for name, figure in (("expected", "expected_minor"), ("counted", "counted_minor"), ("off", "over_short_minor"))
+        if row[figure]
+    ]
+    line = Text(", ".join(changes) or "no figure")
+    review = "somebody should look at it" if made["needs_review"] else "needs no review"
+    line.append(f"; {review}", style="bold yellow" if made["needs_review"] else "dim")
+    return Group(title, Padding(line, (0, 0, 0, 2)), Text())
+
+
+def _change(minor: int, currency: str) -> str:
+    return ("+" if minor > 0 else "") + major(minor, currency)
+
+
 def news_view(news: News) -> RenderableType:
     """A sentence for what a viewer sees for the first time."""
     if news.kind == "closing":
         return closing_view(news.told)
+    if news.kind == "correction":
+        return correction_view(news.told)
+    if news.told.get("kind") in TOLD:
+        return Group(Text(TOLD[news.told["kind"]], style="blue"), Text())
     if news.kind == "repeated":
         return Group(Text(REPEATED, style="magenta"), Text())
     if news.kind == "parked":
@@ -135,7 +181,7 @@ def totals_view(tally: Tally, records: int, seconds: float) -> RenderableType:
     table.add_row(f"{tally.refused.total():,}", f"refused: {reasons}")
     table.add_row(f"{tally.repeated:,}", "repeated, and answered with the same bytes")
     table.add_row(f"{len(tally.parked):,}", "parked, because they are no commands")
-    table.add_row(f"{len(tally.closings):,}", "closings")
+    table.add_row(f"{len(tally.closings):,}", f"closings, and {len(tally.corrections)} corrections of them")
     speed = Text(
         f"{records / seconds:,.0f} commands per second: {records:,} records in {seconds:.2f} s, from the first "
         "publish to the last answer read back, from a cold start, with everything on this machine. "

@@ -53,8 +53,8 @@ class Playing:
         self.answered_bar = self.bars.add_task("answered", total=len(day) - expected["parked"])
 
     def show(self, news: News | None) -> None:
-        """Show every closing, and of everything else the first of its kind."""
-        if news is None or (news.kind != "closing" and news.kind in self.shown):
+        """Show every closing and correction, and of everything else the first of its kind."""
+        if news is None or (news.kind not in {"closing", "correction"} and news.kind in self.shown):
             return
         self.shown.add(news.kind)
         self.console.print(screen.news_view(news))
@@ -145,7 +145,7 @@ async def _publish(producer: AIOKafkaProducer, settings: Settings, playing: Play
                 settings.topics.commands,
                 entry.value,
                 key=entry.key,
-                headers=headers[entry.signed_by],
+                headers=headers[entry.signed_by, entry.manager],
             )
         )
         playing.published += 1
@@ -165,12 +165,14 @@ async def _all_answered(playing: Playing) -> None:
         await playing.changed.wait()
 
 
-def _headers(settings: Settings, day: list[Entry]) -> dict[str | None, Headers]:
-    """The authorization header of every store's registers; none for whoever has no token."""
-    headers: dict[str | None, Headers] = {None: []}
-    for store in {entry.signed_by for entry in day if entry.signed_by}:
-        token = tokens.mint(settings, sub=f"register-{store}", role="register", stores=[store], ttl_s=TOKEN_TTL_S)
-        headers[store] = [("authorization", f"Bearer {token}".encode())]
+def _headers(settings: Settings, day: list[Entry]) -> dict[tuple[str | None, str | None], Headers]:
+    """The authorization header of every register's and manager's store; none for whoever has no token."""
+    headers: dict[tuple[str | None, str | None], Headers] = {(None, None): []}
+    for store, manager in {(entry.signed_by, entry.manager) for entry in day if entry.signed_by}:
+        role: tokens.Role = "manager" if manager else "register"
+        sub = manager or f"register-{store}"
+        token = tokens.mint(settings, sub=sub, role=role, stores=[str(store)], ttl_s=TOKEN_TTL_S)
+        headers[store, manager] = [("authorization", f"Bearer {token}".encode())]
     return headers
 
 

@@ -11,9 +11,27 @@ from deploy.demo.day import Entry
 Body = dict[str, Any]
 
 
+WORTH_TELLING = frozenset(
+    {
+        "closing_pending",
+        "count_requested",
+        "drawer_counted",
+        "session_amended",
+        "session_handed_over",
+        "session_resumed",
+        "session_suspended",
+        "session_voided",
+    }
+)
+"""Kinds of accepted answers of which a viewer hears the first; the others are seen in the closings."""
+
+
 @dataclass(frozen=True, slots=True)
 class News:
-    """Something that a viewer should hear of: `kind` is closing, parked, repeated, or a reason."""
+    """Something that a viewer should hear of.
+
+    `kind` is closing, correction, parked, repeated, a reason, or `accepted` and an answer's kind.
+    """
 
     kind: str
     told: Body
@@ -34,6 +52,7 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     closings: dict[str, Body] = field(default_factory=dict)
+    corrections: dict[str, Body] = field(default_factory=dict)
     parked: dict[str, bytes] = field(default_factory=dict)
     closing_bytes: dict[str, bytes] = field(default_factory=dict)
 
@@ -59,16 +78,20 @@ class Tally:
             self.refused[body["reason"]] += 1
             return News(body["reason"], body)
         self.accepted[body["kind"]] += 1
-        return None
+        return News(f"accepted {body['kind']}", body) if body["kind"] in WORTH_TELLING else None
 
     def closing(self, ce_id: str, value: bytes) -> News | None:
-        """A closing as it lay on the closings topic."""
+        """A closing or a correction as it lay on the closings topic."""
         if self.closing_bytes.setdefault(ce_id, value) != value:
             self.altered.add(ce_id)
-        if ce_id in self.closings:
+        if ce_id in self.closings or ce_id in self.corrections:
             return None
-        self.closings[ce_id] = json.loads(value)
-        return News("closing", self.closings[ce_id])
+        body = json.loads(value)
+        if body["kind"] == "closing_correction":
+            self.corrections[ce_id] = body
+            return News("correction", body)
+        self.closings[ce_id] = body
+        return News("closing", body)
 
     def park(self, place: str, value: bytes, error: str) -> News | None:
         """A record on the dead-letter topic; `place` is where it lay on the commands topic."""
@@ -91,6 +114,7 @@ def complete(tally: Tally, expected: Body) -> bool:
     return (
         tally.owed.total() == 0
         and len(tally.closings) >= len(expected["closings"])
+        and len(tally.corrections) >= len(expected["corrections"])
         and len(tally.parked) >= expected["parked"]
     )
 
@@ -105,6 +129,7 @@ def faults(tally: Tally, expected: Body, day: list[Entry]) -> list[str]:
         found.append("The parked records are not, byte for byte, those that were no commands.")
     found += [f"{ce_id} came twice with different bytes." for ce_id in sorted(tally.altered)]
     found += _closing_faults(list(tally.closings.values()), expected["closings"])
+    found += _correction_faults(tally, expected["corrections"])
     return found
 
 
@@ -141,6 +166,38 @@ def _closing_faults(closings: list[Body], wanted: list[Body]) -> list[str]:
             found.append(f"{name}: its hash is not that of its content.")
         heads[profile] = closing["hash"]
     return found + [f"Session {session_id} should not have closed." for session_id in by_session]
+
+
+def _correction_faults(tally: Tally, wanted: list[Body]) -> list[str]:
+    """What is wrong with the corrections: each is known by its session and its number there."""
+    seen = {(made["session_id"], made["correction_number"]): made for made in tally.corrections.values()}
+    closings = {closing["closing_id"]: closing["hash"] for closing in tally.closings.values()}
+    found = []
+    for want in wanted:
+        name = f"Correction {want['correction_number']} of session {want['session_id']}"
+        made = seen.pop((want["session_id"], want["correction_number"]), None)
+        if made is None:
+            found.append(f"{name} is missing.")
+            continue
+        has = correction_summary(made)
+        found += [
+            f"{name}: {member} is {has[member]} and not {want[member]}."
+            for member in want
+            if has[member] != want[member]
+        ]
+        if closings.get(made["closing_id"]) != made["closing_hash"]:
+            found.append(f"{name}: its closing_hash is not the hash of its closing.")
+    return found + [f"Correction {number} of session {session_id} should not be." for session_id, number in seen]
+
+
+def correction_summary(made: Body) -> Body:
+    """The members of `expected.json` as a correction states them."""
+    same = ("store_id", "profile_id", "session_id", "correction_number", "correction", "needs_review")
+    rows = made["deltas"]["tenders"]
+    return {name: made[name] for name in same} | {
+        "sales_minor": made["deltas"]["sales"]["total_minor"],
+        "over_short_minor": {row["tender"]: row["over_short_minor"] for row in rows if row["over_short_minor"]},
+    }
 
 
 def summary(closing: Body) -> Body:

@@ -14,6 +14,7 @@ from deploy.demo.bakery import bakery_caisse_1, bakery_caisse_2
 from deploy.demo.cafe import cafe_caja_2
 from deploy.demo.corner_shop import WANJIRU, corner_shop, corner_shop_offline
 from deploy.demo.kiosk import kiosk_day, kiosk_night
+from deploy.demo.market import market_stall
 from deploy.demo.parrot_day import play_session_308
 from deploy.demo.register import OWN_TOKEN, PARKED, REFUSED, REPEATED, Body, Line, Register
 
@@ -31,6 +32,7 @@ def whole_day() -> list[Register]:
     till_2 = Register(("duka-nairobi", "till-2"), 3, SEED + 5)
     ventanilla_1 = Register(("kiosco-linea", "ventanilla-1"), -8, SEED + 6)
     ventanilla_2 = Register(("kiosco-linea", "ventanilla-2"), -8, SEED + 7)
+    marche = Register(("fournil-lyon", "marche"), 1, SEED + 8)
     play_session_308(caja_1)
     cafe_caja_2(caja_2)
     bakery_caisse_1(caisse_1)
@@ -39,11 +41,12 @@ def whole_day() -> list[Register]:
     corner_shop_offline(till_2)
     kiosk_day(ventanilla_1)
     kiosk_night(ventanilla_2)
-    return [caja_1, caja_2, caisse_1, caisse_2, till_1, till_2, ventanilla_1, ventanilla_2]
+    market_stall(marche)
+    return [caja_1, caja_2, caisse_1, caisse_2, till_1, till_2, ventanilla_1, ventanilla_2, marche]
 
 
 def written(line: Line) -> str:
-    """A record as a line of `day.jsonl`; `token` is there where it is not the store's own."""
+    """A record as a line of `day.jsonl`; `token` names another store than its own, `manager` a person."""
     entry: Body = {"key": line.key}
     if line.raw is None:
         entry["value"] = line.value
@@ -51,6 +54,8 @@ def written(line: Line) -> str:
         entry["raw"] = base64.b64encode(line.raw).decode()
     if line.token != OWN_TOKEN:
         entry["token"] = line.token
+    if line.manager is not None:
+        entry["manager"] = line.manager
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -66,6 +71,7 @@ def expected(lines: list[Line], registers: list[Register]) -> Body:
         "repeated": outcomes[REPEATED],
         "parked": outcomes[PARKED],
         "closings": [closing for register in registers for closing in register.closings],
+        "corrections": [correction for register in registers for correction in register.corrections],
     }
 
 

@@ -7,6 +7,7 @@ what the day holds and raises where it holds something else.
 import csv
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,14 @@ from contracts.commands import Malformed, read_command
 Body = dict[str, Any]
 ADDS = ("pay_in", "float_loan")
 COUNTS = ("finished", "forced_close")
+MANAGERS = ("approve_closing", "force_close", "recount", "void_session")
+MONEY = ("move_cash", "record_order")
+WORDS = {
+    "count_drawer": "drawer_counted",
+    "hand_over": "session_handed_over",
+    "amend_session": "session_amended",
+}
+"""What changes no figure, and its answer."""
 
 
 @dataclass
@@ -25,6 +34,7 @@ class Till:
     rules: dict[str, str]
     open_session: str | None = None
     closed: list[Body] = field(default_factory=list)
+    corrections: list[Body] = field(default_factory=list)
 
 
 @dataclass
@@ -39,7 +49,12 @@ class Session:
     moves: dict[str, tuple[str, int]] = field(default_factory=dict)
     voided: set[str] = field(default_factory=set)
     numbers: set[int] = field(default_factory=set)
-    over: bool = False
+    state: str = "open"
+    attempt: Body = field(default_factory=dict)
+    ended_at: str = ""
+    counter: str | None = None
+    counted: dict[str, int] = field(default_factory=dict)
+    corrections: int = 0
 
 
 class Addition:
@@ -65,6 +80,8 @@ class Addition:
             return "refused: unauthenticated"
         if signed_by != body["store_id"]:
             return "refused: forbidden"
+        manager = record.get("manager")
+        assert manager == (body["actor"]["id"] if body["kind"] in MANAGERS else None)
         before = self.seen.setdefault(body["command_id"], body)
         if before is not body:
             return "repeated" if before == body else "refused: command_id_reused"
@@ -90,15 +107,56 @@ class Addition:
         """The outcome of a command that names a session of its own profile."""
         if "register_seq" in body:
             session.numbers.add(body["register_seq"])
-        if session.over:
-            return "refused: session_closed"
+        kind = body["kind"]
+        late = kind in MONEY and session.state == "closed" and body["occurred_at"] < session.ended_at
+        if session.state != "open" and not late:
+            return self.not_open(till, session, body)
+        if kind in WORDS:
+            return WORDS[kind]
+        if kind == "suspend_session":
+            session.state = "suspended"
+            return "session_suspended"
         rules = {
             "move_cash": self.move_cash,
             "void_movement": self.void_movement,
             "record_order": self.record_order,
             "close_session": self.close_session,
+            "force_close": self.force_close,
+            "void_session": self.void_session,
         }
-        return rules[body["kind"]](till, session, body)
+        return self.late(till, session, body, rules[kind]) if late else rules[kind](till, session, body)
+
+    def not_open(self, till: Till, session: Session, body: Body) -> str:
+        """The outcome where the session is suspended, pending, closed or voided."""
+        state, kind = session.state, body["kind"]
+        if (state, kind) == ("suspended", "resume_session"):
+            session.state = "open"
+            return "session_resumed"
+        if (state, kind) == ("pending", "approve_closing"):
+            assert body["actor"]["id"] != session.attempt["actor"]["id"]
+            if body["decision"] == "recount":
+                session.state = "counting"
+                return "count_requested"
+            return self.end(till, session, session.attempt)
+        if (state, kind) == ("counting", "close_session"):
+            return self.close_session(till, session, body)
+        if (state, kind) == ("closed", "recount"):
+            before = over_short(session)
+            session.counted |= counts(body)
+            session.corrections += 1
+            till.corrections.append(correction(till, session, body, "recount", (before, 0)))
+            return "closing_corrected"
+        assert kind not in MANAGERS, "the day holds no refusal of a manager"
+        return {"pending": "refused: awaiting_approval"}.get(state, f"refused: session_{state}")
+
+    def late(self, till: Till, session: Session, body: Body, rule: Callable[[Till, Session, Body], str]) -> str:
+        """The outcome of what occurred before the closing and came after it: a correction."""
+        before = over_short(session), session.sums["sales"]
+        outcome = rule(till, session, body)
+        session.corrections += 1
+        name = {"move_cash": "late_movement", "record_order": "late_order"}[body["kind"]]
+        till.corrections.append(correction(till, session, body, name, before))
+        return outcome
 
     def opened(self, till: Till, body: Body) -> str:
         if till.rules["enabled"] != "true":
@@ -161,19 +219,27 @@ class Addition:
         return "order_recorded"
 
     def close_session(self, till: Till, session: Session, body: Body) -> str:
-        tenders = {}
-        for line in body["counted"]:
-            assert "denominations" not in line or notes(line) == line["amount_minor"]
-            expected = session.drawer[line["tender"]]
-            tenders[line["tender"]] = {
-                "expected_minor": expected,
-                "counted_minor": line["amount_minor"],
-                "over_short_minor": line["amount_minor"] - expected,
-            }
-        worst = max(abs(row["over_short_minor"]) for row in tenders.values())
+        assert all("denominations" not in line or notes(line) == line["amount_minor"] for line in body["counted"])
+        till.open_session = None
+        worst = max(abs(amount - session.drawer[tender]) for tender, amount in counts(body).items())
         limit = till.rules["over_short_limit_minor"]
-        assert not limit or worst <= int(limit), "the day holds no closing above its limit"
-        session.over, till.open_session = True, None
+        if limit and worst > int(limit):
+            session.state, session.attempt = "pending", body
+            return "closing_pending"
+        return self.end(till, session, body)
+
+    def force_close(self, till: Till, session: Session, body: Body) -> str:
+        till.open_session = None
+        return self.end(till, session, body)
+
+    def void_session(self, till: Till, session: Session, _: Body) -> str:
+        till.open_session, session.state = None, "voided"
+        return "session_voided"
+
+    def end(self, till: Till, session: Session, body: Body) -> str:
+        """Close the session with the count of `body`, or without one."""
+        session.state, session.ended_at, session.counted = "closed", body["occurred_at"], counts(body)
+        session.counter = body["actor"]["id"] if session.counted else None
         sums = session.sums
         providers = sorted({name.split("/")[1] for name in sums if name.startswith("sales/")})
         till.closed.append(
@@ -184,7 +250,14 @@ class Addition:
                 "z_number": len(till.closed) + 1,
                 "business_date": "2025-01-01",
                 "register_seq_gaps": missing(session.numbers),
-                "tenders": tenders,
+                "tenders": {
+                    tender: {
+                        "expected_minor": session.drawer[tender],
+                        "counted_minor": amount,
+                        "over_short_minor": amount - session.drawer[tender],
+                    }
+                    for tender, amount in session.counted.items()
+                },
                 "sales_minor": sums["sales"],
                 "orders": sums["orders"],
                 "by_provider": {
@@ -194,6 +267,35 @@ class Addition:
             }
         )
         return "session_closed"
+
+
+def counts(body: Body) -> dict[str, int]:
+    """What a command counted, by tender; nothing where it counts nothing."""
+    return {line["tender"]: line["amount_minor"] for line in body.get("counted", [])}
+
+
+def over_short(session: Session) -> Counter[str]:
+    """By how much each counted tender is off; one that was not counted is off by nothing."""
+    return Counter({tender: amount - session.drawer[tender] for tender, amount in session.counted.items()})
+
+
+def correction(till: Till, session: Session, body: Body, name: str, before: tuple[Counter[str], int]) -> Body:
+    """What a correction must say, from the figures `before` it and those of now."""
+    off, sales = before
+    now = over_short(session)
+    changes = {tender: now[tender] - off[tender] for tender in now if now[tender] != off[tender]}
+    limit = till.rules["over_short_limit_minor"]
+    much = bool(limit) and any(abs(change) > int(limit) for change in changes.values())
+    return {
+        "store_id": body["store_id"],
+        "profile_id": body["profile_id"],
+        "session_id": body["session_id"],
+        "correction_number": session.corrections,
+        "correction": name,
+        "needs_review": much or session.counter == body["actor"]["id"],
+        "sales_minor": 0 if name == "recount" else session.sums["sales"] - sales,
+        "over_short_minor": changes,
+    }
 
 
 def count(session: Session, order: Body, sign: int) -> None:

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from contracts.commands import CommandBase
 from deploy.demo.day import HERE, read_day, read_expected
 from deploy.demo.write_day import write_day
 from tests.demo.addition import Addition, Session
@@ -43,6 +45,21 @@ def test_an_independent_addition_comes_to_the_expected_closings(addition: Additi
     closed = [closing for till in addition.tills.values() for closing in till.closed]
 
     assert {closing["session_id"]: closing for closing in closed} == expected
+
+
+def test_an_independent_addition_comes_to_the_expected_corrections(addition: Addition) -> None:
+    corrected = [correction for till in addition.tills.values() for correction in till.corrections]
+
+    assert corrected == read_expected()["corrections"]
+    assert {correction["needs_review"] for correction in corrected} == {True, False}
+
+
+def test_the_day_has_every_kind_of_command() -> None:
+    kinds = {json.loads(entry.value).get("kind") for entry in read_day() if entry.command_id}
+
+    assert kinds >= {
+        name for model in CommandBase.__subclasses__() for name in get_args(model.model_fields["kind"].annotation)
+    }
 
 
 def test_session_308_adds_up_to_the_published_example(session_308: Session) -> None:

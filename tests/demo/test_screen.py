@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from deploy.demo import screen
 from deploy.demo.day import read_expected
-from deploy.demo.tally import News, Tally
+from deploy.demo.tally import WORTH_TELLING, News, Tally
 
 GOLDEN = Path(__file__).parents[2] / "contracts" / "golden" / "closing.json"
 WIDTH = 80
@@ -90,6 +90,22 @@ def test_every_refusal_of_the_day_is_explained() -> None:
         assert lines[0]
         assert any(f"{reason}: Ask your manager." in line for line in lines)
         assert max(map(len, lines)) <= WIDTH
+
+
+def test_a_correction_says_in_two_lines_what_changed_and_whether_somebody_should_look() -> None:
+    made = json.loads((GOLDEN.parent / "closing_correction.late_movement.json").read_bytes())
+    lines = printed(screen.news_view(News("correction", made)))
+
+    assert lines[0] == "Correction 1 at parrot-cafe/caja-1: a movement that came late"
+    assert lines[1].strip() == "cash expected -150.00, cash off +150.00; somebody should look at it"
+    assert lines[2:] == [""]
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_every_kind_worth_telling_has_its_sentence() -> None:
+    assert set(screen.TOLD) == WORTH_TELLING
+    for kind, sentence in screen.TOLD.items():
+        assert printed(screen.news_view(News(f"accepted {kind}", {"kind": kind}))) == [sentence, ""]
 
 
 def test_the_totals_name_the_speed_and_how_it_was_measured(closing: dict[str, Any]) -> None:

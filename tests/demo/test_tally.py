@@ -29,6 +29,8 @@ def a_closing(z_number: int = 1, prev_hash: str = GENESIS_HASH) -> dict[str, Any
     card = {"tender": "card", "expected_minor": 9, "counted_minor": None, "over_short_minor": None}
     by_provider = [{"provider": "STORE", "total_minor": 5, "count": 1}]
     closing: dict[str, Any] = {
+        "kind": "closing",
+        "closing_id": f"c{z_number}",
         "store_id": "s",
         "profile_id": "p",
         "session_id": str(uuid5(NAMESPACE_URL, str(z_number))),
@@ -60,6 +62,22 @@ def wanted(z_number: int = 1) -> dict[str, Any]:
     }
 
 
+def a_correction(closing: dict[str, Any], **changes: Any) -> bytes:
+    made = {
+        "kind": "closing_correction",
+        "correction_number": 1,
+        "closing_id": closing["closing_id"],
+        "closing_hash": closing["hash"],
+        "store_id": "s",
+        "profile_id": "p",
+        "session_id": closing["session_id"],
+        "correction": "late_order",
+        "needs_review": False,
+        "deltas": {"sales": {"total_minor": 5}, "tenders": [{"tender": "cash", "over_short_minor": -5}]},
+    }
+    return json.dumps(made | changes).encode()
+
+
 DAY = [entry(COMMAND_ID), entry(REFUSED_ID), entry(COMMAND_ID), entry(None, b"garbage")]
 EXPECTED = {
     "accepted": {"cash_moved": 1},
@@ -67,6 +85,18 @@ EXPECTED = {
     "repeated": 1,
     "parked": 1,
     "closings": [wanted(1), wanted(2)],
+    "corrections": [
+        {
+            "store_id": "s",
+            "profile_id": "p",
+            "session_id": wanted(1)["session_id"],
+            "correction_number": 1,
+            "correction": "late_order",
+            "needs_review": False,
+            "sales_minor": 5,
+            "over_short_minor": {"cash": -5},
+        }
+    ],
 }
 
 
@@ -84,6 +114,7 @@ def good_day(change: Callable[[dict[str, Any]], None] = lambda _: None) -> Tally
     change(second)
     tally.closing("c1", json.dumps(first).encode())
     tally.closing("c2", json.dumps(second).encode())
+    tally.closing("r1", a_correction(first))
     return tally
 
 
@@ -161,3 +192,30 @@ def test_a_missing_and_an_unexpected_closing_are_faults() -> None:
         f"The closing of session {missing} is missing.",
         f"Session {unexpected} should not have closed.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "fault"),
+    [
+        ("needs_review", True, "needs_review is True and not False"),
+        ("correction", "late_movement", "correction is late_movement and not late_order"),
+        ("closing_hash", "f" * 64, "its closing_hash is not the hash of its closing"),
+        ("deltas", {"sales": {"total_minor": 6}, "tenders": []}, "sales_minor is 6 and not 5"),
+        ("correction_number", 2, "is missing"),
+        ("correction_number", 2, "should not be"),
+    ],
+)
+def test_a_correction_that_says_something_else_is_a_fault(member: str, value: Any, fault: str) -> None:
+    tally = good_day()
+    tally.corrections.clear()
+    tally.closing("r2", a_correction(a_closing(), **{member: value}))
+
+    assert any(fault in found for found in faults(tally, EXPECTED, DAY))
+
+
+def test_a_missing_correction_is_waited_for_and_named() -> None:
+    tally = good_day()
+    tally.corrections.clear()
+
+    assert not complete(tally, EXPECTED)
+    assert faults(tally, EXPECTED, DAY) == [f"Correction 1 of session {wanted(1)['session_id']} is missing."]
