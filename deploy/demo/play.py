@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -9,12 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from deploy.demo import report, screen, stream
+from deploy.demo import over_http, report, screen, stream
 from deploy.demo.day import PROFILES, read_day, read_expected
+from deploy.demo.over_http import Visit
 from deploy.demo.tally import Tally, faults
 from deploy.embedded.stack import Stack, StackError, default_home, down, running, up, wipe
 from services import signing_keys
@@ -108,7 +111,7 @@ def _play(console: Console, home: Path) -> int:
         console,
         "1  Servers and services",
         "Apache Kafka, PostgreSQL and a Redis start here, in a folder of their own; then the "
-        "sessions service and the reporting reader.",
+        "sessions service, the gateway and the reporting reader.",
     )
     _forget_other_deployments()
     _make_token_key(home)
@@ -121,6 +124,7 @@ def _play(console: Console, home: Path) -> int:
         "and comes from a file; the command prints how many it took.",
     )
     _till(console, stack, "profiles", "import", str(PROFILES))
+    password = _cashier(console, stack)
     screen.phase(
         console,
         "3  The day",
@@ -128,19 +132,49 @@ def _play(console: Console, home: Path) -> int:
         "sales, floats, safe drops, tips, mistakes. Every command gets one answer; every close "
         "gets one closing, shown here as it arrives.",
     )
-    tally, seconds = asyncio.run(stream.play(console, settings, day, expected))
-    found = silence(tally, stream.SILENCE_LIMIT_S) or faults(tally, expected, day)
-    screen.phase(console, "4  The day in numbers", "What was published, and what came of it.")
+    visits: list[Visit] = []
+
+    def at_the_gateway(tally: Tally) -> dict[str, Any]:
+        visits.append(_visit(console, stack, password, tally))
+        return visits[0].expect_more(expected)
+
+    tally, seconds = asyncio.run(stream.play(console, settings, day, expected, at_the_gateway))
+    found = [fault for visit in visits for fault in visit.faults]
+    wanted = visits[0].expect_more(expected) if visits else expected
+    found += silence(tally, stream.SILENCE_LIMIT_S) or faults(tally, wanted, day)
+    screen.phase(console, "5  The day in numbers", "What was published, and what came of it.")
     console.print(screen.totals_view(tally, len(day), seconds))
     found += _audit(console, stack, settings)
     return _verdict(console, found)
+
+
+def _cashier(console: Console, stack: Stack) -> str:
+    """Set up the one person who signs in by name; gives her password, which nobody else learns."""
+    password = secrets.token_urlsafe(16)
+    place = ("--store", over_http.STORE_ID, "--profile", over_http.PROFILE_ID)
+    who = ("--id", over_http.USER_ID, "--role", "cashier")
+    _till(console, stack, "users", "add", *place, *who, "--password-stdin", typed=password)
+    return password
+
+
+def _visit(console: Console, stack: Stack, password: str, tally: Tally) -> Visit:
+    """A shift over HTTP, on the same topics and under the same eyes as the day."""
+    screen.phase(
+        console,
+        "4  A till that speaks HTTP",
+        "The gateway publishes what it is asked to the same topic and replies with the answer that comes back.",
+    )
+    visit = Visit(stack.gateway_url or "", password, tally, lambda step: console.print(Text(f"  {step}")))
+    visit.work()
+    console.print()
+    return visit
 
 
 def _audit(console: Console, stack: Stack, settings: Settings) -> list[str]:
     """Ask the two that know nothing of this program: the reporting reader and `till verify`."""
     screen.phase(
         console,
-        "5  What another team sees",
+        "6  What another team sees",
         "The reporting reader follows the closings topic alone and never looks into the ledger. "
         "GET /v1/cashier-sessions/ for the Parrot Cafe:",
     )
@@ -149,7 +183,7 @@ def _audit(console: Console, stack: Stack, settings: Settings) -> list[str]:
         console.print(screen.parrot_view(page))
     screen.phase(
         console,
-        "6  The proof",
+        "7  The proof",
         "Each closing carries the hash of the one before it and of its session's journal. "
         "`till verify` recomputes them all:",
     )
@@ -173,14 +207,15 @@ def _step(console: Console, step: str, share: float | None) -> None:
         console.print(Text(f"  {step}", style="dim"))
 
 
-def _till(console: Console, stack: Stack, *command: str, must: bool = True) -> int:
-    """Run a `till` command as a person would, and show what it says.
+def _till(console: Console, stack: Stack, *command: str, must: bool = True, typed: str = "") -> int:
+    """Run a `till` command as a person would, and show what it says; `typed` is its standard input.
 
     Raises StackError when it fails and `must` succeed.
     """
     ran = subprocess.run(
         [sys.executable, "-m", "services.cli", *command],
         env=os.environ | stack.env(),
+        input=typed,
         capture_output=True,
         text=True,
         timeout=COMMAND_LIMIT_S,

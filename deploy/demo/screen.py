@@ -106,7 +106,9 @@ def _sales(closing: Body) -> Iterable[Text]:
         f"{row['provider']} {major(row['total_minor'], currency)} ({row['count']})" for row in sales["by_provider"]
     ]
     total = major(sales["total_minor"], currency)
-    yield Text(f"sales {total} in {sales['count']} orders: {', '.join(providers)}")
+    yield Text(
+        f"sales {total} in {sales['count']} {'order' if sales['count'] == 1 else 'orders'}: {', '.join(providers)}"
+    )
     others = []
     for name in ("discounts", "service_charges", "tips", "refunds", "cancellations"):
         count = sum(row["count"] for row in closing[name])

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -37,7 +37,8 @@ class Playing:
         self.tally = Tally()
         self.shown: set[str] = set()
         self.published = 0
-        self.gave_up = False
+        self.over = self.gave_up = False
+        self.seconds = 0.0
         self.begun_at = self.answered_at = self.heard_at = time.perf_counter()
         self.changed = asyncio.Event()
         self.bars = Progress(
@@ -63,17 +64,25 @@ class Playing:
         """Move the bars; where there is no terminal, print a line at each quarter."""
         self.bars.update(self.sent_bar, completed=self.published)
         self.bars.update(self.answered_bar, completed=self.tally.answered())
-        quarter = self.tally.answered() * LINES_WITHOUT_TERMINAL // max(1, len(self.day))
+        commands = max(1, len(self.day) - self.expected["parked"])
+        quarter = min(self.tally.answered(), commands) * LINES_WITHOUT_TERMINAL // commands
         if not self.console.is_terminal and f"quarter {quarter}" not in self.shown:
             self.shown.add(f"quarter {quarter}")
             told = f"published {self.published:,}, answered {self.tally.answered():,}"
             self.console.print(Text(f"  {told} of {len(self.day):,}", style="dim"))
 
 
-async def play(console: Console, settings: Settings, day: list[Entry], expected: dict[str, Any]) -> tuple[Tally, float]:
+async def play(
+    console: Console,
+    settings: Settings,
+    day: list[Entry],
+    expected: dict[str, Any],
+    more: Callable[[Tally], dict[str, Any]] | None = None,
+) -> tuple[Tally, float]:
     """Publish the day and follow it to its end, or to SILENCE_LIMIT_S without news.
 
-    Gives the tally, and the seconds from the first publish to the last answer read back.
+    `more` runs in a thread when the day is complete, asks for what it likes, and gives what is expected then.
+    Gives the tally, and the seconds from the first publish to the last answer of the day read back.
     Raises StackError where a day was played already: its commands would all be repeats.
     """
     playing = Playing(console, day, expected)
@@ -83,11 +92,11 @@ async def play(console: Console, settings: Settings, day: list[Entry], expected:
             try:
                 async with asyncio.TaskGroup() as both:
                     both.create_task(_follow(consumer, settings, playing))
-                    both.create_task(_publish(producer, settings, playing))
+                    both.create_task(_day(producer, settings, playing, more))
             except* KafkaError as errors:
                 first = errors.exceptions[0]
                 raise StackError(f"Kafka failed in the middle of the day: {first!r}") from first
-    return playing.tally, playing.answered_at - playing.begun_at
+    return playing.tally, playing.seconds
 
 
 @asynccontextmanager
@@ -130,6 +139,21 @@ async def _refuse_a_played_topic(consumer: AIOKafkaConsumer, settings: Settings)
         )
 
 
+async def _day(
+    producer: AIOKafkaProducer,
+    settings: Settings,
+    playing: Playing,
+    more: Callable[[Tally], dict[str, Any]] | None,
+) -> None:
+    """The day itself, its clock stopped when it is complete; then what comes after it."""
+    await _publish(producer, settings, playing)
+    await _until(playing, lambda: complete(playing.tally, playing.expected))
+    playing.seconds = playing.answered_at - playing.begun_at
+    if more is not None and not playing.gave_up:
+        playing.expected = await asyncio.to_thread(more, playing.tally)
+    playing.over = True
+
+
 async def _publish(producer: AIOKafkaProducer, settings: Settings, playing: Playing) -> None:
     headers = _headers(settings, playing.day)
     acknowledged = []
@@ -138,7 +162,7 @@ async def _publish(producer: AIOKafkaProducer, settings: Settings, playing: Play
         # A wrong key may lead to another partition, where the order of this till is not kept.
         stray = entry.command_id is not None and not entry.has_right_key
         if stray:
-            await _all_answered(playing)
+            await _until(playing, lambda: not playing.tally.owed.total())
         playing.tally.publish(entry)
         acknowledged.append(
             await producer.send(
@@ -150,7 +174,7 @@ async def _publish(producer: AIOKafkaProducer, settings: Settings, playing: Play
         )
         playing.published += 1
         if stray:
-            await _all_answered(playing)
+            await _until(playing, lambda: not playing.tally.owed.total())
         if playing.gave_up:
             break
     await producer.flush()
@@ -158,9 +182,9 @@ async def _publish(producer: AIOKafkaProducer, settings: Settings, playing: Play
         await future
 
 
-async def _all_answered(playing: Playing) -> None:
-    """Wait until nothing published so far lacks its answer, or the follower has given up."""
-    while playing.tally.owed.total() and not playing.gave_up:
+async def _until(playing: Playing, reached: Callable[[], bool]) -> None:
+    """Wait until enough has come back, or the follower has given up."""
+    while not reached() and not playing.gave_up:
         playing.changed.clear()
         await playing.changed.wait()
 
@@ -194,8 +218,7 @@ async def _follow(consumer: AIOKafkaConsumer, settings: Settings, playing: Playi
 
 
 def _finished(playing: Playing) -> bool:
-    everything_sent = playing.published == len(playing.day)
-    return playing.gave_up or (everything_sent and complete(playing.tally, playing.expected))
+    return playing.gave_up or (playing.over and complete(playing.tally, playing.expected))
 
 
 def _take(tally: Tally, settings: Settings, topic: str, record: Any) -> News | None:

@@ -59,8 +59,12 @@ class Tally:
     def publish(self, entry: Entry) -> None:
         """From now on an answer is owed to this record, unless it is no command."""
         if entry.command_id is not None:
-            self.owed[entry.command_id] += 1
-            self.published += 1
+            self.owe(entry.command_id)
+
+    def owe(self, command_id: str) -> None:
+        """From now on an answer is owed to this command."""
+        self.owed[command_id] += 1
+        self.published += 1
 
     def answer(self, ce_id: str, value: bytes) -> News | None:
         """An answer as it lay on the events topic."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.demo import over_http
 from deploy.demo.day import read_expected
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
@@ -57,10 +58,13 @@ def test_the_demo_plays_the_day_proves_it_and_leaves_nothing(tmp_path: Path) -> 
     expected = read_expected()
 
     assert demo.returncode == 0, shown
-    assert shown.count("over/short") == len(expected["closings"]) + 1
+    assert shown.count("over/short") == len(expected["closings"]) + len(("by store", "over HTTP"))
     assert re.search(r"Efectivo +3,364\.00 +3,402\.00 +\+38\.00", shown)
-    assert re.search(rf"\b{sum(expected['accepted'].values()):,}  accepted:", shown)
+    assert re.search(rf"\b{sum(expected['accepted'].values()) + sum(over_http.ANSWERS.values()):,}  accepted:", shown)
     assert re.search(rf"\b{expected['parked']}  parked", shown)
+    assert "the same bytes" in shown
+    assert "200, 1,850 expected, difference -10." in shown
+    assert re.search(r"Cash +1,850\.00 +1,840\.00 +-10\.00", shown)
     assert re.search(r"308 +7,041\.6 ", shown)
     assert max(map(len, shown.splitlines())) <= 80
     wait_until_gone(tmp_path)
