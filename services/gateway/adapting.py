@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
@@ -19,16 +18,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from contracts.commands import Malformed, read_command
-from contracts.jsontext import Unreadable, canonical, read_object
+from contracts.jsontext import Unreadable, read_object
 from contracts.times import moment, wire_time
 from services.gateway import idempotency, problems, repeats
 from services.gateway.access import Access, Caller
 from services.gateway.api import read_body
 from services.gateway.courier import NotPublished, TooManyWaiting
+from services.gateway.keyed import fingerprint, keyed
 from services.gateway.letters import written
 from services.gateway.passwords import Passwords, TooManyFailures
 from services.gateway.problems import Problem
 from services.gateway.rooms import rooms
+from services.sessions.answers import MESSAGES
+from services.sessions.rights import RightRefusal, refused_right
 
 CASH: Final = "cash"
 SENDS: Final = {
@@ -86,9 +88,10 @@ class Errand:
         occurred_at: str | None = None,
         **members: Any,
     ) -> dict[str, Any]:
-        """A command of this request; `part` tells several apart. Raises Refused for one that would be malformed.
+        """A command of this request; `part` tells several apart. Raises Refused for a bad one.
 
-        So a request of two commands is not half done because of a field of the second.
+        Bad is what would be malformed, or is not the caller's to give: so a request of two commands is not half done
+        because of the second.
         """
         key = idempotency.key_of(self.request)
         made = {
@@ -107,7 +110,17 @@ class Errand:
             errors = [error.model_dump() for error in malformed.errors]
             answer = {"reason": "malformed", "command_kind": kind, "message": str(malformed), "errors": errors}
             raise self.refusal(answer) from None
+        right = self._refused_right(made)
+        if right is not None:
+            answer = {"reason": right, "command_kind": kind, "message": MESSAGES[right]}
+            raise self.refusal(answer)
         return made
+
+    def _refused_right(self, command: dict[str, Any]) -> RightRefusal | None:
+        """Why the caller may not give this command; None where nobody is asked for a token."""
+        if self.who.token is None:
+            return None
+        return refused_right(self.who.claims, self.store_id, command)
 
     async def send(
         self, command: dict[str, Any], *, location: str | None = None, wait_s: float | None = None
@@ -117,9 +130,11 @@ class Errand:
         Under a key the command is the one that was made for this request first.
         """
         value = written(command)
-        if idempotency.key_of(self.request) is not None:
+        under_key = keyed(self.request, self.who, self.store_id, self.words)
+        if under_key is not None:
+            await under_key.claim()
             own = rooms(self.request).own
-            value = await repeats.remember(own, self.store_id, command["command_id"], self._fingerprint(), value)
+            value = await repeats.remember(own, self.store_id, command["command_id"], under_key.fingerprint, value)
         return await self._carry(value, location, wait_s)
 
     async def ask(self, kind: str, session_id: str, actor: dict[str, Any], **members: Any) -> Answer:
@@ -132,7 +147,8 @@ class Errand:
         if key is None:
             return None
         command_id = idempotency.command_id_of(self.store_id, key, part)
-        command = await repeats.find(rooms(self.request).own, self.store_id, command_id, self._fingerprint())
+        said = fingerprint(self.request, self.who, self.words)
+        command = await repeats.find(rooms(self.request).own, self.store_id, command_id, said)
         return None if command is None else await self._carry(command, None, None)
 
     async def _carry(self, command: bytes, location: str | None, wait_s: float | None) -> Answer:
@@ -150,11 +166,6 @@ class Errand:
         if reply.answer["kind"] == "command_rejected":
             raise self.refusal(reply.answer)
         return reply.answer
-
-    def _fingerprint(self) -> bytes:
-        request = self.request
-        said = [request.method, request.url.path, self.who.claims.sub, self.profile_id, self.words]
-        return sha256(canonical(said)).digest()
 
 
 def shaped(render: Callable[[int, str], dict[str, Any]]) -> type[APIRoute]:

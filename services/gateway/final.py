@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from contracts.commands import ID_TEXT, UUID_TEXT
@@ -28,13 +29,15 @@ from services.gateway.adapting import (
     reply,
     shaped,
 )
-from services.gateway.final_fields import REQUIRED, Fields, missing, read_amount, read_counted, read_fields
+from services.gateway.final_fields import REQUIRED, Fields, invalid, missing, read_amount, read_counted, read_fields
 from services.gateway.final_view import WORDS, Told, document, name_of
+from services.gateway.keyed import Keyed, keyed
 from services.gateway.ledger import ProfileRow
 from services.gateway.rooms import rooms
 from services.sessions.book import HOLDING, Session
 
-PATH: Final = "/v1/api/session"
+PREFIX: Final = "/v1/api"
+PATH: Final = PREFIX + "/session"
 ON_PUT: Final = "final_put"
 ON_DELETE: Final = "final_delete"
 PENDING_WAIT_S: Final = 1.0
@@ -74,7 +77,8 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
 """The status of each refusal; those that are not named are conflicts."""
 
 
-def _error(status: int, message: str) -> dict[str, Any]:
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """An error as the Final API tells it."""
     return {"statusCode": int(status), "message": message, "error": HTTPStatus(status).phrase}
 
 
@@ -96,7 +100,7 @@ def _owner(who: ByKey) -> tuple[Caller, str]:
 
 Owner = Annotated[tuple[Caller, str], Depends(_owner)]
 
-router = APIRouter(route_class=shaped(_error), tags=["Final POS API 1.2.4"])
+router = APIRouter(route_class=shaped(error_body), tags=["Final POS API 1.2.4"])
 
 _EXAMPLE: Final = {
     "stationId": "caja-1",
@@ -129,6 +133,9 @@ async def create(request: Request, owner: Owner) -> Response:
     """Open a session; with closeTime it is closed at once."""
     who, store_id = owner
     fields = read_fields(await read_json(request), REQUIRED)
+    under_key = keyed(request, who, store_id, fields)
+    if under_key is not None and (told := await under_key.replied()):
+        return _again(told)
     profile = await _station(request, owner, fields["stationId"])
     tenders = {row["id"]: row["currency"] for row in profile.tenders if row["type"] != "third_party"}
     tenders = tenders or {"cash": profile.currency}
@@ -164,7 +171,7 @@ async def create(request: Request, owner: Owner) -> Response:
     for command in commands[1:]:
         await _send_close(errand, command, session_id)
     session = await _session(request, owner, session_id)
-    return await _shown(request, owner, session, fields, HTTPStatus.CREATED)
+    return await _done(under_key, await _shown(request, owner, session, fields, HTTPStatus.CREATED))
 
 
 @router.get(
@@ -181,20 +188,31 @@ async def read(request: Request, owner: Owner, session_id: str) -> Response:
 async def update(request: Request, owner: Owner, session_id: str) -> Response:
     """Amend words; close an open session with closeTime; recount a closed one. Fields that are left out stay."""
     who, store_id = owner
-    session = await _session(request, owner, session_id)
     fields = read_fields(await read_json(request), ())
+    under_key = keyed(request, who, store_id, fields)
+    if under_key is not None and (told := await under_key.replied()):
+        return _again(told)
+    session = await _session(request, owner, session_id)
     shared = rooms(request)
-    await _refuse_other_opening(
-        request, owner, session, fields, await final_view.told(shared.ledger, shared.own, session)
-    )
+    said = await final_view.told(shared.ledger, shared.own, session)
+    await _refuse_other_opening(request, owner, session, fields, said)
+    if session.state in HOLDING and fields.get("closingAmounts") and "closeTime" not in fields:
+        raise invalid("closeTime", "is required with closingAmounts")
     opening = session.opening
     tenders = {name: row.currency for name, row in opening.tenders.tenders.items() if opening.tenders.has_drawer(name)}
     counted = read_counted(fields, tenders, opening.currency)
     errand = Errand(request, who, store_id, session.profile_id, fields, _refusal)
-    for command in _changes(errand, session, fields, counted):
+    if session.state in HOLDING and "closeTime" in fields:
+        # What was said of the closing before is said with it.
+        fields = {name: word for name, word in said.words.items() if word is not None} | fields
+    commands = _changes(errand, session, fields, counted)
+    if under_key is not None:
+        # Sent again, the request does what it was to do when it came first, whatever became of the session since.
+        commands = orjson.loads(await under_key.claim(orjson.dumps(commands)) or b"[]")
+    for command in commands:
         await errand.send(command, location=f"{PATH}/{session.session_id}")
     session = await _session(request, owner, session_id)
-    return await _shown(request, owner, session, fields)
+    return await _done(under_key, await _shown(request, owner, session, fields))
 
 
 @router.delete(
@@ -205,13 +223,17 @@ async def update(request: Request, owner: Owner, session_id: str) -> Response:
 async def delete(request: Request, owner: Owner, session_id: str) -> Response:
     """Void the session: its closing stays, and a correction takes every figure back."""
     who, store_id = owner
+    under_key = keyed(request, who, store_id, None)
+    if under_key is not None and (told := await under_key.replied()):
+        return _again(told)
     session = await _session(request, owner, session_id, voided=True)
     errand = Errand(request, who, store_id, session.profile_id, None, _refusal)
     if await errand.again() is None:
         if session.state == "voided":
             raise _not_found(session_id)
         await errand.ask("void_session", session.session_id, _actor(None, who), reason=ON_DELETE)
-    return reply({"statusCode": 200, "message": f"Resource with Id {session_id} deleted successfully"})
+    done = reply({"statusCode": 200, "message": f"Resource with Id {session_id} deleted successfully"})
+    return await _done(under_key, done)
 
 
 def _changes(errand: Errand, session: Session, fields: Fields, counted: dict[str, int]) -> list[dict[str, Any]]:
@@ -278,6 +300,18 @@ async def _shown(
         await final_view.keep_words(shared.own, session, said.words | uncarried)
         said = Told(said.created_at, said.open_time, said.close, said.words | uncarried)
     return reply(document(session, said, owner[0].claims.company), status)
+
+
+def _again(told: tuple[int, bytes]) -> Response:
+    status, body = told
+    return reply(orjson.loads(body), status)
+
+
+async def _done(under_key: Keyed | None, response: Response) -> Response:
+    """The response, kept for the request's repeats."""
+    if under_key is not None:
+        await under_key.done(response.status_code, bytes(response.body))
+    return response
 
 
 async def _session(request: Request, owner: Owner, session_id: str, *, voided: bool = False) -> Session:

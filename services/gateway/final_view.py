@@ -86,6 +86,8 @@ async def keep_words(own: AsyncEngine, session: Session, words: dict[str, str | 
 def document(session: Session, said: Told, company_id: str | None) -> dict[str, Any]:
     """The session's record; members in the order of the published example."""
     opening = session.opening
+    # What is said of a closing that did not happen yet is kept for it, and not shown.
+    words = said.words if said.close is not None else dict.fromkeys(WORDS)
     closer = None if said.close is None else Actor.model_validate(said.close["actor"])
     return {
         "id": session.session_id,
@@ -99,14 +101,14 @@ def document(session: Session, said: Told, company_id: str | None) -> dict[str, 
         "openTime": said.open_time,
         "closeTime": None if said.close is None else said.close["occurred_at"],
         "openingAmount": decimal_text(opening_minor(session), opening.currency),
-        "closingAmount": said.words["closingAmount"],
-        "closingReportData": said.words["closingReportData"],
+        "closingAmount": words["closingAmount"],
+        "closingReportData": words["closingReportData"],
         "notes": list(opening.notes),
         "closingAmounts": {
             tender: decimal_text(minor, opening.tenders.tenders[tender].currency)
             for tender, minor in counted(session).items()
         },
-        "closingNote": said.words["closingNote"],
+        "closingNote": words["closingNote"],
         "openingNote": opening.note,
     }
 

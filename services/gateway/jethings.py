@@ -45,7 +45,8 @@ STATUS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
 """Status and message of refusals; an empty message is the answer's own, and all others are 400."""
 
 
-def _error(status: int, message: str) -> dict[str, Any]:
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """An error as the Jethings API tells it."""
     return {"message": message, "statusCode": int(status)}
 
 
@@ -66,7 +67,7 @@ def _store(request: Request, who: ByToken) -> tuple[Caller, str]:
 
 InStore = Annotated[tuple[Caller, str], Depends(_store)]
 
-router = APIRouter(prefix="/pos-session", route_class=shaped(_error), tags=["Jethings POS Session API"])
+router = APIRouter(prefix="/pos-session", route_class=shaped(error_body), tags=["Jethings POS Session API"])
 
 _STORE: Final = {"x-store-id": "The store; always needed."}
 _READ: Final = documented(

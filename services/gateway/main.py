@@ -101,7 +101,9 @@ def gateway_app(rooms: Rooms, checks: dict[str, Check]) -> FastAPI:
     )
     app.state.rooms = rooms
     app.state.access = Access(rooms.settings, rooms.own, rooms.verifier)
-    problems(app)
+    shapes = {final.PREFIX: final.error_body}
+    shapes |= {adapter.router.prefix: adapter.error_body for adapter in (jethings, shifts)}
+    problems(app, shapes)
     documentation.document(app)
     app.include_router(api.router)
     app.include_router(sign_in.router)

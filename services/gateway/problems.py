@@ -1,6 +1,7 @@
 """Errors of the gateway itself, as RFC 9457 problem details. Refused commands are answers, not problems."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from services.gateway.courier import NotPublished, TooManyWaiting
+
+Shape = Callable[[int, str], dict[str, Any]]
+"""Makes the body of an error of status and sentence."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,10 +47,13 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, 
     return Response(orjson.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
 
 
-def problems(app: FastAPI) -> None:
-    """Make every error that reaches the app a problem; adapters of other APIs turn their own into theirs before."""
+def problems(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
+    """Make every error that reaches the app a problem; adapters of other APIs turn their own into theirs before.
+
+    `shapes` are by the first part of a path: under it a path or method that nobody has is told in that shape.
+    """
     app.add_exception_handler(Problem, _as_it_says)
-    app.add_exception_handler(StarletteHTTPException, _of_http)
+    app.add_exception_handler(StarletteHTTPException, partial(_of_http, shapes))
     app.add_exception_handler(NotPublished, _not_published)
     app.add_exception_handler(TooManyWaiting, _too_many)
     for outage in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
@@ -59,9 +66,13 @@ async def _as_it_says(_: Request, error: Exception) -> Response:
     return problem(error.status, error.detail, error.headers, **error.more)
 
 
-async def _of_http(_: Request, error: Exception) -> Response:
+async def _of_http(shapes: Mapping[str, Shape], request: Request, error: Exception) -> Response:
     if not isinstance(error, StarletteHTTPException):
         raise error
+    for prefix, shape in shapes.items():
+        if f"{request.url.path}/".startswith(f"{prefix}/"):
+            body = orjson.dumps(shape(error.status_code, error.detail))
+            return Response(body, error.status_code, dict(error.headers or {}), "application/json")
     return problem(error.status_code, error.detail, error.headers)
 
 

@@ -60,7 +60,8 @@ USERS = text("""
 """)
 
 
-def _error(_: int, message: str) -> dict[str, Any]:
+def error_body(_: int, message: str) -> dict[str, Any]:
+    """An error as the Shifts API tells it."""
     return {"message": message}
 
 
@@ -78,7 +79,7 @@ def _worker(who: ByToken) -> Caller:
 
 Worker = Annotated[Caller, Depends(_worker)]
 
-router = APIRouter(prefix="/api/v1/shifts", route_class=shaped(_error), tags=["Shifts API"])
+router = APIRouter(prefix="/api/v1/shifts", route_class=shaped(error_body), tags=["Shifts API"])
 
 
 _SHIFT: Final = {"403": "The role has no shifts.", "409": "The user has no till, or the state forbids it."}

@@ -1,93 +1,21 @@
 """The Final POS API: its published example as it stands, and every way in which a record may change."""
 
-import asyncio
 import signal
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from tests.api import shops
 from tests.api.conftest import Market
+from tests.api.final import CLOSING, EXAMPLE, MEMBERS, OPEN, PATH, PROFILES, TENDERS, Final, refusal, set_up
 from tests.conftest import eventually
 from tests.faults.commands import opening
-
-PATH = "/v1/api/session"
-STATION = "507f1f77bcf86cd799439011"
-TENDER = '{{""id"":""{}"",""name"":""{}"",""type"":""{}"",""currency"":""USD"",""exchange_rate"":""1""}}'
-KINDS = (("cash", "Cash", "cash"), ("card", "Card", "credit_card"), ("oliverPay", "Oliver", "wallet"))
-TENDERS = f'"[{",".join(TENDER.format(*words) for words in KINDS)}]"'
-PROFILES = f"""store_id,profile_id,name,currency,tenders,over_short_limit_minor,company_id
-final,{STATION},Front,USD,{TENDERS},,acme
-final,a1,A,USD,{TENDERS},,acme
-final,a2,A,USD,{TENDERS},,acme
-final,a3,A,USD,{TENDERS},,acme
-final,a4,A,USD,{TENDERS},,acme
-final,a5,A,USD,{TENDERS},,acme
-final,a6,A,USD,{TENDERS},,acme
-final,a7,A,USD,{TENDERS},,acme
-final,a8,A,USD,{TENDERS},,acme
-final,limited,Limited,USD,,100,acme
-final,yen,Yen,JPY,,,acme
-final,theirs,Theirs,USD,,,other
-final,nobodys,Nobody's,USD,,,
-"""
-# The request of the published documentation, to the letter.
-EXAMPLE: dict[str, Any] = {
-    "stationId": STATION,
-    "sessionNumber": "S-2025-001",
-    "openedBy": "John Doe",
-    "closedBy": "Jane Smith",
-    "openTime": "2025-01-29T09:00:00.000Z",
-    "closeTime": "2025-01-29T17:00:00.000Z",
-    "openingAmount": "200.00",
-    "closingAmount": "2500.00",
-    "closingReportData": "{}",
-    "notes": ["Opened on time", "Register balanced"],
-    "closingAmounts": {"cash": "500.00", "card": "1500.00", "oliverPay": "200.00"},
-    "closingNote": "All transactions verified",
-    "openingNote": "Starting new shift",
-}
-MEMBERS = ["id", "createdAt", "updatedAt", "companyId", *EXAMPLE]
-CLOSING = ("closedBy", "closeTime", "closingAmount", "closingReportData", "closingNote")
-OPEN = {name: value for name, value in EXAMPLE.items() if name not in CLOSING} | {"closingAmounts": {}}
-
-
-class Final:
-    def __init__(self, market: Market, key: dict[str, str]) -> None:
-        self.market = market
-        self.key = key
-
-    async def ask(self, method: str, path: str = "", body: Any = None, **headers: str) -> httpx.Response:
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.market.client.request(method, PATH + path, json=body, headers=self.key | headers)
-
-    async def open(self, station: str, **changed: Any) -> dict[str, Any]:
-        reply = await self.ask("POST", body=OPEN | {"stationId": station} | changed)
-        assert reply.status_code == 201, reply.text
-        return dict(reply.json())
-
-    async def put(self, record: dict[str, Any], **changed: Any) -> dict[str, Any]:
-        reply = await self.ask("PUT", f"/{record['id']}", changed)
-        assert reply.status_code == 200, reply.text
-        got = await self.ask("GET", f"/{record['id']}")
-        assert got.json() == reply.json()
-        return dict(reply.json())
 
 
 @pytest.fixture(scope="module")
 async def final(market: Market) -> Final:
-    await shops.set_up(market, PROFILES)
-    return Final(market, await shops.key(market, "acme", "final"))
-
-
-def refusal(reply: httpx.Response) -> tuple[int, str]:
-    body = reply.json()
-    assert list(body) == ["statusCode", "message", "error"]
-    assert body["statusCode"] == reply.status_code
-    assert body["error"] == reply.reason_phrase
-    return reply.status_code, body["message"]
+    return await set_up(market)
 
 
 async def test_the_published_example(final: Final) -> None:
@@ -174,14 +102,34 @@ async def test_without_any_amount_a_record_is_closed_as_nobody_counted(final: Fi
     assert (await shops.closing(final.market, record["id"]))["uncounted"] is True
 
 
-async def test_words_of_an_open_record_give_way_to_those_of_its_closing(final: Final) -> None:
+async def test_words_of_an_open_record_are_kept_for_its_closing(final: Final) -> None:
     record = await final.open("a7", closingNote="draft", closingAmount="1.00")
-    assert (record["closingNote"], record["closingAmount"]) == ("draft", "1.00")
+    early = await final.put(record, closingNote="early")
+    assert [one[name] for one in (record, early) for name in CLOSING] == [None] * 10
 
     closed = await final.put(record, closeTime="2025-01-29T17:00:00Z", closingAmounts={"cash": "3.00"})
 
-    assert (closed["closingNote"], closed["closingAmount"]) == (None, None)
+    assert (closed["closingNote"], closed["closingAmount"]) == ("early", "1.00")
     assert closed["closedBy"].startswith("key:")
+    books = await shops.closing(final.market, record["id"])
+    assert (books["closing_note"], books["sales_report"]) == ("early", {"closingAmount": "1.00"})
+
+
+async def test_words_of_an_open_record_outlast_a_close_that_nobody_counted(final: Final) -> None:
+    record = await final.open("b1", closingNote="early")
+
+    closed = await final.put(record, closeTime="2025-01-29T17:00:00Z", closingAmounts={}, closingReportData="{}")
+
+    assert (closed["closingNote"], closed["closingReportData"], closed["closingAmount"]) == ("early", "{}", None)
+
+
+async def test_amounts_of_an_open_record_need_a_close_time(final: Final) -> None:
+    record = await final.open("b2")
+
+    reply = await final.ask("PUT", f"/{record['id']}", {"closingAmounts": {"cash": "1.00"}, "sessionNumber": "no"})
+
+    assert refusal(reply) == (400, "Validation failed: Field `closeTime` is required with closingAmounts.")
+    assert await shops.kinds(final.market, record["id"]) == ["open_session"]
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLE if name not in CLOSING])
@@ -315,16 +263,18 @@ async def test_a_closing_that_awaits_approval_is_shown_as_closed(final: Final) -
     assert (await final.open("limited"))["id"] != reply.json()["id"]
 
 
-async def test_a_close_that_is_refused_says_that_the_session_is_open(final: Final) -> None:
+async def test_what_a_role_may_not_do_is_refused_before_anything_is_done(final: Final) -> None:
     register = Final(final.market, await shops.key(final.market, "acme", "final", "register"))
-    await shops.set_up(final.market, PROFILES.splitlines()[0] + "\nfinal,half,Half,USD,,,acme\n")
-    reply = await register.ask("POST", body=EXAMPLE | {"stationId": "half", "closingAmounts": {}})
+    record = (await final.ask("POST", body=EXAMPLE | {"stationId": "b3"})).json()
+    before = await shops.commands(final.market)
 
-    status, message = refusal(reply)
-    assert (status, message.endswith("was opened and is open.")) == (403, True)
-    (row,) = await final.market.rows("SELECT session_id, state FROM sessions WHERE profile_id = 'half'")
-    assert str(row.session_id) in message
-    assert row.state == "open"
+    recount = {"sessionNumber": "HALF", "closingAmounts": {"cash": "1.00"}}
+    put = await register.ask("PUT", f"/{record['id']}", recount)
+    post = await register.ask("POST", body=EXAMPLE | {"stationId": "b3", "closingAmounts": {}})
+
+    assert [refusal(reply)[0] for reply in (put, post)] == [403, 403]
+    assert await shops.commands(final.market) == before
+    assert (await final.ask("GET", f"/{record['id']}")).json() == record
 
 
 async def test_what_is_not_answered_in_time_is_applied_later(final: Final) -> None:
@@ -345,23 +295,6 @@ async def test_what_is_not_answered_in_time_is_applied_later(final: Final) -> No
 
         record = await eventually(closed)
     assert {name: record[name] for name in EXAMPLE} == EXAMPLE | {"stationId": "slow"}
-
-
-async def test_a_request_with_a_key_counts_once(final: Final) -> None:
-    body = EXAMPLE | {"stationId": "a8"}
-    first = await final.ask("POST", body=body, idempotency_key="k-1")
-    again = await asyncio.gather(*(final.ask("POST", body=body, idempotency_key="k-1") for _ in range(3)))
-    other = await final.ask("POST", body=body | {"openingAmount": "1.00"}, idempotency_key="k-1")
-    path = f"/{first.json()['id']}"
-    deleted = [await final.ask("DELETE", path, idempotency_key="k-2") for _ in range(2)]
-    without = await final.ask("DELETE", path)
-
-    assert first.status_code == 201, first.text
-    assert [(reply.status_code, reply.json()) for reply in again] == [(201, first.json())] * 3
-    assert refusal(other)[0] == 422
-    assert [reply.status_code for reply in deleted] == [200, 200]
-    assert refusal(without)[0] == 404
-    assert await shops.kinds(final.market, first.json()["id"]) == ["open_session", "close_session", "void_session"]
 
 
 async def test_a_session_of_a_register_is_shown_too(final: Final) -> None:
@@ -385,3 +318,26 @@ async def test_every_adapter_is_documented_with_an_example(market: Market) -> No
         assert {"202", "401", "422", "503"} <= operation["responses"].keys()
         assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
     assert paths[PATH]["post"]["requestBody"]["content"]["application/json"]["example"].keys() == EXAMPLE.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "members"),
+    [
+        ("GET", PATH, ["statusCode", "message", "error"]),
+        ("GET", "/v1/api/nowhere", ["statusCode", "message", "error"]),
+        ("GET", "/pos-session/create-session", ["message", "statusCode"]),
+        ("GET", "/pos-session/nowhere", ["message", "statusCode"]),
+        ("GET", "/api/v1/shifts/start", ["message"]),
+        ("GET", "/api/v1/shifts/nowhere", ["message"]),
+        ("GET", "/api/nowhere", ["type", "title", "status", "detail"]),
+        ("GET", "/pos-sessions", ["type", "title", "status", "detail"]),
+    ],
+)
+async def test_a_path_that_is_none_is_an_error_of_its_api(
+    market: Market, method: str, path: str, members: list[str]
+) -> None:
+    reply = await market.client.request(method, path)
+
+    assert reply.status_code in {404, 405}
+    assert list(reply.json()) == members
+    assert (reply.status_code == 405) == ("allow" in reply.headers)
