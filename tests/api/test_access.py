@@ -81,7 +81,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Door]:
     served = FastAPI()
     served.state.access = Access(settings, engine, open_verifier(settings))
     served.include_router(sign_in.router)
-    problems(served)
+    problems(served, {})
 
     @served.get("/token")
     async def by_token(who: ByToken) -> Any:
