@@ -1,0 +1,210 @@
+"""Three tills by chance in a real database: batches, restarts and races give the bytes that the rules alone give.
+
+`pytest tests/rules/test_machine.py tests/store/test_machine.py --hypothesis-profile=thorough` plays 200 topics of 50
+steps each here, 10,000 steps in all; one step is up to 20 records.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.topics import topics
+from services.migrate import upgrade
+from services.sessions.apply import Applied, Batch, apply
+from services.sessions.book import Outcome, Received
+from services.sessions.main import ledger_engine
+from services.sessions.verify import verify
+from services.settings import Settings
+from tests.rules.shops import KINDS, Shops, limits, seeds
+from tests.rules.test_laws import THOROUGH
+from tests.store.conftest import MIGRATIONS, TOPIC_ID, Ledger, profile, published
+
+T = TypeVar("T")
+Values = list[tuple[str, bytes | None]]
+
+AT_LENGTH = settings(max_examples=200, stateful_step_count=50, deadline=None)
+IN_SHORT = settings(max_examples=40, stateful_step_count=20, deadline=None, derandomize=True)
+
+commands = st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from(KINDS), seeds)
+records = st.lists(
+    st.one_of(
+        *[commands] * 6,
+        st.tuples(st.sampled_from(["say_again", "say_otherwise"]), st.integers(0, 200)),
+        st.tuples(st.just("say_as_a_stranger"), st.integers(0, 2), st.sampled_from(KINDS), seeds),
+        st.tuples(st.just("say_nothing_readable")),
+    ),
+    min_size=1,
+    max_size=20,
+)
+Said = Sequence[tuple[Any, ...]]
+
+
+class Killed(Exception):
+    """Instead of a SIGKILL before the commit."""
+
+
+@dataclass
+class Place:
+    """One database for all machines: each has stores and a partition of its own there."""
+
+    address: str
+    partitions: Any
+
+
+class Workers(RuleBasedStateMachine):
+    """Workers on one partition, and beside them the rules in memory.
+
+    Hypothesis knows no asynchronous rules: each machine has an event loop of its own.
+    """
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place, self.partition = place, next(place.partitions)
+        self.stores = f"a{self.partition}", f"b{self.partition}"
+        self.runner = asyncio.Runner()
+        self.engine = ledger_engine(place.address)
+        self.last = 0
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    @initialize(allow_negative_drawer=st.booleans(), over_short_limit_minor=limits)
+    def begin(self, **rules: Any) -> None:
+        self.shops = Shops(*self.stores, self.partition, **rules)
+        ledger = Ledger(self.engine)
+        self.wait(ledger.import_profiles(*[profile(*key, **rules) for key in self.shops.book.tills]))
+        self.wait(ledger.know(self.partition))
+
+    @rule(said=records)
+    def apply_a_batch(self, said: Said) -> None:
+        self.check(self.wait(self.apply(self.gather(said))), fresh_from=self.last)
+
+    @rule(said=records, back=st.integers(1, 30))
+    def apply_a_batch_that_is_half_known(self, said: Said, back: int) -> None:
+        first = max(0, len(self.shops.reads) - back)
+        self.gather(said)
+        self.check(self.wait(self.apply(self.batch(first))), first=first, fresh_from=self.last)
+
+    @rule(said=records)
+    def die_before_the_commit(self, said: Said) -> None:
+        batch = self.gather(said)
+        with pytest.raises(Killed):
+            self.wait(self.apply(batch, dies=True))
+        self.check(self.wait(self.apply(batch)), fresh_from=self.last)
+
+    @rule(said=records)
+    def race_for_a_batch(self, said: Said) -> None:
+        """Two workers apply the same records at once: one decides, the other finds what was decided."""
+        self.gather(said)
+        other = ledger_engine(self.place.address)
+
+        async def both() -> tuple[Applied, Applied]:
+            try:
+                return await asyncio.gather(
+                    self.apply(self.batch(self.last)), self.apply(self.batch(self.last), engine=other)
+                )
+            finally:
+                await other.dispose()
+
+        won, lost = sorted(self.wait(both()), key=lambda applied: len(applied.outcomes), reverse=True)
+        self.check(won, fresh_from=self.last)
+        self.check(lost)
+
+    @rule()
+    def read_the_last_batch_again(self) -> None:
+        self.read_again(self.last, len(self.shops.reads))
+
+    @rule(size=st.integers(1, 20))
+    def read_everything_again(self, size: int) -> None:
+        end = len(self.shops.reads)
+        for first in range(0, end, size):
+            self.read_again(first, min(first + size, end))
+
+    @rule()
+    def start_a_new_worker(self) -> None:
+        self.wait(self.engine.dispose())
+        self.engine = ledger_engine(self.place.address)
+
+    @rule()
+    def verify_the_ledger(self) -> None:
+        """Nothing is wrong, and nothing is missing that the rules in memory have."""
+        stories = self.shops.stories
+        for store in self.stores:
+            mine = [story for (of, _), story in stories.items() if of == store]
+            seen = self.wait(verify(self.engine, store=store, progress=lambda *_: None))
+            assert (seen.sessions, seen.commands) == (len(mine), sum(len(story.commands) for story in mine))
+            assert seen.closings == sum(story.closing is not None for story in mine)
+            assert seen.corrections == sum(len(story.corrections) for story in mine)
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "shops"):
+                self.shops.check_tills()
+                self.shops.check_sessions()
+                self.verify_the_ledger()
+        finally:
+            self.wait(self.engine.dispose())
+            self.runner.close()
+
+    def gather(self, said: Said) -> Batch:
+        """Let the registers speak; what they say is the next batch."""
+        self.last = len(self.shops.reads)
+        for what, *how in said:
+            getattr(self.shops, what)(*how)
+        return self.batch(self.last)
+
+    def batch(self, first: int, end: int | None = None) -> Batch:
+        """The records from `first` to `end`, as a worker reads them."""
+        reads = [(self.partition, first + n, read) for n, read in enumerate(self.shops.reads[first:end])]
+        return Batch(topic_id=TOPIC_ID, reads=reads, answered={})
+
+    async def apply(self, batch: Batch, *, engine: AsyncEngine | None = None, dies: bool = False) -> Applied:
+        async def step(_: str) -> None:
+            if dies:
+                raise Killed
+
+        return await apply(engine or self.engine, topics(), batch, step)
+
+    def read_again(self, first: int, end: int) -> None:
+        if first < end:
+            self.check(self.wait(self.apply(self.batch(first, end))), first=first, end=end)
+
+    def check(
+        self, applied: Applied, *, first: int | None = None, end: int | None = None, fresh_from: int | None = None
+    ) -> None:
+        """What goes out is, byte for byte, what the rules in memory said; from `fresh_from` on it was decided now."""
+        first = self.last if first is None else first
+        end = len(self.shops.reads) if end is None else end
+        fresh_from = end if fresh_from is None else fresh_from
+        decided = [outcome for outcome in self.shops.outcomes[fresh_from:end] if outcome is not None]
+        assert [outcome.value for outcome in applied.outcomes] == [outcome.value for outcome in decided]
+        expected = [value for at in range(first, end) for value in self.expected(at, fresh=at >= fresh_from)]
+        assert published(applied) == expected
+
+    def expected(self, at: int, *, fresh: bool) -> Values:
+        """What goes out for one record. Read again, a repeat comes with the closing or correction of its original."""
+        read, outcome = self.shops.reads[at], self.shops.outcomes[at]
+        if outcome is None:
+            assert not isinstance(read, Received)
+            return [(topics().dead_letters, read.record.value)]
+        said: Outcome = outcome if fresh else self.shops.first[outcome.event_id]
+        beside = [value for value in (said.closing_value, said.correction_value) if value is not None]
+        return [*((topics().closings, value) for value in beside), (topics().events, outcome.value)]
+
+
+@pytest.fixture
+async def place(corner: Settings) -> Place:
+    await upgrade(corner.database_url, MIGRATIONS)
+    return Place(corner.database_url, itertools.count())
+
+
+def test_the_database_gives_what_the_rules_give(place: Place) -> None:
+    run_state_machine_as_test(lambda: Workers(place), settings=AT_LENGTH if THOROUGH else IN_SHORT)
