@@ -31,7 +31,7 @@ T = TypeVar("T")
 Values = list[tuple[str, bytes | None]]
 
 AT_LENGTH = settings(max_examples=200, stateful_step_count=50, deadline=None)
-IN_SHORT = settings(max_examples=100, stateful_step_count=30, deadline=None, derandomize=True)
+IN_SHORT = settings(max_examples=45, stateful_step_count=30, deadline=None, derandomize=True)
 
 WAYS = ("send",) * 10 + ("say_again", "say_otherwise", "say_as_a_stranger", "say_nothing_readable")
 records = st.lists(
