@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,8 +14,6 @@ from contracts.times import wire_time
 from services.sessions import rows
 from services.sessions.book import Book, KnownAnswer, Profile, Revocation, Session, Till, TillKey
 from services.sessions.store.columns import Pairs, columns
-
-_TENDERS = TypeAdapter(tuple[Tender, ...])
 
 # The locked row is the row as it is now, so what deciding needs of a till is read by the locking statement itself.
 LOCK_TILLS = text("""
@@ -108,7 +105,7 @@ def _profile(row: Any) -> Profile:
     return Profile(
         name=row.name,
         currency=row.currency,
-        tenders=_TENDERS.validate_python([Tender.model_validate(tender) for tender in tenders], strict=False),
+        tenders=tuple(Tender.model_validate(tender) for tender in tenders),
         enabled=row.enabled,
         allow_negative_drawer=row.allow_negative_drawer,
         business_day_starts_at=row.business_day_starts_at,
