@@ -79,9 +79,6 @@ APPLIED = text("""
                    AND partition = :partition AND record_offset = :offset) AS answer
 """)
 CLOSING = text("SELECT body FROM closings WHERE store_id = :store_id AND session_id = :session_id")
-CORRECTIONS = text("""
-    SELECT body FROM corrections WHERE store_id = :store_id AND session_id = :session_id ORDER BY correction_number
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,13 +262,6 @@ async def closing_of(engine: AsyncEngine, store_id: str, session_id: str) -> byt
     async with engine.connect() as tx:
         values = {"store_id": store_id, "session_id": session_id}
         return (await tx.execute(CLOSING, values)).scalar_one_or_none()
-
-
-async def corrections_of(engine: AsyncEngine, store_id: str, session_id: str) -> list[bytes]:
-    """The corrections of a session's closing as they were published, in their order."""
-    async with engine.connect() as tx:
-        values = {"store_id": store_id, "session_id": session_id}
-        return list((await tx.execute(CORRECTIONS, values)).scalars())
 
 
 async def store_names(engine: AsyncEngine) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sessions import revocations
 from services.tokens import EVERY_STORE, Role
@@ -19,10 +19,6 @@ ADD = text("""
 REVOKE = text("""
     UPDATE gateway.users SET revoked_at = now()
      WHERE (store_id = :store_id OR :store_id = '*') AND user_id = :user_id AND revoked_at IS NULL
-""")
-ONE = text("""
-    SELECT store_id, user_id, role, profile_id FROM gateway.users
-     WHERE store_id = :store_id AND user_id = :user_id AND revoked_at IS NULL
 """)
 ALL = text("""
     SELECT store_id, user_id, role, profile_id, revoked_at FROM gateway.users
@@ -67,13 +63,6 @@ async def revoke(tx: AsyncConnection, store_id: str, user_id: str) -> bool:
     found = await tx.execute(REVOKE, {"store_id": store_id, "user_id": user_id})
     await revocations.revoke(tx, store_id, user_id)
     return found.rowcount > 0
-
-
-async def user_of(engine: AsyncEngine, store_id: str, user_id: str) -> User | None:
-    """The user of this name in a store, unless revoked."""
-    async with engine.connect() as tx:
-        row = (await tx.execute(ONE, {"store_id": store_id, "user_id": user_id})).one_or_none()
-    return None if row is None else as_user(row)
 
 
 async def listed(tx: AsyncConnection, store_id: str | None) -> list[tuple[User, bool]]:
