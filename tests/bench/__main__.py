@@ -12,18 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.embedded.stack import Stack, StackError, default_home, up, wipe
-from tests.bench import closing, gateway, latency, report, speed, textbook
+from tests.bench import closing, gateway, latency, report, speed
 from tests.bench.corner import (
     OURS,
     STAGES,
-    TEXTBOOK,
     BenchFailed,
     new_corner,
     prepare,
-    prepare_textbook,
     tokens,
     worker,
 )
+from tests.bench.peers import textbook
 from tests.bench.report import Report
 from tests.bench.traffic import publish
 from tests.bench.workload import SESSION_COMMANDS, Workload
@@ -67,7 +66,7 @@ class Bench:
         settings = await new_corner(self.stack, "backlog")
         tills = self.workload.tills()
         await prepare(settings, tills, self.logs)
-        await prepare_textbook(settings, tills)
+        await textbook.prepare(settings, tills)
         count = len(self.workload)
         appended = await publish(
             settings,
@@ -77,8 +76,8 @@ class Bench:
         )
         enough = min(self.textbook_commands, count)
         slow, slow_answers = await speed.measure(
-            "textbook",
-            TEXTBOOK,
+            textbook.NAME,
+            textbook.command_line(settings),
             settings,
             textbook.answers_topic(settings),
             self.workload,
@@ -145,10 +144,11 @@ class Bench:
         """Both ways with little to do, one after the other, each in a corner of its own."""
         count = latency.WARM_UP_COMMANDS + LATENCY_PER_S * self.latency_s
         workload = Workload(sessions=-(-count // SESSION_COMMANDS), busy=LATENCY_BUSY)
-        for way, line in (("ours", OURS), ("textbook", TEXTBOOK)):
+        for way in ("ours", textbook.NAME):
             settings = await new_corner(self.stack, f"slow_{way}")
+            line = OURS if way == "ours" else textbook.command_line(settings)
             await prepare(settings, workload.tills(), self.logs)
-            await prepare_textbook(settings, workload.tills())
+            await textbook.prepare(settings, workload.tills())
             topic = settings.topics.events if way == "ours" else textbook.answers_topic(settings)
             commands = list(workload.commands())
             bar = self.bar(f"{way} at {LATENCY_PER_S}/s", len(commands))

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-from kafka.admin import KafkaAdminClient
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from contracts.topics import EVENTS, TOPIC_CONFIGS
 from deploy.embedded.stack import Stack
 from services.migrate import upgrade
 from services.sessions.main import ledger_engine
@@ -25,16 +23,14 @@ from services.settings import Settings
 from services.signing_keys import ensure_key
 from services.tokens import mint
 from services.topics import create_topics
-from tests.bench import textbook
 from tests.bench.workload import profiles_csv
 
 PARTITIONS: Final = 8
 STOP_LIMIT_S: Final = 30
 TOKEN_TTL_S: Final = 7_200
 
-OURS: Final = ("-m", "services.cli", "run", "sessions")
-TEXTBOOK: Final = ("-m", "tests.bench.textbook")
-STAGES: Final = ("-m", "tests.bench.stages")
+OURS: Final = (sys.executable, "-m", "services.cli", "run", "sessions")
+STAGES: Final = (sys.executable, "-m", "tests.bench.stages")
 
 
 class BenchFailed(Exception):
@@ -75,29 +71,6 @@ async def prepare(settings: Settings, tills: list[tuple[str, str]], folder: Path
         await engine.dispose()
 
 
-async def prepare_textbook(settings: Settings, tills: list[tuple[str, str]]) -> None:
-    """Make the tables, the tills and the answers topic of the textbook way."""
-    engine = create_async_engine(settings.database_url)
-    try:
-        await textbook.prepare(engine, tills)
-    finally:
-        await engine.dispose()
-    await asyncio.to_thread(_create_answers_topic, settings)
-
-
-def _create_answers_topic(settings: Settings) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka)
-    try:
-        topic = {
-            "num_partitions": settings.topic_partitions,
-            "replication_factor": settings.topic_replicas,
-            "configs": TOPIC_CONFIGS[EVENTS],
-        }
-        admin.create_topics({textbook.answers_topic(settings): topic}, wait_for_metadata=True)
-    finally:
-        admin.close()
-
-
 def tokens(settings: Settings, tills: list[tuple[str, str]]) -> dict[tuple[str, str], list[tuple[str, bytes]]]:
     """The header that each till's register sends: a token of its own."""
     ensure_key(settings)
@@ -118,7 +91,7 @@ async def worker(way: tuple[str, ...], settings: Settings, log: Path, **extra: s
     given = {f"TILL_{name.upper()}": str(value) for name, value in values.items()}
     with log.open("wb") as output:
         process = psutil.Popen(
-            [sys.executable, *way],
+            way,
             env=os.environ | given | extra,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ gateway, and would be what is measured.
 
 import asyncio
 import socket
+import sys
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -23,7 +24,7 @@ from tests.bench.latency import WARM_UP_COMMANDS, Latency
 from tests.bench.traffic import Headers, Progress
 from tests.bench.workload import SESSION_COMMANDS, Command, Workload
 
-GATEWAY: Final = ("-m", "services.cli", "run", "gateway")
+GATEWAY: Final = (sys.executable, "-m", "services.cli", "run", "gateway")
 READY_LIMIT_S: Final = 60.0
 POLL_S: Final = 0.2
 OK: Final = 200

@@ -7,8 +7,9 @@ import pytest
 
 from deploy.embedded.stack import Stack
 from services.settings import Settings
-from tests.bench import closing, gateway, speed, textbook
-from tests.bench.corner import OURS, TEXTBOOK, BenchFailed, prepare, prepare_textbook
+from tests.bench import closing, gateway, speed
+from tests.bench.corner import OURS, BenchFailed, prepare
+from tests.bench.peers import textbook
 from tests.bench.traffic import publish
 from tests.bench.workload import Workload
 
@@ -20,12 +21,12 @@ async def test_both_ways_answer_the_same_commands_with_the_same_bytes(
 ) -> None:
     settings = corner.model_copy(update={"auth": "off"})
     await prepare(settings, WORKLOAD.tills(), tmp_path)
-    await prepare_textbook(settings, WORKLOAD.tills())
+    await textbook.prepare(settings, WORKLOAD.tills())
     appended = await publish(settings, settings.topics.commands, WORKLOAD.commands())
     found = {}
     for way, line, topic in (
         ("ours", OURS, settings.topics.events),
-        ("textbook", TEXTBOOK, textbook.answers_topic(settings)),
+        (textbook.NAME, textbook.command_line(settings), textbook.answers_topic(settings)),
     ):
         log = tmp_path / f"{way}.log"
         try:

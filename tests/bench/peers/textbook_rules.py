@@ -21,7 +21,7 @@ from contracts.events import (
 from contracts.times import business_date, moment, offset_of
 from services.sessions.answers import MESSAGES
 from services.sessions.figures import ADDS, TAKES, order_total
-from tests.bench.textbook_tables import Entry, Session, Till
+from tests.bench.peers.textbook_tables import Entry, Session, Till
 
 Command = OpenSession | MoveCash | RecordOrder | CloseSession
 

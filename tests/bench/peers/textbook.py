@@ -6,7 +6,8 @@ given what helps: uvloop, connection pools, indexes, an idempotent producer, and
 no hashes and publishes no closings).
 """
 
-from typing import Annotated
+import sys
+from typing import Annotated, Final
 from uuid import UUID
 
 import uvloop
@@ -16,31 +17,43 @@ from faststream.kafka.annotations import KafkaMessage
 from pydantic import Field
 from redis.asyncio import Redis
 from sqlalchemy import insert, text
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from contracts.events import write_answer
 from contracts.times import from_millis
 from contracts.topics import cloud_event_headers, key_of
 from services.settings import Settings
-from tests.bench.textbook_rules import Command, decide
-from tests.bench.textbook_tables import SCHEMA, Answer, Base, Till
+from tests.bench.peers.textbook_rules import Command, decide
+from tests.bench.peers.textbook_tables import SCHEMA, Answer, Base, Till
+from tests.bench.peers.topic import create_answers_topic
 
+NAME: Final = "textbook"
 LOCK_TTL_S = 10
 LOCK_WAIT_S = 10
 
 
 def answers_topic(settings: Settings) -> str:
     """Where the textbook way answers: beside the service, which is given the same commands."""
-    return f"{settings.topic_prefix}textbook"
+    return f"{settings.topic_prefix}{NAME}"
 
 
-async def prepare(engine: AsyncEngine, tills: list[tuple[str, str]]) -> None:
-    """Make the tables of the textbook way and its tills."""
-    async with engine.begin() as connection:
-        await connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
-        await connection.run_sync(Base.metadata.create_all)
-        rows = [{"store_id": store, "profile_id": profile, "currency": "EUR"} for store, profile in tills]
-        await connection.execute(insert(Till), rows)
+async def prepare(settings: Settings, tills: list[tuple[str, str]]) -> None:
+    """Make the tables of the textbook way, its tills and its answers topic."""
+    engine = create_async_engine(settings.database_url)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+            await connection.run_sync(Base.metadata.create_all)
+            rows = [{"store_id": store, "profile_id": profile, "currency": "EUR"} for store, profile in tills]
+            await connection.execute(insert(Till), rows)
+    finally:
+        await engine.dispose()
+    await create_answers_topic(settings, answers_topic(settings))
+
+
+def command_line(_settings: Settings) -> tuple[str, ...]:
+    """How the worker is started."""
+    return sys.executable, "-m", "tests.bench.peers.textbook"
 
 
 async def run(settings: Settings) -> None:

@@ -1,0 +1,26 @@
+"""The topic that a peer answers on, made like the one that the service answers on."""
+
+import asyncio
+
+from kafka.admin import KafkaAdminClient
+
+from contracts.topics import EVENTS, TOPIC_CONFIGS
+from services.settings import Settings
+
+
+async def create_answers_topic(settings: Settings, name: str) -> None:
+    """Make the topic `name` and wait until the brokers know it."""
+    await asyncio.to_thread(_create, settings, name)
+
+
+def _create(settings: Settings, name: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka)
+    try:
+        topic = {
+            "num_partitions": settings.topic_partitions,
+            "replication_factor": settings.topic_replicas,
+            "configs": TOPIC_CONFIGS[EVENTS],
+        }
+        admin.create_topics({name: topic}, wait_for_metadata=True)
+    finally:
+        admin.close()
