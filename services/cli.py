@@ -132,6 +132,7 @@ def schema(
 
 
 app.command()(cli_ledger.run)
+app.command()(cli_ledger.wait)
 app.command()(cli_ledger.migrate)
 app.command()(cli_ledger.topics)
 app.add_typer(cli_ledger.profiles, name="profiles")

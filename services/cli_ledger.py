@@ -61,6 +61,28 @@ def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]
         _run(reporting.run(settings), fast=True)
 
 
+def wait(
+    service: Annotated[Service, typer.Argument(help="For which process.")],
+    *,
+    limit: Annotated[int, typer.Option(help="Seconds to wait at most.", min=0)] = 300,
+) -> None:
+    """Wait until tables and topics are as this version of a service needs them. Nothing is changed.
+
+    Exit code 2 where they are not in time, with a sentence about what is missing.
+
+    Example: [bold]till wait sessions --limit 60[/bold]
+    """
+    from services.waiting import NotReady
+    from services.waiting import wait as waited
+
+    settings = _settings()
+    try:
+        _run(waited(settings, service.value, limit, lambda reason: typer.echo(reason, err=True)))
+    except NotReady as missing:
+        typer.echo(f"Not ready after {limit} s. {missing}", err=True)
+        raise typer.Exit(2) from missing
+
+
 def migrate() -> None:
     """Create or bring up to date the tables of the ledger, the gateway and the reporting reader. Can be run twice.
 

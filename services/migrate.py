@@ -12,6 +12,8 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -42,15 +44,46 @@ async def upgrade(database_url: str, package: str) -> None:
         await engine.dispose()
 
 
+async def is_behind(database_url: str, package: str) -> bool:
+    """Whether the database lacks migrations of `package`.
+
+    A database with migrations that this version does not know is not behind: the version after this one has migrated
+    it, and what still runs of this one must be able to start again. Raises SQLAlchemyError or OSError.
+    """
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    try:
+        async with engine.connect() as tx:
+            return await tx.run_sync(_is_behind, package)
+    finally:
+        await engine.dispose()
+
+
+def _is_behind(connection: Connection, package: str) -> bool:
+    context = MigrationContext.configure(connection, opts={"version_table": _version_table(package)})
+    scripts = ScriptDirectory.from_config(_config(package))
+    older = {script.revision for script in scripts.walk_revisions()} - set(scripts.get_heads())
+    found = context.get_current_heads()
+    return not found or not older.isdisjoint(found)
+
+
 def _upgrade(connection: Connection, package: str) -> None:
+    config = _config(package)
+    config.attributes["connection"] = connection
+    config.attributes["version_table"] = _version_table(package)
+    command.upgrade(config, "head")
+
+
+def _config(package: str) -> Config:
     config = Config()
     config.set_main_option("script_location", _escaped(_folder(services.migrations.__name__)))
     config.set_main_option("version_locations", _escaped(_folder(package) / "versions"))
     config.set_main_option("path_separator", "newline")
-    config.attributes["connection"] = connection
+    return config
+
+
+def _version_table(package: str) -> str:
     # A table per service: they may share one database, and each has its own history.
-    config.attributes["version_table"] = f"alembic_version_{package.split('.')[-2]}"
-    command.upgrade(config, "head")
+    return f"alembic_version_{package.split('.')[-2]}"
 
 
 def _folder(package: str) -> Path:
