@@ -107,7 +107,7 @@ async def _to_topic(settings: Any, name: str, pages: Any) -> int:
 
     if name == settings.topics.closings:
         await check_topics(settings)
-    publisher = Publisher(settings.kafka, settings.topics)
+    publisher = Publisher(settings)
     try:
         written = 0
         async for page in pages:
@@ -243,7 +243,7 @@ def retry_letters(
     async def published() -> None:
         from services.sessions.publisher import Publisher
 
-        publisher = Publisher(settings.kafka, settings.topics)
+        publisher = Publisher(settings)
         try:
             await publisher.publish(publications)
         finally:

@@ -8,6 +8,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError
 
 from contracts.topics import TOPIC_CONFIGS
+from services.brokers import connection
 from services.settings import Settings
 
 ADMIN_TIMEOUT_MS = 10_000
@@ -39,7 +40,7 @@ async def check_topics(settings: Settings) -> dict[str, TopicFacts]:
 def _admin(settings: Settings) -> KafkaAdminClient:
     try:
         return KafkaAdminClient(
-            bootstrap_servers=settings.kafka,
+            **connection(settings),
             client_id="till-topics",
             request_timeout_ms=ADMIN_TIMEOUT_MS,
         )

@@ -17,6 +17,7 @@ from deploy.demo.day import Entry
 from deploy.demo.tally import News, Tally, complete
 from deploy.embedded.stack import StackError
 from services import tokens
+from services.brokers import connection
 from services.settings import Settings
 
 SILENCE_LIMIT_S = 60.0
@@ -107,7 +108,7 @@ async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
         topics.events,
         topics.closings,
         topics.dead_letters,
-        bootstrap_servers=settings.kafka,
+        **connection(settings),
         group_id=None,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
@@ -122,7 +123,7 @@ async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 @asynccontextmanager
 async def producer_of(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     """Idempotent and acknowledged by all replicas: what this wire calls acknowledged."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, linger_ms=5)
+    producer = AIOKafkaProducer(**connection(settings), acks="all", enable_idempotence=True, linger_ms=5)
     await producer.start()
     try:
         yield producer

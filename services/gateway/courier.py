@@ -67,6 +67,8 @@ class _Waiter:
     """The answer's bytes, or None: events may have been missed, so look into the ledger."""
 
 
+Kafka = Callable[[], dict[str, Any]]
+"""Tells how Kafka is reached, anew for every client."""
 Note = Callable[[Letter, Place], Awaitable[None]]
 """Remembers for all gateways that a command was published and has no answer yet."""
 
@@ -77,7 +79,7 @@ class Courier:
     def __init__(
         self,
         *,
-        kafka: str,
+        kafka: Kafka,
         names: Topics,
         partitions: int,
         topic_id: str,
@@ -196,7 +198,7 @@ class Courier:
         async with self._connecting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._kafka,
+                    **self._kafka(),
                     client_id="till-gateway",
                     acks="all",
                     enable_idempotence=True,
@@ -251,7 +253,7 @@ class Courier:
 
     async def _read_events(self) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
+            **self._kafka(),
             client_id="till-gateway",
             group_id=None,
             enable_auto_commit=False,

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.brokers import connection
 from services.gateway import api, documentation, final, jethings, pending, shifts, sign_in
 from services.gateway.access import Access, access_engine
 from services.gateway.courier import Courier
@@ -55,7 +56,7 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         stack.push_async_callback(ledger.dispose)
         stack.push_async_callback(own.dispose)
         courier = Courier(
-            kafka=settings.kafka,
+            kafka=partial(connection, settings),
             names=settings.topics,
             partitions=settings.topic_partitions,
             topic_id=facts[settings.topics.commands].topic_id,

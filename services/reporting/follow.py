@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import RECORD_BYTES_MAX
+from services.brokers import connection
 from services.reporting import store
 from services.reporting.records import ClosingRow, CorrectionRow, Unreadable, read_record
 from services.reporting.store import Oddity
@@ -146,7 +147,7 @@ async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progre
 
 def _consumer(settings: Settings) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
+        **connection(settings),
         client_id="till-reporting",
         group_id=settings.reporting_group,
         enable_auto_commit=False,

@@ -11,9 +11,11 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.security import BaseSecurity, SASLScram512
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from services.brokers import connection
 from services.health import health_app, serve
 from services.sessions import store
 from services.sessions.apply import Step
@@ -94,7 +96,7 @@ async def run(settings: Settings, step: Step = no_step) -> None:
         await _check_database(engine)
         locks = Locks(settings.redis_url, settings.lock, settings.topic_prefix)
         stack.push_async_callback(locks.close)
-        publisher = Publisher(settings.kafka, names)
+        publisher = Publisher(settings)
         await publisher.start()
         stack.push_async_callback(publisher.stop)
 
@@ -141,6 +143,7 @@ def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callab
     """
     broker = KafkaBroker(
         settings.kafka,
+        security=_security(settings),
         acks="all",
         enable_idempotence=True,
         allow_auto_create_topics=False,
@@ -173,6 +176,16 @@ def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callab
 
     subscriber(on_batch)
     return broker, kafka
+
+
+def _security(settings: Settings) -> BaseSecurity | None:
+    """What every other client is given, in FastStream's words."""
+    options = connection(settings)
+    user, context = options.get("sasl_plain_username"), options.get("ssl_context")
+    if user is not None:
+        password = options["sasl_plain_password"]
+        return SASLScram512(username=user, password=password, ssl_context=context, use_ssl=context is not None)
+    return None if context is None else BaseSecurity(ssl_context=context, use_ssl=True)
 
 
 async def _parse(records: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:

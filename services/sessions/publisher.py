@@ -14,9 +14,10 @@ from aiokafka.partitioner import murmur2
 from contracts.topics import (
     DEAD_LETTER_BYTES_MAX,
     RECORD_BYTES_MAX,
-    Topics,
 )
+from services.brokers import connection
 from services.sessions.publications import Publication
+from services.settings import Settings
 
 log = structlog.get_logger()
 
@@ -37,9 +38,9 @@ class BrokerAway(Exception):
 class Publisher:
     """An idempotent producer of our own: `send_batch` per partition costs a fifth of publishing one by one."""
 
-    def __init__(self, kafka: str, names: Topics) -> None:
-        self._kafka = kafka
-        self._names = names
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._names = settings.topics
         self._producer: AIOKafkaProducer | None = None
         self._letters: AIOKafkaProducer | None = None
         self._partition_counts: dict[str, int] = {}
@@ -115,7 +116,7 @@ class Publisher:
 
     async def _connect(self, bytes_max: int) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._kafka,
+            **connection(self._settings),
             acks="all",
             enable_idempotence=True,
             max_batch_size=bytes_max,

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.jsontext import compact
 from contracts.times import wire_time
 from contracts.topics import key_of
+from services.brokers import connection
 from services.sessions.ending import ABANDONED, SWEEPER
 from services.sessions.publications import Publication
 from services.sessions.publisher import Publisher
@@ -72,7 +73,7 @@ async def sweeping(settings: Settings, engine: AsyncEngine, topic_id: str) -> As
 
 
 async def _sweep_on(settings: Settings, engine: AsyncEngine, topic_id: str) -> None:
-    publisher = Publisher(settings.kafka, settings.topics)
+    publisher = Publisher(settings)
     noted: Noted | None = None
     can_sign = True
     try:
@@ -160,7 +161,7 @@ def _headers(settings: Settings, store_id: str) -> list[tuple[str, bytes | None]
 async def _ends(settings: Settings) -> dict[int, int]:
     """Where each partition of the commands topic ends now."""
     topic = settings.topics.commands
-    reader = AIOKafkaConsumer(bootstrap_servers=settings.kafka, group_id=None, enable_auto_commit=False)
+    reader = AIOKafkaConsumer(**connection(settings), group_id=None, enable_auto_commit=False)
     await reader.start()
     try:
         places = [TopicPartition(topic, partition) for partition in range(settings.topic_partitions)]

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from contracts.topics import DEAD_LETTER_BYTES_MAX
+from services.brokers import connection
 from services.settings import Settings
 from services.topics import check_topics
 
@@ -30,7 +31,7 @@ async def records(
     # A count that is wrong would leave partitions unread, and what lies there unseen.
     places = [TopicPartition(topic, p) for p in range((await check_topics(settings))[topic].partitions)]
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
+        **connection(settings),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from contracts.events import event_id_of
 from deploy.embedded.stack import Stack, start_server, stop_server
+from services.brokers import connection
 from services.gateway.courier import Courier
 from services.gateway.ledger import open_ledger
 from services.topics import check_topics
@@ -47,7 +49,7 @@ async def courier(market: Market, *, follows: bool, wait_s: float) -> AsyncItera
         return
 
     made = Courier(
-        kafka=market.settings.kafka,
+        kafka=partial(connection, market.settings),
         names=market.settings.topics,
         partitions=3,
         topic_id=facts[market.settings.topics.commands].topic_id,

@@ -38,7 +38,7 @@ async def ledger(corner: Settings) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 async def play(corner: Settings, ledger: AsyncEngine, tmp_path: Path) -> AsyncIterator[Play]:
     """Let the first records of a golden case happen, or all of them; what comes of it is published."""
-    publisher = Publisher(corner.kafka, corner.topics)
+    publisher = Publisher(corner)
 
     async def happen(name: str, records: int | None = None) -> None:
         case = load(name, tmp_path)

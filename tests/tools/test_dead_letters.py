@@ -34,7 +34,7 @@ async def put_aside(corner: Settings, ledger: AsyncEngine, play: Play, tmp_path:
     applied = await apply(
         ledger, corner.topics, Batch("quiet-day", [(0, 1, sale)], {}, park="It keeps failing."), no_step
     )
-    publisher = Publisher(corner.kafka, corner.topics)
+    publisher = Publisher(corner)
     await publisher.publish(applied.publications)
     await publisher.stop()
     return sale

@@ -30,7 +30,7 @@ STARTED = 2
 @pytest.fixture
 async def publisher(corner: Settings, ledger: AsyncEngine) -> AsyncIterator[Publisher]:
     ensure_key(corner)
-    made = Publisher(corner.kafka, corner.topics)
+    made = Publisher(corner)
     yield made
     await made.stop()
 
@@ -66,7 +66,7 @@ async def test_two_copies_at_once_close_an_idle_session_once(
     noted = await sweep(corner, ledger, publisher, TOPIC_ID, None)
     assert not await commands(corner)
 
-    other = Publisher(corner.kafka, corner.topics)
+    other = Publisher(corner)
     await asyncio.gather(*(sweep(corner, ledger, one, TOPIC_ID, noted) for one in (publisher, other)))
     await other.stop()
 

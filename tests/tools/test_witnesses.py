@@ -157,7 +157,7 @@ async def test_a_topic_that_says_two_things_is_found(
     await play("over-and-short")
     value: dict[str, Any] = load("over-and-short", tmp_path).told["closings"][0]
     other = json.dumps(value | {"closing_note": "another"}).encode()
-    publisher = Publisher(corner.kafka, corner.topics)
+    publisher = Publisher(corner)
     await publisher.publish([Publication(corner.topics.closings, b"over-and-short/till-1", other, [])])
     await publisher.stop()
 
