@@ -4,10 +4,27 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.topics import DEFAULT_PARTITIONS, DEFAULT_PREFIX, Topics, topics
+
+
+def _with_password(url: str, info: ValidationInfo) -> str:
+    """The address with the password of the file that belongs to it, where one is named."""
+    file = info.data.get(f"{str(info.field_name).removesuffix('_url')}_password_file")
+    if file is None:
+        return url
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"{file} can't be read: {error.strerror}") from None
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}:{quote(password, safe='')}@{place}").geturl()
+
+
+Address = Annotated[str, AfterValidator(_with_password)]
 
 
 class Settings(BaseSettings):
@@ -23,11 +40,11 @@ class Settings(BaseSettings):
 
     # A password in a file goes into the address below it: what reads the address need not know where it came from.
     database_password_file: Path | None = None
-    database_url: str = Field(default="postgresql+asyncpg://till@127.0.0.1:5432/till", validate_default=True)
+    database_url: Address = Field(default="postgresql+asyncpg://till@127.0.0.1:5432/till", validate_default=True)
     reporting_database_password_file: Path | None = None
-    reporting_database_url: str | None = None
+    reporting_database_url: Address | None = None
     redis_password_file: Path | None = None
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", validate_default=True)
+    redis_url: Address = Field(default="redis://127.0.0.1:6379/0", validate_default=True)
     home: Path = Path(".tillstream")
 
     topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = DEFAULT_PREFIX
@@ -59,12 +76,6 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("database_url", "reporting_database_url", "redis_url")
-    @classmethod
-    def _complete(cls, url: str | None, info: ValidationInfo) -> str | None:
-        file = info.data.get(f"{str(info.field_name).removesuffix('_url')}_password_file")
-        return url if url is None or file is None else _with_password(url, file)
-
     @property
     def topics(self) -> Topics:
         """The names of this ledger's topics."""
@@ -84,13 +95,3 @@ class Settings(BaseSettings):
     def token_key(self) -> Path:
         """The private key that `till token` signs with."""
         return self.token_key_file or self.home / "keys" / "token-key.pem"
-
-
-def _with_password(url: str, file: Path) -> str:
-    try:
-        password = file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ValueError(f"{file} can't be read: {error.strerror}") from None
-    parts = urlsplit(url)
-    user, _, place = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user.partition(':')[0]}:{quote(password, safe='')}@{place}").geturl()
