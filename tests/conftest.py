@@ -16,6 +16,13 @@ from services.settings import Settings
 
 T = TypeVar("T")
 
+BY_FORCE = """DO $$ BEGIN
+    ALTER TABLE journal DISABLE TRIGGER append_only;
+    ALTER TABLE closings DISABLE TRIGGER append_only;
+    ALTER TABLE corrections DISABLE TRIGGER append_only;
+END $$"""
+"""What the owner of the ledger must say before its books can be damaged."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-at-length", action="store_true", help="Run the fault tests with all their rounds.")

@@ -39,6 +39,8 @@ PROVIDERS: Final = ("STORE", "bicycle", "scooter")
 REMEMBER: Final = (
     "CREATE TABLE session_before AS SELECT * FROM sessions",
     "CREATE TABLE till_before AS SELECT * FROM tills",
+    "ALTER TABLE closings DISABLE TRIGGER append_only",
+    "ALTER TABLE journal DISABLE TRIGGER append_only",
 )
 PUT_BACK: Final = (
     "DELETE FROM closings",

@@ -15,6 +15,7 @@ from contracts.topics import TOPIC_CONFIGS
 from services.settings import Settings
 from services.tokens import COMMANDS_AUDIENCE, Verifier
 from services.topics import TopicsWrong, check_topics, create_topics
+from tests.conftest import BY_FORCE
 from tests.faults.commands import closing, movement, opening
 from tests.faults.shop import Shop
 
@@ -98,6 +99,7 @@ async def test_verify_says_what_is_wrong_first(shop: Shop) -> None:
     assert right.returncode == 0
     assert "3 commands" in right.stdout
 
+    await shop.change(BY_FORCE)
     await shop.change(
         "UPDATE journal SET command = convert_to(replace(convert_from(command, 'UTF8'), '7', '8'), 'UTF8')"
     )

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from services.sessions.verify import Bad, Verified, verify
+from tests.conftest import BY_FORCE
 from tests.rules.trade import Till, amounts
 from tests.store.conftest import Ledger, profile
 from tests.store.day import a_week
@@ -94,6 +95,7 @@ async def test_damage_is_found(ledger: Ledger, damage: str) -> None:
     assert before.sessions == 3
     statement, sentence = DAMAGE[damage]
     await ledger.sql(SWAP)
+    await ledger.sql(BY_FORCE)
     await ledger.sql(statement)
     with pytest.raises(Bad) as bad:
         await verify(ledger.engine, progress=silent)

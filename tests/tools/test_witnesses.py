@@ -17,6 +17,7 @@ from services.sessions.publications import Publication
 from services.sessions.publisher import Publisher
 from services.sessions.reading import read
 from services.settings import Settings
+from tests.conftest import BY_FORCE
 from tests.golden.cases import load
 from tests.tools.conftest import Cli, Play
 
@@ -35,7 +36,7 @@ EMPTY = (
 
 async def sql(ledger: AsyncEngine, *statements: str) -> None:
     async with ledger.begin() as tx:
-        for statement in statements:
+        for statement in (BY_FORCE, *statements):
             await tx.exec_driver_sql(statement)
 
 
