@@ -86,19 +86,25 @@ def wait(
 def migrate() -> None:
     """Create or bring up to date the tables of the ledger, the gateway and the reporting reader. Can be run twice.
 
+    Where TILL_LEDGER_ROLE, TILL_GATEWAY_ROLE or TILL_REPORTING_ROLE is set, that role gets the rights that its service
+    needs and no others; run this as the owner of the tables then.
+
     Example: [bold]till migrate[/bold]
     """
+    from services.grants import grant
     from services.migrate import upgrade
 
     settings = _settings()
 
-    async def all_of_them() -> None:
+    async def all_of_them() -> list[str]:
         await upgrade(settings.database_url, "services.sessions.migrations")
         await upgrade(settings.database_url, "services.gateway.migrations")
         await upgrade(settings.reader_database_url, "services.reporting.migrations")
+        return await grant(settings)
 
-    _run(all_of_them())
-    typer.echo("The tables are up to date.")
+    roles = _run(all_of_them())
+    rights = f" Rights were set for {', '.join(roles)}." if roles else ""
+    typer.echo(f"The tables are up to date.{rights}")
 
 
 def topics() -> None:

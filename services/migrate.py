@@ -6,6 +6,8 @@ with `revision`, `down_revision` and `upgrade()`, plain SQL by `op.execute`, one
 never downgraded.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -15,7 +17,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 import services.migrations
@@ -34,12 +36,19 @@ async def upgrade(database_url: str, package: str) -> None:
     twice, and by several processes at once. Raises SQLAlchemyError or OSError, with nothing
     changed, when the database is away or refuses.
     """
+    async with alone_in(database_url) as tx:
+        await tx.run_sync(_upgrade, package)
+
+
+@asynccontextmanager
+async def alone_in(database_url: str) -> AsyncIterator[AsyncConnection]:
+    """A transaction that no other copy of this program, which changes tables or rights, runs beside."""
     engine = create_async_engine(database_url, poolclass=NullPool)
     try:
         async with engine.begin() as tx:
             await tx.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S_MAX}s'"))
             await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-            await tx.run_sync(_upgrade, package)
+            yield tx
     finally:
         await engine.dispose()
 

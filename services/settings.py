@@ -24,6 +24,7 @@ def _with_password(url: str, info: ValidationInfo) -> str:
     return parts._replace(netloc=f"{user.partition(':')[0]}:{quote(password, safe='')}@{place}").geturl()
 
 
+RoleName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
 Address = Annotated[str, AfterValidator(_with_password)]
 
 
@@ -43,6 +44,11 @@ class Settings(BaseSettings):
     database_url: Address = Field(default="postgresql+asyncpg://till@127.0.0.1:5432/till", validate_default=True)
     reporting_database_password_file: Path | None = None
     reporting_database_url: Address | None = None
+    # Whose rights `till migrate` sets; None leaves them as they are.
+    ledger_role: RoleName | None = None
+    gateway_role: RoleName | None = None
+    reporting_role: RoleName | None = None
+
     redis_password_file: Path | None = None
     redis_url: Address = Field(default="redis://127.0.0.1:6379/0", validate_default=True)
     home: Path = Path(".tillstream")
