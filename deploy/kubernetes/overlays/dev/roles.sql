@@ -1,0 +1,11 @@
+-- Runs once, when the database is new: one role for each kind of pod. What each may do is granted with the tables.
+\set owner `cat /run/secrets/till/owner`
+\set sessions `cat /run/secrets/till/sessions`
+\set gateway `cat /run/secrets/till/gateway`
+\set reporting `cat /run/secrets/till/reporting`
+CREATE ROLE till_owner LOGIN PASSWORD :'owner';
+CREATE ROLE till_sessions LOGIN PASSWORD :'sessions' IN ROLE till_owner;
+CREATE ROLE till_gateway LOGIN PASSWORD :'gateway' IN ROLE till_owner;
+CREATE ROLE till_reporting LOGIN PASSWORD :'reporting' IN ROLE till_owner;
+ALTER DATABASE till OWNER TO till_owner;
+ALTER SCHEMA public OWNER TO till_owner;
