@@ -78,7 +78,7 @@ def canonical(value: Any) -> bytes:
         return _canonical_text(value).encode("utf-8", "surrogatepass")
     # orjson sorts members by code point, RFC 8785 by UTF-16 unit: they differ only beyond the
     # basic plane.
-    if _FOUR_BYTE_CHARACTER.search(text):
+    if not text.isascii() and _FOUR_BYTE_CHARACTER.search(text):
         return _canonical_text(value).encode("utf-8", "surrogatepass")
     return text
 

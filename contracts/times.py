@@ -6,12 +6,14 @@ two times is comparing two strings.
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _RFC3339 = re.compile(
     r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d{1,9}))?(Z|[+-]([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
+_WRITTEN_CHARACTERS: Final = len("2000-01-01T00:00:00.000000Z")
 _FIRST_DATE: Final = date(2000, 1, 1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,6 +27,8 @@ def read_time(text: str) -> str:
         local = datetime.fromisoformat(text[:19])
     except ValueError:
         raise ValueError("there is no such time in the calendar") from None
+    if match[2] == "Z" and len(text) == _WRITTEN_CHARACTERS:
+        return text
     fraction = f"{(match[1] or '')[:6]:0<6}"
     if match[2] == "Z":
         return f"{text[:19]}.{fraction}Z"
@@ -42,7 +46,8 @@ def offset_of(text: str) -> timedelta:
 
 def from_millis(millis: int) -> str:
     """A broker's time stamp (milliseconds since 1970) as it is written on the wire."""
-    return f"{(_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec='microseconds')[:26]}Z"
+    second, milli = divmod(millis, 1_000)
+    return f"{_from_seconds(second)}.{milli:03}000Z"
 
 
 def moment(text: str) -> datetime:
@@ -71,6 +76,11 @@ def read_date(text: str) -> str:
     if not re.fullmatch(r"20\d\d-\d\d-\d\d", text, re.ASCII):
         raise ValueError("a date is YYYY-MM-DD in the years 2000 to 2099")
     return date.fromisoformat(text).isoformat()
+
+
+@lru_cache(maxsize=1_024)  # Records of a batch were appended within few seconds.
+def _from_seconds(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def _offset(match: re.Match[str]) -> timedelta:

@@ -50,19 +50,20 @@ class Parked:
 
 def read(record: Record, verify: Verify | None) -> Received | Parked:
     """The command in a record. `verify` is None where every record speaks as admin of its store."""
-    try:
-        body = read_object(record.value)
-        command_id = _readable_id(body, "command_id", UUID_TEXT).lower()
-        store_id = _readable_id(body, "store_id", ID_TEXT)
-        profile_id = _readable_id(body, "profile_id", ID_TEXT)
-    except Unreadable as error:
-        return Parked(record, str(error))
     command: Command | None = None
     errors: tuple[FieldError, ...] = ()
     try:
-        command = read_command(body)
-    except Malformed as malformed:
-        errors = tuple(malformed.errors)
+        body = read_object(record.value)
+        try:
+            command = read_command(body)
+            command_id, store_id, profile_id = command.command_id, command.store_id, command.profile_id
+        except Malformed as malformed:
+            errors = tuple(malformed.errors)
+            command_id = _readable_id(body, "command_id", UUID_TEXT).lower()
+            store_id = _readable_id(body, "store_id", ID_TEXT)
+            profile_id = _readable_id(body, "profile_id", ID_TEXT)
+    except Unreadable as error:
+        return Parked(record, str(error))
     text = canonical(body)
     claims = verify(record.headers, record.timestamp) if verify else None
     return Received(

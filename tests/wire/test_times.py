@@ -124,6 +124,15 @@ def test_a_broker_time_keeps_its_milliseconds() -> None:
     assert from_millis(0) == "1970-01-01T00:00:00.000000Z"
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.integers(-1_000, 4_102_444_799_999))
+@example(-1)
+@example(1_735_746_411_999)
+@example(1_735_746_412_000)
+def test_a_broker_time_is_that_of_the_standard_library(millis: int) -> None:
+    assert from_millis(millis) == wire_time(datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=millis))
+
+
 @pytest.mark.parametrize("text", ["2024-02-29", "2000-01-01", "2099-12-31"])
 def test_a_date_is_read(text: str) -> None:
     assert read_date(text) == text
