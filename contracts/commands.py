@@ -365,7 +365,7 @@ def read_command(body: dict[str, Any]) -> Any:
         unknown = [name for name in body if name not in model.model_fields]
         raise Malformed([_error((name,), "Extra inputs are not permitted") for name in unknown[:ERRORS_MAX]])
     try:
-        return model.model_validate(body)
+        return model.__pydantic_validator__.validate_python(body)
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False, include_input=False, include_context=False)
         raise Malformed([_error(e["loc"], _problem(e)) for e in errors[:ERRORS_MAX]]) from None

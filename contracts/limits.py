@@ -30,7 +30,8 @@ class Text(NamedTuple):
         """`text` itself. Raises ValueError with a sentence."""
         if len(text) < self.shortest:
             raise ValueError("the text is empty")
-        if _CONTROL_CHARACTER.search(text):
+        # What is printable holds none, which is answered sooner than a search ends.
+        if not text.isprintable() and _CONTROL_CHARACTER.search(text):
             raise ValueError("the text holds a control character or a lone surrogate")
         if len(text) * 4 > self.longest and len(text.encode()) > self.longest:
             raise ValueError(f"the text is longer than {self.longest} bytes of UTF-8")
@@ -60,7 +61,7 @@ class Items(NamedTuple):
 
     def check(self, value: Any) -> Any:
         """`value` as a tuple. Raises ValueError with a sentence."""
-        if not isinstance(value, list | tuple):
+        if not isinstance(value, (list, tuple)):
             raise ValueError("Input should be a list")  # noqa: TRY004
         if not self.shortest <= len(value) <= self.longest:
             raise ValueError(f"the list has {len(value)} items; {self.shortest} to {self.longest} are allowed")
