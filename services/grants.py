@@ -8,10 +8,11 @@ from sqlalchemy import text
 from services.migrate import alone_in
 from services.settings import Settings
 
-# Every table by its name: one that a later migration adds belongs to nobody until somebody has thought about it.
+# Every table by its name: one that a later migration adds belongs to nobody until somebody has thought about it. Each may
+# read how far the tables are that it lives on: it waits for them before it starts.
 LEDGER: Final = (
     "GRANT USAGE ON SCHEMA public TO {role}",
-    "GRANT SELECT ON profiles, revocations TO {role}",
+    "GRANT SELECT ON profiles, revocations, alembic_version_sessions TO {role}",
     "GRANT SELECT, INSERT ON journal, voids, reused_answers, place_answers, closings, corrections TO {role}",
     "GRANT SELECT, UPDATE ON tills TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON sessions, consumed TO {role}",
@@ -19,12 +20,14 @@ LEDGER: Final = (
 GATEWAY: Final = (
     "GRANT USAGE ON SCHEMA public, gateway TO {role}",
     "GRANT SELECT ON profiles, revocations, tills, sessions, consumed TO {role}",
+    "GRANT SELECT ON alembic_version_sessions, alembic_version_gateway TO {role}",
     "GRANT SELECT ON journal, voids, reused_answers, place_answers, closings, corrections TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA gateway TO {role}",
 )
 REPORTING: Final = (
     "GRANT USAGE ON SCHEMA reporting TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA reporting TO {role}",
+    "GRANT SELECT ON public.alembic_version_reporting TO {role}",
 )
 
 

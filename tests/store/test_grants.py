@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.grants import grant
-from services.migrate import upgrade
+from services.migrate import is_behind, upgrade
 from services.sessions.main import ledger_engine
 from services.sessions.verify import verify
 from services.settings import Settings
@@ -128,6 +128,15 @@ async def test_a_role_may_do_nothing_else(roles: Roles, role: str) -> None:
 @pytest.mark.parametrize("role", ALLOWED)
 async def test_a_role_may_do_its_work(roles: Roles, role: str) -> None:
     assert [statement for statement in ALLOWED[role] if not await roles.may(role, statement)] == []
+
+
+@pytest.mark.parametrize(
+    ("role", "packages"),
+    [("ledger", ["sessions"]), ("gateway", ["sessions", "gateway"]), ("reporting", ["reporting"])],
+)
+async def test_a_role_may_see_how_far_its_tables_are(roles: Roles, role: str, packages: list[str]) -> None:
+    behind = [await is_behind(roles.urls[role], f"services.{package}.migrations") for package in packages]
+    assert not any(behind)
 
 
 async def test_rights_that_somebody_added_are_taken_away_again(roles: Roles) -> None:
