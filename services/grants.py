@@ -8,8 +8,8 @@ from sqlalchemy import text
 from services.migrate import alone_in
 from services.settings import Settings
 
-# Every table by its name: one that a later migration adds belongs to nobody until somebody has thought about it. Each may
-# read how far the tables are that it lives on: it waits for them before it starts.
+# Every table by its name: one that a later migration adds belongs to nobody until somebody has thought about it.
+# Each may read how far the tables are that it lives on: it waits for them before it starts.
 LEDGER: Final = (
     "GRANT USAGE ON SCHEMA public TO {role}",
     "GRANT SELECT ON profiles, revocations, alembic_version_sessions TO {role}",
