@@ -10,6 +10,7 @@ from contracts.commands import OpenSession, RecordOrder, VoidMovement
 from contracts.topics import Topics
 from services.sessions import decide, store
 from services.sessions.book import Book, Outcome, Received
+from services.sessions.metrics import Laps
 from services.sessions.publications import Publication, dead_letter, published
 from services.sessions.reading import Parked
 from services.sessions.rereads import stored_outcomes
@@ -52,6 +53,7 @@ class Batch:
     token: int = 0
     gaps_seen: Mapping[int, int] = field(default_factory=dict)
     park: str | None = None
+    laps: Laps = field(default_factory=Laps)
     first: dict[int, int] = field(default_factory=dict)
     last: dict[int, int] = field(default_factory=dict)
 
@@ -84,12 +86,16 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         if batch.park is None:
             await _load(tx, book, commands, batch.token)
         await _load_rights(tx, book, commands)
+        batch.laps.lap("load")
         outcomes = [_decided(book, command, batch.park) for command in commands]
+        batch.laps.lap("decide")
         await store.save(tx, book, outcomes, batch.topic_id, batch.token)
         stored = await stored_outcomes(tx, batch.topic_id, [read for read in again if isinstance(read, Received)])
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
         await store.move_frontier(tx, batch.topic_id, next_offsets, batch.answered)
+        batch.laps.lap("save")
         await step("saved")
+    batch.laps.lap("commit")
     by_place = {(o.record.partition, o.record.offset): o for o in outcomes}
     publications: list[Publication] = []
     for partition, offset, read in batch.reads:

@@ -6,14 +6,12 @@ batch is halved until the culprit stands alone, and that one is parked.
 
 import asyncio
 import time
-from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaMessage
-from prometheus_client import Counter, Gauge
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -22,10 +20,13 @@ from contracts.topics import Topics
 from services.sessions import store
 from services.sessions.apply import UNKNOWN, Applied, Batch, FenceRefused, Gap, Read, Step, apply
 from services.sessions.book import Received
+from services.sessions.lag import Lag
 from services.sessions.lock import Locks, LockUnavailable
+from services.sessions.metrics import BATCH_RECORDS, EXPIRED, FAULTS, FENCE_REFUSED, GAPS, PARKED, Laps
 from services.sessions.publications import undecodable
 from services.sessions.publisher import AnswerStuck, BrokerAway, Publisher
 from services.sessions.reading import Parked, Verify, has_right_key, read
+from services.sessions.telling import about, place, tell, tell_wrong_keys
 
 log = structlog.get_logger()
 
@@ -41,15 +42,6 @@ BROKER_TIMESTAMP: Final = 1
 # SQLSTATE classes of what no command is to blame for: connection and log-in, a database or tables that are not there
 # (yet), rights, resources, the operator, the system, locks and time-outs.
 OUTAGE_CLASSES: Final = frozenset({"08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
-
-COMMANDS = Counter("till_commands_total", "Commands answered, by answer and reason.", ["kind", "reason"])
-WRONG_KEYS = Counter("till_wrong_key_total", "Commands whose record key was not the one that their body asks for.")
-PARKED = Counter("till_dead_letters_total", "Records put on the dead-letter topic.")
-GAPS = Counter("till_frontier_gaps_total", "Batches that began above the frontier and were sought back.")
-FAULTS = Counter("till_batch_faults_total", "Batches that failed and were tried again.", ["fault"])
-EXPIRED = Gauge("till_commands_expired_total", "Commands that the broker deleted before they were read.")
-LAG = Gauge("till_lag_seconds", "Age of the newest command of the last batch when it was answered.")
-
 
 Placed = tuple[int, int, Read]
 """A record that was read, with its partition and offset."""
@@ -98,9 +90,11 @@ class Consumer:
         self.placed = asyncio.Event()
         self.sought = False
         self.stopped = False
+        self.lag = Lag()
 
     async def on_batch(self, message: KafkaMessage) -> None:
         """Apply, publish and commit the records of one call. An error that leaves here makes them be read again."""
+        self.lag.taken(message.raw_message)
         if not self.placed.is_set():
             # The client hands records out before it has heard where to read; the seek makes them be read again.
             await self.placed.wait()
@@ -122,12 +116,14 @@ class Consumer:
                 raise
             except Exception as error:
                 FAULTS.labels(type(error).__name__).inc()
-                log.exception("batch_fault", first=_place(records[0]), records=len(records))
+                log.exception("batch_fault", first=place(records[0]), records=len(records))
                 raise
             ends = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
             self._next |= {partition.partition: end for partition, end in ends.items()}
             await self._step("answered")
+            laps = Laps()
             await cast("AIOKafkaConsumer", message.consumer).commit(ends)
+            laps.lap("offsets")
             await self._step("committed")
 
     def _not_done_yet(self, handed_out: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
@@ -144,7 +140,8 @@ class Consumer:
         """Park records that the client library can't decode: their places are all that is known of them."""
         letters = [undecodable(self._names, partition, offset) for offset in range(first, following)]
         await self._publisher.publish(letters)
-        PARKED.inc(len(letters))
+        PARKED.labels("undecodable").inc(len(letters))
+        log.warning("record_parked", partition=partition.partition, first=first, records=len(letters))
         self._gaps_seen[partition.partition] = first
 
     async def place(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
@@ -221,10 +218,13 @@ class Consumer:
             raise AnswerStuck(
                 "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
             )
+        laps = Laps()
         whole = [(record.partition, record.offset, self._read(record)) for record in records]
-        for _, _, taken in whole:
-            if isinstance(taken, Received) and not has_right_key(taken.raw, taken):
-                WRONG_KEYS.inc()
+        laps.lap("read")
+        BATCH_RECORDS.observe(len(whole))
+        wrong = [one for _, _, one in whole if isinstance(one, Received) and not has_right_key(one.raw, one)]
+        if wrong:
+            tell_wrong_keys(wrong)
         waiting, survived = [whole], list[list[Placed]]()
         while waiting:
             reads = waiting.pop()
@@ -249,7 +249,7 @@ class Consumer:
         try:
             return read(record, self._verify)
         except Exception as error:
-            log.exception("reading_failed", place=_place(record))
+            log.exception("reading_failed", place=place(record))
             return Parked(record, f"The service failed to read this record: {type(error).__name__}.")
 
     async def _try(self, reads: list[Placed]) -> _Exhausted | str | None:
@@ -279,7 +279,7 @@ class Consumer:
                     continue
                 failed += 1
                 FAULTS.labels(type(error).__name__).inc()
-                log.exception("attempt_failed", attempt=failed, records=len(reads))
+                log.exception("attempt_failed", attempt=failed, records=len(reads), **about(reads[0][2]))
                 if failed >= ATTEMPTS_MAX:
                     return type(error).__name__
                 await asyncio.sleep(RETRY_PAUSE_S * 2**failed)
@@ -297,18 +297,24 @@ class Consumer:
         tills = {(r.store_id, r.profile_id) for _, _, r in reads if isinstance(r, Received)}
         floor = 0
         for last_try in (False, True):
+            laps = Laps()
             lease = await self._locks.take(tills, attempts_of, floor)
+            laps.lap("lock")
             crashed_before = lease.attempts > ATTEMPTS_MAX and park is None
             try:
                 if crashed_before:
                     raise _Exhausted(f"{lease.attempts - 1} attempts ended with their process")
-                batch = Batch(self._topic_id, reads, dict(self._answered), lease.token, self._gaps_seen, park)
+                batch = Batch(
+                    self._topic_id, reads, dict(self._answered), lease.token, self._gaps_seen, park, laps=laps
+                )
                 await self._step("locked")
                 applied = await apply(self._engine, self._names, batch, self._step)
                 await self._step("applied")
                 await self._locks.renew(lease)
                 await self._publisher.publish(applied.publications)
+                laps.lap("publish")
             except FenceRefused as refused:
+                FENCE_REFUSED.inc()
                 if last_try:
                     raise
                 floor = refused.floor
@@ -324,12 +330,8 @@ class Consumer:
             self._answered[partition] = max(self._answered.get(partition, 0), last + 1)
             # A gap was a true one for the frontier it was seen at; a restored database may come by there again.
             self._gaps_seen.pop(partition, None)
-        for (kind, reason), count in Tally((o.kind, o.reason or "") for o in applied.outcomes).items():
-            COMMANDS.labels(kind, reason).inc(count)
-        PARKED.inc(sum(publication.topic == self._names.dead_letters for publication in applied.publications))
-        newest = max((r.raw.timestamp for _, _, r in batch.reads if isinstance(r, Received)), default=None)
-        if newest is not None:
-            LAG.set(max(0.0, time.time() - newest / 1_000))
+        self.lag.answered(batch.last)
+        tell(batch, applied, self._names)
 
 
 class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -385,7 +387,3 @@ def is_outage(error: BaseException) -> bool:
             return error.connection_invalidated or isinstance(error, InterfaceError | OperationalError)
         return sqlstate[:2] in OUTAGE_CLASSES
     return False
-
-
-def _place(record: ConsumerRecord) -> str:
-    return f"{record.topic}/{record.partition}/{record.offset}"

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import uuid4
 
-from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.sessions.book import TillKey
+from services.sessions.metrics import LOCK_LOST, LOCK_MISSING, LOCK_WAITS
 
 LOCK_TTL_MS: Final = 10_000
 LOCK_WAIT_S: Final = 0.25
@@ -30,10 +30,6 @@ REDIS_TIMEOUT_S: Final = 0.5
 REDIS_PAUSE_S: Final = 1.0
 """After Redis failed, batches go on without it for so long before it is asked again."""
 ATTEMPTS_KEPT_S: Final = 3_600
-
-WAITS = Counter("till_lock_waits_total", "Batches that had to wait for another worker's lock.")
-WITHOUT = Counter("till_lock_missing_total", "Batches that went on under row locks alone.", ["why"])
-LOST = Counter("till_lock_lost_total", "Locks that were gone before their batch was answered.")
 
 # Numbers above 2^53 or joined with `..` would lose digits in Lua; microseconds until the year 2255 stay below 2^53.
 TAKE: Final = """
@@ -127,7 +123,7 @@ class Locks:
                 return lease
             over = time.monotonic() - waiting_since > limit_s
             if self._mode == "preferred" and (over or why == "redis_away"):
-                WITHOUT.labels(why).inc()
+                LOCK_MISSING.labels(why).inc()
                 return lease
             if over:
                 await self.release(lease, forget_attempts=True)
@@ -136,7 +132,7 @@ class Locks:
                 )
             if not waited:
                 waited = True
-                WAITS.inc()
+                LOCK_WAITS.inc()
             await asyncio.sleep(random.uniform(*LOCK_POLL_S))  # noqa: S311 - only keeps waiters out of step
 
     async def renew(self, lease: Lease) -> None:
@@ -149,7 +145,7 @@ class Locks:
         except (RedisError, OSError):
             held = 0
         if held < len(lease.keys):
-            LOST.inc()
+            LOCK_LOST.inc()
 
     async def release(self, lease: Lease, *, forget_attempts: bool) -> None:
         """Give a lease back, and the count of its batch's attempts with it."""
@@ -162,7 +158,7 @@ class Locks:
         except (RedisError, OSError):
             held = 0
         if lease.token and held < len(lease.keys):
-            LOST.inc()
+            LOCK_LOST.inc()
 
     async def forget_attempts(self, attempts_of: Sequence[str]) -> None:
         """What was begun too often has ended after all: count from the beginning again."""

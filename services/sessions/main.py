@@ -20,7 +20,9 @@ from services.health import health_app, serve
 from services.sessions import store
 from services.sessions.apply import Step
 from services.sessions.consumer import DRAIN_S, Consumer, Rebalance, no_step
+from services.sessions.lag import watching
 from services.sessions.lock import Locks
+from services.sessions.metrics import TOPIC_PARTITIONS
 from services.sessions.publisher import Publisher
 from services.sessions.reading import Headers, Verify
 from services.sessions.stepping import step_over_undecodable
@@ -129,6 +131,8 @@ async def run(settings: Settings, step: Step = no_step) -> None:
                 "log": _none_expired(engine),
             }
             await stack.enter_async_context(serve(settings.sessions_http, health_app(checks)))
+        TOPIC_PARTITIONS.set(settings.topic_partitions)
+        await stack.enter_async_context(watching(kafka, consumer.lag, engine))
         await stack.enter_async_context(sweeping(settings, engine, facts[names.commands].topic_id))
         log.info("worker_starts", topic=names.commands, group=settings.sessions_group, auth=settings.auth)
         await app.run(log_level=logging.WARNING)

@@ -6,18 +6,17 @@ from typing import Final
 
 import structlog
 from aiokafka import TopicPartition
-from prometheus_client import Counter
 
 from contracts.events import closing_id_of, correction_id_of
 from contracts.topics import DEAD_LETTER_ERROR_CHARACTERS_MAX, Topics, cloud_event_headers, key_of
 from services.sessions.book import Outcome, Received
+from services.sessions.metrics import ANSWERS_MISSING
 from services.sessions.reading import Parked
 
 log = structlog.get_logger()
 
 HEADERS_BYTES_MAX: Final = 262_144
 """Original headers that are copied into a dead letter; what is more is left out, and the letter says so."""
-ANSWERS_MISSING = Counter("till_answers_missing_total", "Commands below the frontier that the ledger has no answer to.")
 
 
 @dataclass(frozen=True, slots=True)

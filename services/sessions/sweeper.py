@@ -14,7 +14,6 @@ from uuid import NAMESPACE_URL, uuid5
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from prometheus_client import Counter, Gauge
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -23,6 +22,7 @@ from contracts.times import wire_time
 from contracts.topics import key_of
 from services.brokers import connection
 from services.sessions.ending import ABANDONED, SWEEPER
+from services.sessions.metrics import RESTING, SWEPT
 from services.sessions.publications import Publication
 from services.sessions.publisher import Publisher
 from services.settings import Settings
@@ -34,9 +34,6 @@ SESSIONS_MAX: Final = 500
 """Sessions of one sweep; what is left over is closed by the next."""
 TOKEN_TTL_S: Final = 60
 """A sweep's tokens need not outlive its publishing: they are compared with the append time."""
-
-SWEPT = Counter("till_sweeper_commands_total", "Idle sessions that the sweeper asked to close.")
-RESTING = Gauge("till_sweeper_resting", "1 while the sweeper rests because the worker lags behind the topic.")
 
 NOW = text("SELECT clock_timestamp()")
 FRONTIER = text("SELECT partition, next_offset FROM consumed WHERE topic_id = :topic_id")

@@ -123,6 +123,7 @@ async def test_wrong_keys_are_counted_and_readiness_is_told(shop: Shop, free_por
         metrics = (await http.get("/metrics")).text
         ready = await http.get("/health/ready")
     assert "till_wrong_key_total 1.0" in metrics
-    assert 'till_commands_total{kind="session_opened",reason=""} 1.0' in metrics
-    assert 'till_commands_total{kind="command_rejected",reason="session_unknown"} 1.0' in metrics
+    assert 'till_commands_total{answer="session_opened",kind="open_session",reason=""} 1.0' in metrics
+    refused = 'till_commands_total{answer="command_rejected",kind="move_cash",reason="session_unknown"} 1.0'
+    assert refused in metrics
     assert ready.status_code == 200

@@ -11,6 +11,7 @@ from services.sessions.store.frontier import (
     lock_frontier,
     move_frontier,
     note_expired,
+    sessions_held,
 )
 from services.sessions.store.loading import (
     load_answers,
@@ -45,4 +46,5 @@ __all__ = [
     "move_frontier",
     "note_expired",
     "save",
+    "sessions_held",
 ]

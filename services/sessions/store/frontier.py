@@ -30,6 +30,11 @@ NOTE_EXPIRED = text("""
      WHERE topic_id = :topic_id AND partition = :partition AND next_offset < :log_start
 """)
 COUNT_EXPIRED = text("SELECT coalesce(sum(expired), 0) FROM consumed")
+# By the index of the sessions that hold their till: no more than there are tills.
+COUNT_HELD = text("""
+    SELECT count(*) FILTER (WHERE state = 'open') AS open, count(*) FILTER (WHERE state = 'suspended') AS suspended
+      FROM sessions WHERE state IN ('open', 'suspended')
+""")
 
 
 async def know_partition(tx: AsyncConnection, topic_id: str, partition: int, start: int) -> tuple[int, int]:
@@ -48,6 +53,12 @@ async def note_expired(tx: AsyncConnection, topic_id: str, partition: int, log_s
 async def expired_commands(tx: AsyncConnection) -> int:
     """How many commands were deleted by the broker before they were read, ever."""
     return int((await tx.execute(COUNT_EXPIRED)).scalar_one())
+
+
+async def sessions_held(tx: AsyncConnection) -> dict[str, int]:
+    """How many sessions hold their till, by state."""
+    row = (await tx.execute(COUNT_HELD)).one()
+    return {"open": row.open, "suspended": row.suspended}
 
 
 async def lock_frontier(tx: AsyncConnection, topic_id: str, partitions: Iterable[int]) -> dict[int, int]:
