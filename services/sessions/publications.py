@@ -64,18 +64,17 @@ def published(names: Topics, record: Received, outcome: Outcome | None) -> Itera
         log.error("answer_missing", topic=record.topic, partition=record.partition, offset=record.offset)
         return
     key = key_of(record.store_id, record.profile_id)
+    trace = [] if record.traceparent is None else [("traceparent", record.traceparent)]
     headers = cloud_event_headers(outcome.event_id, outcome.kind, outcome.received_at)
-    headers.append(("till-command-id", record.command_id.encode()))
-    if record.traceparent is not None:
-        headers.append(("traceparent", record.traceparent))
+    headers += [("till-command-id", record.command_id.encode()), *trace]
     if outcome.error is not None:
         yield dead_letter(names, Parked(record.raw, outcome.error))
     if outcome.closing_value is not None and record.command is not None:
         closing_id = closing_id_of(record.store_id, record.command.session_id)
         closing_headers = cloud_event_headers(closing_id, "closing", outcome.received_at)
-        yield Publication(names.closings, key, outcome.closing_value, closing_headers)
+        yield Publication(names.closings, key, outcome.closing_value, closing_headers + trace)
     if outcome.correction_value is not None:
         correction_id = correction_id_of(record.store_id, record.command_id)
         correction_headers = cloud_event_headers(correction_id, "closing_correction", outcome.received_at)
-        yield Publication(names.closings, key, outcome.correction_value, correction_headers)
+        yield Publication(names.closings, key, outcome.correction_value, correction_headers + trace)
     yield Publication(names.events, key, outcome.value, headers)

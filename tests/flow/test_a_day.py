@@ -75,6 +75,7 @@ async def test_the_headers_of_answers_and_closings(shop: Shop) -> None:
         assert orjson.loads(answer.value)["received_at"] == from_millis(sent.timestamp)
     closing_id = str(uuid5(NAMESPACE_URL, f"till-closing:s1/{session_id}"))
     _check_headers(shop.seen.closings[0], closing_id, commands[1].timestamp)
+    assert header(shop.seen.closings[0], "traceparent") == TRACE
 
 
 def _check_headers(record: ConsumerRecord, ce_id: str, at_ms: int) -> None:
