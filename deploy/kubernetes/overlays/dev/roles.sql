@@ -4,8 +4,8 @@
 \set gateway `cat /run/secrets/till/gateway`
 \set reporting `cat /run/secrets/till/reporting`
 CREATE ROLE till_owner LOGIN PASSWORD :'owner';
-CREATE ROLE till_sessions LOGIN PASSWORD :'sessions' IN ROLE till_owner;
-CREATE ROLE till_gateway LOGIN PASSWORD :'gateway' IN ROLE till_owner;
-CREATE ROLE till_reporting LOGIN PASSWORD :'reporting' IN ROLE till_owner;
+CREATE ROLE till_sessions LOGIN PASSWORD :'sessions';
+CREATE ROLE till_gateway LOGIN PASSWORD :'gateway';
+CREATE ROLE till_reporting LOGIN PASSWORD :'reporting';
 ALTER DATABASE till OWNER TO till_owner;
 ALTER SCHEMA public OWNER TO till_owner;
