@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services import cli_access, cli_ledger, cli_tools
+from services import cli_access, cli_ledger, cli_tools, cli_topics
 
 app = typer.Typer(
     name="till",
@@ -134,7 +134,8 @@ def schema(
 app.command()(cli_ledger.run)
 app.command()(cli_ledger.wait)
 app.command()(cli_ledger.migrate)
-app.command()(cli_ledger.topics)
+app.command()(cli_topics.topics)
+app.command()(cli_topics.principals)
 app.add_typer(cli_ledger.profiles, name="profiles")
 app.add_typer(cli_access.users, name="users")
 app.add_typer(cli_access.keys, name="keys")

@@ -195,6 +195,18 @@ def list_keys(*, store: AnyStore = None) -> None:
         typer.echo(f"{key.store_id}\t{key.key_id}\t{key.company_id}\t{key.role}\t{state}")
 
 
+@signing_key.command("create")
+def create_signing_key() -> None:
+    """Make the key that signs, and the JWKS file that services verify with, where there is neither. Can be run twice.
+
+    Example: [bold]till signing-key create[/bold]
+    """
+    from services.signing_keys import ensure_key
+
+    _or_sentence(lambda: ensure_key(_settings()))
+    typer.echo("There is a key to sign with.")
+
+
 @signing_key.command("rotate")
 def rotate_signing_key(
     *,

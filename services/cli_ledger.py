@@ -107,17 +107,6 @@ def migrate() -> None:
     typer.echo(f"The tables are up to date.{rights}")
 
 
-def topics() -> None:
-    """Create the topics that are missing and compare those that exist. Can be run twice.
-
-    Example: [bold]TILL_TOPIC_PREFIX=north. till topics[/bold]
-    """
-    from services.topics import create_topics
-
-    created = _run(create_topics(_settings()))
-    typer.echo(f"Created: {', '.join(created)}." if created else "All topics exist and are as promised.")
-
-
 @profiles.command("import")
 def import_profiles(
     file: Annotated[Path, typer.Argument(help="UTF-8 CSV with a header.", exists=True)],

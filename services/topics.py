@@ -37,11 +37,12 @@ async def check_topics(settings: Settings) -> dict[str, TopicFacts]:
     return await asyncio.to_thread(_check, settings)
 
 
-def _admin(settings: Settings) -> KafkaAdminClient:
+def admin_client(settings: Settings) -> KafkaAdminClient:
+    """A client that looks at the brokers and changes them; close it. Raises TopicsWrong where none answers."""
     try:
         return KafkaAdminClient(
             **connection(settings),
-            client_id="till-topics",
+            client_id="till-admin",
             request_timeout_ms=ADMIN_TIMEOUT_MS,
         )
     except KafkaError as error:
@@ -49,7 +50,7 @@ def _admin(settings: Settings) -> KafkaAdminClient:
 
 
 def _create(settings: Settings) -> list[str]:
-    admin = _admin(settings)
+    admin = admin_client(settings)
     try:
         existing = set(admin.list_topics())
         missing = {
@@ -75,7 +76,7 @@ def _durability(replicas: int) -> dict[str, str]:
 
 
 def _check(settings: Settings) -> dict[str, TopicFacts]:
-    admin = _admin(settings)
+    admin = admin_client(settings)
     try:
         facts = _facts(admin, settings)
     finally:

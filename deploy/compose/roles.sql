@@ -1,0 +1,14 @@
+-- Run once, when the database is new, by the superuser, whose password nobody knows: it comes in by the socket alone.
+-- What each role may do with the tables is set by `till migrate`.
+\set owner `cat /run/secrets/owner`
+\set ledger `cat /run/secrets/ledger`
+\set gateway `cat /run/secrets/gateway`
+\set reporting `cat /run/secrets/reporting`
+CREATE ROLE till_owner LOGIN PASSWORD :'owner';
+CREATE ROLE till_ledger LOGIN PASSWORD :'ledger';
+CREATE ROLE till_gateway LOGIN PASSWORD :'gateway';
+CREATE ROLE till_reporting LOGIN PASSWORD :'reporting';
+ALTER DATABASE till OWNER TO till_owner;
+REVOKE ALL ON DATABASE till FROM PUBLIC;
+GRANT CONNECT ON DATABASE till TO till_ledger, till_gateway, till_reporting;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
