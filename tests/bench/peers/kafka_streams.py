@@ -5,8 +5,8 @@ file. It is given what helps: a JIT that has seen the work, memory, and less to 
 hashes, no closings, no validation of fields). What it can't do: it sees one partition at a time, so ids are known per
 partition and not per store, and commands after a closing are refused, never taken as corrections.
 
-A Java process is slow while its code is still being compiled. So that this counts for nothing, publish commands of
-other tills (known to `prepare`) on the same topic first and begin the clock with the last answer to them.
+A Java process is slow while its code is still being compiled: with this work until about its 40,000th command. So that
+this counts for nothing, the clock must begin after the answers to as many commands on the same topic.
 """
 
 import asyncio

@@ -50,7 +50,8 @@ final class Json {
 
     static JsonNode onlyCash(String currency) {
         ObjectNode cash = MAPPER.createObjectNode();
-        cash.put("id", "cash").put("name", "cash").put("type", "cash").put("currency", currency).put("exchange_rate", "1");
+        cash.put("id", "cash").put("name", "cash").put("type", "cash");
+        cash.put("currency", currency).put("exchange_rate", "1");
         return MAPPER.createArrayNode().add(cash);
     }
 

@@ -11,8 +11,8 @@ import org.rocksdb.WriteBufferManager;
 /**
  * One bounded piece of memory for all stores, as "Memory Management" of the Kafka Streams documentation shows it.
  *
- * <p>Without it each of the 32 stores (four in each of eight tasks) has 50 MB of cache and up to 48 MB of write buffers.
- * Bloom filters, no compression, universal compaction and no write-ahead log are what Streams sets itself.
+ * <p>Without it each of the 32 stores (four in each of eight tasks) has 50 MB of cache and up to 48 MB of write
+ * buffers. Bloom filters, no compression and no write-ahead log are what Streams sets itself.
  */
 public final class RocksDbTuning implements RocksDBConfigSetter {
     private static final long BLOCKS = 512L << 20;
