@@ -46,7 +46,7 @@ def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]
     from services.logs import set_up_logs
 
     settings = _settings()
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, service.value)
     if service is Service.sessions:
         from services.sessions import main as sessions
 

@@ -1,9 +1,16 @@
-"""Logs: one JSON object a line on standard output, no secret in any, and no flood from a client library."""
+"""Logs: one JSON object a line on standard output, no secret in any, and no flood from a client library.
+
+Every line has `at` (UTC), `level`, `service` and `event`; what concerns a command has `command_id`, `store_id`,
+`profile_id` and, where there is one, `trace_id`. What the database says of values is cut out of errors: a row that it
+refuses may hold a body, or the hash of a password.
+"""
 
 import logging
+import re
 import sys
 import time
-from typing import Final
+from collections.abc import MutableMapping
+from typing import Any, Final
 
 import structlog
 
@@ -29,17 +36,43 @@ class NoFlood(logging.Filter):
         return self._lines <= FLOOD_LINES_MAX
 
 
-def set_up_logs(level: str) -> None:
-    """Set up structlog and the standard library's loggers for a service process."""
+_VALUES: Final = re.compile(
+    r"""
+    DETAIL:[ ].*?(?=\n\[SQL:[ ]|\n\nThe[ ]above[ ]|\n\nDuring[ ]|\Z)  # PostgreSQL quotes the row that it refuses
+    | \[parameters:[^\n]*                                            # SQLAlchemy what a statement was given
+    | (?<=\bquery[ ]argument[ ]\$)\d+:.*?(?=[ ]\(|\n|\Z)             # asyncpg what it can't convert
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+
+
+def without_values(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The line, with values of the database cut out of its errors."""
+    for name in ("error", "exception", "event"):
+        text = line.get(name)
+        if isinstance(text, str):
+            line[name] = _VALUES.sub("(values left out)", text)
+    return line
+
+
+def set_up_logs(level: str, service: str) -> None:
+    """Set up structlog and the standard library's loggers for a process of this service."""
+
+    def named(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        line["service"] = service
+        return line
+
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        named,
     ]
     structlog.configure(
         processors=[
             *shared,
             structlog.processors.format_exc_info,
+            without_values,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -53,6 +86,7 @@ def set_up_logs(level: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                without_values,
                 structlog.processors.JSONRenderer(),
             ],
         )

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.contextvars import bind_contextvars
 
 from contracts.topics import RECORD_BYTES_MAX, Topics, key_of
 from services.gateway import ledger
@@ -128,6 +129,7 @@ class Courier:
         if len(self._waiters) >= self._waiting_max:
             raise TooManyWaiting
         letter = letter_of(value, traceparent)
+        bind_contextvars(command_id=letter.command_id, store_id=letter.store_id, profile_id=letter.profile_id)
         waiter = _Waiter(key_of(letter.store_id, letter.profile_id), letter.command_id.encode(), asyncio.Future())
         self._waiters[letter.trace] = waiter
         WAITING.set(len(self._waiters))

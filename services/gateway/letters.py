@@ -1,16 +1,12 @@
 """A command on its way to its topic, and the place where it comes to lie."""
 
 import json
-import re
-import secrets
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 from contracts.jsontext import canonical, compact, read_object
-
-_TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
-_NO_TRACE: Final = b"0" * 32
+from services.traces import trace_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +33,12 @@ class Place:
 def letter_of(value: bytes, traceparent: bytes | None) -> Letter:
     """The command in `value`, which is readable, with a trace of its own within the sender's."""
     body = read_object(value)
-    found = _TRACEPARENT.fullmatch(traceparent or b"")
-    trace_id, flags = found.groups() if found and found[1] != _NO_TRACE else (secrets.token_hex(16).encode(), b"00")
     return Letter(
         store_id=body["store_id"],
         profile_id=body["profile_id"],
         command_id=body["command_id"].lower(),
         body_hash=sha256(canonical(body)).digest(),
-        trace=b"00-%s-%s-%s" % (trace_id, secrets.token_hex(8).encode(), flags),
+        trace=trace_of(traceparent).step(),
         value=value,
     )
 

@@ -23,6 +23,7 @@ from services.gateway.ledger import open_ledger
 from services.gateway.problems import problems
 from services.gateway.rooms import Rooms
 from services.health import Check, health_routes, serve
+from services.requests import Requests
 from services.settings import Settings
 from services.tokens import open_verifier
 from services.topics import check_topics
@@ -31,6 +32,14 @@ log = structlog.get_logger(__name__)
 
 CONNECTIONS_MAX: Final = 10_000
 """Registers keep their connections; what is limited more narrowly is how many requests wait for an answer."""
+APIS: Final = {
+    final.PREFIX: "final",
+    jethings.router.prefix: "jethings",
+    shifts.router.prefix: "shifts",
+    "/api/": "own",
+    "/auth/": "own",
+}
+"""The names of the APIs in metrics and logs, by the beginnings of their routes."""
 
 
 async def run(settings: Settings) -> None:
@@ -100,6 +109,7 @@ def gateway_app(rooms: Rooms, checks: dict[str, Check]) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.add_middleware(Requests, apis=APIS)
     app.state.rooms = rooms
     app.state.access = Access(rooms.settings, rooms.own, rooms.verifier)
     shapes = {final.PREFIX: final.error_body}

@@ -33,9 +33,13 @@ from services.reporting.queries import (
     read_query,
 )
 from services.reporting.stream import Streams
+from services.requests import Requests
 from services.tokens import EVERY_STORE, Verifier
 
 log = structlog.get_logger(__name__)
+
+APIS: Final = {PATH.rstrip("/"): "parrot", "/api/closings": "closings"}
+"""The names of the APIs in metrics and logs, by the beginnings of their routes."""
 
 
 def reporting_app(
@@ -54,6 +58,7 @@ def reporting_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.add_middleware(Requests, apis=APIS)
 
     async def cashier_sessions(request: Request) -> Response:
         allowed = allowed_stores(verifier, request)

@@ -89,7 +89,7 @@ def start() -> None:
     """Run the worker to its end."""
     wanted = arguments()
     settings = Settings()
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, "sessions")
     if wanted.session_timeout_ms is not None:
         main.SESSION_TIMEOUT_MS = wanted.session_timeout_ms  # type: ignore[misc]
     if wanted.die_of is not None:
