@@ -1,0 +1,103 @@
+"""What the manifests say beside what the code says, and what no pod may do. No cluster is needed."""
+
+import pytest
+
+from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS
+from services.health import STOP_TIME_LIMIT_S
+from services.principals import rights
+from services.sessions.consumer import DRAIN_S
+from services.sessions.main import GRACEFUL_STOP_S
+from services.settings import Settings
+from tests.deploy.manifests import Object, may_talk, objects, pods
+
+BASE, DEV, PRODUCTION = "base", "overlays/dev", "overlays/production"
+SERVICES = {"sessions", "gateway", "reporting"}
+PORTS = (5432, 6379, 8080, 9092, 9093)
+
+
+def _named(kind: str, *folders: str) -> dict[str, Object]:
+    return {found["metadata"]["name"]: found for found in objects(*folders) if found["kind"] == kind}
+
+
+def test_production_makes_the_topics_of_the_wire() -> None:
+    found = {
+        name: (topic["spec"]["partitions"], {key: str(value) for key, value in topic["spec"]["config"].items()})
+        for name, topic in _named("KafkaTopic", PRODUCTION).items()
+    }
+    durable = {"min.insync.replicas": "2", "unclean.leader.election.enable": "False"}
+    assert found == {f"till.{suffix}": (DEFAULT_PARTITIONS, kept | durable) for suffix, kept in TOPIC_CONFIGS.items()}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES | {"register"}))
+def test_production_gives_each_principal_the_rights_that_the_code_names(name: str) -> None:
+    acls = _named("KafkaUser", PRODUCTION)[f"till-{name}"]["spec"]["authorization"]["acls"]
+    granted = {
+        (acl["resource"]["type"], acl["resource"]["name"], operation.lower())
+        for acl in acls
+        for operation in acl["operations"]
+    }
+    assert granted == {
+        (kind.name.lower(), resource, operation.name.lower().replace("_", ""))
+        for kind, resource, operation in rights(Settings(), name)
+    }
+
+
+def test_there_are_never_more_workers_than_partitions_and_their_lag_is_that_of_their_group() -> None:
+    scaled = _named("ScaledObject", PRODUCTION)["sessions"]["spec"]
+    trigger = scaled["triggers"][0]["metadata"]
+    settings = Settings()
+    assert scaled["maxReplicaCount"] == DEFAULT_PARTITIONS
+    assert (trigger["topic"], trigger["consumerGroup"]) == (settings.topics.commands, settings.sessions_group)
+
+
+def test_a_worker_has_time_to_finish_its_batch() -> None:
+    grace = _named("StatefulSet", BASE)["sessions"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert grace > max(GRACEFUL_STOP_S, DRAIN_S) + STOP_TIME_LIMIT_S + 20
+
+
+def test_every_pod_is_confined() -> None:
+    found = list(pods(objects(BASE, DEV)))
+    assert {name for name, _ in found} >= SERVICES | {"migrate", "office", "topics", "redis", "kafka", "postgres"}
+    for name, template in found:
+        spec = template["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["enableServiceLinks"] is False, name
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            confined = container["securityContext"]
+            assert confined["allowPrivilegeEscalation"] is False, name
+            assert confined["capabilities"] == {"drop": ["ALL"]}, name
+            # Kafka's image writes its settings beside its program.
+            assert confined.get("readOnlyRootFilesystem") is (None if name == "kafka" else True), name
+            assert container["resources"].keys() == {"requests", "limits"}, name
+
+
+def test_services_start_on_the_schema_that_they_need_and_say_when_they_are_ready() -> None:
+    for name, template in pods(objects(BASE)):
+        if name in SERVICES:
+            assert template["spec"]["initContainers"][0]["args"] == ["wait", name]
+            container = template["spec"]["containers"][0]
+            assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+            assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+
+
+def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:
+    found = objects(BASE, DEV)
+    policies = [policy for policy in found if policy["kind"] == "NetworkPolicy"]
+    labels = {name: template["metadata"]["labels"] for name, template in pods(found)}
+    wanted = {(source, "kafka", 9092) for source in SERVICES | {"topics", "office"}}
+    wanted |= {(source, "postgres", 5432) for source in SERVICES | {"migrate", "office"}}
+    wanted |= {("sessions", "redis", 6379), ("office", "gateway", 8080), ("office", "reporting", 8080)}
+    allowed = {
+        (source, target, port)
+        for source in labels
+        for target in labels
+        for port in PORTS
+        if may_talk(policies, labels[source], labels[target], port)
+    }
+    assert allowed == wanted
+
+
+def test_no_manifest_holds_a_secret() -> None:
+    assert not _named("Secret", BASE, DEV, PRODUCTION)
