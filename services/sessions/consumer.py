@@ -7,10 +7,12 @@ batch is halved until the culprit stands alone, and that one is parked.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError
 from faststream.kafka import KafkaMessage
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -31,6 +33,10 @@ from services.sessions.telling import about, place, tell, tell_wrong_keys
 log = structlog.get_logger()
 
 ATTEMPTS_MAX: Final = 3
+READ_AHEAD_RECORDS: Final = 500
+"""From so many records on, a batch is followed by reading the next while its own statements run: there is a backlog."""
+READ_SLICE_RECORDS: Final = 100
+"""Records are read so many at a time: between slices, what the servers have answered goes on."""
 RETRY_PAUSE_S: Final = 0.05
 OUTAGE_WAIT_S: Final = 30.0
 OUTAGE_PAUSE_S: Final = 0.5
@@ -38,6 +44,7 @@ DRAIN_S: Final = 20.0
 """A rebalance waits so long for the batch in hand; the group's rebalance time-out is longer."""
 ASSIGN_PATIENCE_S: Final = 20.0
 BROKER_TIMESTAMP: Final = 1
+NO_CLOCK: Final = "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
 
 # SQLSTATE classes of what no command is to blame for: connection and log-in, a database or tables that are not there
 # (yet), rights, resources, the operator, the system, locks and time-outs.
@@ -45,10 +52,6 @@ OUTAGE_CLASSES: Final = frozenset({"08", "25", "28", "3D", "3F", "40", "42", "53
 
 Placed = tuple[int, int, Read]
 """A record that was read, with its partition and offset."""
-
-
-class Stopped(Exception):
-    """The worker has stopped for good and takes no more batches."""
 
 
 class _Exhausted(Exception):
@@ -86,6 +89,11 @@ class Consumer:
         self._answered: dict[int, int] = {}
         self._gaps_seen: dict[int, int] = {}
         self._next: dict[int, int] = {}
+        """Where each partition goes on, by what was handed out."""
+        self._placement = object()
+        """Another one after every seek to the frontier: what was read before that is read again."""
+        self._faults = 0
+        self._ending: asyncio.Task[None] | None = None
         self.assigned = asyncio.Event()
         self.placed = asyncio.Event()
         self.sought = False
@@ -93,46 +101,92 @@ class Consumer:
         self.lag = Lag()
 
     async def on_batch(self, message: KafkaMessage) -> None:
-        """Apply, publish and commit the records of one call. An error that leaves here makes them be read again."""
+        """Apply, publish and commit the records of one call; after a fault they are read again.
+
+        It returns while a large batch still waits for the servers: the next one is read meanwhile. Then it waits.
+        """
         self.lag.taken(message.raw_message)
         if not self.placed.is_set():
             # The client hands records out before it has heard where to read; the seek makes them be read again.
             await self.placed.wait()
             if self.sought:
                 return
-        async with self._in_hand:
-            if self.stopped:
-                raise Stopped
-            records = self._not_done_yet(message.raw_message)
-            if not records:
-                return
+        records = self._not_done_yet(message.raw_message)
+        if not records or self.stopped:
+            return
+        placement, faults = self._placement, self._faults
+        self._next |= {record.partition: record.offset + 1 for record in records}
+        consumer = cast("AIOKafkaConsumer", message.consumer)
+        reads = await self._read_all(records)
+        await self._in_hand.acquire()
+        if self.stopped or self._placement is not placement:
+            self._in_hand.release()
+            return
+        if self._faults != faults:
+            self._in_hand.release()
+            self._read_again(consumer, records)
+            return
+        self._ending = asyncio.create_task(self._end(consumer, records, reads))
+        if len(records) < READ_AHEAD_RECORDS:
+            await self._ending
+
+    async def _end(self, consumer: AIOKafkaConsumer, records: list[ConsumerRecord], reads: list[Placed]) -> None:
+        """Bring the batch in hand to its end. No error leaves here: after one the records are read again."""
+        try:
+            if any(record.timestamp_type != BROKER_TIMESTAMP for record in records):
+                raise AnswerStuck(NO_CLOCK)
             try:
-                await self._settle(records)
+                await self._settle(reads)
             except Gap as gap:
-                await self._seek_back(message.consumer, records, gap)
+                await self._seek_back(consumer, records, gap)
                 return
-            except AnswerStuck as stuck:
-                self._stop_for_good(stuck)
-                raise
-            except Exception as error:
-                FAULTS.labels(type(error).__name__).inc()
-                log.exception("batch_fault", first=place(records[0]), records=len(records))
-                raise
-            ends = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
-            self._next |= {partition.partition: end for partition, end in ends.items()}
             await self._step("answered")
             laps = Laps()
-            await cast("AIOKafkaConsumer", message.consumer).commit(ends)
+            await consumer.commit({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
             laps.lap("offsets")
             await self._step("committed")
+        except AnswerStuck as stuck:
+            self._stop_for_good(stuck)
+        except Exception as error:
+            FAULTS.labels(type(error).__name__).inc()
+            log.exception("batch_fault", first=place(records[0]), records=len(records))
+            self._read_again(consumer, records)
+        finally:
+            self._in_hand.release()
+
+    def _read_again(self, consumer: AIOKafkaConsumer, records: list[ConsumerRecord]) -> None:
+        """Seek to where these records begin, except where an earlier batch must be read again as well."""
+        self._faults += 1
+        begins = {record.partition: record.offset for record in reversed(records)}
+        for partition, begin in begins.items():
+            if self._next[partition] > begin:
+                self._next[partition] = begin
+                # A partition that has gone meanwhile is for its next worker to read.
+                with suppress(IllegalStateError):
+                    consumer.seek(TopicPartition(self._names.commands, partition), begin)
+
+    async def _read_all(self, records: list[ConsumerRecord]) -> list[Placed]:
+        """Read the records, in slices: the batch before this one goes on in between."""
+        reads, laps = list[Placed](), Laps()
+        for start in range(0, len(records), READ_SLICE_RECORDS):
+            reads += [(r.partition, r.offset, self._read(r)) for r in records[start : start + READ_SLICE_RECORDS]]
+            await asyncio.sleep(0)
+        laps.lap("read")
+        return reads
 
     def _not_done_yet(self, handed_out: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
         """The records in the order of their places. The client repeats what it held when it was told where to read."""
         fresh = (record for record in handed_out if record.offset >= self._next.get(record.partition, 0))
         return sorted(fresh, key=lambda record: (record.partition, record.offset))
 
+    async def finish(self) -> None:
+        """End the batch in hand and take no other."""
+        self.stopped = True
+        await self.drain()
+
     async def drain(self) -> None:
-        """Return when no batch is in hand."""
+        """Return when no batch is in hand; what was read ahead of it is dropped and will be read again."""
+        self._placement = object()
         async with self._in_hand:
             pass
 
@@ -206,21 +260,13 @@ class Consumer:
             if frontier < log_start:
                 await self._expire(tx, gap.partition, frontier, log_start)
                 frontier = log_start
-        for record in reversed(records):
-            start = frontier if record.partition == gap.partition else record.offset
-            consumer.seek(TopicPartition(record.topic, record.partition), start)
-            self._next[record.partition] = start
+        consumer.seek(place, frontier)
+        self._next[gap.partition] = frontier
+        self._read_again(consumer, records)
         self._gaps_seen[gap.partition] = frontier
 
-    async def _settle(self, records: list[ConsumerRecord]) -> None:
+    async def _settle(self, whole: list[Placed]) -> None:
         """All of these, or halves of them, or one by one."""
-        if any(record.timestamp_type != BROKER_TIMESTAMP for record in records):
-            raise AnswerStuck(
-                "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
-            )
-        laps = Laps()
-        whole = [(record.partition, record.offset, self._read(record)) for record in records]
-        laps.lap("read")
         BATCH_RECORDS.observe(len(whole))
         wrong = [one for _, _, one in whole if isinstance(one, Received) and not has_right_key(one.raw, one)]
         if wrong:
@@ -260,7 +306,7 @@ class Consumer:
         while True:
             try:
                 await self._once(reads, names)
-            except (Gap, AnswerStuck, Stopped):
+            except (Gap, AnswerStuck):
                 raise
             except _Exhausted as exhausted:
                 return exhausted

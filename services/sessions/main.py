@@ -38,7 +38,7 @@ SESSION_TIMEOUT_MS: Final = 12_000
 HEARTBEAT_MS: Final = 3_000
 REBALANCE_TIMEOUT_MS: Final = int(DRAIN_S * 1_000) + 10_000
 POLL_INTERVAL_MS: Final = 120_000
-BATCH_WAIT_MS: Final = 5
+BATCH_WAIT_MS: Final = 1
 """FastStream sleeps so long after each empty poll; a command that falls into it waits as long."""
 GRACEFUL_STOP_S: Final = 25.0
 CONNECTIONS: Final = 3
@@ -123,7 +123,7 @@ async def run(settings: Settings, step: Step = no_step) -> None:
             if reader is not None:
                 step_over_undecodable(reader, consumer.step_over)
 
-        app = FastStream(broker, logger=None, after_startup=[tolerate])
+        app = FastStream(broker, logger=None, after_startup=[tolerate], on_shutdown=[consumer.finish])
         if settings.sessions_http:
             checks = {
                 "database": _database_answers(engine),
@@ -171,7 +171,7 @@ def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callab
         listener=Rebalance(consumer, kafka),
         parser=_parse,
         decoder=_decode,
-        ack_policy=AckPolicy.NACK_ON_ERROR,
+        ack_policy=AckPolicy.MANUAL,
         no_reply=True,
     )
 

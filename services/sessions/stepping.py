@@ -13,6 +13,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 log = structlog.get_logger()
 
+POLL_WAIT_MS: Final = 500
+"""A poll waits so long for a first record and returns at once with it. FastStream has one time for the wait and for a
+sleep after an empty poll, in which commands would wait: that one is set as short as can be, this one is not."""
 ONE_RECORD_WAIT_MS: Final = 1_000
 
 SteppedOver = Callable[[TopicPartition, int, int], Awaitable[None]]
@@ -20,10 +23,11 @@ SteppedOver = Callable[[TopicPartition, int, int], Awaitable[None]]
 
 
 def step_over_undecodable(consumer: AIOKafkaConsumer, stepped_over: SteppedOver) -> None:
-    """Make `consumer.getmany` total: what it can't decode is told to `stepped_over` and left behind."""
+    """Make `consumer.getmany` wait, and total: what it can't decode is told to `stepped_over` and left behind."""
     getmany = consumer.getmany
 
     async def tolerant(*partitions: TopicPartition, **limits: Any) -> dict[TopicPartition, list[ConsumerRecord]]:
+        limits["timeout_ms"] = POLL_WAIT_MS
         try:
             found: dict[TopicPartition, list[ConsumerRecord]] = await getmany(*partitions, **limits)
         except UnicodeDecodeError:
