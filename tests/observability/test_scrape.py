@@ -1,0 +1,158 @@
+"""What the services say of themselves after real commands, and that alerts and dashboard ask for nothing else."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from aiokafka import AIOKafkaProducer
+
+from services.sessions.metrics import STAGES
+from tests.conftest import eventually
+from tests.faults.commands import closing, movement, opening, written
+from tests.observability.conftest import House
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+OBSERVABILITY = DEPLOY / "observability"
+NAME = re.compile(r"\btill_[a-z_]+")
+
+
+@pytest.fixture(scope="module")
+async def traded(house: House) -> House:
+    """A session opened and closed on p1, another left open on p2, refusals, a repeat, a wrong key, and garbage."""
+    market, first, second = house.market, str(uuid4()), str(uuid4())
+    paid = movement("p1", first, 500)
+    bodies = [opening("p1", first), paid, paid, closing("p1", first, 1_500), movement("p1", first, 5) | {"amount": 1}]
+    async with house.gateway() as http:
+        for body in [*bodies, opening("p2", second)]:
+            await http.post("/api/commands", json=body, headers=market.bearer("s1"))
+        await http.get(f"/api/sessions/{second}", headers=market.bearer("s1"))
+        await http.get("/nowhere/else")
+    producer = AIOKafkaProducer(bootstrap_servers=market.settings.kafka)
+    await producer.start()
+    try:
+        topic = market.settings.topics.commands
+        await producer.send_and_wait(topic, b"garbage")
+        await producer.send_and_wait(topic, written(movement("p2", second, 7)), key=b"not this one")
+    finally:
+        await producer.stop()
+
+    async def all_told() -> bool:
+        seen = await house.scrape("sessions")
+        read = await house.scrape("reporting")
+        parked = seen.value("till_dead_letters_total", why="unreadable")
+        looked = seen.value("till_looked_timestamp_seconds")
+        open_ones = seen.value("till_sessions", state="open")
+        return bool(parked and looked and open_ones and read.value("till_reporting_records_total"))
+
+    await eventually(all_told)
+    return house
+
+
+async def test_commands_are_counted_by_kind_answer_and_reason(traded: House) -> None:
+    seen = await traded.scrape("sessions")
+
+    def answered(kind: str, answer: str, reason: str = "") -> float:
+        return seen.value("till_commands_total", kind=kind, answer=answer, reason=reason)
+
+    assert answered("open_session", "session_opened") == 2
+    assert answered("move_cash", "cash_moved") == 1
+    assert answered("move_cash", "cash_moved", "repeated") == 1
+    assert answered("close_session", "session_closed") == 1
+    assert answered("move_cash", "command_rejected", "malformed") == 1
+    assert answered("move_cash", "command_rejected", "unauthenticated") == 1
+    assert seen.value("till_wrong_key_total") == 1
+    assert seen.value("till_dead_letters_total", why="unreadable") == 1
+    assert seen.value("till_dead_letters_total", why="failing") == 0
+
+
+async def test_batches_are_timed_by_stage(traded: House) -> None:
+    seen = await traded.scrape("sessions")
+    batches = seen.value("till_batch_records_count")
+    assert 1 <= batches <= 8
+    assert seen.value("till_batch_records_sum") == 8
+    assert {stage: seen.value("till_batch_seconds_count", stage=stage) for stage in STAGES} == dict.fromkeys(
+        STAGES, batches
+    )
+
+
+async def test_an_idle_worker_lags_by_nothing(traded: House) -> None:
+    seen = await traded.scrape("sessions")
+    assert seen.value("till_lag_seconds") == 0
+    assert seen.value("till_lag_commands") == 0
+    assert seen.value("till_partitions") == seen.value("till_topic_partitions") == 3
+    assert seen.value("till_sessions", state="open") == 1
+    assert seen.value("till_expired_commands") == 0
+
+
+async def test_requests_are_counted_by_route_and_never_by_path(traded: House) -> None:
+    seen = await traded.scrape("gateway")
+
+    def replied(api: str, method: str, route: str, status: int) -> float:
+        labels = {"api": api, "method": method, "route": route, "status": str(status)}
+        return seen.value("till_http_requests_total", **labels)
+
+    assert replied("own", "POST", "/api/commands", 200) == 5
+    assert replied("own", "POST", "/api/commands", 422) == 1
+    assert replied("own", "GET", "/api/sessions/{session_id}", 200) == 1
+    assert replied("other", "GET", "none", 404) == 1
+    assert seen.value("till_gateway_waiting") == 0
+    assert seen.value("till_gateway_answer_seconds_count") == 6
+    assert not [labels for _, labels in seen.samples if any("nowhere" in value for _, value in labels)]
+
+
+async def test_the_reader_counts_what_it_read(traded: House) -> None:
+    seen = await traded.scrape("reporting")
+    assert seen.value("till_reporting_records_total") == 1
+    assert seen.value("till_reporting_streams") == 0
+
+
+async def test_rules_and_dashboard_ask_only_for_what_is_there(traded: House) -> None:
+    """Also the other way round: the README's table has every metric, and no other."""
+    scrapes = [await traded.scrape(service) for service in traded.addresses]
+    there = set[str]().union(*(seen.names() for seen in scrapes))
+    for place, expression in [*_of_rules(), *_of_dashboard()]:
+        asked = set(NAME.findall(expression))
+        assert asked or "up{" in expression, (place, expression)
+        assert asked <= there, (place, asked - there)
+
+    families = {family for seen in scrapes for family in seen.families if family.startswith("till_")}
+    readme = (OBSERVABILITY / "README.md").read_text()
+    documented = set(re.findall(r"^\| `(till_[a-z_]+)", readme, re.MULTILINE))
+    assert {name.removesuffix("_total") for name in documented} == families
+
+
+def test_the_runbook_has_every_alert() -> None:
+    runbook = (DEPLOY / "RUNBOOK.md").read_text()
+    alerts = {rule["alert"] for rule in _rules()}
+    assert alerts == set(re.findall(r"^## (Till\w+)", runbook, re.MULTILINE))
+    assert all(rule["labels"]["severity"] in {"critical", "warning"} for rule in _rules())
+
+
+def test_prometheus_asks_the_services_that_compose_has() -> None:
+    compose = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text())
+    jobs = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text())["scrape_configs"]
+    assert {name for job in jobs for name in job["dns_sd_configs"][0]["names"]} <= set(compose["services"])
+    source = yaml.safe_load((OBSERVABILITY / "grafana/provisioning/datasources/prometheus.yml").read_text())
+    assert {panel["datasource"]["uid"] for panel in _panels()} == {source["datasources"][0]["uid"]}
+
+
+def _rules() -> list[dict[str, Any]]:
+    rules = yaml.safe_load((OBSERVABILITY / "rules.yml").read_text())
+    return [rule for group in rules["groups"] for rule in group["rules"]]
+
+
+def _panels() -> list[dict[str, Any]]:
+    dashboard = json.loads((OBSERVABILITY / "grafana/dashboards/tillstream.json").read_text())
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def _of_rules() -> list[tuple[str, str]]:
+    return [(rule["alert"], rule["expr"]) for rule in _rules()]
+
+
+def _of_dashboard() -> list[tuple[str, str]]:
+    return [(panel["title"], target["expr"]) for panel in _panels() for target in panel["targets"]]
