@@ -1,6 +1,7 @@
 """What registers get back: the one answer to each command, on `till.events.v1`."""
 
 from hashlib import sha1
+from string import hexdigits
 from typing import Annotated, Any, Final, Literal
 from uuid import NAMESPACE_URL
 
@@ -82,11 +83,15 @@ ZNumber = Annotated[int, Field(ge=1, le=SAFE_INTEGER)]
 Sequence = Annotated[int, Field(ge=1, le=SAFE_INTEGER)]
 
 
+_NAMESPACE: Final = NAMESPACE_URL.bytes
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in hexdigits.lower()}
+"""The digit that says by which rules a UUID was made, by the digit that stood in its place."""
+
+
 def uuid5(name: str) -> str:
     """UUIDv5(NAMESPACE_URL, name), written: what `uuid.uuid5` gives, without an object in between."""
-    digest = sha1(NAMESPACE_URL.bytes + name.encode(), usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(digest[16], 16) & 3]
-    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+    digest = sha1(_NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
 
 
 def event_id_of(store_id: str, command_id: str) -> str:
