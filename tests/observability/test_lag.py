@@ -1,0 +1,92 @@
+"""How far behind a worker says that it is: 0 when idle, an age that grows when it is stuck."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from services.sessions.lag import Lag
+from tests.conftest import eventually
+from tests.faults.commands import movement, opening
+from tests.observability.conftest import House
+
+
+def records(partition: int, *places: tuple[int, float]) -> list[Any]:
+    """Records of one partition by offset and age in seconds."""
+    now = time.time()
+    return [SimpleNamespace(partition=partition, offset=o, timestamp=(now - age) * 1_000) for o, age in places]
+
+
+def test_the_oldest_command_that_waits_decides() -> None:
+    lag = Lag()
+    assert lag.seconds() == 0
+    lag.taken(records(0, (5, 9.0), (6, 1.0)) + records(1, (2, 4.0)))
+    assert lag.seconds() == pytest.approx(9, abs=0.5)
+    lag.answered({0: 5})
+    assert lag.seconds() == pytest.approx(9, abs=0.5), "the batch is not answered as a whole"
+    lag.answered({0: 6})
+    assert lag.seconds() == pytest.approx(4, abs=0.5)
+    lag.answered({1: 2})
+    assert lag.seconds() == 0
+
+
+def test_a_batch_that_is_read_again_is_as_old_as_it_was() -> None:
+    lag = Lag()
+    lag.taken(records(0, (5, 9.0), (6, 8.0)))
+    lag.taken(records(0, (5, 9.0), (6, 8.0)))
+    lag.taken(records(0, (7, 3.0)))
+    lag.answered({0: 6})
+    assert lag.seconds() == pytest.approx(3, abs=0.5)
+    lag.answered({0: 7})
+    lag.taken(records(0, (6, 8.0), (7, 3.0)))
+    assert lag.seconds() == 0, "these were answered before"
+
+
+def test_what_was_never_taken_ages_from_when_it_was_seen() -> None:
+    lag = Lag()
+    lag.looked({0: 0, 1: 3})
+    first = lag.seconds()
+    time.sleep(0.05)
+    lag.looked({0: 0, 1: 2})
+    assert 0 <= first < 0.05 <= lag.seconds()
+    lag.looked({0: 0, 1: 0})
+    assert lag.seconds() == 0
+
+
+def test_a_partition_that_has_gone_is_somebody_elses() -> None:
+    lag = Lag()
+    lag.taken(records(0, (5, 9.0)) + records(1, (2, 4.0)))
+    lag.looked({1: 0})
+    assert lag.seconds() == pytest.approx(4, abs=0.5)
+
+
+async def test_a_worker_that_is_stuck_shows_an_age_that_grows(house: House) -> None:
+    market, session_id = house.market, str(uuid4())
+    async with house.gateway() as http:
+        opened = await http.post("/api/commands", json=opening("p1", session_id), headers=market.bearer("s1"))
+        assert opened.status_code == 200
+
+        async def lag() -> float:
+            return (await house.scrape("sessions")).value("till_lag_seconds")
+
+        async def caught_up() -> bool:
+            return await lag() == 0
+
+        await eventually(caught_up)
+        async with market.engine.begin() as tx:
+            await tx.execute(text("SELECT FROM tills FOR UPDATE"))
+            asking = asyncio.create_task(
+                http.post("/api/commands", json=movement("p1", session_id, 1), headers=market.bearer("s1"))
+            )
+            await asyncio.sleep(2.5)
+            first, at = await lag(), time.monotonic()
+            await asyncio.sleep(2.0)
+            second, later = await lag(), time.monotonic()
+        assert first > 1
+        assert second - first == pytest.approx(later - at, abs=0.5)
+        assert (await asking).status_code in {200, 202}
+        await eventually(caught_up)

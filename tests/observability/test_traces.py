@@ -1,0 +1,108 @@
+"""One request can be followed by its trace: reply, command, answer, closing, logs."""
+
+import re
+from collections import defaultdict
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from services.traces import trace_of
+from tests.conftest import eventually
+from tests.faults.commands import closing, opening
+from tests.observability.conftest import House
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+SENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
+HEADER = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        b"",
+        b"nonsense",
+        b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01",
+        b"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        b"00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        b"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        SENT.encode() + b"-more",
+    ],
+)
+def test_what_is_no_trace_begins_one(header: bytes | None) -> None:
+    trace = trace_of(header)
+    assert HEADER.fullmatch(trace.step().decode())
+    assert trace.trace_id not in {b"0" * 32, TRACE_ID.encode()}
+
+
+def test_a_later_version_may_say_more() -> None:
+    assert trace_of(b"01" + SENT.encode()[2:] + b"-more").trace_id.decode() == TRACE_ID
+
+
+async def test_a_trace_goes_from_the_request_to_the_closing(house: House) -> None:
+    market, session_id = house.market, str(uuid4())
+    shut = closing("p2", session_id, 1_000)
+    async with house.gateway() as http:
+        begun = await http.post("/api/commands", json=opening("p2", session_id), headers=market.bearer("s1"))
+        headers = market.bearer("s1") | {"traceparent": SENT}
+        reply = await http.post("/api/commands", json=shut, headers=headers)
+    assert (begun.status_code, reply.status_code) == (200, 200)
+    own = HEADER.fullmatch(begun.headers["traceparent"])
+    again = HEADER.fullmatch(reply.headers["traceparent"])
+    assert own is not None
+    assert again is not None
+    assert own[1] != TRACE_ID
+    assert (again[1], again[3]) == (TRACE_ID, "01")
+
+    found = await _by_topic(house, TRACE_ID)
+    names = market.settings.topics
+    assert {topic: len(traces) for topic, traces in found.items()} == {
+        names.commands: 1,
+        names.events: 1,
+        names.closings: 1,
+    }
+    steps = {trace for traces in found.values() for trace in traces}
+    assert len(steps) == 1, "answer and closing have the command's"
+    assert not steps & {SENT, reply.headers["traceparent"]}, "which is a step of its own"
+    lines = [line for line in house.lines("gateway") if line.get("trace_id") == TRACE_ID]
+    assert [(line["event"], line["command_id"], line["store_id"], line["profile_id"]) for line in lines] == [
+        ("request", shut["command_id"], "s1", "p2")
+    ]
+
+
+async def test_a_refused_right_is_found_by_its_trace(house: House) -> None:
+    market = house.market
+    async with house.gateway() as http:
+        body = opening("p2", str(uuid4()))
+        headers = market.bearer("s1", role="reader") | {"traceparent": SENT.replace("0af", "1af")}
+        assert (await http.post("/api/commands", json=body, headers=headers)).status_code == 403
+    trace_id = TRACE_ID.replace("0af", "1af")
+
+    async def told() -> bool:
+        return any(line.get("trace_id") == trace_id for line in house.lines("sessions"))
+
+    await eventually(told)
+    line = next(line for line in house.lines("sessions") if line.get("trace_id") == trace_id)
+    assert (line["event"], line["reason"], line["command_id"]) == ("right_refused", "forbidden", body["command_id"])
+
+
+async def _by_topic(house: House, trace_id: str) -> dict[str, list[str]]:
+    """The `traceparent` of each record of a trace."""
+    names = house.market.settings.topics
+    consumer = AIOKafkaConsumer(bootstrap_servers=house.market.settings.kafka)
+    await consumer.start()
+    found = defaultdict[str, list[str]](list)
+    try:
+        topics = (names.commands, names.events, names.closings, names.dead_letters)
+        places = [TopicPartition(name, number) for name in topics for number in range(3)]
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        ends = await consumer.end_offsets(places)
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            for place, records in (await consumer.getmany(timeout_ms=200)).items():
+                traces = [dict(record.headers).get("traceparent", b"").decode() for record in records]
+                found[place.topic] += [trace for trace in traces if trace_id in trace]
+    finally:
+        await consumer.stop()
+    return {topic: traces for topic, traces in found.items() if traces}
