@@ -163,7 +163,7 @@ class Session:
     amended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KnownAnswer:
     """The answer that a command id already has, and the hash of the body that it was given for."""
 
@@ -182,7 +182,7 @@ class Revocation:
     restored_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Received:
     """One readable command as it came from the topic. `received_at` is the broker's append time: the only clock.
 
@@ -208,7 +208,7 @@ class Received:
     issued_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What one record led to: the answer's bytes, and what must be kept of it and where.
 

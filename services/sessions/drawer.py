@@ -24,7 +24,7 @@ def move_cash(turn: Turn, session: Session, command: MoveCash) -> Decision | Ref
         figures.add_movement(totals, movement)
 
     before = session.totals.copy() if turn.late else None
-    refusal = move(turn, session, (tender,), tenders.weight(command.amount_minor), change)
+    refusal = move(turn, session, {tender: command.amount_minor}, tenders.weight(command.amount_minor), change)
     if refusal is not None:
         return refusal
     turn.book.movements[command.store_id, command.command_id] = command
@@ -57,7 +57,7 @@ def void_movement(turn: Turn, session: Session, command: VoidMovement) -> Decisi
         figures.add_movement(totals, movement, -1)
 
     before = session.totals.copy() if turn.late else None
-    refusal = move(turn, session, (movement[1],), 0, change)
+    refusal = move(turn, session, {movement[1]: voided.amount_minor}, 0, change)
     if refusal is not None:
         return refusal
     turn.book.voided.add(key)
@@ -72,8 +72,9 @@ def void_movement(turn: Turn, session: Session, command: VoidMovement) -> Decisi
 def record_order(turn: Turn, session: Session, command: RecordOrder) -> Decision | Refusal:
     """An order as it is now; it replaces what its earlier revision added."""
     tenders, own = session.opening.tenders, session.opening.own_provider
-    if any(payment.tender not in tenders.tenders for payment in command.payments):
-        return Refusal("tender_unknown")
+    for payment in command.payments:
+        if payment.tender not in tenders.tenders:
+            return Refusal("tender_unknown")
     if not _order_adds_up(command):
         return Refusal("amount_invalid")
     key = (command.store_id, command.session_id, command.order_id)
@@ -87,7 +88,9 @@ def record_order(turn: Turn, session: Session, command: RecordOrder) -> Decision
         figures.add_order(totals, tenders, own, command)
 
     before = session.totals.copy() if turn.late else None
-    paid = [payment.tender for payment in (*command.payments, *(earlier.payments if earlier else ()))]
+    paid: dict[str, int] = {}
+    for payment in (*command.payments, *(earlier.payments if earlier else ())):
+        paid[payment.tender] = paid.get(payment.tender, 0) + payment.amount_minor
     refusal = move(turn, session, paid, figures.order_weight(tenders, command), change)
     if refusal is not None:
         return refusal
@@ -116,6 +119,6 @@ def _order_adds_up(order: RecordOrder) -> bool:
             return False
         if tip > payment.amount_minor or (tip and order.refund_of is not None):
             return False
-    if sum(discount.amount_minor for discount in order.discounts) > order.gross_minor:
+    if order.discounts and sum(discount.amount_minor for discount in order.discounts) > order.gross_minor:
         return False
     return order.tax_minor <= figures.order_total(order)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from contracts.closings import OTHER, ROWS_MAX
-from contracts.commands import RecordOrder, Tender
+from contracts.commands import NamedAmount, RecordOrder, Tender
 from contracts.jsontext import SAFE_INTEGER
 from contracts.money import Exchange, exchange
 
@@ -37,6 +37,7 @@ GROSS, DISCOUNTS, CHARGES, TOTAL, NET = range(5)
 SIDE_CELLS: Final = 5
 
 MOVEMENT_CELL: Final = {kind: FIRST_MOVEMENT + 2 * at for at, kind in enumerate(MOVEMENTS)}
+PAY_IN, FLOAT_LOAN, PAY_OUT, SAFE_DROP, BANK_PICKUP, TIP_OUT, _ = MOVEMENT_CELL.values()
 STATUS_CELL: Final = {status: P_FIRST_STATUS + at for at, status in enumerate(STATUSES)}
 
 Cells = list[int]
@@ -142,8 +143,7 @@ def add_order(totals: Totals, tenders: Tenders, own_provider: str, order: Record
 
 def order_total(order: RecordOrder) -> int:
     """What an order costs: gross − discounts + service charges, tax included."""
-    discounts = sum(entry.amount_minor for entry in order.discounts)
-    return order.gross_minor - discounts + sum(entry.amount_minor for entry in order.service_charges)
+    return order.gross_minor - _sum(order.discounts) + _sum(order.service_charges)
 
 
 def expected(cells: Cells) -> int:
@@ -153,12 +153,12 @@ def expected(cells: Cells) -> int:
 
 def moved_in(cells: Cells) -> int:
     """Pay-ins and float loans of a tender."""
-    return sum(cells[MOVEMENT_CELL[kind]] for kind in ADDS)
+    return cells[PAY_IN] + cells[FLOAT_LOAN]
 
 
 def moved_out(cells: Cells) -> int:
     """Pay-outs, safe drops, bank pick-ups and tip-outs of a tender."""
-    return sum(cells[MOVEMENT_CELL[kind]] for kind in TAKES)
+    return cells[PAY_OUT] + cells[SAFE_DROP] + cells[BANK_PICKUP] + cells[TIP_OUT]
 
 
 def fits(totals: Totals, tenders: Tenders, counted: Mapping[str, int]) -> bool:
@@ -219,10 +219,15 @@ def _add_sale(order: RecordOrder, provider: Cells, order_type: Cells, side: Cell
         row[P_TOTAL] += sign * total
         row[P_COUNT] += sign
     side[GROSS] += sign * order.gross_minor
-    side[DISCOUNTS] += sign * sum(entry.amount_minor for entry in order.discounts)
-    side[CHARGES] += sign * sum(entry.amount_minor for entry in order.service_charges)
+    side[DISCOUNTS] += sign * _sum(order.discounts)
+    side[CHARGES] += sign * _sum(order.service_charges)
     side[TOTAL] += sign * total
     side[NET] += sign * (total - order.tax_minor)
+
+
+def _sum(entries: Sequence[NamedAmount]) -> int:
+    """Most orders have none; a generator would be set up for nothing."""
+    return sum(entry.amount_minor for entry in entries) if entries else 0
 
 
 def _add_payments(totals: Totals, order: RecordOrder, sign: int) -> None:
@@ -239,8 +244,8 @@ def _add_payments(totals: Totals, order: RecordOrder, sign: int) -> None:
 def order_weight(tenders: Tenders, order: RecordOrder) -> int:
     """How far an order can move any figure."""
     paid = [payment.amount_minor for payment in order.payments]
-    named = [entry.amount_minor for entry in (*order.discounts, *order.service_charges)]
-    return tenders.weight(order.gross_minor, order.tax_minor, *named, *paid)
+    named = _sum(order.discounts) + _sum(order.service_charges)
+    return tenders.weight(order.gross_minor, order.tax_minor, named, *paid)
 
 
 def _tender_row(totals: Totals, tenders: Tenders, tender: Tender, counted: int | None) -> dict[str, Any]:

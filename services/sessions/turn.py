@@ -1,6 +1,6 @@
 """What every rule is given and what it gives back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Turn:
     late: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """An accepted command: its answer, and the closing or correction that goes with it."""
 
@@ -63,16 +63,18 @@ def common(turn: Turn, session: Session, command: Command) -> dict[str, Any]:
 
 
 def move(
-    turn: Turn, session: Session, tender_ids: Iterable[str], weight: int, change: Callable[[Totals], None]
+    turn: Turn, session: Session, moved: Mapping[str, int], weight: int, change: Callable[[Totals], None]
 ) -> Refusal | None:
     """Apply `change`, which moves no figure by more than `weight`, or say why the session can't take it.
 
+    `moved` is the most by which the drawer of each tender can sink, in the tender's minor units.
     A refused change leaves the totals as they were; they are copied only where a refusal is possible at all.
     What comes after the closing is never refused for want of cash: the drawer is long counted.
     """
     tenders, totals = session.opening.tenders, session.totals
     counted = session.ended.counted if session.ended else {}
-    never_short = turn.late or turn.till.profile.allow_negative_drawer
+    cash = [tender_id for tender_id in moved if tenders.is_cash(tender_id)]
+    never_short = turn.late or turn.till.profile.allow_negative_drawer or _enough_cash(totals, cash, moved)
     # From one end of the range to the other is twice its length: that is how far a correction can go.
     if never_short and 2 * (totals.bound + weight + tenders.weight(*counted.values())) <= SAFE_INTEGER:
         totals.bound += weight
@@ -85,12 +87,16 @@ def move(
         return Refusal("amount_invalid")
     if turn.late and not deltas.fit(*(figures.report(side, tenders, counted) for side in (totals, after))):
         return Refusal("amount_invalid")
-    for tender_id in () if never_short else filter(tenders.is_cash, set(tender_ids)):
+    for tender_id in () if never_short else cash:
         left = figures.expected(after.tenders[tender_id])
         if left < 0 and left < figures.expected(totals.tenders[tender_id]):
             return Refusal("not_enough_cash")
     session.totals = after
     return None
+
+
+def _enough_cash(totals: Totals, cash: Iterable[str], moved: Mapping[str, int]) -> bool:
+    return all(figures.expected(totals.tenders[tender_id]) >= moved[tender_id] for tender_id in cash)
 
 
 def bad_count(session: Session, counted: Iterable[TenderAmount], *, in_report: bool) -> Refusal | None:
