@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services import cli_access, cli_ledger, cli_tools, cli_topics
+from services import cli_access, cli_doctor, cli_ledger, cli_tools, cli_topics
 
 app = typer.Typer(
     name="till",
@@ -99,14 +99,22 @@ def demo(
     *,
     home: Home = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running at the end.")] = False,
+    running: Annotated[
+        bool, typer.Option("--running", help="Start nothing: play on the servers and services that TILL_… name.")
+    ] = False,
+    over: Annotated[float, typer.Option(help="Seconds that the day is spread over; 0 as fast as it goes.", min=0)] = 0,
 ) -> None:
     """Play a trading day of several stores through the real stack and show what comes of it.
 
+    With --running the ledger must be empty, and TILL_GATEWAY_URL and TILL_REPORTING_URL say where the two answer.
+
     Example: [bold]till demo[/bold]
     """
-    from deploy.demo.play import demo as play
+    from deploy.demo import play
 
-    raise typer.Exit(play(home, keep=keep))
+    if running:
+        raise typer.Exit(play.on_running(cli_ledger._settings(), over_s=over))  # noqa: SLF001 - shared by all commands
+    raise typer.Exit(play.demo(home, keep=keep, over_s=over))
 
 
 @app.command()
@@ -141,6 +149,7 @@ app.add_typer(cli_access.users, name="users")
 app.add_typer(cli_access.keys, name="keys")
 app.add_typer(cli_access.signing_key, name="signing-key")
 app.command()(cli_ledger.token)
+app.command()(cli_doctor.doctor)
 app.command()(cli_tools.verify)
 app.command()(cli_tools.report)
 app.command()(cli_tools.rebuild)

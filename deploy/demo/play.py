@@ -29,11 +29,12 @@ GOOD, BAD, CANNOT, TOLD_TO_STOP = 0, 1, 2, 130
 KEPT_SETTINGS = frozenset({"TILL_HOME", "TILL_CACHE"})
 
 
-def demo(home: Path | None = None, *, keep: bool = False) -> int:
+def demo(home: Path | None = None, *, keep: bool = False, over_s: float = 0) -> int:
     """Play the day and audit it; 0 only if everything came out as it must.
 
     Without `home` the stack lives in a folder of its own that is deleted at the end, unless something was wrong. With
-    `keep` it stays up, and the last lines say how to look at it and how to stop it.
+    `keep` it stays up, and the last lines say how to look at it and how to stop it. The records are spread over
+    `over_s` seconds.
     """
     console = Console()
     place = _fresh_home() if home is None else home.expanduser().resolve()
@@ -43,7 +44,7 @@ def demo(home: Path | None = None, *, keep: bool = False) -> int:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = CANNOT
     try:
-        code = _play(console, place)
+        code = _play(console, _own_stack(console, place), over_s)
     except StackError as error:
         console.print(Text(str(error), style="red"))
     except KeyboardInterrupt:
@@ -53,6 +54,23 @@ def demo(home: Path | None = None, *, keep: bool = False) -> int:
             _leave(console, place, code, mine=home is None, keep=keep)
         signal.signal(signal.SIGTERM, before)
     return code
+
+
+def on_running(settings: Settings, *, over_s: float = 0) -> int:
+    """Play the day through servers and services that run already; 0 as above."""
+    console = Console()
+    try:
+        return _play(console, _given_stack(settings), over_s)
+    except StackError as error:
+        console.print(Text(str(error), style="red"))
+        return CANNOT
+
+
+def _given_stack(settings: Settings) -> Stack:
+    urls = (os.environ.get("TILL_GATEWAY_URL"), os.environ.get("TILL_REPORTING_URL"))
+    if not all(urls):
+        raise StackError("Say where gateway and reporting reader answer: TILL_GATEWAY_URL and TILL_REPORTING_URL.")
+    return Stack(settings.home, settings.kafka, settings.database_url, settings.redis_url, *urls, pids={})
 
 
 def _leave(console: Console, home: Path, code: int, *, mine: bool, keep: bool) -> None:
@@ -105,8 +123,7 @@ def _undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _play(console: Console, home: Path) -> int:
-    day, expected = read_day(), read_expected()
+def _own_stack(console: Console, home: Path) -> Stack:
     screen.phase(
         console,
         "1  Servers and services",
@@ -115,7 +132,11 @@ def _play(console: Console, home: Path) -> int:
     )
     _forget_other_deployments()
     _make_token_key(home)
-    stack = up(home, progress=lambda step, share: _step(console, step, share), given={})
+    return up(home, progress=lambda step, share: _step(console, step, share), given={})
+
+
+def _play(console: Console, stack: Stack, over_s: float) -> int:
+    day, expected = read_day(), read_expected()
     settings = _settings(stack)
     screen.phase(
         console,
@@ -138,7 +159,7 @@ def _play(console: Console, home: Path) -> int:
         visits.append(_visit(console, stack, password, tally))
         return visits[0].expect_more(expected)
 
-    tally, seconds = asyncio.run(stream.play(console, settings, day, expected, at_the_gateway))
+    tally, seconds = asyncio.run(stream.play(console, settings, day, expected, at_the_gateway, over_s))
     found = [fault for visit in visits for fault in visit.faults]
     wanted = visits[0].expect_more(expected) if visits else expected
     found += silence(tally, stream.SILENCE_LIMIT_S) or faults(tally, wanted, day)

@@ -32,9 +32,9 @@ Headers = list[tuple[str, bytes]]
 class Playing:
     """The state that publisher and follower share: the tally, the clock, the bars."""
 
-    def __init__(self, console: Console, day: list[Entry], expected: dict[str, Any]) -> None:
+    def __init__(self, console: Console, day: list[Entry], expected: dict[str, Any], pause_s: float = 0) -> None:
         """Nothing published, nothing answered."""
-        self.console, self.day, self.expected = console, day, expected
+        self.console, self.day, self.expected, self.pause_s = console, day, expected, pause_s
         self.tally = Tally()
         self.shown: set[str] = set()
         self.published = 0
@@ -79,14 +79,16 @@ async def play(
     day: list[Entry],
     expected: dict[str, Any],
     more: Callable[[Tally], dict[str, Any]] | None = None,
+    over_s: float = 0,
 ) -> tuple[Tally, float]:
     """Publish the day and follow it to its end, or to SILENCE_LIMIT_S without news.
 
-    `more` runs in a thread when the day is complete, asks for what it likes, and gives what is expected then.
+    The records are spread over `over_s` seconds. `more` runs in a thread when the day is complete, asks for what it
+    likes, and gives what is expected then.
     Gives the tally, and the seconds from the first publish to the last answer of the day read back.
     Raises StackError where a day was played already: its commands would all be repeats.
     """
-    playing = Playing(console, day, expected)
+    playing = Playing(console, day, expected, over_s / len(day))
     async with _consumer(settings) as consumer, producer_of(settings) as producer:
         await _refuse_a_played_topic(consumer, settings)
         with playing.bars:
@@ -174,6 +176,7 @@ async def _publish(producer: AIOKafkaProducer, settings: Settings, playing: Play
             )
         )
         playing.published += 1
+        await asyncio.sleep(playing.pause_s)
         if stray:
             await _until(playing, lambda: not playing.tally.owed.total())
         if playing.gave_up:
