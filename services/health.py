@@ -25,7 +25,7 @@ CONNECTIONS_MAX: Final = 500
 log = structlog.get_logger(__name__)
 
 # A second series beside each, of when it began: nobody asks for it.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 def health_app(checks: Mapping[str, Check]) -> Starlette:
