@@ -278,8 +278,8 @@ async def _names(tx: AsyncConnection, stores: Collection[str] | None) -> list[st
 async def _load(engine: AsyncEngine, keys: list[tuple[str, str]]) -> list[Session]:
     book = Book()
     if keys:
-        async with engine.connect() as tx:
-            await store.load_sessions(tx, book, keys)
+        async with store.transaction(engine) as tx:
+            await store.load(tx, book, sessions=keys)
     return [book.sessions[key] for key in keys if key in book.sessions]
 
 

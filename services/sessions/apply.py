@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from asyncpg import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.commands import OpenSession, RecordOrder, VoidMovement
 from contracts.topics import Topics
@@ -14,6 +15,7 @@ from services.sessions.metrics import Laps
 from services.sessions.publications import Publication, dead_letter, published
 from services.sessions.reading import Parked
 from services.sessions.rereads import stored_outcomes
+from services.tokens import EVERY_STORE
 
 Read = Received | Parked
 Step = Callable[[str], Awaitable[None]]
@@ -76,7 +78,7 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
 
     Raises Gap or FenceRefused, with nothing changed, and whatever the database raises.
     """
-    async with engine.begin() as tx:
+    async with store.transaction(engine) as tx:
         frontier = await store.lock_frontier(tx, batch.topic_id, batch.first)
         _check_gaps(batch, frontier)
         fresh = [read for partition, offset, read in batch.reads if offset >= frontier[partition]]
@@ -85,14 +87,15 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         commands = [read for read in fresh if isinstance(read, Received)]
         if batch.park is None:
             await _load(tx, book, commands, batch.token)
-        await _load_rights(tx, book, commands)
+        else:
+            await store.load(tx, book, revocations=_senders(commands))
         batch.laps.lap("load")
         outcomes = [_decided(book, command, batch.park) for command in commands]
         batch.laps.lap("decide")
-        await store.save(tx, book, outcomes, batch.topic_id, batch.token)
         stored = await stored_outcomes(tx, batch.topic_id, [read for read in again if isinstance(read, Received)])
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
-        await store.move_frontier(tx, batch.topic_id, next_offsets, batch.answered)
+        moved = store.Frontier(batch.topic_id, next_offsets, batch.answered)
+        await store.save(tx, book, outcomes, moved, batch.token)
         batch.laps.lap("save")
         await step("saved")
     batch.laps.lap("commit")
@@ -127,37 +130,31 @@ def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
             raise Gap(partition, behind, first)
 
 
-async def _load_rights(tx: AsyncConnection, book: Book, commands: Sequence[Received]) -> None:
-    senders = {(c.store_id, c.sub) for c in commands if c.sub is not None}
-    if senders:
-        await store.load_revocations(tx, book, senders)
-
-
-async def _load(tx: AsyncConnection, book: Book, commands: Sequence[Received], token: int) -> None:
-    """Lock the tills of these commands, then load what deciding needs, by later statements."""
+async def _load(tx: Connection, book: Book, commands: Sequence[Received], token: int) -> None:
+    """Lock the tills of these commands, then load what deciding needs, by a later statement."""
     if not commands:
         return
-    locked = await store.lock_tills(tx, {(c.store_id, c.profile_id) for c in commands})
-    await store.load_tills(tx, book, locked)
-    await store.load_answers(tx, book, {(c.store_id, c.command_id) for c in commands})
-    known = [c for c in commands if (c.store_id, c.command_id) in book.answers]
-    if known:
-        await store.load_reused(tx, book, {(c.store_id, c.command_id) for c in known})
-    readable = [c for c in commands if c.command is not None]
-    sessions = {(c.store_id, c.command.session_id) for c in readable if c.command is not None}
-    if sessions:
-        await store.load_sessions(tx, book, sessions)
-    opened = {(c.store_id, c.command.session_id) for c in readable if isinstance(c.command, OpenSession)}
-    if opened:
-        await store.load_early_numbers(tx, book, opened)
+    await store.lock_tills(tx, book, {(c.store_id, c.profile_id) for c in commands})
+    readable = [(c.store_id, c.command) for c in commands if c.command is not None]
+    await store.load(
+        tx,
+        book,
+        sessions={(store_id, command.session_id) for store_id, command in readable},
+        answers={(c.store_id, c.command_id) for c in commands},
+        orders={_order_key(command) for _, command in readable if isinstance(command, RecordOrder)},
+        movements={(store_id, c.movement_id) for store_id, c in readable if isinstance(c, VoidMovement)},
+        early_numbers={(store_id, c.session_id) for store_id, c in readable if isinstance(c, OpenSession)},
+        revocations=_senders(commands),
+    )
     _check_fence(book, token)
-    orders = {_order_key(c.command) for c in readable if isinstance(c.command, RecordOrder)}
-    orders = {key for key in orders if key[:2] in book.sessions}
-    if orders:
-        await store.load_orders(tx, book, orders)
-    movements = {(c.store_id, c.command.movement_id) for c in readable if isinstance(c.command, VoidMovement)}
-    if movements:
-        await store.load_movements(tx, book, movements)
+    if book.answers:
+        await store.load(tx, book, reused=book.answers)
+
+
+def _senders(commands: Sequence[Received]) -> set[tuple[str, str]]:
+    """Who sent these, by store and in all stores."""
+    senders = {(c.store_id, c.sub) for c in commands if c.sub is not None}
+    return senders | {(EVERY_STORE, sub) for _, sub in senders}
 
 
 def _order_key(order: RecordOrder) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
 
+import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError
@@ -432,4 +433,7 @@ def is_outage(error: BaseException) -> bool:
         if sqlstate is None:
             return error.connection_invalidated or isinstance(error, InterfaceError | OperationalError)
         return sqlstate[:2] in OUTAGE_CLASSES
-    return False
+    if isinstance(error, asyncpg.PostgresError):
+        return error.sqlstate is not None and error.sqlstate[:2] in OUTAGE_CLASSES
+    # The driver's own word for a connection that has gone.
+    return isinstance(error, asyncpg.InterfaceError)

@@ -3,8 +3,8 @@
 from typing import Final
 
 import orjson
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from asyncpg import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.sessions import store as rows
 from services.sessions.book import UNCLOSED, Book
@@ -12,15 +12,15 @@ from services.sessions.figures import report
 from services.sessions.slip import x_slip, z_slip
 
 # Every table's index begins with the store, so a session without one is looked for in each of them.
-STORES_OF: Final = text("""
+STORES_OF: Final = """
     SELECT s.store_id FROM (SELECT DISTINCT store_id FROM profiles) AS k(store_id)
-      JOIN sessions s ON s.store_id = k.store_id AND s.session_id = CAST(:session AS uuid) ORDER BY s.store_id
-""")
-CLOSING: Final = text("""
+      JOIN sessions s ON s.store_id = k.store_id AND s.session_id = $1::uuid ORDER BY s.store_id
+"""
+CLOSING: Final = """
     SELECT c.body, (SELECT count(*) FROM corrections k WHERE k.store_id = c.store_id AND k.session_id = c.session_id)
            AS corrections
-      FROM closings c WHERE c.store_id = :store AND c.session_id = CAST(:session AS uuid)
-""")
+      FROM closings c WHERE c.store_id = $1 AND c.session_id = $2::uuid
+"""
 
 
 class NoReport(Exception):
@@ -29,13 +29,12 @@ class NoReport(Exception):
 
 async def slip(engine: AsyncEngine, kind: str, session_id: str, store_id: str | None, width: int) -> list[str]:
     """The lines of a session's report of this kind (x or z), at most `width` columns wide. Raises NoReport."""
-    async with engine.connect() as tx:
-        await tx.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    async with rows.transaction(engine, isolation="repeatable_read", readonly=True) as tx:
         found = store_id or await _store_of(tx, session_id)
         book = Book()
-        await rows.load_sessions(tx, book, {(found, session_id)})
+        await rows.load(tx, book, sessions={(found, session_id)})
         session = book.sessions.get((found, session_id))
-        closing = (await tx.execute(CLOSING, {"store": found, "session": session_id})).one_or_none()
+        closing = await tx.fetchrow(CLOSING, found, session_id)
     if session is None:
         raise NoReport(f"The store {found} has no session {session_id}.")
     if kind == "x":
@@ -45,11 +44,11 @@ async def slip(engine: AsyncEngine, kind: str, session_id: str, store_id: str | 
         return x_slip(session, report(session.totals, session.opening.tenders, counted), width)
     if closing is None:
         raise NoReport(f"The session {session_id} is {session.state} and has no closing: it has no Z report.")
-    return z_slip(orjson.loads(closing.body), closing.corrections, width)
+    return z_slip(orjson.loads(closing["body"]), closing["corrections"], width)
 
 
-async def _store_of(tx: AsyncConnection, session_id: str) -> str:
-    stores = [row.store_id for row in await tx.execute(STORES_OF, {"session": session_id})]
+async def _store_of(tx: Connection, session_id: str) -> str:
+    stores = [row["store_id"] for row in await tx.fetch(STORES_OF, session_id)]
     if not stores:
         raise NoReport(f"No store has a session {session_id}.")
     if len(stores) > 1:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from asyncpg import Connection
 
 from contracts.events import claimless_event_id_of, reused_event_id_of
 from contracts.times import wire_time
@@ -16,18 +16,17 @@ CORRECTING: Final = frozenset(
 """The answers that may come with a correction."""
 
 
-async def stored_outcomes(tx: AsyncConnection, topic_id: str, again: list[Received]) -> dict[tuple[int, int], Outcome]:
+async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) -> dict[tuple[int, int], Outcome]:
     """The outcomes of records below the frontier by (partition, offset), with their closings and corrections."""
     if not again:
         return {}
     book = Book()
     places = {
-        (row.partition, row.record_offset): row
+        (row["partition"], row["record_offset"]): row
         for row in await store.load_places(tx, topic_id, {(r.store_id, r.partition, r.offset) for r in again})
     }
     ids = {(r.store_id, r.command_id) for r in again}
-    await store.load_answers(tx, book, ids)
-    await store.load_reused(tx, book, ids)
+    await store.load(tx, book, answers=ids, reused=ids)
     closed = {
         (r.store_id, r.command.session_id)
         for r in again
@@ -45,11 +44,11 @@ async def stored_outcomes(tx: AsyncConnection, topic_id: str, again: list[Receiv
     return found
 
 
-def _stored_outcome(record: Received, place: Any, book: Book, closings: dict[tuple[str, str], Any]) -> Outcome | None:
+def _stored_outcome(record: Received, place: Any, book: Book, closings: dict[tuple[str, str], bytes]) -> Outcome | None:
     if place is not None:
         event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
-        at = wire_time(place.received_at)
-        return Outcome(record, "nothing", event_id, place.kind, at, place.answer, error=place.error)
+        at = wire_time(place["received_at"])
+        return Outcome(record, "nothing", event_id, place["kind"], at, place["answer"], error=place["error"])
     known: KnownAnswer | None = book.answers.get((record.store_id, record.command_id))
     if known is not None and known.body_hash != record.body_hash:
         event_id = reused_event_id_of(record.store_id, record.command_id, record.body_hash.hex())
@@ -59,7 +58,6 @@ def _stored_outcome(record: Received, place: Any, book: Book, closings: dict[tup
     closing = None
     if known.kind == "session_closed" and record.command is not None:
         closing = closings.get((record.store_id, record.command.session_id))
-    value = None if closing is None else closing.body
     return Outcome(
         record,
         "nothing",
@@ -67,5 +65,5 @@ def _stored_outcome(record: Received, place: Any, book: Book, closings: dict[tup
         known.kind,
         known.received_at,
         known.value,
-        closing_value=value,
+        closing_value=closing,
     )

@@ -35,15 +35,7 @@ STAGES: Final = (
 )
 """In the order in which a batch goes through them. `fetch` is Kafka and FastStream, `rest` what no clock stands on."""
 
-LOADS: Final = (
-    "lock_tills",
-    "load_tills",
-    "load_answers",
-    "load_reused",
-    "load_sessions",
-    "load_orders",
-    "load_movements",
-)
+LOADS: Final = ("lock_tills", "load")
 
 
 class Clock:
@@ -132,8 +124,7 @@ def put_clocks(clock: Clock) -> None:
     consumer.read = clock.timed("read", consumer.read)
     for name in ("take", "renew", "release"):
         setattr(lock.Locks, name, clock.awaited("lock", getattr(lock.Locks, name)))
-    for name in ("lock_frontier", "move_frontier"):
-        setattr(store, name, clock.awaited("frontier", getattr(store, name)))
+    store.lock_frontier = clock.awaited("frontier", store.lock_frontier)
     for name in LOADS:
         setattr(store, name, clock.awaited("load", getattr(store, name)))
     store.save = clock.awaited("save", store.save)

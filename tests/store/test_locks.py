@@ -3,8 +3,7 @@
 import asyncio
 import json
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from asyncpg import Connection
 
 from services.sessions import store
 from services.sessions.book import Book
@@ -30,22 +29,22 @@ async def somebody_waits(ledger: Ledger) -> None:
             await asyncio.sleep(0.01)
 
 
-async def move_on(tx: AsyncConnection) -> None:
-    await tx.execute(text("UPDATE tills SET sessions_opened = 41, fence = 7"))
-    await tx.execute(text("UPDATE sessions SET sequence = 42"))
+async def move_on(tx: Connection) -> None:
+    await tx.execute("UPDATE tills SET sessions_opened = 41, fence = 7")
+    await tx.execute("UPDATE sessions SET sequence = 42")
 
 
 async def test_who_waited_for_a_till_reads_it_and_its_session_as_they_are_now(ledger: Ledger) -> None:
     await ledger.apply(a_week()[0])
     session = ("s", a_week()[0]["session_id"])
-    async with ledger.engine.begin() as tx:
-        await store.lock_tills(tx, {("s", "p")})
+    async with store.transaction(ledger.engine) as tx:
+        await store.lock_tills(tx, Book(), {("s", "p")})
 
         async def wait() -> Book:
             book = Book()
-            async with ledger.engine.begin() as other:
-                await store.load_tills(other, book, await store.lock_tills(other, {("s", "p")}))
-                await store.load_sessions(other, book, {session})
+            async with store.transaction(ledger.engine) as other:
+                await store.lock_tills(other, book, {("s", "p")})
+                await store.load(other, book, sessions={session})
             return book
 
         waiting = asyncio.create_task(wait())
@@ -60,12 +59,12 @@ async def test_who_waited_for_a_till_reads_it_and_its_session_as_they_are_now(le
 async def test_a_statement_that_locks_and_joins_would_have_read_the_past(ledger: Ledger) -> None:
     """Why loading is left to later statements: this is what one statement for both does."""
     await ledger.apply(a_week()[0])
-    async with ledger.engine.begin() as tx:
-        await store.lock_tills(tx, {("s", "p")})
+    async with store.transaction(ledger.engine) as tx:
+        await store.lock_tills(tx, Book(), {("s", "p")})
 
         async def wait() -> int:
-            async with ledger.engine.begin() as other:
-                return int((await other.execute(text(JOINED))).one().sequence)
+            async with store.transaction(ledger.engine) as other:
+                return int((await other.fetchrow(JOINED))["sequence"])
 
         waiting = asyncio.create_task(wait())
         await somebody_waits(ledger)
@@ -74,16 +73,16 @@ async def test_a_statement_that_locks_and_joins_would_have_read_the_past(ledger:
 
 
 async def test_the_frontier_is_locked_too_and_read_as_it_is_now(ledger: Ledger) -> None:
-    async with ledger.engine.begin() as tx:
+    async with store.transaction(ledger.engine) as tx:
         await store.lock_frontier(tx, TOPIC_ID, [0])
 
         async def wait() -> dict[int, int]:
-            async with ledger.engine.begin() as other:
+            async with store.transaction(ledger.engine) as other:
                 return await store.lock_frontier(other, TOPIC_ID, [0])
 
         waiting = asyncio.create_task(wait())
         await somebody_waits(ledger)
-        await store.move_frontier(tx, TOPIC_ID, {0: 9}, {})
+        await store.save(tx, Book(), [], store.Frontier(TOPIC_ID, {0: 9}, {}), 0)
     assert await waiting == {0: 9}
 
 

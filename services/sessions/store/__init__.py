@@ -3,48 +3,34 @@
 Statements take arrays and unnest them: one statement a batch, whatever the batch holds, and one prepared plan. Locks
 come first and alone; what they protect is read by later statements, because a statement that waits for a row lock wakes
 with the locked row as it is now and everything else as it was before.
+
+A batch's way is on the driver alone (`transaction`); what a worker asks once in a while goes through SQLAlchemy.
 """
 
 from services.sessions.store.frontier import (
     expired_commands,
     know_partition,
     lock_frontier,
-    move_frontier,
     note_expired,
     sessions_held,
 )
-from services.sessions.store.loading import (
-    load_answers,
-    load_early_numbers,
-    load_movements,
-    load_orders,
-    load_reused,
-    load_revocations,
-    load_sessions,
-    load_tills,
-    lock_tills,
-)
+from services.sessions.store.loading import load, lock_tills
 from services.sessions.store.published import load_closings, load_corrections, load_places
-from services.sessions.store.saving import save
+from services.sessions.store.saving import Frontier, save
+from services.sessions.store.transaction import transaction
 
 __all__ = [
+    "Frontier",
     "expired_commands",
     "know_partition",
-    "load_answers",
+    "load",
     "load_closings",
     "load_corrections",
-    "load_early_numbers",
-    "load_movements",
-    "load_orders",
     "load_places",
-    "load_reused",
-    "load_revocations",
-    "load_sessions",
-    "load_tills",
     "lock_frontier",
     "lock_tills",
-    "move_frontier",
     "note_expired",
     "save",
     "sessions_held",
+    "transaction",
 ]

@@ -1,7 +1,9 @@
 """How far the commands topic has been applied, per partition."""
 
 from collections.abc import Iterable
+from typing import Final
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,18 +14,10 @@ KNOW_PARTITION = text("""
 READ_FRONTIER = text("""
     SELECT next_offset, answered_offset FROM consumed WHERE topic_id = :topic_id AND partition = :partition
 """)
-LOCK_FRONTIER = text("""
+LOCK_FRONTIER: Final = """
     SELECT partition, next_offset FROM consumed
-     WHERE topic_id = :topic_id AND partition = ANY(CAST(:partitions AS integer[]))
-     ORDER BY partition FOR UPDATE
-""")
-MOVE_FRONTIER = text("""
-    UPDATE consumed SET next_offset = moved.next_offset,
-           answered_offset = least(greatest(consumed.answered_offset, moved.answered_offset), moved.next_offset)
-      FROM unnest(CAST(:partitions AS integer[]), CAST(:next_offsets AS bigint[]), CAST(:answered AS bigint[]))
-           AS moved(partition, next_offset, answered_offset)
-     WHERE consumed.topic_id = :topic_id AND consumed.partition = moved.partition
-""")
+     WHERE topic_id = $1 AND partition = ANY($2::integer[]) ORDER BY partition FOR UPDATE
+"""
 NOTE_EXPIRED = text("""
     UPDATE consumed SET expired = expired + (:log_start - next_offset), next_offset = :log_start,
            answered_offset = :log_start
@@ -61,27 +55,6 @@ async def sessions_held(tx: AsyncConnection) -> dict[str, int]:
     return {"open": row.open, "suspended": row.suspended}
 
 
-async def lock_frontier(tx: AsyncConnection, topic_id: str, partitions: Iterable[int]) -> dict[int, int]:
-    """The next offset of each partition, its row locked."""
-    found = await tx.execute(LOCK_FRONTIER, {"topic_id": topic_id, "partitions": sorted(partitions)})
-    return {row.partition: row.next_offset for row in found}
-
-
-async def move_frontier(
-    tx: AsyncConnection, topic_id: str, next_offsets: dict[int, int], answered: dict[int, int]
-) -> None:
-    """Move the frontier with the effects; `answered` says up to where answers are known to be published.
-
-    A worker that outlives a restore of the database knows of more answers than the restored ledger has effects; what
-    it notes never passes the frontier.
-    """
-    partitions = sorted(next_offsets)
-    await tx.execute(
-        MOVE_FRONTIER,
-        {
-            "topic_id": topic_id,
-            "partitions": partitions,
-            "next_offsets": [next_offsets[partition] for partition in partitions],
-            "answered": [answered.get(partition, 0) for partition in partitions],
-        },
-    )
+async def lock_frontier(tx: asyncpg.Connection, topic_id: str, partitions: Iterable[int]) -> dict[int, int]:
+    """The next offset of each partition, its row locked. `save` moves it."""
+    return dict(await tx.fetch(LOCK_FRONTIER, topic_id, sorted(partitions)))
