@@ -118,7 +118,7 @@ def _decide(book: Book, record: Received, command: Command, event_id: str) -> De
     if till is None:
         return Refusal("profile_unknown")
     turn = Turn(book, record, till, event_id, min(command.occurred_at, record.received_at))
-    if isinstance(command, OpenSession):
+    if command.kind == "open_session":
         return _opened(turn, command)
     session = book.sessions.get((command.store_id, command.session_id))
     if session is None or session.profile_id != command.profile_id:
