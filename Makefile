@@ -7,10 +7,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down env demo test check bench faults fuzz lint format clean
+.PHONY: help install up down env demo test check bench faults fuzz test-deploy test-kubernetes lint format clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make the virtual environment .venv from the lock file
 
@@ -42,14 +42,20 @@ check: install ## formatting, rules, types, imports, dead code, exported schemas
 	@$(BIN)/vulture
 	@$(BIN)/till schema --check
 
-bench: install ## the comparison with other ways to do this
-	@$(BIN)/python -m tests.bench
+bench: install ## the comparison with other ways to do this; ARGS="--quick" for a short one
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 faults: install ## the fault suite at length, with its figures
 	@$(BIN)/python -m tests.faults
 
 fuzz: install ## odd requests at length to every HTTP API, with their count
 	@$(BIN)/pytest tests/api/test_fuzz.py --fuzz-at-length
+
+test-deploy: install ## the containers: a day with deaths, and who may do what
+	@TILL_TEST_DEPLOY=1 $(BIN)/pytest tests/deploy/test_compose.py
+
+test-kubernetes: install ## a day on the cluster that KUBECONFIG names, with deaths and an upgrade
+	@TILL_TEST_KUBERNETES=1 $(BIN)/pytest tests/deploy/test_kubernetes.py -s
 
 lint: install ## ruff alone
 	@$(BIN)/ruff check
