@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
+from kafka.admin import KafkaAdminClient
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -39,12 +40,7 @@ class BenchFailed(Exception):
 
 async def new_corner(stack: Stack, name: str, **changes: Any) -> Settings:
     """Settings with a new database and a topic prefix of this name."""
-    engine = create_async_engine(stack.database_url, isolation_level="AUTOCOMMIT")
-    try:
-        async with engine.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE bench_{name}"))
-    finally:
-        await engine.dispose()
+    await in_postgres(stack, f"CREATE DATABASE bench_{name}")
     address = make_url(stack.database_url).set(database=f"bench_{name}")
     return Settings(
         kafka=stack.kafka,
@@ -56,6 +52,37 @@ async def new_corner(stack: Stack, name: str, **changes: Any) -> Settings:
         sessions_group=f"bench-{name}",
         **{"auth": "off"} | changes,
     )
+
+
+@asynccontextmanager
+async def corner(stack: Stack, name: str, **changes: Any) -> AsyncIterator[Settings]:
+    """A corner that is cleared away at the end, so that it costs the parts after it neither room nor vacuuming."""
+    settings = await new_corner(stack, name, **changes)
+    try:
+        yield settings
+    finally:
+        await in_postgres(stack, f"DROP DATABASE bench_{name} WITH (FORCE)")
+        await asyncio.to_thread(_delete_topics, settings)
+
+
+async def in_postgres(stack: Stack, statement: str) -> None:
+    """Run a statement that no transaction may hold."""
+    engine = create_async_engine(stack.database_url, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+    finally:
+        await engine.dispose()
+
+
+def _delete_topics(settings: Settings) -> None:
+    """The corner's topics, and those that peers made under its prefix or group."""
+    marks = (settings.topic_prefix, f"{settings.sessions_group}-")
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka)
+    try:
+        admin.delete_topics([topic for topic in admin.list_topics() if any(mark in topic for mark in marks)])
+    finally:
+        admin.close()
 
 
 async def prepare(settings: Settings, tills: list[tuple[str, str]], folder: Path) -> None:
@@ -99,7 +126,8 @@ async def worker(way: tuple[str, ...], settings: Settings, log: Path, **extra: s
         try:
             yield process
         finally:
-            process.send_signal(signal.SIGTERM)
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
             try:
                 await asyncio.to_thread(process.wait, STOP_LIMIT_S)
             except psutil.TimeoutExpired:

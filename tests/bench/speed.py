@@ -1,7 +1,7 @@
-"""How many commands a second: a backlog is worked off by one worker, and its answers are read back and checked."""
+"""How many commands a second: a backlog is worked off, and its answers are read back and checked."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,25 +10,37 @@ from contracts.events import event_id_of
 from contracts.times import from_millis
 from services.settings import Settings
 from tests.bench.corner import BenchFailed, worker
+from tests.bench.meter import Meter, load_1min, topic_bytes, wal_position
 from tests.bench.traffic import Answers, all_answered, read_answers
 from tests.bench.workload import Workload, received_at
 
-FIRST_BATCH: Final = 2_000
-"""The most that a worker answers before the first answer is seen: `batch_records_max`."""
+WARM_UP_MAX: Final = 40_000
+"""More than Java's compilers need; less is a fifth of the run."""
+PAUSE_MS: Final = 20
+"""A batch's answers are appended close together; a pause before one means that another batch begins."""
+PAUSE_WITHIN: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What one way did with its backlog."""
+    """What one way did with its backlog. The clock starts after the warm-up, at the end of a batch."""
 
     way: str
+    topic: str
+    workers: int
     commands: int
     repeats: int
     """Answers that were given once more, in the same bytes."""
+    counted: int
     seconds: float
     per_s: float
-    cpu_us: float
-    """Worker CPU per command in microseconds, its start left out."""
+    cpu_us: dict[str, float]
+    """CPU per command in microseconds, by process tree, with what others took of the machine meanwhile."""
+    rss_peak_mib: float
+    wal_bytes: float
+    """PostgreSQL's write-ahead log, per command."""
+    log_bytes: dict[str, float]
+    """Bytes per command by which each of Kafka's topics grew."""
     load: float
     """The machine's load average of the last minute when the way began."""
 
@@ -41,39 +53,88 @@ async def measure(
     workload: Workload,
     log: Path,
     *,
+    servers: Mapping[str, int] | None = None,
+    workers: int = 1,
     enough: int | None = None,
     keep: Callable[[str], bool] = bool,
-    first_batch: int = FIRST_BATCH,
     progress: Callable[[int], None] | None = None,
     **extra: str,
 ) -> tuple[Speed, Answers]:
-    """Start a worker on the backlog of `workload` and time it from its first answer to its last, by append times.
+    """Start workers on the backlog of `workload` and time them by the append times of their answers.
 
-    It is stopped when it has given `enough` answers, else when it has given all. The answers of the first batch were
-    made before the clock starts, so they are not counted. Raises BenchFailed where an answer is missing or a refusal.
-    `keep` says by command id which answers are returned whole.
+    They are stopped when they have given `enough` answers, else when they have given all. Raises BenchFailed where an
+    answer is missing or a refusal. `keep` says by command id which answers are returned whole; `servers` are the
+    processes of Kafka, PostgreSQL and Redis by name.
     """
-    wanted, load = enough or len(workload), os.getloadavg()[0]
-    async with worker(command_line, settings, log, **extra) as process:
-        await all_answered(settings, topic, 1, process)
-        cpu_at_first = sum(process.cpu_times()[:2])
-        answers = Answers()
-        while len(answers.appended_ms) < wanted:
-            repeats = answers.records - len(answers.appended_ms)
-            await all_answered(settings, topic, wanted + repeats, process, progress)
-            cpu_s = sum(process.cpu_times()[:2]) - cpu_at_first
+    wanted, load = enough or len(workload), load_1min()
+    wal, logs = await wal_position(settings), topic_bytes(settings)
+    async with AsyncExitStack() as stack:
+        files = [log, *(log.with_suffix(f".{number}.log") for number in range(2, workers + 1))]
+        processes = [await stack.enter_async_context(worker(command_line, settings, file, **extra)) for file in files]
+        meter = Meter(servers or {}, processes)
+
+        def notice(found: int) -> None:
+            meter.read(found)
+            if progress is not None:
+                progress(found)
+
+        answers, above = Answers(), 0
+        while len(answers.seen) < wanted:
+            await all_answered(settings, topic, wanted + above, processes, notice)
+            # Reading takes the broker's CPU and ours, so the meter rests meanwhile.
             answers = await read_answers(settings, topic, keep)
+            above = answers.offsets - len(answers.seen)
+        grown = topic_bytes(settings) - logs
+        wal = await wal_position(settings) - wal
     if not answers.kinds <= workload.answers():
         raise BenchFailed(f"{way}: {wanted} commands must not have these answers: {dict(answers.kinds)}.")
-    times, count = answers.appended_ms.values(), len(answers.appended_ms)
-    seconds = max((max(times) - min(times)) / 1_000, 0.001)
-    counted = max(count - first_batch, 1)
-    repeats = answers.records - count
-    return Speed(way, count, repeats, seconds, counted / seconds, cpu_s * 1e6 / counted, load), answers
+    count = len(answers.seen)
+    warm_up = warm_up_of(wanted)
+    counted, seconds = clock(sorted(answers.times), warm_up)
+    return Speed(
+        way=way,
+        topic=topic,
+        workers=workers,
+        commands=count,
+        repeats=answers.records - count,
+        counted=counted,
+        seconds=seconds,
+        per_s=counted / seconds,
+        cpu_us=_per_command(meter, warm_up, wanted, count / answers.offsets),
+        rss_peak_mib=round(meter.rss_peak / 2**20, 1),
+        wal_bytes=round(wal / count, 1),
+        log_bytes={name: round(grew / count, 1) for name, grew in grown.most_common()},
+        load=load,
+    ), answers
 
 
-def compare(appended: dict[str, int], stores: dict[str, str], ours: Answers, other: Answers) -> int:
-    """How many answers were compared: all that the other way gave. Raises BenchFailed at the first difference.
+def warm_up_of(commands: int) -> int:
+    """How many answers are given before the clock starts."""
+    return max(1, min(WARM_UP_MAX, commands // 5))
+
+
+def clock(times: Sequence[int], warm_up: int) -> tuple[int, float]:
+    """How many answers count, and in how many seconds they were appended. `times` are in order, in milliseconds.
+
+    The clock starts where a batch ends: what came with one burst was worked at before.
+    """
+    within = range(warm_up, min(warm_up + PAUSE_WITHIN, len(times)))
+    begin = next((at for at in within if times[at] - times[at - 1] >= PAUSE_MS), warm_up)
+    return len(times) - begin, max(times[-1] - times[begin - 1], 1) / 1_000
+
+
+def _per_command(meter: Meter, begin: int, end: int, answers_per_offset: float) -> dict[str, float]:
+    grown, spent = meter.spent(begin, end)
+    return {name: round(cpu_s * 1e6 / max(grown * answers_per_offset, 1), 1) for name, cpu_s in spent.items()}
+
+
+def sampled(every: int) -> Callable[[str], bool]:
+    """Whether a command's answer is kept whole: one in `every`, by the chance in its id, the same on every run."""
+    return lambda command_id: int(command_id[-4:], 16) % every == 0
+
+
+def compare(appended: Mapping[str, int], stores: Mapping[str, str], ours: Answers, other: Answers) -> int:
+    """How many answers were compared: all that the other way's reader kept. Raises BenchFailed at the first difference.
 
     `appended` is when the broker took each command, `stores` the store of each.
     """

@@ -1,0 +1,152 @@
+"""The parts of a run: each fills in its share of the report."""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from rich.progress import Progress
+
+from deploy.embedded.stack import Stack
+from tests.bench import closing, gateway, limits, pace, race, speed
+from tests.bench.calm import rest
+from tests.bench.corner import STAGES, BenchFailed, corner, prepare
+from tests.bench.latency import WARM_UP_COMMANDS
+from tests.bench.race import Course, Race, nothing
+from tests.bench.report import Report
+from tests.bench.scaling import Growth
+from tests.bench.sizes import Sizes
+from tests.bench.traffic import publish
+from tests.bench.ways import PEERS, STREAMS, ours
+from tests.bench.workload import SESSION_COMMANDS, Workload
+
+log = structlog.get_logger()
+
+
+class Bench:
+    """One run: its servers, its report, and the bars that it moves."""
+
+    def __init__(self, stack: Stack, found: Report, bars: Progress, sizes: Sizes) -> None:
+        self.stack, self.found, self.bars, self.sizes = stack, found, bars, sizes
+        self.logs = stack.home / "logs"
+
+    def bar(self, label: str, total: int) -> Callable[[int], None]:
+        """A bar of its own for one step of the run."""
+        task = self.bars.add_task(label, total=total)
+        return lambda done: self.bars.update(task, completed=min(done, total))
+
+    async def rest(self) -> None:
+        """A rest before the next way begins."""
+        await rest(self.stack, self.sizes.rest_s)
+
+    def _course(self, commands: int, every: int) -> Course:
+        return Course(
+            stack=self.stack,
+            workload=Workload(sessions=commands // SESSION_COMMANDS),
+            peers=PEERS,
+            every=every,
+            textbook_commands=self.sizes.textbook_commands,
+            logs=self.logs,
+            bar=self.bar,
+            rest=self.rest,
+        )
+
+    async def speeds(self) -> None:
+        """All ways on the same backlogs, round after round, so that a noisy minute meets them all."""
+        course = self._course(self.sizes.commands, self.sizes.every)
+        self.found.race = Race()
+        for number in range(1, self.sizes.rounds + 1):
+            await race.run_round(course, f"speed_{number}", self.found.race)
+            await race.run_with_tokens(course, f"tokens_{number}", self.found.race)
+
+    async def million(self) -> None:
+        """A long backlog for ours and the stream processors."""
+        course = replace(self._course(self.sizes.million, self.sizes.million_every), peers=STREAMS)
+        self.found.million = Race()
+        await race.run_round(course, "million", self.found.million)
+
+    async def latencies(self) -> None:
+        """All ways with little to do, and then with more."""
+        ways = (ours, *PEERS)
+        self.found.paces = await pace.measure(self.stack, ways, self.sizes.latency_s, self.logs, self.bar, self.rest)
+
+    async def scaling(self) -> None:
+        """More workers, more profiles, more stored sessions."""
+        growth = Growth(self.stack, self.sizes.steps, self.logs, self.bar, self.rest)
+        for grow in (growth.workers, growth.profiles, growth.stored):
+            self.found.scales += await grow()
+
+    async def limits(self) -> None:
+        """What the parts of a worker do alone."""
+        workload = Workload(sessions=self.sizes.limits_commands // SESSION_COMMANDS)
+        self.found.limits = await limits.measure(self.stack, workload, self.logs, self.bar, self.rest)
+
+    async def gateway(self) -> None:
+        """The way through the gateway beside the way over Kafka alone."""
+        per_s, seconds = self.sizes.gateway_per_s, self.sizes.gateway_s
+        async with corner(self.stack, "gateway", auth="required", gateway_http=gateway.free_address()) as settings:
+            bar = self.bar("Kafka, then gateway", per_s * seconds + WARM_UP_COMMANDS)
+            self.found.passage = await gateway.measure(settings, per_s, seconds, self.logs, bar)
+
+    async def closings(self) -> None:
+        """Closing a session of a few orders and one of very many."""
+        sizes = self.sizes.close_orders
+        async with corner(self.stack, "closing") as settings:
+            bar = self.bar("orders to close", sum(sizes) + len(sizes))
+            self.found.closings = await closing.measure(settings, sizes, self.sizes.closings, self.logs, bar)
+
+    async def stages(self) -> None:
+        """Where the time of ours goes. The clocks cost some of it, so this run counts for nothing else."""
+        workload = Workload(sessions=self.sizes.stages_commands // SESSION_COMMANDS)
+        async with corner(self.stack, "stages") as settings:
+            await prepare(settings, workload.tills(), self.logs)
+            await publish(settings, settings.topics.commands, workload.commands(), keep=nothing)
+            file = self.logs / "stages.json"
+            await speed.measure(
+                "ours, with clocks",
+                STAGES,
+                settings,
+                settings.topics.events,
+                workload,
+                self.logs / "stages.log",
+                keep=nothing,
+                progress=self.bar("ours, stage by stage", len(workload)),
+                BENCH_STAGES=str(file),
+            )
+        self.found.stages = json.loads(file.read_text())
+
+
+PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
+    "speed": Bench.speeds,
+    "million": Bench.million,
+    "latency": Bench.latencies,
+    "scaling": Bench.scaling,
+    "efficiency": Bench.speeds,
+    "limits": Bench.limits,
+    "gateway": Bench.gateway,
+    "closings": Bench.closings,
+    "stages": Bench.stages,
+}
+"""`efficiency` is read off the comparison of speed, so it runs that where it has not run yet."""
+LONG: Final = ("million",)
+"""Only where it is asked for."""
+
+
+async def run_parts(bench: Bench, names: Sequence[str]) -> None:
+    """Run these parts in their order. A part that can't be counted is noted, and the others go on.
+
+    So is one that breaks: what the others found, or will find, is not lost for it.
+    """
+    done = set()
+    for name, part in PARTS.items():
+        if name not in names or part in done:
+            continue
+        done.add(part)
+        try:
+            await part(bench)
+        except BenchFailed as failed:
+            bench.found.failures[name] = str(failed)
+        except Exception as error:
+            log.exception("part_broke", part=name)
+            bench.found.failures[name] = repr(error)

@@ -1,0 +1,89 @@
+"""How much of everything a run does: the long one and the quick one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tests.bench.scaling import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Commands, seconds and rounds of every part."""
+
+    commands: int
+    rounds: int
+    """Every way has its turn once in each round; the median counts."""
+    every: int
+    """One answer in so many is compared byte by byte; all are counted by kind."""
+    million: int
+    million_every: int
+    textbook_commands: int
+    latency_s: Mapping[int, int]
+    """Seconds by commands a second."""
+    gateway_per_s: int
+    gateway_s: int
+    close_orders: tuple[int, int]
+    closings: int
+    stages_commands: int
+    limits_commands: int
+    steps: Steps
+    rest_s: float
+    """The longest rest before a way; a calm machine rests for two seconds."""
+
+
+FULL: Final = Sizes(
+    commands=200_000,
+    rounds=2,
+    every=4,
+    million=1_000_000,
+    million_every=16,
+    textbook_commands=4_000,
+    latency_s={1: 60, 100: 30, 1_000: 20},
+    gateway_per_s=200,
+    gateway_s=15,
+    close_orders=(10, 100_000),
+    closings=100,
+    stages_commands=40_000,
+    limits_commands=100_000,
+    steps=Steps(
+        commands=100_000,
+        workers=(1, 2, 4),
+        profiles=((10, 10), (1_000, 1_000), (100_000, 1_000), (100_000, 5_000)),
+        stored=(10_000, 1_000_000),
+        stored_rounds=2,
+    ),
+    rest_s=12,
+)
+QUICK: Final = replace(
+    FULL,
+    commands=20_000,
+    rounds=1,
+    every=1,
+    million=100_000,
+    textbook_commands=1_000,
+    latency_s={100: 5, 1_000: 3},
+    gateway_s=5,
+    close_orders=(10, 20_000),
+    stages_commands=20_000,
+    limits_commands=20_000,
+    steps=Steps(
+        commands=20_000,
+        workers=(1, 2),
+        profiles=((10, 10), (1_000, 1_000)),
+        stored=(10_000, 100_000),
+        stored_rounds=1,
+    ),
+    rest_s=0,
+)
+
+
+def sizes_of(*, quick: bool, commands: int | None, stored: int | None) -> Sizes:
+    """The sizes of a run; `commands` for the comparison of speed and `stored` for the larger ledger where given."""
+    sizes = QUICK if quick else FULL
+    if commands is not None:
+        sizes = replace(sizes, commands=commands)
+    if stored is not None:
+        smaller = [size for size in sizes.steps.stored if size < stored]
+        sizes = replace(sizes, steps=replace(sizes.steps, stored=(*smaller, stored)))
+    return sizes

@@ -1,0 +1,206 @@
+"""What a run found, as tables for people."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.closing import Closings
+from tests.bench.gateway import Passage
+from tests.bench.latency import Latency
+from tests.bench.limits import Limits
+from tests.bench.pace import Paces
+from tests.bench.peers import textbook
+from tests.bench.race import Race
+from tests.bench.report import Report
+from tests.bench.summary import Summary, summaries
+from tests.bench.tables_of_growth import show_scales
+
+BAR_WIDTH: Final = 24
+CLOSE_GOAL: Final = 1.5
+"""A close of the larger session may take this many times as long: it depends on the tenders, not on the orders."""
+GATEWAY_GOAL: Final = 3.0
+"""The gateway's slowest hundredth may take this many times as long as Kafka's own."""
+
+STAGE_MEANINGS: Final = {
+    "fetch": "Kafka's records, FastStream",
+    "read": "JSON, schema, token, hash",
+    "lock": "Redis",
+    "frontier": "begin; lock and move it",
+    "load": "tills, sessions, known answers",
+    "decide": "rules, figures, hashes, answers",
+    "save": "sessions, tills, journal, closings",
+    "commit": "of the transaction",
+    "records": "keys, headers",
+    "publish": "until all is acknowledged",
+    "offsets": "committed to Kafka",
+    "rest": "everything else",
+}
+
+
+def show(report: Report, console: Console) -> None:
+    """All tables for which there are figures."""
+    for race, title in ((report.race, "Speed: a backlog of small commands, one worker"), (report.million, "A million")):
+        if race is not None and race.speeds:
+            _show_race(race, title, console)
+    if report.paces is not None:
+        _show_paces(report.paces, console)
+    show_scales(report.scales, console)
+    if report.limits is not None:
+        _show_limits(report.limits, console)
+    if report.passage is not None:
+        _show_passage(report.passage, console)
+    if report.closings:
+        _show_closings(report.closings, console)
+    if report.stages:
+        console.print(_stages(report.stages["us"]))
+    _show_machine(report, console)
+    for part, why in report.failures.items():
+        console.print(f"[red]{part} can't be counted:[/red] {why}")
+
+
+def _show_race(race: Race, title: str, console: Console) -> None:
+    found = sorted(summaries(race.speeds), key=lambda one: -one.per_s)
+    console.print(_speeds(found, title))
+    _say(
+        console,
+        "Medians of all rounds, and their range. The clock runs from the end of a batch after the warm-up (a fifth of "
+        "the commands, at most 40,000) to the last answer's append time. "
+        + "; ".join(f"{count:,} answers of {way}" for way, count in race.compared.items())
+        + " were compared with ours: key, value and headers are equal byte for byte. `Others`: cores that programs "
+        "outside the bench had meanwhile. Besides, ours keeps a hash-chained journal in SQL and publishes a closing "
+        "for every session; the peers need not.",
+    )
+    for way, why in race.left_out.items():
+        console.print(f"[yellow]{way} is left out:[/yellow] {why}")
+    console.print(_efficiency(found))
+    _say(console, "All processes of a tree, from the end of the warm-up on. WAL is PostgreSQL's write-ahead log.")
+
+
+def _speeds(found: Sequence[Summary], title: str) -> Table:
+    columns = ("way", "commands", "rounds", "commands/s", "range", "× textbook", "repeats", "memory", "others")
+    table = _table(title, *columns)
+    slowest = next((one.per_s for one in found if one.way == textbook.NAME), None)
+    for one in found:
+        low, high = one.per_s_range
+        table.add_row(
+            one.way,
+            f"{one.commands:,}",
+            str(one.rounds),
+            f"{one.per_s:,.0f}",
+            f"{low:,.0f} - {high:,.0f}" if one.rounds > 1 else "",
+            f"{one.per_s / slowest:.1f}" if slowest else "",
+            f"{one.repeats:,}",
+            f"{one.rss_peak_mib:,.0f} MiB",
+            f"{one.other_cores:.2f}",
+        )
+    return table
+
+
+def _efficiency(found: Sequence[Summary]) -> Table:
+    trees = ("worker", "kafka", "postgres", "redis", "all")
+    columns = (*(f"{tree} CPU" for tree in trees), "WAL", "answers", "other topics")
+    table = _table("What a million commands cost: CPU seconds; bytes per command", "way", *columns)
+    for one in found:
+        sizes = (one.wal_bytes, one.answers_bytes, one.other_log_bytes)
+        cells = [f"{one.cpu_us[tree]:,.1f} s" if tree in one.cpu_us else "" for tree in trees]
+        table.add_row(one.way, *cells, *(f"{size:,.0f} B" for size in sizes))
+    return table
+
+
+def _show_paces(paces: Paces, console: Console) -> None:
+    for per_s in sorted({one.per_s for one in paces.latencies}):
+        console.print(
+            _times(
+                f"Latency: an open loop of {per_s:,} commands/s",
+                [one for one in paces.latencies if one.per_s == per_s],
+            )
+        )
+    for way, per_s in paces.not_held.items():
+        _say(console, f"{way} does not hold {per_s:,} commands/s with one worker.")
+    for way, why in paces.left_out.items():
+        console.print(f"[yellow]{way} is left out:[/yellow] {why}")
+    _say(
+        console, "A command's time begins when it was due and ends in a consumer's hands that reads what is committed."
+    )
+
+
+def _times(title: str, found: Sequence[Latency]) -> Table:
+    table = _table(title, "way", "commands", "p50", "p99", "p99.9", "longest")
+    for one in found:
+        figures = (f"{value:,.1f} ms" for value in (one.p50_ms, one.p99_ms, one.p999_ms, one.max_ms))
+        table.add_row(one.way, f"{one.commands:,}", *figures)
+    return table
+
+
+def _show_limits(found: Limits, console: Console) -> None:
+    table = _table("Ours beside what its parts do alone", "what", "commands/s", "CPU each", "ours reaches")
+    for part in found.parts:
+        cpu = "" if part.cpu_us is None else f"{part.cpu_us:,.1f} µs"
+        table.add_row(part.what, f"{part.per_s:,.0f}", cpu, f"{found.ours.per_s / part.per_s:.1%}")
+    table.add_row("ours", f"{found.ours.per_s:,.0f}", f"{found.ours.cpu_us['worker']:,.1f} µs", "")
+    console.print(table)
+
+
+def _show_passage(passage: Passage, console: Console) -> None:
+    kafka, gateway = passage.kafka, passage.gateway
+    rate = gateway.per_s
+    console.print(_times(f"Gateway: command to answer, an open loop of {rate} commands/s", [kafka, gateway]))
+    _say(
+        console,
+        f"p99 by the gateway is {gateway.p99_ms / kafka.p99_ms:.2f} times that on Kafka (goal: at most "
+        f"{GATEWAY_GOAL:g}). One worker, one gateway process, a kept connection for every till, tokens verified by "
+        f"both. The gateway took {passage.gateway_cpu_us:,.0f} µs CPU per request; the client "
+        f"{passage.client_share:.0%} of a core.",
+    )
+
+
+def _show_closings(found: list[Closings], console: Console) -> None:
+    table = _table("Closing a session, command to answer", "orders", "closings", "median", "middle half")
+    for one in found:
+        low, high = one.quartiles_ms
+        table.add_row(f"{one.orders:,}", str(one.closings), f"{one.median_ms:,.1f} ms", f"{low:,.1f} - {high:,.1f} ms")
+    few, many = found
+    console.print(table)
+    _say(
+        console,
+        f"The larger one takes {many.median_ms / few.median_ms:.2f} times as long (goal: at most {CLOSE_GOAL:g}). Both "
+        "sessions came in through the topic, each with the same 3 tenders and 3 providers. After each closing the rows "
+        "that it wrote were taken back by SQL, so that the same session was closed again; the two took turns.",
+    )
+
+
+def _stages(spent: dict[str, float]) -> Table:
+    total = sum(spent.values())
+    table = Table(title=f"Ours, µs per command by stage ({total:,.0f} in all, clocks included)", title_justify="left")
+    table.add_column("stage")
+    table.add_column("µs", justify="right")
+    table.add_column("share")
+    table.add_column("what")
+    for stage, us in spent.items():
+        bar = "█" * round(BAR_WIDTH * us / max(spent.values()))
+        table.add_row(stage, f"{us:,.1f}", bar, STAGE_MEANINGS[stage])
+    return table
+
+
+def _show_machine(report: Report, console: Console) -> None:
+    machine = report.machine
+    _say(
+        console,
+        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, {machine['system']}; load at "
+        f"the start {machine['load_1min']}. {machine['stack']}. The run took {report.seconds / 60:.1f} minutes.\n"
+        + ", ".join(f"{name} {number}" for name, number in report.versions.items()),
+    )
+
+
+def _say(console: Console, sentence: str) -> None:
+    console.print(sentence, style="dim", highlight=False)
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
