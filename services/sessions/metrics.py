@@ -5,16 +5,18 @@
 
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from contracts.commands import COMMANDS as KINDS
-from services.sessions.book import Outcome
+from services.sessions.book import Kept, Outcome
 
 REPEATED: Final = "repeated"
 """Stands where a reason stands, for a command that had its answer before and got it again."""
+
+KIND_OF: Final = {model: kind for kind, model in KINDS.items()}
 
 Stage = Literal["read", "lock", "load", "decide", "save", "commit", "publish", "offsets"]
 STAGES: Final[tuple[Stage, ...]] = ("read", "lock", "load", "decide", "save", "commit", "publish", "offsets")
@@ -77,17 +79,28 @@ class Laps:
         self._since = now
 
 
-def count_answers(outcomes: Iterable[Outcome]) -> Tally[tuple[str, str, str]]:
+def count_answers(outcomes: Sequence[Outcome]) -> Tally[tuple[str, str, str]]:
     """Count what a batch was answered, by the kind of command, its answer and the reason of a refusal."""
-    tally = Tally((_kind(o), o.kind, REPEATED if o.kept == "nothing" else o.reason or "") for o in outcomes)
+    tally = Tally[tuple[str, str, str]]()
+    # Models stand for kinds and what was kept for repeats: turned into words once each, not once a command.
+    for (model, answer, reason, kept), count in Tally(
+        [(o.record.command.__class__, o.kind, o.reason, o.kept) for o in outcomes]
+    ).items():
+        if model in KIND_OF:
+            tally[KIND_OF[model], answer, _reason(reason, kept)] += count
+    for o in outcomes:
+        if o.record.command is None:
+            tally[_kind_named(o), o.kind, _reason(o.reason, o.kept)] += 1
     for labels, count in tally.items():
         COMMANDS.labels(*labels).inc(count)
     return tally
 
 
-def _kind(outcome: Outcome) -> str:
-    """The kind of the command. A sender may write anything for it, and no label may hold just anything."""
-    if outcome.record.command is not None:
-        return outcome.record.command.kind
+def _reason(reason: str | None, kept: Kept) -> str:
+    return REPEATED if kept == "nothing" else reason or ""
+
+
+def _kind_named(outcome: Outcome) -> str:
+    """The kind that a malformed command names. A sender may write anything for it, and no label may hold just that."""
     kind = outcome.record.body.get("kind")
     return kind if isinstance(kind, str) and kind in KINDS else "unknown"
