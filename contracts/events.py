@@ -341,8 +341,8 @@ Filled = dict[str, Any]
 """An answer's members in the order of its model, ready to be written."""
 
 
-def fill(model: type[AnswerBase], **members: Any) -> Filled:
-    """An answer to an accepted command, from members that were validated when the command was read.
+def fill(model: type[Wire], **members: Any) -> Filled:
+    """An answer, from members that were validated when the command was read.
 
     Validating them again as an instance of `model` would cost more than deciding did; tests read every answer back
     with its model instead. Members come in the model's order, those that only some answers have stay out when unset.

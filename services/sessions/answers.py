@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from contracts.commands import COMMANDS, UUID_TEXT, Actor, FieldError
-from contracts.events import CommandParked, CommandRejected, Reason
+from contracts.events import CommandParked, CommandRejected, Filled, Reason, fill
 from contracts.times import read_time
 from services.sessions.book import Received
 
@@ -54,37 +54,43 @@ class Refusal:
         return self if register_seq is None else replace(self, register_seq=register_seq)
 
 
-def rejection(record: Received, refusal: Refusal, event_id: str) -> CommandRejected:
+def rejection(record: Received, refusal: Refusal, event_id: str) -> Filled:
     """The answer to a refused command."""
-    return CommandRejected(
-        **_echo(record, event_id),
-        reason=refusal.reason,
-        message=MESSAGES[refusal.reason],
-        errors=refusal.errors or None,
-        open_session_id=refusal.open_session_id,
-    )
+    rejected = fill(CommandRejected, **_echo(record, event_id), reason=refusal.reason, message=MESSAGES[refusal.reason])
+    if refusal.errors:
+        rejected["errors"] = refusal.errors
+    if refusal.open_session_id is not None:
+        rejected["open_session_id"] = refusal.open_session_id
+    return rejected
 
 
-def parked(record: Received, event_id: str) -> CommandParked:
+def parked(record: Received, event_id: str) -> Filled:
     """The answer to a command that the service keeps failing on."""
-    return CommandParked(**_echo(record, event_id), message=PARKED_MESSAGE)
+    return fill(CommandParked, **_echo(record, event_id), message=PARKED_MESSAGE)
 
 
 def _echo(record: Received, event_id: str) -> dict[str, Any]:
     """What can be read of a command, whether or not all of it can."""
-    body = record.body
-    kind, session_id = body.get("kind"), body.get("session_id")
+    command = record.command
     return {
         "event_id": event_id,
         "command_id": record.command_id,
-        "command_kind": kind if isinstance(kind, str) and kind in COMMANDS else None,
+        "command_kind": _kind_or_none(record.body.get("kind")),
         "store_id": record.store_id,
         "profile_id": record.profile_id,
-        "session_id": session_id.lower() if isinstance(session_id, str) and UUID_TEXT.fullmatch(session_id) else None,
-        "occurred_at": _time_or_none(body.get("occurred_at")),
+        "session_id": command.session_id if command else _uuid_or_none(record.body.get("session_id")),
+        "occurred_at": command.occurred_at if command else _time_or_none(record.body.get("occurred_at")),
         "received_at": record.received_at,
-        "actor": actor_or_none(body.get("actor")),
+        "actor": command.actor if command else actor_or_none(record.body.get("actor")),
     }
+
+
+def _kind_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value in COMMANDS else None
+
+
+def _uuid_or_none(value: Any) -> str | None:
+    return value.lower() if isinstance(value, str) and UUID_TEXT.fullmatch(value) else None
 
 
 def _time_or_none(value: Any) -> str | None:

@@ -99,13 +99,15 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         batch.laps.lap("save")
         await step("saved")
     batch.laps.lap("commit")
-    by_place = {(o.record.partition, o.record.offset): o for o in outcomes}
+    decided = iter(outcomes)
     publications: list[Publication] = []
     for partition, offset, read in batch.reads:
         if isinstance(read, Parked):
             publications.append(dead_letter(names, read))
+        elif offset < frontier[partition]:
+            publications += published(names, read, stored.get((partition, offset)))
         else:
-            publications += published(names, read, by_place.get((partition, offset)) or stored.get((partition, offset)))
+            publications += published(names, read, next(decided))
     return Applied(outcomes, publications)
 
 

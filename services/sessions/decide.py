@@ -24,7 +24,7 @@ from contracts.commands import (
     VoidMovement,
     VoidSession,
 )
-from contracts.events import claimless_event_id_of, event_id_of, reused_event_id_of, write_answer, write_filled
+from contracts.events import claimless_event_id_of, event_id_of, reused_event_id_of, write_filled
 from contracts.jsontext import compact
 from services.sessions import drawer, ending, words
 from services.sessions.answers import Refusal, parked, rejection
@@ -95,8 +95,8 @@ def park(record: Received, error: str) -> Outcome:
     """The answer to a command that can't be applied; it claims nothing, so the command can be brought back."""
     event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
     answered = parked(record, event_id)
-    value = write_answer(answered)
-    return Outcome(record, "place", event_id, answered.kind, record.received_at, value, error=error)
+    value = write_filled(answered)
+    return Outcome(record, "place", event_id, answered["kind"], record.received_at, value, error=error)
 
 
 def _refused(record: Received, refusal: Refusal, event_id: str, kept: Kept) -> Outcome:
@@ -105,9 +105,9 @@ def _refused(record: Received, refusal: Refusal, event_id: str, kept: Kept) -> O
         record,
         kept,
         event_id,
-        rejected.kind,
+        rejected["kind"],
         record.received_at,
-        write_answer(rejected),
+        write_filled(rejected),
         reason=refusal.reason,
         register_seq=refusal.register_seq,
     )
