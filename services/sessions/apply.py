@@ -7,7 +7,7 @@ from typing import Final
 from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.commands import OpenSession, RecordOrder, VoidMovement
+from contracts.commands import RecordOrder
 from contracts.topics import Topics
 from services.sessions import decide, store
 from services.sessions.book import Book, Outcome, Received
