@@ -17,6 +17,8 @@ from tests.bench.report import Report
 from tests.bench.sizes import FULL, QUICK, Sizes, sizes_of
 
 COMMANDS_MIN = QUICK.commands
+FILE_WIDTH = 140
+"""Of the tables where no terminal says how wide it is."""
 
 
 async def run(stack: Stack, console: Console, names: list[str], sizes: Sizes) -> Report:
@@ -36,6 +38,8 @@ def main() -> int:
     # A topic that was made just now is not led for a moment; the client says so, and tries again.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     console, folder = Console(), default_home() / "bench"
+    if not console.is_terminal:
+        console = Console(width=FILE_WIDTH)
     home = folder / "stack"
     try:
         # A run that was killed leaves its servers or data behind.

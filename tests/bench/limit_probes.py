@@ -24,7 +24,6 @@ from services.sessions.publisher import REQUEST_BYTES_MAX
 from services.settings import Settings
 from tests.bench.traffic import connected, follower
 
-BATCH: Final = 2_000
 BATCH_WAIT_MS: Final = 1
 PULL_MS: Final = 200
 
@@ -65,7 +64,7 @@ async def getmany(settings: Settings, wanted: int) -> dict[str, float]:
     )
     async with connected(consumer):
         while True:
-            parts = await consumer.getmany(timeout_ms=PULL_MS, max_records=BATCH)
+            parts = await consumer.getmany(timeout_ms=PULL_MS, max_records=settings.batch_records_max)
             records = sum(map(len, parts.values()))
             if records and tally.add(records):
                 return tally.told()
@@ -83,7 +82,7 @@ async def faststream(settings: Settings, wanted: int) -> dict[str, float]:
         group_id=f"{settings.sessions_group}-faststream",
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        max_records=BATCH,
+        max_records=settings.batch_records_max,
         batch_timeout_ms=BATCH_WAIT_MS,
         parser=_parse,
         decoder=_decode,
@@ -124,8 +123,8 @@ async def send_batch(settings: Settings, wanted: int) -> dict[str, float]:
     tally = Tally(len(answers))
     async with connected(producer):
         await producer.partitions_for(settings.topics.events)
-        for first in range(0, len(answers), BATCH):
-            part = answers[first : first + BATCH]
+        for first in range(0, len(answers), settings.batch_records_max):
+            part = answers[first : first + settings.batch_records_max]
             grouped: dict[int, list[Any]] = defaultdict(list)
             for record in part:
                 grouped[record.partition].append(record)
@@ -133,7 +132,9 @@ async def send_batch(settings: Settings, wanted: int) -> dict[str, float]:
             for partition, records in grouped.items():
                 batch = producer.create_batch()
                 for record in records:
-                    if not batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers):
+                    if not batch.append(
+                        timestamp=None, key=record.key, value=record.value, headers=list(record.headers)
+                    ):
                         raise ValueError("A batch of the worker fits a request.")
                 waiting.append(await producer.send_batch(batch, settings.topics.events, partition=partition))
             await asyncio.gather(*waiting)

@@ -9,13 +9,16 @@ from deploy.embedded.stack import Stack
 from tests.bench import latency
 from tests.bench.calm import Rest
 from tests.bench.corner import BenchFailed, corner, prepare, worker
-from tests.bench.latency import WARM_UP_COMMANDS, Behind, Latency
-from tests.bench.peers import PeerMissing
+from tests.bench.latency import Behind, Latency
+from tests.bench.peers import PeerMissing, textbook
 from tests.bench.traffic import Bar
 from tests.bench.ways import Way, ours
 from tests.bench.workload import SESSION_COMMANDS, Workload
 
 BUSY: Final = 100
+WARM_UP_COMMANDS: Final = 10_000
+"""At full speed: with fewer, Java's compilers are still at work when the first command that counts is due."""
+TEXTBOOK_WARM_UP_COMMANDS: Final = 500
 ANSWERS_SOON: Final = {"BENCH_LATENCY": "1"}
 """Asks a peer for its setting of short transactions, where those that make it fast would make answers wait."""
 
@@ -48,7 +51,8 @@ async def _all_rates(
     stack: Stack, way: Way, rates: Mapping[int, int], logs: Path, bar: Bar, rest: Rest, paces: Paces
 ) -> None:
     counts = {per_s: per_s * seconds for per_s, seconds in sorted(rates.items())}
-    total = WARM_UP_COMMANDS + sum(counts.values())
+    first_warm_up = TEXTBOOK_WARM_UP_COMMANDS if way is textbook else WARM_UP_COMMANDS
+    total = first_warm_up + sum(counts.values())
     workload = Workload(sessions=-(-total // SESSION_COMMANDS), busy=BUSY)
     name = "pace_" + "".join(sign if sign.isalnum() else "_" for sign in way.NAME.lower())
     async with corner(stack, name) as settings:
@@ -59,7 +63,7 @@ async def _all_rates(
         await rest()
         async with worker(way.command_line(settings), settings, logs / f"{name}.log", **ANSWERS_SOON):
             for per_s, count in counts.items():
-                warm_up = 0 if begin else WARM_UP_COMMANDS
+                warm_up = 0 if begin else first_warm_up
                 part = commands[begin : begin + warm_up + count]
                 begin += len(part)
                 progress = bar(f"{way.NAME} at {per_s}/s", len(part))

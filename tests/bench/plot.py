@@ -95,21 +95,22 @@ def _latency(axes: Any, found: Sequence[Latency]) -> None:
     axes.set_yscale("log")
     axes.set_xticks(ticks, labels, fontsize=8)
     axes.yaxis.set_major_formatter("{x:,.0f} ms")
-    axes.set_title("From due to answered, by rate; a missing bar: the way does not hold the rate", loc="left")
+    axes.set_title("From due to answered, by rate; no bar: the rate is not held", loc="left")
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _stored(axes: Any, found: Sequence[Scale]) -> None:
     sizes = sorted({one.size for one in found})
+    highest = 0.0
     for tree, colour in (("worker", OURS_COLOUR), ("postgres", PEER_COLOURS[0])):
         costs = [median(one.speed.cpu_us[tree] for one in found if one.size == size) for size in sizes]
-        axes.plot(sizes, costs, marker="o", color=colour, label=f"{tree}")
+        axes.plot(sizes, costs, marker="o", color=colour, label=tree)
+        highest = max(highest, *costs)
         for size, cost in zip(sizes, costs, strict=True):
             axes.annotate(f"{cost:.0f} µs", (size, cost), textcoords="offset points", xytext=(0, 7), ha="center")
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 2, max(sizes) * 2)
-    axes.set_ylim(0)
-    axes.margins(y=0.2)
+    axes.set_ylim(0, highest * 1.2)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_title("CPU per command of ours, by closed sessions in the ledger", loc="left")
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
