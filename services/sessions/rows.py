@@ -12,6 +12,7 @@ from services.sessions.figures import Cells, Pair, Tenders, Totals
 
 NOTHING_ENDED = b"{}"
 _TENDERS_CACHED_MAX = 2_048
+_OPENINGS_CACHED_MAX = 8_192
 _TENDERS = TypeAdapter(tuple[Tender, ...])
 
 
@@ -49,8 +50,9 @@ def opening_row(opening: Opening) -> bytes:
     )
 
 
+@lru_cache(_OPENINGS_CACHED_MAX)
 def read_opening(row: bytes, tenders_row: bytes) -> Opening:
-    """The opening in a row of `sessions`."""
+    """The opening in a row of `sessions`. Cached: an open session is loaded by batch after batch."""
     (
         currency,
         opened_at,
