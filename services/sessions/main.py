@@ -19,10 +19,11 @@ from services.brokers import connection
 from services.health import health_app, serve
 from services.sessions import store
 from services.sessions.apply import Step
-from services.sessions.consumer import DRAIN_S, Consumer, Rebalance, no_step
+from services.sessions.consumer import Consumer, no_step
 from services.sessions.lag import watching
 from services.sessions.lock import Locks
 from services.sessions.metrics import TOPIC_PARTITIONS
+from services.sessions.placing import DRAIN_S, Rebalance
 from services.sessions.publisher import Publisher
 from services.sessions.reading import Headers, Verify
 from services.sessions.stepping import step_over_undecodable

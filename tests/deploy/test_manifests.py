@@ -5,8 +5,8 @@ import pytest
 from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS
 from services.health import STOP_TIME_LIMIT_S
 from services.principals import rights
-from services.sessions.consumer import DRAIN_S
 from services.sessions.main import GRACEFUL_STOP_S
+from services.sessions.placing import DRAIN_S
 from services.settings import Settings
 from tests.deploy.manifests import Object, may_talk, objects, pods
 
