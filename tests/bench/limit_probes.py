@@ -148,8 +148,8 @@ async def _answers(settings: Settings, wanted: int) -> list[Any]:
         while len(answers) < wanted:
             for records in (await consumer.getmany(timeout_ms=PULL_MS)).values():
                 answers += records
-    # As they came: in the order of time, so that a batch holds several partitions.
-    answers.sort(key=lambda record: (record.timestamp, record.partition, record.offset))
+    # The partitions take turns, so that every batch holds records of all, as the worker's do.
+    answers.sort(key=lambda record: (record.offset, record.partition))
     return answers[:wanted]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
-from sqlalchemy.ext.asyncio import AsyncTransaction
+from asyncpg.transaction import Transaction
 
 from services.sessions import consumer, decide, lock, main, publisher, store
 from services.settings import Settings
@@ -34,6 +34,9 @@ STAGES: Final = (
     "rest",
 )
 """In the order in which a batch goes through them. `fetch` is Kafka and FastStream, `rest` what no clock stands on."""
+
+BESIDE: Final = ("fetch", "offsets")
+"""What passes while the batch before, or the one after, is in another stage: it adds nothing to the whole."""
 
 LOADS: Final = ("lock_tills", "load")
 
@@ -63,13 +66,17 @@ class Clock:
         """`call`, a coroutine function, with its time added to `stage`."""
 
         async def clocked(*args: Any, **named: Any) -> Any:
-            before = time.perf_counter()
+            before = self.busy_elsewhere()
             try:
                 return await call(*args, **named)
             finally:
-                self.spent[stage] += time.perf_counter() - before
+                self.spent[stage] += self.busy_elsewhere() - before
 
         return clocked
+
+    def busy_elsewhere(self) -> float:
+        """The time without that of reading: while a batch waits for a server, the next one is read."""
+        return time.perf_counter() - self.spent["read"]
 
     def batch(self, on_batch: Callable[..., Any]) -> Callable[..., Any]:
         """The handler of a batch: what passes between two of them is Kafka's and FastStream's."""
@@ -90,13 +97,12 @@ class Clock:
 
     async def step(self, name: str) -> None:
         """The service calls this between its steps."""
-        now = time.perf_counter()
         if name == "answered":
-            self.answered = now
+            self.answered = time.perf_counter()
         elif name == "committed":
-            self.spent["offsets"] += now - self.answered
+            self.spent["offsets"] += time.perf_counter() - self.answered
         elif name == "applied":
-            self.spent["records"] += now - self.committed
+            self.spent["records"] += self.busy_elsewhere() - self.committed
 
     def ended(self, leave: Callable[..., Any]) -> Callable[..., Any]:
         """The end of a transaction: its commit."""
@@ -104,14 +110,15 @@ class Clock:
 
         async def left(*args: Any) -> Any:
             result = await clocked(*args)
-            self.committed = time.perf_counter()
+            self.committed = self.busy_elsewhere()
             return result
 
         return left
 
     def report(self) -> dict[str, Any]:
         """Microseconds per command by stage."""
-        self.spent["rest"] = self.batch_ended - self.begun - sum(self.spent.values())
+        alone = sum(spent for stage, spent in self.spent.items() if stage not in BESIDE)
+        self.spent["rest"] = self.batch_ended - self.begun - alone
         return {
             "commands": self.commands,
             "us": {stage: round(self.spent[stage] * 1e6 / max(self.commands, 1), 2) for stage in STAGES},
@@ -130,7 +137,7 @@ def put_clocks(clock: Clock) -> None:
     store.save = clock.awaited("save", store.save)
     decide.answer = clock.timed("decide", decide.answer)
     publisher.Publisher.publish = clock.awaited("publish", publisher.Publisher.publish)  # type: ignore[method-assign]
-    AsyncTransaction.__aexit__ = clock.ended(AsyncTransaction.__aexit__)  # type: ignore[method-assign]
+    Transaction.__aexit__ = clock.ended(Transaction.__aexit__)
 
 
 def run() -> None:

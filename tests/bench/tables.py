@@ -14,6 +14,7 @@ from tests.bench.pace import Paces
 from tests.bench.peers import textbook
 from tests.bench.race import Race
 from tests.bench.report import Report
+from tests.bench.stages import BESIDE
 from tests.bench.summary import Summary, summaries
 from tests.bench.tables_of_growth import show_scales
 
@@ -24,7 +25,7 @@ GATEWAY_GOAL: Final = 3.0
 """The gateway's slowest hundredth may take this many times as long as Kafka's own."""
 
 STAGE_MEANINGS: Final = {
-    "fetch": "Kafka's records, FastStream",
+    "fetch": "Kafka's records, FastStream; beside the other stages",
     "read": "JSON, schema, token, hash",
     "lock": "Redis",
     "frontier": "begin; lock and move it",
@@ -34,7 +35,7 @@ STAGE_MEANINGS: Final = {
     "commit": "of the transaction",
     "records": "keys, headers",
     "publish": "until all is acknowledged",
-    "offsets": "committed to Kafka",
+    "offsets": "committed to Kafka; beside the other stages",
     "rest": "everything else",
 }
 
@@ -172,7 +173,7 @@ def _show_closings(found: list[Closings], console: Console) -> None:
 
 
 def _stages(spent: dict[str, float]) -> Table:
-    total = sum(spent.values())
+    total = sum(us for stage, us in spent.items() if stage not in BESIDE)
     table = Table(title=f"Ours, µs per command by stage ({total:,.0f} in all, clocks included)", title_justify="left")
     table.add_column("stage")
     table.add_column("µs", justify="right")

@@ -1,16 +1,19 @@
 """The comparison is fair only while both ways answer the same commands with the same bytes."""
 
+import asyncio
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from deploy.embedded.stack import Stack
 from services.settings import Settings
+from services.topics import create_topics
 from tests.bench import closing, gateway, speed
 from tests.bench.corner import OURS, BenchFailed, prepare
 from tests.bench.peers import textbook
-from tests.bench.traffic import publish
+from tests.bench.traffic import connected, publish, read_answers
 from tests.bench.workload import Workload
 
 WORKLOAD = Workload(sessions=25, busy=10)
@@ -71,3 +74,20 @@ async def test_the_gateway_and_kafka_carry_as_many_commands_and_all_are_accepted
     passage = await gateway.measure(settings, per_s=100, seconds=1, logs=tmp_path)
     assert passage.kafka.commands == passage.gateway.commands == 100
     assert passage.gateway.p99_ms >= passage.gateway.p50_ms > 0
+
+
+async def test_only_committed_answers_are_counted_and_markers_never(stack: Stack, corner: Settings) -> None:
+    await create_topics(corner)
+    topic, given = corner.topics.events, iter(WORKLOAD.commands())
+    producer = AIOKafkaProducer(bootstrap_servers=corner.kafka, transactional_id=corner.topic_prefix)
+    async with connected(producer):
+        for taken_back in (False, True, False):
+            await producer.begin_transaction()
+            for command in islice(given, 4):
+                headers = [("ce_type", b"till.cash_moved.v1"), ("till-command-id", command.command_id.encode())]
+                await producer.send_and_wait(topic, command.value, key=command.key, headers=headers)
+            await (producer.abort_transaction() if taken_back else producer.commit_transaction())
+    async with asyncio.timeout(60):
+        answers = await read_answers(corner, topic)
+    assert answers.records == len(answers.seen) == len(answers.kept) == 8
+    assert answers.offsets > 12
