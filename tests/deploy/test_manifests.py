@@ -88,7 +88,8 @@ def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:
     labels = {name: template["metadata"]["labels"] for name, template in pods(found)}
     wanted = {(source, "kafka", 9092) for source in SERVICES | {"topics", "office"}}
     wanted |= {(source, "postgres", 5432) for source in SERVICES | {"migrate", "office"}}
-    wanted |= {("sessions", "redis", 6379), ("office", "gateway", 8080), ("office", "reporting", 8080)}
+    wanted |= {("sessions", "redis", 6379), ("office", "redis", 6379)}
+    wanted |= {("office", "gateway", 8080), ("office", "reporting", 8080)}
     allowed = {
         (source, target, port)
         for source in labels
