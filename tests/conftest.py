@@ -1,6 +1,7 @@
 """What all tests that need real servers share: one stack, and a corner of it for each test."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -31,8 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Kafka, PostgreSQL and Redis, for the whole run."""
+    """Kafka, PostgreSQL and Redis, for the whole run; in containers where TILL_TEST_STACK is docker."""
     home = tmp_path_factory.mktemp("stack")
+    if os.environ.get("TILL_TEST_STACK") == "docker":
+        from tests.containers import contained
+
+        with contained(home) as found:
+            yield found
+        return
     yield up(home, services=())
     wipe(home)
 
