@@ -20,8 +20,10 @@ from services import tokens
 from services.brokers import connection
 from services.settings import Settings
 
-SILENCE_LIMIT_S = 60.0
+SILENCE_LIMIT_S = 120.0
 """How long nothing may come back before the demo gives up."""
+OUTAGE_LIMIT_MS = 110_000
+"""How long a record waits for a broker that is away."""
 TOKEN_TTL_S = 3_600
 POLL_MS = 200
 LINES_WITHOUT_TERMINAL = 4
@@ -125,7 +127,9 @@ async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 @asynccontextmanager
 async def producer_of(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     """Idempotent and acknowledged by all replicas: what this wire calls acknowledged."""
-    producer = AIOKafkaProducer(**connection(settings), acks="all", enable_idempotence=True, linger_ms=5)
+    producer = AIOKafkaProducer(
+        **connection(settings), acks="all", enable_idempotence=True, linger_ms=5, request_timeout_ms=OUTAGE_LIMIT_MS
+    )
     await producer.start()
     try:
         yield producer
