@@ -15,7 +15,7 @@ from tests.bench.workload import Command
 
 ANSWERED_LIMIT_S: Final = 60.0
 WARM_UP_COMMANDS: Final = 200
-BEHIND_LIMIT_S: Final = 5
+BEHIND_LIMIT_S: Final = 2
 """A way that is this much behind, in commands of the rate, does not hold the rate."""
 
 Tokens = Mapping[tuple[str, str], Headers]

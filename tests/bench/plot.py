@@ -39,7 +39,9 @@ def draw(report: Report, file: Path) -> list[Path]:
         panels.append(lambda axes: _stored(axes, stored))
     if not panels:
         return []
-    figure, all_axes = plt.subplots(len(panels), 1, figsize=(9, 3.6 * len(panels)), squeeze=False, layout="constrained")
+    figure, all_axes = plt.subplots(
+        len(panels), 1, figsize=(12, 3.8 * len(panels)), squeeze=False, layout="constrained"
+    )
     for axes, panel in zip(all_axes[:, 0], panels, strict=True):
         panel(axes)
         axes.spines[["top", "right"]].set_visible(False)
@@ -91,8 +93,9 @@ def _latency(axes: Any, found: Sequence[Latency]) -> None:
             if one is not None:
                 value = PERCENTILES[name](one)
                 bars = axes.bar(group + at * width, value, width, color=colour[way], label=None if group else way)
-                axes.bar_label(bars, [f"{value:.0f}"], fontsize=6, padding=1)
+                axes.bar_label(bars, [f"{value:.0f}"], fontsize=7, padding=2, rotation=90)
     axes.set_yscale("log")
+    axes.margins(y=0.15)
     axes.set_xticks(ticks, labels, fontsize=8)
     axes.yaxis.set_major_formatter("{x:,.0f} ms")
     axes.set_title("From due to answered, by rate; no bar: the rate is not held", loc="left")

@@ -6,7 +6,7 @@ Run as a process; at its end it writes {"commands": n, "us": {stage: microsecond
 import json
 import os
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -46,9 +46,12 @@ class Clock:
 
     def __init__(self) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
+        self.sizes: deque[int] = deque()
+        """Of the batches that were read and not answered yet."""
         self.batches = 0
-        self.commands = 0
-        self.begun = self.batch_ended = self.answered = self.committed = 0.0
+        self.read = self.commands = 0
+        """Commands since the warm-up. A batch is read while the one before is answered, so the two differ."""
+        self.begun = self.handed_over = self.answered = self.committed = 0.0
 
     def timed(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """`call`, an ordinary function, with its time added to `stage`."""
@@ -82,16 +85,13 @@ class Clock:
         """The handler of a batch: what passes between two of them is Kafka's and FastStream's."""
 
         async def clocked(itself: consumer.Consumer, message: Any) -> None:
-            now = time.perf_counter()
-            if self.batches == WARM_UP_BATCHES:
-                self.spent.clear()
-                self.commands, self.begun = 0, now
-            elif self.batch_ended:
-                self.spent["fetch"] += now - self.batch_ended
+            records = len(message.raw_message)
+            self.sizes.append(records)
+            if self.begun:
+                self.spent["fetch"] += time.perf_counter() - self.handed_over
+                self.read += records
             await on_batch(itself, message)
-            self.batches += 1
-            self.commands += len(message.raw_message)
-            self.batch_ended = time.perf_counter()
+            self.handed_over = time.perf_counter()
 
         return clocked
 
@@ -99,6 +99,13 @@ class Clock:
         """The service calls this between its steps."""
         if name == "answered":
             self.answered = time.perf_counter()
+            self.batches += 1
+            records = self.sizes.popleft()
+            if self.batches == WARM_UP_BATCHES:
+                self.spent.clear()
+                self.begun = self.answered
+            elif self.begun:
+                self.commands += records
         elif name == "committed":
             self.spent["offsets"] += time.perf_counter() - self.answered
         elif name == "applied":
@@ -117,12 +124,11 @@ class Clock:
 
     def report(self) -> dict[str, Any]:
         """Microseconds per command by stage."""
-        alone = sum(spent for stage, spent in self.spent.items() if stage not in BESIDE)
-        self.spent["rest"] = self.batch_ended - self.begun - alone
-        return {
-            "commands": self.commands,
-            "us": {stage: round(self.spent[stage] * 1e6 / max(self.commands, 1), 2) for stage in STAGES},
-        }
+        commands = {"fetch": self.read, "read": self.read}
+        us = {stage: self.spent[stage] * 1e6 / max(commands.get(stage, self.commands), 1) for stage in STAGES}
+        alone = sum(spent for stage, spent in us.items() if stage not in BESIDE)
+        us["rest"] = (self.answered - self.begun) * 1e6 / max(self.commands, 1) - alone
+        return {"commands": self.commands, "us": {stage: round(spent, 2) for stage, spent in us.items()}}
 
 
 def put_clocks(clock: Clock) -> None:
