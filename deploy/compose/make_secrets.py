@@ -26,7 +26,8 @@ def main() -> None:
     for service, role in (("sessions", "ledger"), ("gateway", "gateway"), ("reporting", "reporting")):
         keep(f"{service}/database", database[role])
         keep(f"{service}/kafka", kafka[service])
-    keep("sessions/redis", redis)
+    for user in ("sessions", "tools"):
+        keep(f"{user}/redis", redis)
     # Nothing in it must last: the lock only keeps workers from waiting for each other.
     lines = (f"requirepass {redis}", "bind * -::*", 'save ""', "appendonly no", "maxmemory 64mb", "dir /data")
     keep("redis/redis.conf", "\n".join(lines))
