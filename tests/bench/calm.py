@@ -22,7 +22,7 @@ async def rest(stack: Stack, limit_s: float) -> None:
 
     On a machine that others use as well it never is; what they take meanwhile is measured with every way.
     """
-    await in_postgres(stack, "CHECKPOINT")
+    await in_postgres(stack.database_url, "CHECKPOINT")
     until, calm = time.monotonic() + limit_s, 0
     psutil.cpu_percent()
     while calm < LOOKS and time.monotonic() < until:

@@ -40,7 +40,7 @@ class BenchFailed(Exception):
 
 async def new_corner(stack: Stack, name: str, **changes: Any) -> Settings:
     """Settings with a new database and a topic prefix of this name."""
-    await in_postgres(stack, f"CREATE DATABASE bench_{name}")
+    await in_postgres(stack.database_url, f"CREATE DATABASE bench_{name}")
     address = make_url(stack.database_url).set(database=f"bench_{name}")
     return Settings(
         kafka=stack.kafka,
@@ -61,13 +61,13 @@ async def corner(stack: Stack, name: str, **changes: Any) -> AsyncIterator[Setti
     try:
         yield settings
     finally:
-        await in_postgres(stack, f"DROP DATABASE bench_{name} WITH (FORCE)")
+        await in_postgres(stack.database_url, f"DROP DATABASE bench_{name} WITH (FORCE)")
         await asyncio.to_thread(_delete_topics, settings)
 
 
-async def in_postgres(stack: Stack, statement: str) -> None:
+async def in_postgres(database_url: str, statement: str) -> None:
     """Run a statement that no transaction may hold."""
-    engine = create_async_engine(stack.database_url, isolation_level="AUTOCOMMIT")
+    engine = create_async_engine(database_url, isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
             await connection.execute(text(statement))
