@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from contracts.commands import RecordOrder
 from contracts.times import moment
 from services.sessions import rows
 from services.sessions.book import Book, Outcome, Session, Till
@@ -259,7 +258,7 @@ def _till(till: Till, fence: int) -> Row:
 def _journal(outcome: Outcome) -> Row:
     record, link = outcome.record, outcome.link
     command = record.command
-    order = command if link and isinstance(command, RecordOrder) else None
+    order = command if link and command is not None and command.kind == "record_order" else None
     return (
         record.store_id,
         record.command_id,
