@@ -1,4 +1,5 @@
--- Run once, when the database is new, by the superuser, whose password nobody knows: it comes in by the socket alone.
+-- Run once, when the database is new, by the superuser, whose password nobody knows: it comes in from inside its
+-- container alone.
 -- What each role may do with the tables is set by `till migrate`.
 \set owner `cat /run/secrets/owner`
 \set ledger `cat /run/secrets/ledger`
