@@ -105,6 +105,7 @@ class Consumer:
         reads = await self._read_all(records)
         await self._in_hand.acquire()
         if self.stopped or self._placement is not placement:
+            self._hand_back(records)
             self._in_hand.release()
             return
         if self._faults != faults:
@@ -162,6 +163,13 @@ class Consumer:
                 # A partition that has gone meanwhile is for its next worker to read.
                 with suppress(IllegalStateError):
                     consumer.seek(TopicPartition(self._names.commands, partition), begin)
+
+    def _hand_back(self, records: list[ConsumerRecord]) -> None:
+        """Dropped records are not done: should the seek to the frontier fail, the client brings them again."""
+        begins = {record.partition: record.offset for record in reversed(records)}
+        for partition, end in {record.partition: record.offset + 1 for record in records}.items():
+            if self._next[partition] == end:
+                self._next[partition] = begins[partition]
 
     async def _read_all(self, records: list[ConsumerRecord]) -> list[Placed]:
         """Read the records, in slices: the batch before this one goes on in between."""

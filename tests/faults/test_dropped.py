@@ -1,0 +1,61 @@
+"""What was read ahead and dropped by a rebalance is read again, even where the seek to the frontier failed."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaTimeoutError
+
+from services.sessions.consumer import Consumer
+from services.sessions.placing import Rebalance
+from services.sessions.settling import Placed
+
+PLACE = TopicPartition("commands", 0)
+
+
+class _LeaderAway:
+    """A client whose broker can't say where the topic begins."""
+
+    async def beginning_offsets(self, _partitions: Any) -> Any:
+        raise KafkaTimeoutError("the leader is away")
+
+    async def commit(self, _ends: Any) -> None:
+        """Nothing to say."""
+
+
+async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> None:
+    kafka: Any = _LeaderAway()
+    names: Any = SimpleNamespace(commands=PLACE.topic)
+    nothing: Any = None
+    consumer = Consumer(
+        engine=nothing,
+        locks=nothing,
+        publisher=nothing,
+        names=names,
+        topic_id="topic",
+        verify=None,
+        stop=lambda _why: None,
+    )
+    settled: list[int] = []
+
+    async def settle(whole: list[Placed]) -> None:
+        settled.extend(offset for _, offset, _ in whole)
+
+    consumer._settling.settle = settle  # type: ignore[method-assign]
+    consumer.placed.set()
+    rebalance = Rebalance(consumer, lambda: kafka)
+    records = [ConsumerRecord(*PLACE, offset, 1_000, 1, None, b"{", None, 0, 1, ()) for offset in (5, 6)]
+    message: Any = SimpleNamespace(raw_message=records, consumer=kafka)
+    async with consumer._in_hand:
+        ahead = asyncio.create_task(consumer.on_batch(message))
+        await asyncio.sleep(0.01)
+        revoked = asyncio.create_task(rebalance.on_partitions_revoked({PLACE}))
+        await asyncio.sleep(0.01)
+    await asyncio.gather(ahead, revoked)
+    assert settled == []
+    with pytest.raises(KafkaTimeoutError):
+        await rebalance.on_partitions_assigned({PLACE})
+    await consumer.on_batch(message)
+    assert settled == [5, 6]
