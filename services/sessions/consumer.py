@@ -11,7 +11,7 @@ from typing import Final, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError
 from faststream.kafka import KafkaMessage
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -147,7 +147,7 @@ class Consumer:
         laps = Laps()
         try:
             await consumer.commit(ends)
-        except KafkaError as error:
+        except Exception as error:  # noqa: BLE001 - offsets only spare re-reads, and later ones stand for these
             FAULTS.labels(type(error).__name__).inc()
             log.warning("offsets_not_committed", error=repr(error))
         laps.lap("offsets")
@@ -189,6 +189,11 @@ class Consumer:
         """End the batch in hand and take no other."""
         self.stopped = True
         await self.drain()
+
+    async def idle(self) -> None:
+        """Return when no batch is in hand; one that was read ahead may follow."""
+        async with self._in_hand:
+            pass
 
     async def drain(self) -> None:
         """Return when no batch is in hand; what was read ahead of it is dropped and will be read again."""

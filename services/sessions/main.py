@@ -122,7 +122,7 @@ async def run(settings: Settings, step: Step = no_step) -> None:
         async def tolerate() -> None:
             reader = kafka()
             if reader is not None:
-                step_over_undecodable(reader, consumer.step_over)
+                step_over_undecodable(reader, consumer.step_over, consumer.idle)
 
         app = FastStream(broker, logger=None, after_startup=[tolerate], on_shutdown=[consumer.finish])
         if settings.sessions_http:

@@ -22,7 +22,9 @@ SteppedOver = Callable[[TopicPartition, int, int], Awaitable[None]]
 """Told the partition, the first offset that can't be decoded, and the next that can."""
 
 
-def step_over_undecodable(consumer: AIOKafkaConsumer, stepped_over: SteppedOver) -> None:
+def step_over_undecodable(
+    consumer: AIOKafkaConsumer, stepped_over: SteppedOver, idle: Callable[[], Awaitable[None]]
+) -> None:
     """Make `consumer.getmany` wait, and total: what it can't decode is told to `stepped_over` and left behind."""
     getmany = consumer.getmany
 
@@ -31,6 +33,8 @@ def step_over_undecodable(consumer: AIOKafkaConsumer, stepped_over: SteppedOver)
         try:
             found: dict[TopicPartition, list[ConsumerRecord]] = await getmany(*partitions, **limits)
         except UnicodeDecodeError:
+            # The batch before may still be applied, and may have to be read again.
+            await idle()
             return await _read_singly(consumer, getmany, stepped_over)
         return found
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from services.sessions.consumer import Consumer
 from services.sessions.placing import Rebalance
@@ -15,18 +15,18 @@ from services.sessions.settling import Placed
 PLACE = TopicPartition("commands", 0)
 
 
-class _LeaderAway:
-    """A client whose broker can't say where the topic begins."""
+class _NoRight:
+    """A client that is not told where the topic begins."""
 
     async def beginning_offsets(self, _partitions: Any) -> Any:
-        raise KafkaTimeoutError("the leader is away")
+        raise TopicAuthorizationFailedError("no right to ask")
 
     async def commit(self, _ends: Any) -> None:
         """Nothing to say."""
 
 
 async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> None:
-    kafka: Any = _LeaderAway()
+    kafka: Any = _NoRight()
     names: Any = SimpleNamespace(commands=PLACE.topic)
     nothing: Any = None
     consumer = Consumer(
@@ -55,7 +55,7 @@ async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> 
         await asyncio.sleep(0.01)
     await asyncio.gather(ahead, revoked)
     assert settled == []
-    with pytest.raises(KafkaTimeoutError):
+    with pytest.raises(TopicAuthorizationFailedError):
         await rebalance.on_partitions_assigned({PLACE})
     await consumer.on_batch(message)
     assert settled == [5, 6]
