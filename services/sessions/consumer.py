@@ -13,12 +13,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError
 from faststream.kafka import KafkaMessage
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import Topics
 from services.sessions.apply import Gap, Read, Step
-from services.sessions.lag import Lag
-from services.sessions.lock import Locks
 from services.sessions.metrics import FAULTS, GAPS, PARKED, Laps
 from services.sessions.placing import Places
 from services.sessions.publications import undecodable
@@ -47,15 +44,16 @@ class Consumer:
     def __init__(
         self,
         *,
-        engine: AsyncEngine,
-        locks: Locks,
+        settling: Settling,
+        places: Places,
         publisher: Publisher,
         names: Topics,
-        topic_id: str,
         verify: Verify | None,
         stop: Callable[[BaseException], None],
         step: Step = no_step,
     ) -> None:
+        self._settling = settling
+        self._places = places
         self._publisher = publisher
         self._names = names
         self._verify = verify
@@ -73,17 +71,7 @@ class Consumer:
         self.placed = asyncio.Event()
         self.sought = False
         self.stopped = False
-        self.lag = Lag()
-        self._places = Places(engine, topic_id)
-        self._settling = Settling(
-            engine=engine,
-            locks=locks,
-            publisher=publisher,
-            names=names,
-            topic_id=topic_id,
-            lag=self.lag,
-            step=step,
-        )
+        self.lag = settling.lag
 
     async def on_batch(self, message: KafkaMessage) -> None:
         """Apply, publish and commit the records of one call; after a fault they are read again.
@@ -100,7 +88,7 @@ class Consumer:
         if not records or self.stopped:
             return
         placement, faults = self._placement, self._faults
-        self._next |= {record.partition: record.offset + 1 for record in records}
+        self._next |= _ends(records)
         consumer = cast("AIOKafkaConsumer", message.consumer)
         reads = await self._read_all(records)
         await self._in_hand.acquire()
@@ -127,7 +115,7 @@ class Consumer:
                 await self._seek_back(consumer, records, gap)
                 return
             await self._step("answered")
-            ends = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+            ends = {TopicPartition(self._names.commands, number): end for number, end in _ends(records).items()}
             self._committing = asyncio.create_task(self._commit(consumer, ends, self._committing))
         except AnswerStuck as stuck:
             self._stop_for_good(stuck)
@@ -156,8 +144,7 @@ class Consumer:
     def _read_again(self, consumer: AIOKafkaConsumer, records: list[ConsumerRecord]) -> None:
         """Seek to where these records begin, except where an earlier batch must be read again as well."""
         self._faults += 1
-        begins = {record.partition: record.offset for record in reversed(records)}
-        for partition, begin in begins.items():
+        for partition, begin in _begins(records).items():
             if self._next[partition] > begin:
                 self._next[partition] = begin
                 # A partition that has gone meanwhile is for its next worker to read.
@@ -166,8 +153,8 @@ class Consumer:
 
     def _hand_back(self, records: list[ConsumerRecord]) -> None:
         """Dropped records are not done: should the seek to the frontier fail, the client brings them again."""
-        begins = {record.partition: record.offset for record in reversed(records)}
-        for partition, end in {record.partition: record.offset + 1 for record in records}.items():
+        begins = _begins(records)
+        for partition, end in _ends(records).items():
             if self._next[partition] == end:
                 self._next[partition] = begins[partition]
 
@@ -247,3 +234,13 @@ class Consumer:
         log.critical("worker_stops", error=str(why))
         self.stopped = True
         self._stop(why)
+
+
+def _begins(records: list[ConsumerRecord]) -> dict[int, int]:
+    """The first offset of each partition; the records are in the order of their places."""
+    return {record.partition: record.offset for record in reversed(records)}
+
+
+def _ends(records: list[ConsumerRecord]) -> dict[int, int]:
+    """The offset after the last of each partition; the records are in the order of their places."""
+    return {record.partition: record.offset + 1 for record in records}

@@ -20,12 +20,13 @@ from services.health import health_app, serve
 from services.sessions import store
 from services.sessions.apply import Step
 from services.sessions.consumer import Consumer, no_step
-from services.sessions.lag import watching
+from services.sessions.lag import Lag, watching
 from services.sessions.lock import Locks
 from services.sessions.metrics import TOPIC_PARTITIONS
-from services.sessions.placing import DRAIN_S, Rebalance
+from services.sessions.placing import DRAIN_S, Places, Rebalance
 from services.sessions.publisher import Publisher
 from services.sessions.reading import Headers, Verify
+from services.sessions.settling import Settling
 from services.sessions.stepping import step_over_undecodable
 from services.sessions.sweeper import sweeping
 from services.settings import Settings
@@ -107,12 +108,21 @@ async def run(settings: Settings, step: Step = no_step) -> None:
             failure.append(why)
             app.exit()
 
-        consumer = Consumer(
+        topic_id = facts[names.commands].topic_id
+        settling = Settling(
             engine=engine,
             locks=locks,
             publisher=publisher,
             names=names,
-            topic_id=facts[names.commands].topic_id,
+            topic_id=topic_id,
+            lag=Lag(),
+            step=step,
+        )
+        consumer = Consumer(
+            settling=settling,
+            places=Places(engine, topic_id),
+            publisher=publisher,
+            names=names,
             verify=_verify(settings),
             stop=stop,
             step=step,
@@ -134,7 +144,7 @@ async def run(settings: Settings, step: Step = no_step) -> None:
             await stack.enter_async_context(serve(settings.sessions_http, health_app(checks)))
         TOPIC_PARTITIONS.set(settings.topic_partitions)
         await stack.enter_async_context(watching(kafka, consumer.lag, engine))
-        await stack.enter_async_context(sweeping(settings, engine, facts[names.commands].topic_id))
+        await stack.enter_async_context(sweeping(settings, engine, topic_id))
         log.info("worker_starts", topic=names.commands, group=settings.sessions_group, auth=settings.auth)
         await app.run(log_level=logging.WARNING)
     if failure:
@@ -170,8 +180,8 @@ def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callab
         rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
         max_poll_interval_ms=POLL_INTERVAL_MS,
         listener=Rebalance(consumer, kafka),
-        parser=_parse,
-        decoder=_decode,
+        parser=parse_batch,
+        decoder=decode_nothing,
         ack_policy=AckPolicy.MANUAL,
         no_reply=True,
     )
@@ -193,7 +203,7 @@ def _security(settings: Settings) -> BaseSecurity | None:
     return None if context is None else BaseSecurity(ssl_context=context, use_ssl=True)
 
 
-async def _parse(records: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:
+async def parse_batch(records: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:
     """Total: FastStream would decode every header before the handler, and lose the batch to one that is not UTF-8."""
     # It keeps nothing of what stands between the first record and the last.
     message = await original(tuple(replace(record, headers=()) for record in (records[0], records[-1])))
@@ -201,7 +211,7 @@ async def _parse(records: Any, original: Callable[[Any], Awaitable[Any]]) -> Any
     return message
 
 
-async def _decode(_message: Any) -> Any:
+async def decode_nothing(_message: Any) -> Any:
     """Total: bodies are read one by one in the handler."""
     return ()
 

@@ -60,7 +60,7 @@ class Settling:
         self._publisher = publisher
         self._names = names
         self._topic_id = topic_id
-        self._lag = lag
+        self.lag = lag
         self._step = step
         self.answered: dict[int, int] = {}
         self.gaps_seen: dict[int, int] = {}
@@ -166,5 +166,5 @@ class Settling:
             self.answered[partition] = max(self.answered.get(partition, 0), last + 1)
             # A gap was a true one for the frontier it was seen at; a restored database may come by there again.
             self.gaps_seen.pop(partition, None)
-        self._lag.answered(batch.last)
+        self.lag.answered(batch.last)
         tell(batch, applied, self._names)

@@ -10,7 +10,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +19,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
 
+from services.sessions.main import BATCH_WAIT_MS, decode_nothing, parse_batch
 from services.sessions.publisher import REQUEST_BYTES_MAX
 from services.settings import Settings
 from tests.bench.traffic import connected, follower
 
-BATCH_WAIT_MS: Final = 1
 PULL_MS: Final = 200
 
 
@@ -84,29 +83,19 @@ async def faststream(settings: Settings, wanted: int) -> dict[str, float]:
         isolation_level="read_committed",
         max_records=settings.batch_records_max,
         batch_timeout_ms=BATCH_WAIT_MS,
-        parser=_parse,
-        decoder=_decode,
-        ack_policy=AckPolicy.NACK_ON_ERROR,
+        parser=parse_batch,
+        decoder=decode_nothing,
+        ack_policy=AckPolicy.MANUAL,
         no_reply=True,
     )
     async def on_batch(message: KafkaMessage) -> None:
+        await message.consumer.commit()
         if tally.add(len(message.raw_message)) and not told:
             told.update(tally.told())
             app.exit()
 
     await app.run()
     return told
-
-
-async def _parse(records: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:
-    """As the worker: FastStream is shown the first record and the last without headers, and decodes nothing else."""
-    message = await original(tuple(replace(record, headers=()) for record in (records[0], records[-1])))
-    message.raw_message = records
-    return message
-
-
-async def _decode(_message: Any) -> Any:
-    return ()
 
 
 async def send_batch(settings: Settings, wanted: int) -> dict[str, float]:

@@ -8,9 +8,10 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from services.sessions.consumer import Consumer
-from services.sessions.placing import Rebalance
-from services.sessions.settling import Placed
+from services.sessions.consumer import Consumer, no_step
+from services.sessions.lag import Lag
+from services.sessions.placing import Places, Rebalance
+from services.sessions.settling import Placed, Settling
 
 PLACE = TopicPartition("commands", 0)
 
@@ -29,12 +30,14 @@ async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> 
     kafka: Any = _NoRight()
     names: Any = SimpleNamespace(commands=PLACE.topic)
     nothing: Any = None
+    settling = Settling(
+        engine=nothing, locks=nothing, publisher=nothing, names=names, topic_id="topic", lag=Lag(), step=no_step
+    )
     consumer = Consumer(
-        engine=nothing,
-        locks=nothing,
+        settling=settling,
+        places=Places(nothing, "topic"),
         publisher=nothing,
         names=names,
-        topic_id="topic",
         verify=None,
         stop=lambda _why: None,
     )
@@ -43,7 +46,7 @@ async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> 
     async def settle(whole: list[Placed]) -> None:
         settled.extend(offset for _, offset, _ in whole)
 
-    consumer._settling.settle = settle  # type: ignore[method-assign]
+    settling.settle = settle  # type: ignore[method-assign]
     consumer.placed.set()
     rebalance = Rebalance(consumer, lambda: kafka)
     records = [ConsumerRecord(*PLACE, offset, 1_000, 1, None, b"{", None, 0, 1, ()) for offset in (5, 6)]
