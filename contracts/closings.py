@@ -264,5 +264,5 @@ def closing_hash(closing: dict[str, Any]) -> str:
 
 def journal_link(previous: str, sequence: int, command: bytes) -> str:
     """The next link of a session's journal; `command` is the body that came, as canonical JSON."""
-    entry = b'{"command":%b,"sequence":%d}' % (command, sequence)
-    return hashlib.sha256(previous.encode() + entry).hexdigest()
+    entry = b'%b{"command":%b,"sequence":%d}' % (previous.encode(), command, sequence)
+    return hashlib.sha256(entry).hexdigest()

@@ -339,15 +339,16 @@ _KINDS: Final = {model: model.model_fields["kind"].default for model in ANSWERS}
 
 Filled = dict[str, Any]
 """An answer's members in the order of its model, ready to be written."""
+_NO_CORRECTION: Final[Filled] = {}
 
 
-def fill(model: type[Wire], **members: Any) -> Filled:
-    """An answer, from members that were validated when the command was read.
+def fill(model: type[Wire], common: Filled, correction: Filled = _NO_CORRECTION, /, **own: Any) -> Filled:
+    """An answer, from members that were validated when the command was read: `common` ones first, `own` ones last.
 
     Validating them again as an instance of `model` would cost more than deciding did; tests read every answer back
     with its model instead. Members come in the model's order, those that only some answers have stay out when unset.
     """
-    return {"kind": _KINDS[model], **members}
+    return {"kind": _KINDS[model], **common, **correction, **own}
 
 
 def write_filled(answer: Filled) -> bytes:

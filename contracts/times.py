@@ -44,6 +44,7 @@ def offset_of(text: str) -> timedelta:
     return _offset(match) if match else timedelta()
 
 
+@lru_cache(maxsize=1_024)  # A broker appends many records at one time.
 def from_millis(millis: int) -> str:
     """A broker's time stamp (milliseconds since 1970) as it is written on the wire."""
     second, milli = divmod(millis, 1_000)

@@ -56,13 +56,18 @@ def key_of(store_id: str, profile_id: str) -> bytes:
     return f"{store_id}/{profile_id}".encode()
 
 
+_SPECVERSION: Final = ("ce_specversion", b"1.0")
+_SOURCE: Final = ("ce_source", b"/till/sessions")
+_JSON: Final = ("content-type", b"application/json")
+
+
 def cloud_event_headers(ce_id: str, kind: str, time: str) -> Headers:
     """CloudEvents 1.0 in binary mode, for an answer, closing or correction."""
     return [
-        ("ce_specversion", b"1.0"),
+        _SPECVERSION,
         ("ce_id", ce_id.encode()),
-        ("ce_type", f"till.{kind}.v1".encode()),
-        ("ce_source", b"/till/sessions"),
+        ("ce_type", b"till.%b.v1" % kind.encode()),
+        _SOURCE,
         ("ce_time", time.encode()),
-        ("content-type", b"application/json"),
+        _JSON,
     ]

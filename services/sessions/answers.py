@@ -56,7 +56,7 @@ class Refusal:
 
 def rejection(record: Received, refusal: Refusal, event_id: str) -> Filled:
     """The answer to a refused command."""
-    rejected = fill(CommandRejected, **_echo(record, event_id), reason=refusal.reason, message=MESSAGES[refusal.reason])
+    rejected = fill(CommandRejected, _echo(record, event_id), reason=refusal.reason, message=MESSAGES[refusal.reason])
     if refusal.errors:
         rejected["errors"] = refusal.errors
     if refusal.open_session_id is not None:
@@ -66,22 +66,22 @@ def rejection(record: Received, refusal: Refusal, event_id: str) -> Filled:
 
 def parked(record: Received, event_id: str) -> Filled:
     """The answer to a command that the service keeps failing on."""
-    return fill(CommandParked, **_echo(record, event_id), message=PARKED_MESSAGE)
+    return fill(CommandParked, _echo(record, event_id), message=PARKED_MESSAGE)
 
 
 def _echo(record: Received, event_id: str) -> dict[str, Any]:
     """What can be read of a command, whether or not all of it can."""
-    command = record.command
+    command, members = record.command, record.members
     return {
         "event_id": event_id,
         "command_id": record.command_id,
-        "command_kind": _kind_or_none(record.body.get("kind")),
+        "command_kind": command.kind if command else _kind_or_none(members.get("kind")),
         "store_id": record.store_id,
         "profile_id": record.profile_id,
-        "session_id": command.session_id if command else _uuid_or_none(record.body.get("session_id")),
-        "occurred_at": command.occurred_at if command else _time_or_none(record.body.get("occurred_at")),
+        "session_id": command.session_id if command else _uuid_or_none(members.get("session_id")),
+        "occurred_at": command.occurred_at if command else _time_or_none(members.get("occurred_at")),
         "received_at": record.received_at,
-        "actor": command.actor if command else actor_or_none(record.body.get("actor")),
+        "actor": command.actor if command else actor_or_none(members.get("actor")),
     }
 
 

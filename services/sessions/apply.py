@@ -73,6 +73,15 @@ class Applied:
     publications: list[Publication]
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """The outcomes of a batch's commands, their entries in the journal, and what goes out for them; in their order."""
+
+    outcomes: list[Outcome]
+    entries: list[store.Row]
+    publications: list[Publication]
+
+
 async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) -> Applied:
     """Apply a batch in one transaction; what it returns is durable when it returns.
 
@@ -81,45 +90,47 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
     async with store.transaction(engine) as tx:
         frontier = await store.lock_frontier(tx, batch.topic_id, batch.first)
         _check_gaps(batch, frontier)
-        fresh = [read for partition, offset, read in batch.reads if offset >= frontier[partition]]
-        again = [read for partition, offset, read in batch.reads if offset < frontier[partition]]
+        received = [read for _, _, read in batch.reads if isinstance(read, Received)]
+        commands = [read for read in received if read.offset >= frontier[read.partition]]
+        reread = [read for read in received if read.offset < frontier[read.partition]]
         book = Book()
-        commands = [read for read in fresh if isinstance(read, Received)]
         if batch.park is None:
             await _load(tx, book, commands, batch.token)
         else:
             await store.load(tx, book, revocations=_senders(commands))
         batch.laps.lap("load")
-        outcomes = [_decided(book, command, batch.park) for command in commands]
+        decided = _decide(names, book, commands, batch.park)
         batch.laps.lap("decide")
-        stored = await stored_outcomes(tx, batch.topic_id, [read for read in again if isinstance(read, Received)])
+        stored = await stored_outcomes(tx, batch.topic_id, reread)
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
         moved = store.Frontier(batch.topic_id, next_offsets, batch.answered)
-        await store.save(tx, book, outcomes, moved, batch.token)
+        await store.save(tx, book, decided.outcomes, decided.entries, moved, batch.token)
         batch.laps.lap("save")
         await step("saved")
     batch.laps.lap("commit")
-    decided = iter(outcomes)
-    publications: list[Publication] = []
-    for partition, offset, read in batch.reads:
-        if isinstance(read, Parked):
-            publications.append(dead_letter(names, read))
-        elif offset < frontier[partition]:
-            publications += published(names, read, stored.get((partition, offset)))
-        else:
-            publications += published(names, read, next(decided))
-    return Applied(outcomes, publications)
+    letters = [dead_letter(names, read) for _, _, read in batch.reads if isinstance(read, Parked)]
+    repeated = [one for read in reread for one in published(names, read, stored.get((read.partition, read.offset)))]
+    # What is read again came before what was decided now.
+    return Applied(decided.outcomes, [*letters, *repeated, *decided.publications])
 
 
-def _decided(book: Book, command: Received, park: str | None) -> Outcome:
-    """The answer, or the parking of a command that keeps failing.
+def _decide(names: Topics, book: Book, commands: Sequence[Received], park: str | None) -> _Decided:
+    """Command by command, each to its journal entry and its publications: it is in the processor's caches only now.
 
-    What its sender had no right to ask is refused all the same: only commands that may be brought back are parked.
-    For parking nothing else is loaded: what keeps failing may be a row.
+    What the sender of a command that keeps failing had no right to ask is refused all the same: only commands that may
+    be brought back are parked. For parking nothing else is loaded: what keeps failing may be a row.
     """
-    if park is not None and command.refused_right is None and not book.has_revoked(command):
-        return decide.park(command, park)
-    return decide.answer(book, command)
+    decided = _Decided([], [], [])
+    for command in commands:
+        if park is None or command.refused_right is not None or book.has_revoked(command):
+            outcome = decide.answer(book, command)
+        else:
+            outcome = decide.park(command, park)
+        decided.outcomes.append(outcome)
+        decided.publications.extend(published(names, command, outcome))
+        if outcome.kept == "journal":
+            decided.entries.append(store.journal_row(outcome))
+    return decided
 
 
 def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:

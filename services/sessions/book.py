@@ -186,6 +186,8 @@ class Revocation:
 class Received:
     """One readable command as it came from the topic. `received_at` is the broker's append time: the only clock.
 
+    `members` are those of its JSON object where it is malformed; of a command they would only be held twice. `key` is
+    the one that its record must have.
     `sub` and `issued_at` (seconds since 1970) are what its good token says; both None without one.
     """
 
@@ -199,10 +201,11 @@ class Received:
     command_id: str
     store_id: str
     profile_id: str
-    body: dict[str, Any]
+    key: bytes
     text: bytes
     body_hash: bytes
     command: Command | None
+    members: dict[str, Any]
     errors: tuple[FieldError, ...]
     sub: str | None = None
     issued_at: float | None = None

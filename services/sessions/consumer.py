@@ -7,6 +7,7 @@ they only spare re-reads, what counts is the frontier in the ledger.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from typing import Final, cast
 
 import structlog
@@ -170,7 +171,7 @@ class Consumer:
     def _not_done_yet(self, handed_out: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
         """The records in the order of their places. The client repeats what it held when it was told where to read."""
         fresh = (record for record in handed_out if record.offset >= self._next.get(record.partition, 0))
-        return sorted(fresh, key=lambda record: (record.partition, record.offset))
+        return sorted(fresh, key=attrgetter("partition", "offset"))
 
     async def finish(self) -> None:
         """End the batch in hand and take no other."""

@@ -32,8 +32,8 @@ def move_cash(turn: Turn, session: Session, command: MoveCash) -> Decision | Ref
     ids, correction = corrected(turn, session, command, "late_movement", before)
     answer = fill(
         CashMoved,
-        **common(turn, session, command),
-        **ids,
+        common(turn, session, command),
+        ids,
         movement=command.movement,
         amount_minor=command.amount_minor,
         tender=tender,
@@ -64,7 +64,7 @@ def void_movement(turn: Turn, session: Session, command: VoidMovement) -> Decisi
     accept(turn, session)
     ids, correction = corrected(turn, session, command, "late_void", before, reason=command.reason)
     answer = fill(
-        MovementVoided, **common(turn, session, command), **ids, movement_id=command.movement_id, reason=command.reason
+        MovementVoided, common(turn, session, command), ids, movement_id=command.movement_id, reason=command.reason
     )
     return Decision(answer, correction=correction)
 
@@ -99,8 +99,8 @@ def record_order(turn: Turn, session: Session, command: RecordOrder) -> Decision
     ids, correction = corrected(turn, session, command, "late_order", before)
     answer = fill(
         OrderRecorded,
-        **common(turn, session, command),
-        **ids,
+        common(turn, session, command),
+        ids,
         order_id=command.order_id,
         revision=command.revision,
         status=command.status,

@@ -36,7 +36,7 @@ def close_session(turn: Turn, session: Session, command: CloseSession) -> Decisi
     )
     if limit is not None and _off_by(session, counted) > limit:
         session.state, session.attempt = "pending", attempt
-        return Decision(fill(ClosingPending, **common(turn, session, command), counted=command.counted))
+        return Decision(fill(ClosingPending, common(turn, session, command), counted=command.counted))
     closing = _end(turn, session, attempt, origin="register", approved_by=None)
     return _closed(turn, session, command, closing)
 
@@ -49,7 +49,7 @@ def approve_closing(turn: Turn, session: Session, command: ApproveClosing) -> De
     if command.decision == "recount":
         attempt.waits_for = "count"
         accept(turn, session)
-        return Decision(fill(CountRequested, **common(turn, session, command), reason=command.reason))
+        return Decision(fill(CountRequested, common(turn, session, command), reason=command.reason))
     if not fits(session.totals, session.opening.tenders, attempt.counted):
         return Refusal("amount_invalid")
     accept(turn, session)
@@ -97,7 +97,7 @@ def recount(turn: Turn, session: Session, command: Recount) -> Decision | Refusa
     made = correction(turn, session, command, "recount", moved, reason=command.reason, recounted=recounted)
     answer = fill(
         ClosingCorrected,
-        **common(turn, session, command),
+        common(turn, session, command),
         closing_id=made["closing_id"],
         correction_id=made["correction_id"],
     )
@@ -115,7 +115,7 @@ def void_session(turn: Turn, session: Session, command: VoidSession) -> Decision
         made = correction(turn, session, command, "session_voided", moved, reason=command.reason)
         ids = {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}
     session.state = "voided"
-    answer = fill(SessionVoided, **common(turn, session, command), **ids, reason=command.reason)
+    answer = fill(SessionVoided, common(turn, session, command), ids, reason=command.reason)
     return Decision(answer, correction=made)
 
 
@@ -171,7 +171,7 @@ def _closed(
 ) -> Decision:
     answer = fill(
         SessionClosed,
-        **common(turn, session, command),
+        common(turn, session, command),
         closing_id=closing["closing_id"],
         z_number=closing["z_number"],
         closed_at=closing["closed_at"],

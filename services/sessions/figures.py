@@ -121,8 +121,7 @@ def add_order(totals: Totals, tenders: Tenders, own_provider: str, order: Record
     """Count an order as this revision says; `sign` -1 takes the same revision back."""
     provider = _row(totals.providers, order.provider, OTHER, PROVIDER_CELLS)
     order_type = _row(totals.order_types, order.order_type, OTHER, 2)
-    discounts = [_row(totals.discounts, (order.provider, d.name), OTHER_PAIR, 2) for d in order.discounts]
-    charges = [_row(totals.service_charges, (order.provider, c.name), OTHER_PAIR, 2) for c in order.service_charges]
+    named = _named_rows(totals, order) if order.discounts or order.service_charges else ()
     if order.refund_of is not None:
         if order.status in COUNTING:
             _add_refund(totals, tenders, provider, order, sign)
@@ -134,10 +133,9 @@ def add_order(totals: Totals, tenders: Tenders, own_provider: str, order: Record
     if order.status not in COUNTING:
         return
     _add_sale(order, provider, order_type, totals.store if order.provider == own_provider else totals.others, sign)
-    for entries, rows in ((order.discounts, discounts), (order.service_charges, charges)):
-        for entry, row in zip(entries, rows, strict=True):
-            row[0] += sign * entry.amount_minor
-            row[1] += sign
+    for entry, row in named:
+        row[0] += sign * entry.amount_minor
+        row[1] += sign
     _add_payments(totals, order, sign)
 
 
@@ -204,6 +202,12 @@ def _row(table: dict[Key, Cells], key: Key, other: Key, width: int) -> Cells:
             key = other
         row = table.setdefault(key, [0] * width)
     return row
+
+
+def _named_rows(totals: Totals, order: RecordOrder) -> list[tuple[NamedAmount, Cells]]:
+    """The order's discounts and service charges, each with its row; an order that counts for nothing has rows, too."""
+    tables = ((totals.discounts, order.discounts), (totals.service_charges, order.service_charges))
+    return [(e, _row(table, (order.provider, e.name), OTHER_PAIR, 2)) for table, entries in tables for e in entries]
 
 
 def _add_refund(totals: Totals, tenders: Tenders, provider: Cells, order: RecordOrder, sign: int) -> None:

@@ -102,5 +102,5 @@ def _reason(reason: str | None, kept: Kept) -> str:
 
 def _kind_named(outcome: Outcome) -> str:
     """The kind that a malformed command names. A sender may write anything for it, and no label may hold just that."""
-    kind = outcome.record.body.get("kind")
+    kind = outcome.record.members.get("kind")
     return kind if isinstance(kind, str) and kind in KINDS else "unknown"

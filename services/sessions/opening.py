@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import orjson
+
 from contracts.commands import OpenSession, Tender
 from contracts.events import SessionOpened, fill
 from contracts.money import is_one
@@ -41,7 +43,7 @@ def open_session(turn: Turn, command: OpenSession) -> Decision | Refusal:
     accept(turn, session)
     answer = fill(
         SessionOpened,
-        **common(turn, session, command),
+        common(turn, session, command),
         currency=command.currency,
         tenders=tenders,
         opening=command.opening,
@@ -80,7 +82,8 @@ def _bad_amounts(command: OpenSession, profile: Profile, tenders: Sequence[Tende
 
 def _opening(turn: Turn, command: OpenSession, tenders: Tenders) -> Opening:
     profile = turn.till.profile
-    offset = offset_of(turn.record.body["occurred_at"])
+    # The command's own times are in UTC.
+    offset = offset_of(orjson.loads(turn.record.text)["occurred_at"])
     return Opening(
         currency=command.currency,
         tenders=tenders,

@@ -8,7 +8,7 @@ import structlog
 from aiokafka import TopicPartition
 
 from contracts.events import closing_id_of, correction_id_of
-from contracts.topics import DEAD_LETTER_ERROR_CHARACTERS_MAX, Topics, cloud_event_headers, key_of
+from contracts.topics import DEAD_LETTER_ERROR_CHARACTERS_MAX, Topics, cloud_event_headers
 from services.sessions.book import Outcome, Received
 from services.sessions.metrics import ANSWERS_MISSING
 from services.sessions.reading import Parked
@@ -19,7 +19,7 @@ HEADERS_BYTES_MAX: Final = 262_144
 """Original headers that are copied into a dead letter; what is more is left out, and the letter says so."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Publication:
     """One record to publish on the topic of this name."""
 
@@ -63,7 +63,6 @@ def published(names: Topics, record: Received, outcome: Outcome | None) -> Itera
         ANSWERS_MISSING.inc()
         log.error("answer_missing", topic=record.topic, partition=record.partition, offset=record.offset)
         return
-    key = key_of(record.store_id, record.profile_id)
     trace = [] if record.traceparent is None else [("traceparent", record.traceparent)]
     headers = cloud_event_headers(outcome.event_id, outcome.kind, outcome.received_at)
     headers += [("till-command-id", record.command_id.encode()), *trace]
@@ -72,9 +71,9 @@ def published(names: Topics, record: Received, outcome: Outcome | None) -> Itera
     if outcome.closing_value is not None and record.command is not None:
         closing_id = closing_id_of(record.store_id, record.command.session_id)
         closing_headers = cloud_event_headers(closing_id, "closing", outcome.received_at)
-        yield Publication(names.closings, key, outcome.closing_value, closing_headers + trace)
+        yield Publication(names.closings, record.key, outcome.closing_value, closing_headers + trace)
     if outcome.correction_value is not None:
         correction_id = correction_id_of(record.store_id, record.command_id)
         correction_headers = cloud_event_headers(correction_id, "closing_correction", outcome.received_at)
-        yield Publication(names.closings, key, outcome.correction_value, correction_headers + trace)
-    yield Publication(names.events, key, outcome.value, headers)
+        yield Publication(names.closings, record.key, outcome.correction_value, correction_headers + trace)
+    yield Publication(names.events, record.key, outcome.value, headers)

@@ -81,7 +81,7 @@ class Publisher:
         """Hand all over to the producers, in order within each partition."""
         grouped: dict[tuple[str, int], list[Publication]] = defaultdict(list)
         for publication in publications:
-            count = await self._partitions(publication.topic)
+            count = self._partition_counts.get(publication.topic) or await self._count_partitions(publication.topic)
             grouped[publication.topic, partition_of(publication.key, count)].append(publication)
         waiting: list[Any] = []
         for (topic, partition), group in grouped.items():
@@ -107,11 +107,9 @@ class Publisher:
             self._producer = await self._connect(REQUEST_BYTES_MAX)
         return self._producer
 
-    async def _partitions(self, topic: str) -> int:
-        count = self._partition_counts.get(topic)
-        if count is None:
-            producer = await self._producer_of(topic)
-            count = self._partition_counts[topic] = len(await producer.partitions_for(topic))
+    async def _count_partitions(self, topic: str) -> int:
+        producer = await self._producer_of(topic)
+        count = self._partition_counts[topic] = len(await producer.partitions_for(topic))
         return count
 
     async def _connect(self, bytes_max: int) -> AIOKafkaProducer:

@@ -19,7 +19,6 @@ from services.sessions.lock import Locks
 from services.sessions.metrics import BATCH_RECORDS, FAULTS, FENCE_REFUSED, Laps
 from services.sessions.outages import is_outage
 from services.sessions.publisher import AnswerStuck, Publisher
-from services.sessions.reading import has_right_key
 from services.sessions.telling import about, tell, tell_wrong_keys
 
 log = structlog.get_logger()
@@ -68,7 +67,7 @@ class Settling:
     async def settle(self, whole: list[Placed]) -> None:
         """All of these, or halves of them, or one by one."""
         BATCH_RECORDS.observe(len(whole))
-        wrong = [one for _, _, one in whole if isinstance(one, Received) and not has_right_key(one.raw, one)]
+        wrong = [one for _, _, one in whole if isinstance(one, Received) and one.raw.key != one.key]
         if wrong:
             tell_wrong_keys(wrong)
         waiting, survived = [whole], list[list[Placed]]()

@@ -11,7 +11,7 @@ from contracts.jsontext import SAFE_INTEGER
 from services.sessions import deltas, figures
 from services.sessions.answers import Refusal
 from services.sessions.book import Book, Received, Session, Till
-from services.sessions.figures import Totals
+from services.sessions.figures import Tenders, Totals
 
 
 @dataclass(slots=True)
@@ -73,10 +73,10 @@ def move(
     """
     tenders, totals = session.opening.tenders, session.totals
     counted = session.ended.counted if session.ended else {}
-    cash = [tender_id for tender_id in moved if tenders.is_cash(tender_id)]
-    never_short = turn.late or turn.till.profile.allow_negative_drawer or _enough_cash(totals, cash, moved)
+    never_short = turn.late or turn.till.profile.allow_negative_drawer or _enough_cash(totals, tenders, moved)
+    bound = totals.bound + weight + (tenders.weight(*counted.values()) if counted else 0)
     # From one end of the range to the other is twice its length: that is how far a correction can go.
-    if never_short and 2 * (totals.bound + weight + tenders.weight(*counted.values())) <= SAFE_INTEGER:
+    if never_short and 2 * bound <= SAFE_INTEGER:
         totals.bound += weight
         change(totals)
         return None
@@ -87,7 +87,7 @@ def move(
         return Refusal("amount_invalid")
     if turn.late and not deltas.fit(*(figures.report(side, tenders, counted) for side in (totals, after))):
         return Refusal("amount_invalid")
-    for tender_id in () if never_short else cash:
+    for tender_id in () if never_short else filter(tenders.is_cash, moved):
         left = figures.expected(after.tenders[tender_id])
         if left < 0 and left < figures.expected(totals.tenders[tender_id]):
             return Refusal("not_enough_cash")
@@ -95,8 +95,11 @@ def move(
     return None
 
 
-def _enough_cash(totals: Totals, cash: Iterable[str], moved: Mapping[str, int]) -> bool:
-    return all(figures.expected(totals.tenders[tender_id]) >= moved[tender_id] for tender_id in cash)
+def _enough_cash(totals: Totals, tenders: Tenders, moved: Mapping[str, int]) -> bool:
+    for tender_id, amount in moved.items():
+        if tenders.is_cash(tender_id) and figures.expected(totals.tenders[tender_id]) < amount:
+            return False
+    return True
 
 
 def bad_count(session: Session, counted: Iterable[TenderAmount], *, in_report: bool) -> Refusal | None:

@@ -16,7 +16,7 @@ def count_drawer(turn: Turn, session: Session, command: CountDrawer) -> Decision
     if refusal is not None:
         return refusal
     accept(turn, session)
-    return Decision(fill(DrawerCounted, **common(turn, session, command), counted=command.counted))
+    return Decision(fill(DrawerCounted, common(turn, session, command), counted=command.counted))
 
 
 def hand_over(turn: Turn, session: Session, command: HandOver) -> Decision | Refusal:
@@ -25,14 +25,14 @@ def hand_over(turn: Turn, session: Session, command: HandOver) -> Decision | Ref
     if refusal is not None:
         return refusal
     accept(turn, session)
-    return Decision(fill(SessionHandedOver, **common(turn, session, command), counted=command.counted, to=command.to))
+    return Decision(fill(SessionHandedOver, common(turn, session, command), counted=command.counted, to=command.to))
 
 
 def suspend_session(turn: Turn, session: Session, command: SuspendSession) -> Decision | Refusal:
     """Put the session aside; it still holds its profile."""
     session.state, session.suspended_at = "suspended", turn.occurred
     accept(turn, session)
-    return Decision(fill(SessionSuspended, **common(turn, session, command), station=command.station))
+    return Decision(fill(SessionSuspended, common(turn, session, command), station=command.station))
 
 
 def resume_session(turn: Turn, session: Session, command: ResumeSession) -> Decision | Refusal:
@@ -41,7 +41,7 @@ def resume_session(turn: Turn, session: Session, command: ResumeSession) -> Deci
     if command.station is not None:
         _reword(session, station=command.station)
     accept(turn, session)
-    return Decision(fill(SessionResumed, **common(turn, session, command), station=command.station))
+    return Decision(fill(SessionResumed, common(turn, session, command), station=command.station))
 
 
 def amend_session(turn: Turn, session: Session, command: AmendSession) -> Decision | Refusal:
@@ -53,7 +53,7 @@ def amend_session(turn: Turn, session: Session, command: AmendSession) -> Decisi
     }
     _reword(session, notes=command.notes, **words)
     accept(turn, session)
-    answer = fill(SessionAmended, **common(turn, session, command), **words, notes=command.notes)
+    answer = fill(SessionAmended, common(turn, session, command), **words, notes=command.notes)
     return Decision(answer)
 
 

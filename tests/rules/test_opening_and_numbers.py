@@ -58,7 +58,7 @@ def test_sessions_are_numbered_by_their_profile_and_may_be_named_otherwise() -> 
     for named in (None, "308", None):
         numbers.append(till.open(session_number=named)["session_number"])
         assert till.open()["reason"] == "session_already_open"
-        till.session_id = till.outcomes[-2].record.body["session_id"]
+        till.session_id = till.outcomes[-2].record.command.session_id
         assert till.closed({"cash": 0})["session_number"] == numbers[-1]
     assert numbers == ["1", "308", "3"]
     assert other.open()["session_number"] == "1"

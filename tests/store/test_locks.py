@@ -82,7 +82,7 @@ async def test_the_frontier_is_locked_too_and_read_as_it_is_now(ledger: Ledger) 
 
         waiting = asyncio.create_task(wait())
         await somebody_waits(ledger)
-        await store.save(tx, Book(), [], store.Frontier(TOPIC_ID, {0: 9}, {}), 0)
+        await store.save(tx, Book(), [], [], store.Frontier(TOPIC_ID, {0: 9}, {}), 0)
     assert await waiting == {0: 9}
 
 

@@ -48,7 +48,7 @@ async def forged(ledger: AsyncEngine, name: str, scratch: Path, old: str, new: s
     taken = []
     for one in load(name, scratch).reads():
         assert isinstance(one, Received)
-        value = json.dumps(one.body).replace(old, new).encode()
+        value = json.dumps(json.loads(one.text)).replace(old, new).encode()
         taken.append((0, one.offset, read(dataclasses.replace(one.raw, value=value), None)))
     await apply(ledger, topics(), Batch(name, taken, {}), no_step)
 

@@ -16,12 +16,14 @@ from services.sessions.store.frontier import (
 )
 from services.sessions.store.loading import load, lock_tills
 from services.sessions.store.published import load_closings, load_corrections, load_places
-from services.sessions.store.saving import Frontier, save
+from services.sessions.store.saving import Frontier, Row, journal_row, save
 from services.sessions.store.transaction import transaction
 
 __all__ = [
     "Frontier",
+    "Row",
     "expired_commands",
+    "journal_row",
     "know_partition",
     "load",
     "load_closings",

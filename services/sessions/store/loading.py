@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection
 from functools import cache, lru_cache
-from itertools import count
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -14,21 +13,22 @@ from contracts.jsontext import read_object
 from contracts.times import wire_time
 from services.sessions import rows
 from services.sessions.book import Book, KnownAnswer, Profile, Revocation, Session, Till, TillKey
-from services.sessions.store.columns import columns
+from services.sessions.store.columns import keys_table, texts
 
 PROFILES_CACHED_MAX: Final = 8_192
 
 # The locked row is the row as it is now, so what deciding needs of a till is read by the locking statement itself. The
 # profile's rules are those of a moment before if the statement had to wait; no lock of ours holds an import off anyway.
-LOCK_TILLS: Final = """
+_TILLS: Final = ("text", "text")
+LOCK_TILLS: Final = f"""
     SELECT t.store_id, t.profile_id, t.open_session_id, t.sessions_opened, t.z_number, t.last_hash, t.fence,
            p.name, p.currency, p.tenders::text, p.enabled, p.allow_negative_drawer, p.business_day_starts_at,
            p.own_provider, p.store_name, p.company_id, p.over_short_limit_minor, p.late_window_s
-      FROM unnest($1::text[], $2::text[]) AS k(store_id, profile_id)
+      FROM {keys_table(_TILLS, 1)} AS k(store_id, profile_id)
       JOIN tills t USING (store_id, profile_id)
       JOIN profiles p USING (store_id, profile_id)
      ORDER BY t.store_id, t.profile_id FOR UPDATE OF t
-"""
+"""  # noqa: S608 - constants
 
 
 class Load(NamedTuple):
@@ -41,7 +41,7 @@ class Load(NamedTuple):
 
 async def lock_tills(tx: asyncpg.Connection, book: Book, keys: Collection[TillKey]) -> None:
     """These tills with the rules in force for them, their rows locked in sorted order until the transaction ends."""
-    for row in await tx.fetch(LOCK_TILLS, *columns(keys, 2)):
+    for row in await tx.fetch(LOCK_TILLS, *texts(keys, _TILLS)):
         store_id, profile_id, open_session_id, sessions_opened, z_number, last_hash, fence, *rules = row
         book.tills[store_id, profile_id] = Till(
             store_id=store_id,
@@ -55,7 +55,7 @@ async def lock_tills(tx: asyncpg.Connection, book: Book, keys: Collection[TillKe
         )
 
 
-async def load(tx: asyncpg.Connection, book: Book, **wanted: Collection[tuple[Any, ...]]) -> None:
+async def load(tx: asyncpg.Connection, book: Book, **wanted: Collection[tuple[str, ...]]) -> None:
     """What deciding needs, by the names in LOADS and their keys; all by one statement.
 
     The tills of sessions, orders and movements must be locked before, so that these are their latest rows.
@@ -63,7 +63,7 @@ async def load(tx: asyncpg.Connection, book: Book, **wanted: Collection[tuple[An
     asked = {name: keys for name, keys in wanted.items() if keys}
     if not asked:
         return
-    given = [column for name, keys in asked.items() for column in columns(keys, len(LOADS[name].keys))]
+    given = [column for name, keys in asked.items() for column in texts(keys, LOADS[name].keys)]
     found = await tx.fetchrow(_statement(tuple(asked)), *given)
     for name in asked:
         take = LOADS[name].take
@@ -76,11 +76,11 @@ async def load(tx: asyncpg.Connection, book: Book, **wanted: Collection[tuple[An
 @cache
 def _statement(names: tuple[str, ...]) -> str:
     """One row with an array of rows for each of these names. Its text depends on nothing else: it is planned once."""
-    places = count(1)
-    arrays = []
+    place, arrays = 1, []
     for name in names:
-        keys = ", ".join(f"${next(places)}::{key}[]" for key in LOADS[name].keys)
-        arrays.append(f"ARRAY({LOADS[name].query.format(keys=f'unnest({keys})')}) AS {name}")
+        keys = keys_table(LOADS[name].keys, place)
+        place += len(LOADS[name].keys)
+        arrays.append(f"ARRAY({LOADS[name].query.format(keys=keys)}) AS {name}")
     return f"SELECT {', '.join(arrays)}"
 
 
@@ -89,7 +89,7 @@ async def _load_next_openings(tx: asyncpg.Connection, book: Book) -> None:
     for session in book.sessions.values():
         if session.ended is not None and session.ended.origin != "register":
             book.forced[session.store_id, session.profile_id, session.ordinal] = session
-    await load(tx, book, openings=[(store_id, profile_id, n + 1) for store_id, profile_id, n in book.forced])
+    await load(tx, book, openings=[(store_id, profile_id, str(n + 1)) for store_id, profile_id, n in book.forced])
 
 
 @lru_cache(PROFILES_CACHED_MAX)
@@ -230,8 +230,9 @@ LOADS: Final = {
         """,
         _take_reused,
     ),
+    # A subject is whatever the issuer of the token wrote.
     "revocations": Load(
-        ("text", "text"),
+        ("text", "text[]"),
         """
         SELECT ROW(r.store_id, r.sub, r.revoked_at, r.restored_at)
           FROM {keys} AS k(store_id, sub) JOIN revocations r USING (store_id, sub)

@@ -146,6 +146,7 @@ PARTS: Final = {
         body="bytea",
     ),
 }
+JOURNAL_COLUMNS: Final = tuple(PARTS["journal"].columns)
 # A closing lets its profile go before the next opening takes it, and both may stand in one batch: counting what was
 # moved makes PostgreSQL move it first.
 AFTER_MOVED: Final = " WHERE (SELECT count(*) FROM moved) >= 0"
@@ -164,15 +165,23 @@ FRONTIER_COLUMNS: Final = {
 }
 
 
-async def save(tx: asyncpg.Connection, book: Book, outcomes: Sequence[Outcome], frontier: Frontier, fence: int) -> None:
+async def save(
+    tx: asyncpg.Connection,
+    book: Book,
+    outcomes: Sequence[Outcome],
+    entries: list[Row],
+    frontier: Frontier,
+    fence: int,
+) -> None:
     """Write what a batch changed and what it answered, and move the frontier with it.
 
-    `fence` is the lock's token, 0 where there was none.
+    `entries` are the outcomes' `journal_row`s, `fence` is the lock's token, 0 where there was none.
     """
     parts = {name: found for name, found in _parts(book, outcomes, frontier.topic_id, fence) if found}
-    if len(parts.get("journal", ())) >= COPIED_ROWS:
-        columns = list(PARTS["journal"].columns)
-        await tx.copy_records_to_table("journal", records=parts.pop("journal"), columns=columns)
+    if len(entries) >= COPIED_ROWS:
+        await tx.copy_records_to_table("journal", records=entries, columns=JOURNAL_COLUMNS)
+    elif entries:
+        parts["journal"] = entries
     moves = _frontier_rows(frontier)
     if not moves:
         return  # A batch of no records.
@@ -206,14 +215,12 @@ def _frontier_rows(frontier: Frontier) -> list[Row]:
 
 
 def _parts(book: Book, outcomes: Sequence[Outcome], topic_id: str, fence: int) -> Iterator[tuple[str, list[Row]]]:
-    """The rows of each part, in the order of PARTS."""
+    """The rows of each part but the journal."""
     changed = list(book.changed_sessions())
     yield "moved", [_state(session, fence) for session in changed if session.stored]
     yield "opened", [_opened(session, fence) for session in changed if not session.stored]
     yield "tills", [_till(till, fence) for till in book.tills.values() if till.changed]
-    claimed = [outcome for outcome in outcomes if outcome.kept == "journal"]
-    yield "journal", [_journal(outcome) for outcome in claimed]
-    yield "voids", [_void(outcome) for outcome in claimed if outcome.kind == "movement_voided"]
+    yield "voids", [_void(o) for o in outcomes if o.kind == "movement_voided" and o.kept == "journal"]
     yield "reused", [_reused(outcome) for outcome in outcomes if outcome.kept == "reused"]
     yield "places", [_place(outcome, topic_id) for outcome in outcomes if outcome.kept == "place"]
     yield "closings", [_closing(outcome, outcome.closing) for outcome in outcomes if outcome.closing is not None]
@@ -255,7 +262,8 @@ def _till(till: Till, fence: int) -> Row:
     )
 
 
-def _journal(outcome: Outcome) -> Row:
+def journal_row(outcome: Outcome) -> Row:
+    """The journal's entry of an outcome that it keeps, in the order of JOURNAL_COLUMNS."""
     record, link = outcome.record, outcome.link
     command = record.command
     order = command if link and command is not None and command.kind == "record_order" else None

@@ -108,7 +108,7 @@ def _open(state: State, body: Body, event_id: str, received_at: str) -> Filled:
     opened_at = min(common["occurred_at"], received_at)
     return fill(
         SessionOpened,
-        **common,
+        common,
         currency=body["currency"],
         tenders=[{name: tender[name] for name in TENDER} for tender in tenders],
         opening=[_amount(entry) for entry in opening],
@@ -134,7 +134,7 @@ def _move_cash(state: State, body: Body, event_id: str, received_at: str) -> Fil
     state.set(TILL, till)
     return fill(
         CashMoved,
-        **common,
+        common,
         movement=movement,
         amount_minor=amount,
         tender=tender,
@@ -163,7 +163,7 @@ def _record_order(state: State, body: Body, event_id: str, received_at: str) -> 
     common = _accept(session, body, event_id, received_at)
     state.set(key, [revision, counted])
     state.set(TILL, till)
-    return fill(OrderRecorded, **common, order_id=order_id, revision=revision, status=body["status"])
+    return fill(OrderRecorded, common, order_id=order_id, revision=revision, status=body["status"])
 
 
 def _close(state: State, body: Body, event_id: str, received_at: str) -> Filled:
@@ -181,7 +181,7 @@ def _close(state: State, body: Body, event_id: str, received_at: str) -> Filled:
     state.set(TILL, till)
     return fill(
         SessionClosed,
-        **common,
+        common,
         closing_id=closing_id_of(body["store_id"], session["id"]),
         z_number=till["z"],
         closed_at=closed_at,
