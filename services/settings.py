@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     sessions_group: str = "till-sessions"
     sessions_instance_id: str | None = None
     sessions_http: str | None = None
-    batch_records_max: Annotated[int, Field(ge=1, le=10_000)] = 4_000
+    batch_records_max: Annotated[int, Field(ge=1, le=10_000)] = 6_000
     sweep_every_s: Annotated[int, Field(ge=0, le=86_400)] = 60
 
     reporting_group: str = "till-reporting"

@@ -18,7 +18,7 @@ WARM_UP_MAX: Final = 40_000
 """More than Java's compilers need; less is a fifth of the run."""
 PAUSE_MS: Final = 20
 """A batch's answers are appended close together; a pause before one means that another batch begins."""
-PAUSE_WITHIN: Final = 4_000
+PAUSE_WITHIN: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
