@@ -343,10 +343,11 @@ _NO_CORRECTION: Final[Filled] = {}
 
 
 def fill(model: type[Wire], common: Filled, correction: Filled = _NO_CORRECTION, /, **own: Any) -> Filled:
-    """An answer, from members that were validated when the command was read: `common` ones first, `own` ones last.
+    """An answer: what all of them say, what those say that led to a correction, and its own members.
 
-    Validating them again as an instance of `model` would cost more than deciding did; tests read every answer back
-    with its model instead. Members come in the model's order, those that only some answers have stay out when unset.
+    They were validated when the command was read. Validating them again as an instance of `model` would cost more than
+    deciding did; tests read every answer back with its model instead. Members come in the model's order, those that
+    only some answers have stay out when unset.
     """
     return {"kind": _KINDS[model], **common, **correction, **own}
 

@@ -61,9 +61,10 @@ def read_object(data: bytes | None) -> dict[str, Any]:
 def read_likely(data: bytes | None) -> tuple[dict[str, Any], bytes, bool]:
     """What `read_object` gives, its canonical text, and whether both are proven.
 
-    Unproven they are right if no number among the members is a float: whatever orjson then reads in another way than
-    `read_object` it writes shorter than it came (a member twice, white space, needless escapes), and the canonical
-    text is as long as `data`. A model that takes no floats is proof enough, and spares the writing back.
+    Unproven they are right if no number among the members is a float or has more than 19 digits: whatever orjson then
+    reads in another way than `read_object` it writes shorter than it came (a member twice, white space, needless
+    escapes), and the canonical text is as long as `data`. A model that takes no such numbers is proof enough, and
+    spares the writing back.
     """
     try:
         value = orjson.loads(_of_allowed_size(data))

@@ -108,10 +108,14 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         batch.laps.lap("save")
         await step("saved")
     batch.laps.lap("commit")
-    letters = [dead_letter(names, read) for _, _, read in batch.reads if isinstance(read, Parked)]
-    repeated = [one for read in reread for one in published(names, read, stored.get((read.partition, read.offset)))]
-    # What is read again came before what was decided now.
-    return Applied(decided.outcomes, [*letters, *repeated, *decided.publications])
+    earlier: list[Publication] = []
+    for partition, offset, read in batch.reads:
+        if isinstance(read, Parked):
+            earlier.append(dead_letter(names, read))
+        elif offset < frontier[partition]:
+            earlier.extend(published(names, read, stored.get((partition, offset))))
+    # In a partition, what is read again stands before what was decided now; letters are on a topic of their own.
+    return Applied(decided.outcomes, [*earlier, *decided.publications])
 
 
 def _decide(names: Topics, book: Book, commands: Sequence[Received], park: str | None) -> _Decided:

@@ -49,7 +49,7 @@ COMMAND_TIMEOUT_S: Final = 10
 
 GC_NEW_OBJECTS: Final = 1_000_000
 """Python looks for garbage cycles after so many new objects. A batch's objects live until it ends: while it does,
-looking finds nothing and costs up to half of a command's time. Two of the largest batches have 500,000."""
+looking finds nothing and costs up to half of a command's time. Two of the largest batches have about 500,000."""
 
 # A frozen worker must not hold its tills: PostgreSQL ends its transaction and frees the rows. Lookups go by index
 # whatever the planner believes of a table that was empty when the statement was prepared.

@@ -82,7 +82,7 @@ def _bad_amounts(command: OpenSession, profile: Profile, tenders: Sequence[Tende
 
 def _opening(turn: Turn, command: OpenSession, tenders: Tenders) -> Opening:
     profile = turn.till.profile
-    # The command's own times are in UTC.
+    # The offset that the register wrote is in the text alone: the command's times are in UTC.
     offset = offset_of(orjson.loads(turn.record.text)["occurred_at"])
     return Opening(
         currency=command.currency,

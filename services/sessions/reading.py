@@ -23,10 +23,9 @@ from services.tokens import Claims
 
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[ -~]{0,200}")
 
-NO_MEMBERS: Final[dict[str, Any]] = {}
-"""Of a command: it holds them itself, and a batch's memory is what makes deciding dear."""
-
+_NO_MEMBERS: Final[dict[str, Any]] = {}
 _NO_NAMES: Final = set[str]()
+"""Shared by all commands, which are frozen: nobody writes to them."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 Verify = Callable[[Headers, int], Claims | None]
@@ -85,7 +84,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         text=text,
         body_hash=hashlib.sha256(text).digest(),
         command=command,
-        members=members if command is None else NO_MEMBERS,
+        members=members if command is None else _NO_MEMBERS,
         errors=errors,
         sub=claims.sub if claims else None,
         issued_at=claims.iat if claims else None,

@@ -53,7 +53,7 @@ _STATE: Final = {
     "opening": "bytea",
 }
 
-# In the order in which they stand in the statement. PostgreSQL may run them in any order.
+# PostgreSQL may run them in any order.
 PARTS: Final = {
     # An opening is written again where its words were amended.
     "moved": Part(
