@@ -121,14 +121,19 @@ async def send_batch(settings: Settings, wanted: int) -> dict[str, float]:
             for partition, records in grouped.items():
                 batch = producer.create_batch()
                 for record in records:
-                    if not batch.append(
-                        timestamp=None, key=record.key, value=record.value, headers=list(record.headers)
-                    ):
-                        raise ValueError("A batch of the worker fits a request.")
+                    if not _append(batch, record):
+                        waiting.append(await producer.send_batch(batch, settings.topics.events, partition=partition))
+                        batch = producer.create_batch()
+                        _append(batch, record)
                 waiting.append(await producer.send_batch(batch, settings.topics.events, partition=partition))
             await asyncio.gather(*waiting)
             tally.add(len(part))
         return tally.told()
+
+
+def _append(batch: Any, record: Any) -> bool:
+    headers = list(record.headers)
+    return batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is not None
 
 
 async def _answers(settings: Settings, wanted: int) -> list[Any]:
