@@ -34,10 +34,10 @@ STAGE_MEANINGS: Final = {
     "decide": "rules, figures, hashes, answers",
     "save": "sessions, tills, journal, closings",
     "commit": "of the transaction",
-    "records": "keys, headers",
+    "records": "letters, what was answered before",
     "publish": "until all is acknowledged",
     "offsets": "committed to Kafka; beside the other stages",
-    "rest": "everything else",
+    "rest": "the journal's rows, headers, everything else",
 }
 
 
