@@ -66,13 +66,14 @@ def read_likely(data: bytes | None) -> tuple[dict[str, Any], bytes, bool]:
     escapes), and the canonical text is as long as `data`. A model that takes no such numbers is proof enough, and
     spares the writing back.
     """
+    checked = _of_allowed_size(data)
     try:
-        value = orjson.loads(_of_allowed_size(data))
+        value = orjson.loads(checked)
     except orjson.JSONDecodeError:
         value = None
     if isinstance(value, dict):
         text = canonical(value)
-        if len(text) == len(data or b""):
+        if len(text) == len(checked):
             return value, text, False
     value = read_object(data)
     return value, canonical(value), True

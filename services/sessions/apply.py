@@ -75,7 +75,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """The outcomes of a batch's commands, their entries in the journal, and what goes out for them; in their order."""
+    """The outcomes of a batch's new commands, their entries in the journal, and what goes out for all its records."""
 
     outcomes: list[Outcome]
     entries: list[store.Row]
@@ -98,40 +98,45 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
             await _load(tx, book, commands, batch.token)
         else:
             await store.load(tx, book, revocations=_senders(commands))
-        batch.laps.lap("load")
-        decided = _decide(names, book, commands, batch.park)
-        batch.laps.lap("decide")
         stored = await stored_outcomes(tx, batch.topic_id, reread)
+        batch.laps.lap("load")
+        decided = _decide(names, book, batch, frontier, stored)
+        batch.laps.lap("decide")
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
         moved = store.Frontier(batch.topic_id, next_offsets, batch.answered)
         await store.save(tx, book, decided.outcomes, decided.entries, moved, batch.token)
         batch.laps.lap("save")
         await step("saved")
     batch.laps.lap("commit")
-    earlier: list[Publication] = []
-    for partition, offset, read in batch.reads:
-        if isinstance(read, Parked):
-            earlier.append(dead_letter(names, read))
-        elif offset < frontier[partition]:
-            earlier.extend(published(names, read, stored.get((partition, offset))))
-    # In a partition, what is read again stands before what was decided now; letters are on a topic of their own.
-    return Applied(decided.outcomes, [*earlier, *decided.publications])
+    return Applied(decided.outcomes, decided.publications)
 
 
-def _decide(names: Topics, book: Book, commands: Sequence[Received], park: str | None) -> _Decided:
-    """Command by command, each to its journal entry and its publications: it is in the processor's caches only now.
+def _decide(
+    names: Topics,
+    book: Book,
+    batch: Batch,
+    frontier: Mapping[int, int],
+    stored: Mapping[tuple[int, int], Outcome],
+) -> _Decided:
+    """Record by record, each to its journal entry and its publications: it is in the processor's caches only now.
 
     What the sender of a command that keeps failing had no right to ask is refused all the same: only commands that may
     be brought back are parked. For parking nothing else is loaded: what keeps failing may be a row.
     """
     decided = _Decided([], [], [])
-    for command in commands:
-        if park is None or command.refused_right is not None or book.has_revoked(command):
-            outcome = decide.answer(book, command)
+    for partition, offset, read in batch.reads:
+        if isinstance(read, Parked):
+            decided.publications.append(dead_letter(names, read))
+            continue
+        if offset < frontier[partition]:
+            decided.publications.extend(published(names, read, stored.get((partition, offset))))
+            continue
+        if batch.park is None or read.refused_right is not None or book.has_revoked(read):
+            outcome = decide.answer(book, read)
         else:
-            outcome = decide.park(command, park)
+            outcome = decide.park(read, batch.park)
         decided.outcomes.append(outcome)
-        decided.publications.extend(published(names, command, outcome))
+        decided.publications.extend(published(names, read, outcome))
         if outcome.kept == "journal":
             decided.entries.append(store.journal_row(outcome))
     return decided
