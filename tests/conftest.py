@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.embedded.stack import Stack, up, wipe
-from services.settings import Settings
+from services.platform.settings import Settings
 
 T = TypeVar("T")
 

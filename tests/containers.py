@@ -11,8 +11,8 @@ from testcontainers.core.container import DockerContainer
 
 from deploy.embedded.stack import Stack
 from deploy.embedded.trouble import free_port
-from services.settings import Settings
-from services.topics import TopicsWrong, admin_client
+from services.platform.kafka.topics import TopicsWrong, admin_client
+from services.platform.settings import Settings
 
 KAFKA, POSTGRES, REDIS = "apache/kafka:4.3.1", "postgres:18", "redis:8"
 KAFKA_LIMIT_S = 120.0

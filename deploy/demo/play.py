@@ -20,8 +20,8 @@ from deploy.demo.day import PROFILES, read_day, read_expected
 from deploy.demo.over_http import Visit
 from deploy.demo.tally import Tally, faults
 from deploy.embedded.stack import Stack, StackError, default_home, down, running, up, wipe
-from services import signing_keys
-from services.settings import Settings
+from services.platform.auth import signing_keys
+from services.platform.settings import Settings
 
 COMMAND_LIMIT_S = 300
 GOOD, BAD, CANNOT, TOLD_TO_STOP = 0, 1, 2, 130
@@ -234,7 +234,7 @@ def _till(console: Console, stack: Stack, *command: str, must: bool = True, type
     Raises StackError when it fails and `must` succeed.
     """
     ran = subprocess.run(
-        [sys.executable, "-m", "services.cli", *command],
+        [sys.executable, "-m", "deploy.till", *command],
         env=os.environ | stack.env(),
         input=typed,
         capture_output=True,

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from deploy.demo.parrot_day import SESSION_ID
-from services import tokens
-from services.settings import Settings
+from services.platform.auth import tokens
+from services.platform.settings import Settings
 
 FOLLOWS_WITHIN_S = 30.0
 """The reader promises 5 s when it is healthy; a busy machine gets more."""

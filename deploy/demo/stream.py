@@ -16,9 +16,9 @@ from deploy.demo import screen
 from deploy.demo.day import Entry
 from deploy.demo.tally import News, Tally, complete
 from deploy.embedded.stack import StackError
-from services import tokens
-from services.brokers import connection
-from services.settings import Settings
+from services.platform.auth import tokens
+from services.platform.kafka.connection import connection
+from services.platform.settings import Settings
 
 SILENCE_LIMIT_S = 120.0
 """How long nothing may come back before the demo gives up."""

@@ -15,18 +15,23 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.brokers import connection
-from services.gateway import api, documentation, final, jethings, pending, shifts, sign_in
-from services.gateway.access import Access, access_engine
-from services.gateway.courier import Courier
-from services.gateway.ledger import open_ledger
+from services.gateway.access import sign_in
+from services.gateway.access.callers import Access, access_engine
+from services.gateway.adapters import jethings, shifts
+from services.gateway.adapters.final import routes as final
+from services.gateway.commands import pending
+from services.gateway.commands.client import Courier
+from services.gateway.ledger_queries import open_ledger
+from services.gateway.own_api import documentation
+from services.gateway.own_api import routes as own_api
 from services.gateway.problems import problems
-from services.gateway.rooms import Rooms
-from services.health import Check, health_routes, serve
-from services.requests import Requests
-from services.settings import Settings
-from services.tokens import open_verifier
-from services.topics import check_topics
+from services.gateway.resources import Rooms
+from services.platform.auth.tokens import open_verifier
+from services.platform.http.request_log import Requests
+from services.platform.http.server import Check, health_routes, serve
+from services.platform.kafka.connection import connection
+from services.platform.kafka.topics import check_topics
+from services.platform.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +121,7 @@ def gateway_app(rooms: Rooms, checks: dict[str, Check]) -> FastAPI:
     shapes |= {adapter.router.prefix: adapter.error_body for adapter in (jethings, shifts)}
     problems(app, shapes)
     documentation.document(app)
-    app.include_router(api.router)
+    app.include_router(own_api.router)
     app.include_router(sign_in.router)
     for adapter in (final, jethings, shifts):
         app.include_router(adapter.router)

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from services.gateway.courier import NotPublished, TooManyWaiting
+from services.gateway.commands.client import NotPublished, TooManyWaiting
 
 Shape = Callable[[int, str], dict[str, Any]]
 """Makes the body of an error of status and sentence."""

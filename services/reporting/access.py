@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import HTTPException, Request
 
-from services.tokens import API_AUDIENCE, EVERY_STORE, Verifier, bearer
+from services.platform.auth.tokens import API_AUDIENCE, EVERY_STORE, Verifier, bearer
 
 EVERY: Final = frozenset({EVERY_STORE})
 

@@ -18,6 +18,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import BaseRoute
 
 from contracts.commands import ID_TEXT
+from services.platform.auth.tokens import EVERY_STORE, Verifier
+from services.platform.http.request_log import Requests
 from services.reporting import store
 from services.reporting.access import allowed_stores
 from services.reporting.closings_api import add_closings
@@ -33,8 +35,6 @@ from services.reporting.queries import (
     read_query,
 )
 from services.reporting.stream import Streams
-from services.requests import Requests
-from services.tokens import EVERY_STORE, Verifier
 
 log = structlog.get_logger(__name__)
 

@@ -20,11 +20,11 @@ from starlette.datastructures import QueryParams
 
 from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import moment, read_date, read_time, wire_time
+from services.platform.auth.tokens import EVERY_STORE, Verifier
 from services.reporting import search
 from services.reporting.access import allowed_stores
 from services.reporting.search import Key, Wanted
 from services.reporting.stream import Streams
-from services.tokens import EVERY_STORE, Verifier
 
 PATH: Final = "/api/closings"
 LIMIT_MAX: Final = 500

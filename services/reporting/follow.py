@@ -28,11 +28,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import RECORD_BYTES_MAX
-from services.brokers import connection
+from services.platform.kafka.connection import connection
+from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.records import ClosingRow, CorrectionRow, Unreadable, read_record
 from services.reporting.store import Oddity
-from services.settings import Settings
 
 BATCH_RECORDS_MAX: Final = 500
 POLL_WAIT_MS: Final = 500

@@ -7,13 +7,13 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.health import health_routes, serve
+from services.platform.auth.tokens import open_verifier
+from services.platform.http.server import health_routes, serve
+from services.platform.kafka.topics import check_topics
+from services.platform.settings import Settings
 from services.reporting.api import reporting_app
 from services.reporting.follow import Progress, follow
 from services.reporting.store import open_engine
-from services.settings import Settings
-from services.tokens import open_verifier
-from services.topics import check_topics
 
 log = structlog.get_logger(__name__)
 

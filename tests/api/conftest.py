@@ -21,11 +21,11 @@ from sqlalchemy.pool import NullPool
 
 from deploy.embedded.stack import Stack
 from services.gateway.main import gateway
-from services.migrate import upgrade
-from services.sessions.profiles import import_profiles, read_profiles
-from services.settings import Settings
-from services.tokens import ensure_key, mint
-from services.topics import create_topics
+from services.platform.auth.tokens import ensure_key, mint
+from services.platform.kafka.topics import create_topics
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
+from services.sessions.ledger.profiles import import_profiles, read_profiles
 from tests.conftest import _in_postgres, eventually
 from tests.faults.commands import Body
 

@@ -10,10 +10,10 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.gateway import keys
-from services.settings import Settings
-from services.signing_keys import kid_of, load_private_key
-from services.tokens import mint
+from services.gateway.access import api_keys
+from services.platform.auth.signing_keys import kid_of, load_private_key
+from services.platform.auth.tokens import mint
+from services.platform.settings import Settings
 from tests.api.conftest import Market
 
 STORE_SETS = (("s1",), ("s2",), ("s1", "s2"), ("*",))
@@ -57,7 +57,7 @@ async def with_keys(market: Market) -> list[Identity]:
     found = []
     for role in ("register", "manager"):
         async with market.engine.begin() as tx:
-            key, secret = await keys.add(tx, "cafes", "s1", role)  # type: ignore[arg-type]
+            key, secret = await api_keys.add(tx, "cafes", "s1", role)  # type: ignore[arg-type]
         token = mint(market.settings, sub=key.sub, role=key.role, stores=["s1"], via="key", ttl_s=300)
         name = f"key of s1 as {role}"
         found.append(Identity(name, role, frozenset({"s1"}), token, key.sub, names_anybody=True, key=secret))

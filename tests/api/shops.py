@@ -4,10 +4,10 @@ from typing import Any
 
 import orjson
 
-from services.gateway import keys, users
-from services.gateway.passwords import hash_password
-from services.gateway.users import User
-from services.sessions.profiles import import_profiles, read_profiles
+from services.gateway.access import api_keys, users
+from services.gateway.access.passwords import hash_password
+from services.gateway.access.users import User
+from services.sessions.ledger.profiles import import_profiles, read_profiles
 from tests.api.conftest import Market
 
 PASSWORD = "only for these tests"
@@ -23,7 +23,7 @@ async def set_up(market: Market, rows: str) -> None:
 async def key(market: Market, company: str, store: str, role: Any = "manager") -> dict[str, str]:
     """The header with a new API key."""
     async with market.engine.begin() as tx:
-        _, secret = await keys.add(tx, company, store, role)
+        _, secret = await api_keys.add(tx, company, store, role)
     return {"x-api-key": secret}
 
 

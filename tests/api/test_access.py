@@ -16,16 +16,16 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from typer.testing import CliRunner
 
-from services.cli import app
-from services.gateway import keys, passwords, sign_in, users
-from services.gateway.access import Access, ByKey, ByToken, access_engine
-from services.gateway.passwords import hash_password
+from services.cli.app import app
+from services.gateway.access import api_keys, passwords, sign_in, users
+from services.gateway.access.callers import Access, ByKey, ByToken, access_engine
+from services.gateway.access.passwords import hash_password
+from services.gateway.access.users import User
 from services.gateway.problems import problems
-from services.gateway.users import User
-from services.health import serve
-from services.migrate import upgrade
-from services.settings import Settings
-from services.tokens import COMMANDS_AUDIENCE, mint, open_verifier
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint, open_verifier
+from services.platform.http.server import serve
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
 
 PASSWORD = "pässword of Ana"
 NUL_PASSWORD = "\0"
@@ -273,7 +273,7 @@ ONE_TILL = """
 
 async def test_a_key_names_its_company_and_store_and_is_kept_as_a_hash(door: Door, ledger: Settings) -> None:
     async with door.access.engine.begin() as tx:
-        made, secret = await keys.add(tx, "cafes", "s1", "manager")
+        made, secret = await api_keys.add(tx, "cafes", "s1", "manager")
 
     reply = (await door.by_key(secret)).json()
     assert (reply["sub"], reply["company"], reply["role"]) == (f"key:{made.key_id}", "cafes", "manager")
@@ -289,20 +289,20 @@ async def test_a_key_names_its_company_and_store_and_is_kept_as_a_hash(door: Doo
 
 async def test_a_key_gets_a_new_secret_while_the_old_one_still_counts(door: Door) -> None:
     async with door.access.engine.begin() as tx:
-        made, old = await keys.add(tx, "cafes", "s1", "register")
-        new = await keys.rotate(tx, "s1", made.key_id, overlap_s=3_600)
+        made, old = await api_keys.add(tx, "cafes", "s1", "register")
+        new = await api_keys.rotate(tx, "s1", made.key_id, overlap_s=3_600)
         assert new is not None
     assert [(await door.by_key(key)).status_code for key in (old, new)] == [200, 200]
 
     async with door.access.engine.begin() as tx:
-        newest = await keys.rotate(tx, "s1", made.key_id, overlap_s=0)
+        newest = await api_keys.rotate(tx, "s1", made.key_id, overlap_s=0)
         assert newest is not None
     assert [(await door.by_key(key)).status_code for key in (old, new, newest)] == [401, 401, 200]
 
     async with door.access.engine.begin() as tx:
-        assert not await keys.revoke(tx, "s2", made.key_id)
-        assert await keys.revoke(tx, "s1", made.key_id)
-        assert await keys.rotate(tx, "s1", made.key_id, overlap_s=0) is None
+        assert not await api_keys.revoke(tx, "s2", made.key_id)
+        assert await api_keys.revoke(tx, "s1", made.key_id)
+        assert await api_keys.rotate(tx, "s1", made.key_id, overlap_s=0) is None
     assert (await door.by_key(newest)).status_code == 401
 
 

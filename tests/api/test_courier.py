@@ -16,10 +16,10 @@ from sqlalchemy.exc import DBAPIError
 
 from contracts.events import event_id_of
 from deploy.embedded.stack import Stack, start_server, stop_server
-from services.brokers import connection
-from services.gateway.courier import Courier
-from services.gateway.ledger import open_ledger
-from services.topics import check_topics
+from services.gateway.commands.client import Courier
+from services.gateway.ledger_queries import open_ledger
+from services.platform.kafka.connection import connection
+from services.platform.kafka.topics import check_topics
 from tests.api.conftest import Market
 from tests.conftest import eventually
 from tests.faults.commands import Body, command, movement, opening

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.gateway.idempotency import command_id_of
+from services.gateway.idempotency.header import command_id_of
 from tests.api import shops
 from tests.api.conftest import Market
 from tests.api.final import EXAMPLE, OPEN, PATH, Final, refusal, set_up

@@ -12,12 +12,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from services.health import serve
-from services.migrate import upgrade
+from services.platform.auth.tokens import open_verifier
+from services.platform.http.server import serve
+from services.platform.postgres.migrate import upgrade
 from services.reporting.api import reporting_app
 from services.reporting.follow import Progress, follow
 from services.reporting.store import open_engine
-from services.tokens import open_verifier
 from tests.api.cases import Known, Tried, try_operations
 from tests.api.conftest import Market
 from tests.api.shops import PASSWORD, key, password, set_up, user

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from contracts.events import Reason
-from services.gateway.api import STATUS
+from services.gateway.own_api.routes import STATUS
 from tests.api.conftest import Market
 from tests.faults.commands import Body, closing, command, movement, opening, order
 

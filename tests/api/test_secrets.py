@@ -7,9 +7,9 @@ import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from sqlalchemy import text
 
-from services.gateway import keys, users
-from services.gateway.passwords import hash_password
-from services.gateway.users import User
+from services.gateway.access import api_keys, users
+from services.gateway.access.passwords import hash_password
+from services.gateway.access.users import User
 from tests.api.conftest import Market, Process
 from tests.conftest import eventually
 from tests.faults.commands import movement, opening, written
@@ -30,7 +30,7 @@ def address_of(gateway: Process) -> str:
 async def test_no_secret_is_written_anywhere(market: Market) -> None:
     async with market.engine.begin() as tx:
         await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
-        _, key = await keys.add(tx, "cafes", "s1", "manager")
+        _, key = await api_keys.add(tx, "cafes", "s1", "manager")
     process = market.start("gateway", TILL_LOG_LEVEL="debug")
     await process.said("gateway_started")
     noisy_worker = market.start("sessions", TILL_LOG_LEVEL="debug")

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway import keys, users
-from services.gateway.passwords import hash_password
-from services.gateway.users import User
+from services.gateway.access import api_keys, users
+from services.gateway.access.passwords import hash_password
+from services.gateway.access.users import User
 from tests.api.conftest import Market
 from tests.api.identities import Identity, forged
 from tests.api.test_walls import LOOKS
@@ -153,8 +153,8 @@ async def test_final_knows_one_store_by_its_key(
 ) -> None:
     holders = [who for who in people if who.key]
     async with market.engine.begin() as tx:
-        gone, ended = await keys.add(tx, "cafes", "s1", "manager")
-        await keys.revoke(tx, "s1", gone.key_id)
+        gone, ended = await api_keys.add(tx, "cafes", "s1", "manager")
+        await api_keys.revoke(tx, "s1", gone.key_id)
     manager = next(who for who in holders if who.role == "manager")
     key = str(manager.key)
     bad = {

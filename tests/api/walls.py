@@ -11,8 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from services.gateway import users
-from services.tokens import mint
+from services.gateway.access import users
+from services.platform.auth.tokens import mint
 from tests.api.conftest import Market
 from tests.api.identities import Identity, good, with_keys
 from tests.faults.commands import Body, closing, command, movement, opening, order

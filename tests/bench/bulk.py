@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.workload import BEGIN_MS
 
 CHUNK: Final = 50_000

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from contracts.times import from_millis
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.corner import OURS, BenchFailed, prepare, worker
 from tests.bench.traffic import Progress, command_id_of, connected, follower, publish
 from tests.bench.workload import BEGIN_MS, Command, tender_of, uuid7

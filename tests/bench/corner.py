@@ -17,13 +17,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.embedded.stack import Stack
-from services.migrate import upgrade
-from services.sessions.main import ledger_engine
-from services.sessions.profiles import import_profiles, read_profiles
-from services.settings import Settings
-from services.signing_keys import ensure_key
-from services.tokens import mint
-from services.topics import create_topics
+from services.platform.auth.signing_keys import ensure_key
+from services.platform.auth.tokens import mint
+from services.platform.kafka.topics import create_topics
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
+from services.sessions.ledger.profiles import import_profiles, read_profiles
+from services.sessions.worker.main import ledger_engine
 from tests.bench.workload import profiles_csv
 
 PARTITIONS: Final = 8

@@ -16,8 +16,8 @@ from typing import Final
 
 import psutil
 
-from services.migrate import upgrade
-from services.settings import Settings
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
 from tests.bench import latency
 from tests.bench.corner import OURS, BenchFailed, prepare, tokens, worker
 from tests.bench.latency import WARM_UP_COMMANDS, Latency

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.corner import BenchFailed
 from tests.bench.traffic import Headers, command_id_of, connected, follower
 from tests.bench.workload import Command

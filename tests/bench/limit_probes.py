@@ -19,9 +19,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from services.sessions.main import BATCH_WAIT_MS, decode_nothing, parse_batch
-from services.sessions.publisher import REQUEST_BYTES_MAX
-from services.settings import Settings
+from services.platform.settings import Settings
+from services.sessions.worker.main import BATCH_WAIT_MS, decode_nothing, parse_batch
+from services.sessions.worker.publisher import REQUEST_BYTES_MAX
 from tests.bench.traffic import connected, follower
 
 PULL_MS: Final = 200

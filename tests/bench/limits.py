@@ -12,7 +12,7 @@ from typing import Final
 import asyncpg
 
 from deploy.embedded.stack import Stack
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench import speed
 from tests.bench.calm import Rest
 from tests.bench.corner import BenchFailed, corner, prepare, worker

@@ -14,7 +14,7 @@ from kafka.admin import KafkaAdminClient
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from services.settings import Settings
+from services.platform.settings import Settings
 
 SERVERS: Final = ("kafka", "postgres", "redis")
 WORKER: Final = "worker"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.embedded.stack import Stack
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench import speed
 from tests.bench.calm import Rest
 from tests.bench.corner import BenchFailed, corner, in_postgres, prepare, tokens

@@ -9,8 +9,8 @@ from statistics import median
 from typing import Final
 
 from deploy.embedded.stack import Stack
-from services.settings import Settings
-from services.topics import create_topics
+from services.platform.kafka.topics import create_topics
+from services.platform.settings import Settings
 from tests.bench import bulk, speed
 from tests.bench.calm import Rest
 from tests.bench.corner import BenchFailed, corner, prepare

@@ -8,7 +8,7 @@ from typing import Final
 
 from contracts.events import event_id_of
 from contracts.times import from_millis
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.corner import BenchFailed, worker
 from tests.bench.meter import Meter, load_1min, topic_bytes, wal_position
 from tests.bench.traffic import Answers, all_answered, read_answers

@@ -14,8 +14,9 @@ from typing import Any, Final
 import uvloop
 from asyncpg.transaction import Transaction
 
-from services.sessions import consumer, decide, lock, main, publisher, store
-from services.settings import Settings
+from services.platform.settings import Settings
+from services.sessions.rules import decide
+from services.sessions.worker import apply, consumer, lock, main, publisher
 
 WARM_UP_BATCHES: Final = 2
 
@@ -38,7 +39,8 @@ STAGES: Final = (
 BESIDE: Final = ("fetch", "offsets")
 """What passes while the batch before, or the one after, is in another stage: it adds nothing to the whole."""
 
-LOADS: Final = ("lock_tills", "load")
+STATEMENTS: Final = {"lock_frontier": "frontier", "lock_tills": "load", "load_state": "load", "save_batch": "save"}
+"""The functions of the ledger that a batch calls, and the stages that they are."""
 
 
 class Clock:
@@ -137,10 +139,8 @@ def put_clocks(clock: Clock) -> None:
     consumer.read = clock.timed("read", consumer.read)
     for name in ("take", "renew", "release"):
         setattr(lock.Locks, name, clock.awaited("lock", getattr(lock.Locks, name)))
-    store.lock_frontier = clock.awaited("frontier", store.lock_frontier)
-    for name in LOADS:
-        setattr(store, name, clock.awaited("load", getattr(store, name)))
-    store.save = clock.awaited("save", store.save)
+    for name, stage in STATEMENTS.items():
+        setattr(apply, name, clock.awaited(stage, getattr(apply, name)))
     decide.answer = clock.timed("decide", decide.answer)
     publisher.Publisher.publish = clock.awaited("publish", publisher.Publisher.publish)  # type: ignore[method-assign]
     Transaction.__aexit__ = clock.ended(Transaction.__aexit__)

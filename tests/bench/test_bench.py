@@ -8,8 +8,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.embedded.stack import Stack
-from services.settings import Settings
-from services.topics import create_topics
+from services.platform.kafka.topics import create_topics
+from services.platform.settings import Settings
 from tests.bench import closing, gateway, speed
 from tests.bench.corner import OURS, BenchFailed, prepare
 from tests.bench.peers import textbook

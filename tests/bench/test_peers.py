@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.embedded.stack import Stack
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.corner import OURS, prepare, worker
 from tests.bench.peers import PeerMissing, kafka_streams, quix
 from tests.bench.traffic import connected, publish

@@ -13,7 +13,7 @@ from typing import Any, Final
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.corner import BenchFailed
 from tests.bench.workload import Command
 

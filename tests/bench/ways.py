@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Final, Protocol
 
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.corner import OURS, prepare
 from tests.bench.peers import kafka_streams, quix, textbook
 

@@ -23,7 +23,7 @@ DEMO_LIMIT_S = 300
 def start(home: Path, *options: str) -> subprocess.Popen[str]:
     """`till demo` in a process group of its own, as in a terminal."""
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", "services.cli", "demo", *options],
+        [sys.executable, "-u", "-m", "deploy.till", "demo", *options],
         env=os.environ | {"TILL_HOME": str(home), "COLUMNS": "80"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,9 +8,9 @@ from rich.console import Console
 from deploy.demo import play, stream
 from deploy.demo.day import read_day, read_expected
 from deploy.embedded.stack import StackError
-from services import signing_keys
-from services.settings import Settings
-from services.topics import create_topics
+from services.platform.auth import signing_keys
+from services.platform.kafka.topics import create_topics
+from services.platform.settings import Settings
 
 pytestmark = pytest.mark.flow
 

@@ -3,11 +3,11 @@
 import pytest
 
 from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS
-from services.health import STOP_TIME_LIMIT_S
-from services.principals import rights
-from services.sessions.main import GRACEFUL_STOP_S
-from services.sessions.placing import DRAIN_S
-from services.settings import Settings
+from services.operations.kafka_principals import rights
+from services.platform.http.server import STOP_TIME_LIMIT_S
+from services.platform.settings import Settings
+from services.sessions.worker.frontier_positions import DRAIN_S
+from services.sessions.worker.main import GRACEFUL_STOP_S
 from tests.deploy.manifests import Object, may_talk, objects, pods
 
 BASE, DEV, PRODUCTION = "base", "overlays/dev", "overlays/production"

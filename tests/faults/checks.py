@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import orjson
 
-from services.sessions.refold import Bad
-from services.sessions.verify import verify
+from services.sessions.tools.recompute import Bad
+from services.sessions.tools.verify import verify
 from tests import recount
 from tests.faults.commands import Body
 from tests.faults.shop import Shop, distinct

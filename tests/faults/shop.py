@@ -24,10 +24,10 @@ from sqlalchemy.pool import NullPool
 
 from contracts.topics import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, key_of
 from deploy.embedded.stack import Stack, running
-from services.migrate import upgrade
-from services.sessions.profiles import import_profiles, read_profiles
-from services.settings import Settings
-from services.topics import create_topics
+from services.platform.kafka.topics import create_topics
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
+from services.sessions.ledger.profiles import import_profiles, read_profiles
 from tests.conftest import eventually
 from tests.faults.commands import STORE, Body, written
 

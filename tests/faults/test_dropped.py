@@ -8,10 +8,10 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from services.sessions.consumer import Consumer, no_step
-from services.sessions.lag import Lag
-from services.sessions.placing import Places, Rebalance
-from services.sessions.settling import Placed, Settling
+from services.sessions.worker.batch_retry import Placed, Settling
+from services.sessions.worker.consumer import Consumer, no_step
+from services.sessions.worker.frontier_positions import Places, Rebalance
+from services.sessions.worker.lag import Lag
 
 PLACE = TopicPartition("commands", 0)
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import uvloop
 
-from services.logs import set_up_logs
-from services.sessions import decide, main
-from services.sessions.publications import Publication
-from services.sessions.publisher import Publisher
-from services.settings import Settings
+from services.platform.logs import set_up_logs
+from services.platform.settings import Settings
+from services.sessions.rules import decide
+from services.sessions.worker import main
+from services.sessions.worker.publications import Publication
+from services.sessions.worker.publisher import Publisher
 
 STEPS = ("locked", "saved", "applied", "closings-out", "half-out", "answered", "committed")
 

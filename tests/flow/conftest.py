@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deploy.embedded.stack import Stack
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.faults.shop import Shop, opened
 
 

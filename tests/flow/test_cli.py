@@ -12,9 +12,9 @@ import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from contracts.topics import TOPIC_CONFIGS
-from services.settings import Settings
-from services.tokens import COMMANDS_AUDIENCE, Verifier
-from services.topics import TopicsWrong, check_topics, create_topics
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, Verifier
+from services.platform.kafka.topics import TopicsWrong, check_topics, create_topics
+from services.platform.settings import Settings
 from tests.conftest import BY_FORCE
 from tests.faults.commands import closing, movement, opening
 from tests.faults.shop import Shop
@@ -25,7 +25,7 @@ HEADER = "store_id,profile_id,name,currency"
 async def till(settings: Settings, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
     """Run `till` with the settings of a test."""
     given = {f"TILL_{k.upper()}": str(v) for k, v in settings.model_dump().items() if v is not None}
-    command = [sys.executable, "-m", "services.cli", *arguments]
+    command = [sys.executable, "-m", "deploy.till", *arguments]
     return await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, check=False, env={**os.environ, **given, **changed}
     )

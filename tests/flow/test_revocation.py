@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from services.gateway import keys, users
-from services.gateway.passwords import hash_password
-from services.gateway.users import User
-from services.tokens import mint
+from services.gateway.access import api_keys, users
+from services.gateway.access.passwords import hash_password
+from services.gateway.access.users import User
+from services.platform.auth.tokens import mint
 from tests.api.conftest import Market, market
 from tests.api.wire import answers, ask, publish
 from tests.faults.commands import Body, movement, opening
@@ -109,12 +109,12 @@ async def test_a_revocation_is_of_one_store_or_of_all(market: Market, where: str
 async def test_a_revoked_key_ends_with_the_tokens_that_were_signed_for_it(market: Market) -> None:
     session_id = await a_session(market)
     async with market.engine.begin() as tx:
-        key, _ = await keys.add(tx, "cafes", "s1", "manager")
+        key, _ = await api_keys.add(tx, "cafes", "s1", "manager")
     token = mint(market.settings, sub=key.sub, role="manager", stores=["s1"], via="key", ttl_s=300)
     named = movement("p1", session_id, 100, actor={"id": "whoever the request names"})
     assert said(await ask(market, [(named, token)])) == ["cash_moved"]
 
     async with market.engine.begin() as tx:
-        await keys.revoke(tx, "s1", key.key_id)
+        await api_keys.revoke(tx, "s1", key.key_id)
 
     assert said(await ask(market, [(movement("p1", session_id, 100), token)])) == ["unauthenticated"]

@@ -9,8 +9,8 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from contracts.topics import key_of
-from services.signing_keys import ensure_key
-from services.tokens import mint
+from services.platform.auth.signing_keys import ensure_key
+from services.platform.auth.tokens import mint
 from tests.faults.commands import Body, movement, opening, written
 from tests.faults.shop import Shop
 

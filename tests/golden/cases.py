@@ -11,11 +11,11 @@ import orjson
 from pydantic import TypeAdapter
 
 from contracts.commands import Tender
-from services.sessions.apply import Read
-from services.sessions.book import Book, Profile, Till
-from services.sessions.profiles import read_profiles
-from services.sessions.reading import Headers, read
-from services.tokens import Claims
+from services.platform.auth.tokens import Claims
+from services.sessions.ledger.profiles import read_profiles
+from services.sessions.rules.model import Book, Profile, Till
+from services.sessions.worker.apply import Read
+from services.sessions.worker.read_record import Headers, read
 
 Body = dict[str, Any]
 

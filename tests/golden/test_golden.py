@@ -13,15 +13,16 @@ from contracts.closings import Figures
 from contracts.commands import COMMANDS
 from contracts.events import Reason
 from contracts.topics import topics
-from services.migrate import upgrade
-from services.sessions import decide, store
-from services.sessions.apply import Batch, apply
-from services.sessions.book import Received
-from services.sessions.consumer import no_step
-from services.sessions.main import ledger_engine
-from services.sessions.profiles import import_profiles
-from services.sessions.verify import verify
-from services.settings import Settings
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
+from services.sessions.ledger.frontier import know_partition
+from services.sessions.ledger.profiles import import_profiles
+from services.sessions.rules import decide
+from services.sessions.rules.model import Received
+from services.sessions.tools.verify import verify
+from services.sessions.worker.apply import Batch, apply
+from services.sessions.worker.consumer import no_step
+from services.sessions.worker.main import ledger_engine
 from tests import recount
 from tests.golden.cases import NAMES, Body, Case, load
 
@@ -70,7 +71,7 @@ async def test_the_ledger_gives_the_same_bytes_and_proves_right(
         case = load(name, tmp_path)
         await import_profiles(ledger, case.profiles)
         async with ledger.begin() as tx:
-            await store.know_partition(tx, name, 0, 0)
+            await know_partition(tx, name, 0, 0)
 
         assert await played(ledger, case, at_once) == (case.answers, case.closings), name
         answers, closings = await played(ledger, case, 1_000)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.migrate import upgrade
+from services.platform.postgres.migrate import upgrade
 from tests.api.conftest import Market, Process, market
 
 __all__ = ["market"]

@@ -11,11 +11,11 @@ from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from deploy.embedded.stack import Stack
-from services.clocks import Reading, broker_clock
-from services.doctor import Finding, examine
-from services.migrate import upgrade
-from services.settings import Settings
-from services.tokens import ensure_key
+from services.operations.clocks import Reading, broker_clock
+from services.operations.doctor import Finding, examine
+from services.platform.auth.tokens import ensure_key
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
 from tests.faults.commands import movement, opening
 from tests.faults.shop import Shop, opened
 from tests.flow.test_cli import till
@@ -137,7 +137,7 @@ async def test_clocks_that_are_apart_are_bad(shop: Shop, monkeypatch: pytest.Mon
     async def an_hour_ahead(settings: Settings) -> Reading:
         return Reading(true.ahead_s + 3_600, true.give_or_take_s)
 
-    monkeypatch.setattr("services.doctor.broker_clock", an_hour_ahead)
+    monkeypatch.setattr("services.operations.doctor.broker_clock", an_hour_ahead)
     bad = [finding async for finding in examine(shop.settings) if finding.verdict == "bad"]
     assert len(bad) == 1
     assert isinstance(bad[0], Finding)

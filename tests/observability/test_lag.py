@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from services.sessions.lag import Lag
+from services.sessions.worker.lag import Lag
 from tests.conftest import eventually
 from tests.faults.commands import movement, opening
 from tests.observability.conftest import House

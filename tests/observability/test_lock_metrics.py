@@ -3,8 +3,8 @@
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from services.sessions.lock import Locks
-from services.settings import Settings
+from services.platform.settings import Settings
+from services.sessions.worker.lock import Locks
 
 TILLS = {("s1", "p1")}
 

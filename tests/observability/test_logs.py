@@ -7,10 +7,10 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from services.gateway import keys, users
-from services.gateway.passwords import hash_password
-from services.gateway.users import User
-from services.logs import without_values
+from services.gateway.access import api_keys, users
+from services.gateway.access.passwords import hash_password
+from services.gateway.access.users import User
+from services.platform.logs import without_values
 from tests.conftest import eventually
 from tests.faults.commands import Body, closing, movement, opening, written
 from tests.observability.conftest import House
@@ -25,7 +25,7 @@ async def test_no_secret_and_no_body_is_in_logs_or_metrics(house: House) -> None
     market = house.market
     async with market.engine.begin() as tx:
         await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
-        _, key = await keys.add(tx, "cafes", "s1", "manager")
+        _, key = await api_keys.add(tx, "cafes", "s1", "manager")
     good, bad = market.token(role="manager", sub="mona"), market.token() + "x"
     async with house.gateway() as http:
         traded = await _sign_in(http)

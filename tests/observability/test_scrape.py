@@ -10,7 +10,7 @@ import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
 
-from services.sessions.metrics import STAGES
+from services.sessions.worker.metrics import STAGES
 from tests.conftest import eventually
 from tests.faults.commands import closing, movement, opening, written
 from tests.observability.conftest import House

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.traces import trace_of
+from services.platform.traces import trace_of
 from tests.conftest import eventually
 from tests.faults.commands import closing, opening
 from tests.observability.conftest import House

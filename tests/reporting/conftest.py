@@ -11,11 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import RECORD_BYTES_MAX
-from services.migrate import upgrade
+from services.platform.kafka.topics import create_topics
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
 from services.reporting.follow import Progress, follow
 from services.reporting.store import open_engine
-from services.settings import Settings
-from services.topics import create_topics
 from tests.conftest import eventually
 
 Reading = Callable[[], AbstractAsyncContextManager[Progress]]

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.embedded.stack import Stack, start_server, stop_server
-from services.health import health_app, health_routes, serve
+from services.platform.auth.tokens import mint, open_verifier
+from services.platform.http.server import health_app, health_routes, serve
+from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.api import reporting_app
 from services.reporting.records import ClosingRow, read_record
-from services.settings import Settings
-from services.tokens import mint, open_verifier
 from tests.conftest import eventually
 from tests.reporting.conftest import publish
 from tests.reporting.published import Row, closing, session_id_of, value, voided

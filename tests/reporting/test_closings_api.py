@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.events import correction_id_of
 from deploy.embedded.stack import Stack, start_server, stop_server
-from services.health import health_routes, serve
+from services.platform.auth.tokens import mint, open_verifier
+from services.platform.http.server import health_routes, serve
+from services.platform.settings import Settings
 from services.reporting import search, stream
 from services.reporting.api import reporting_app
-from services.settings import Settings
-from services.tokens import mint, open_verifier
 from tests.conftest import eventually
 from tests.reporting.conftest import Reading, publish, until_read
 from tests.reporting.published import Row, closing, session_id_of, value, voided

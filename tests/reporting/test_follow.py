@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.embedded.stack import Stack, start_server, stop_server
-from services.migrate import upgrade
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
 from services.reporting import follow as following
 from services.reporting import store
-from services.settings import Settings
 from tests.conftest import eventually
 from tests.reporting.conftest import Reading, publish, tables, until_read
 from tests.reporting.published import closing, value, voided

@@ -12,11 +12,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from services.sessions import decide
-from services.sessions.book import HOLDING, Book, Outcome, Received
-from services.sessions.book import Till as TillRow
-from services.sessions.figures import report
-from services.sessions.reading import Parked, read
+from services.sessions.rules import decide
+from services.sessions.rules.model import HOLDING, Book, Outcome, Received
+from services.sessions.rules.model import Till as TillRow
+from services.sessions.rules.totals import report
+from services.sessions.worker.read_record import Parked, read
 from tests import recount
 from tests.rules.chance import MINUTE_MS, OFTEN, ONCE, RARE, TENDERS, Chance
 from tests.rules.test_laws import flat

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.sessions import rows
+from services.sessions.ledger import encoding
 from tests import recount
 from tests.rules.trade import CARD, CASH, TENDERS, Body, Till, amounts, named, row
 
@@ -284,4 +284,4 @@ def test_totals_come_out_of_their_row_as_they_went_in() -> None:
     till.open({"cash": AMOUNT_MAX})
     till.order("A", {"cash": 5}, gross_minor=9, discounts=named(b=1, a=2), service_charges=named(z=1))
     totals = till.book.sessions["s", till.session_id].totals
-    assert rows.read_totals(rows.totals_row(totals)) == totals
+    assert encoding.read_totals(encoding.totals_row(totals)) == totals

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.sessions import rows
+from services.sessions.ledger import encoding
 from tests import recount
 from tests.rules.chance import MINUTE_MS, TENDERS, logs, rules
 from tests.rules.trade import MORNING_MS, Body, Till
@@ -35,8 +35,12 @@ def state(till: Till, *, registers: bool = True) -> Any:
     sessions = {
         key: (
             (session.state, session.sequence, session.journal_hash, session.next_opened_at),
-            (rows.opening_row(session.opening), rows.tenders_row(session.opening), rows.ending_row(session)),
-            (rows.totals_row(session.totals), registers and rows.register_row(session.register)),
+            (
+                encoding.opening_row(session.opening),
+                encoding.tenders_row(session.opening),
+                encoding.ending_row(session),
+            ),
+            (encoding.totals_row(session.totals), registers and encoding.register_row(session.register)),
         )
         for key, session in till.book.sessions.items()
     }
@@ -151,12 +155,12 @@ def test_rows_between_batches_change_no_byte(records: list[bytes], profile: Body
     for number, value in enumerate(records):
         if number % size == 0:
             for session in till.book.sessions.values():
-                session.opening = rows.read_opening(
-                    rows.opening_row(session.opening), rows.tenders_row(session.opening)
+                session.opening = encoding.read_opening(
+                    encoding.opening_row(session.opening), encoding.tenders_row(session.opening)
                 )
-                session.totals = rows.read_totals(rows.totals_row(session.totals))
-                session.register = rows.read_register(rows.register_row(session.register))
-                rows.read_ending(session, rows.ending_row(session))
+                session.totals = encoding.read_totals(encoding.totals_row(session.totals))
+                session.register = encoding.read_register(encoding.register_row(session.register))
+                encoding.read_ending(session, encoding.ending_row(session))
         till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
     assert [o.value for o in till.outcomes] == [o.value for o in in_one.outcomes]
     assert [(o.closing_value, o.correction_value) for o in till.outcomes] == [

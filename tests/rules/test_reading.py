@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.commands import ID_TEXT, UUID_TEXT, Malformed, read_command
 from contracts.jsontext import Unreadable, canonical, read_likely, read_object
-from services.sessions.reading import Parked, read
+from services.sessions.worker.read_record import Parked, read
 from tests.rules.trade import TOPIC, Raw
 from tests.wire.bodies import ADDED, body
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.commands import COMMANDS
 from contracts.events import CommandParked, CommandRejected, Reason, event_id_of, write_answer, write_filled
-from services.sessions.answers import Refusal, parked, rejection
+from services.sessions.rules.answers import Refusal, parked, rejection
 from tests.rules.trade import MORNING_MS, received
 from tests.wire.bodies import UUID, body
 

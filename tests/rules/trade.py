@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contracts.commands import Tender
-from services.sessions import decide
-from services.sessions.book import Book, Outcome, Profile, Received
-from services.sessions.book import Till as TillRow
-from services.sessions.reading import Headers, Verify, read
+from services.sessions.rules import decide
+from services.sessions.rules.model import Book, Outcome, Profile, Received
+from services.sessions.rules.model import Till as TillRow
+from services.sessions.worker.read_record import Headers, Verify, read
 
 Body = dict[str, Any]
 Amounts = dict[str, int] | list[Body]

@@ -15,7 +15,7 @@ from tests.stack.conftest import processes_of, wait_until
 
 def start_cli(home: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "services.cli", "up", "--no-services", "--home", str(home)],
+        [sys.executable, "-m", "deploy.till", "up", "--no-services", "--home", str(home)],
         env={**os.environ, "TILL_TEST_HOME": str(home)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -48,7 +48,7 @@ def forger() -> Iterator[str]:
 
 def till(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "services.cli", *words],
+        [sys.executable, "-m", "deploy.till", *words],
         env={**os.environ, **settings},
         capture_output=True,
         text=True,

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import topics
-from services.migrate import upgrade
-from services.sessions import store
-from services.sessions.apply import Applied, Batch, apply
-from services.sessions.main import ledger_engine
-from services.sessions.profiles import import_profiles
-from services.sessions.reading import Verify, read
-from services.settings import Settings
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
+from services.sessions.ledger.frontier import know_partition
+from services.sessions.ledger.profiles import import_profiles
+from services.sessions.worker.apply import Applied, Batch, apply
+from services.sessions.worker.main import ledger_engine
+from services.sessions.worker.read_record import Verify, read
 from tests.rules.chance import MINUTE_MS, TENDERS
 from tests.rules.trade import MORNING_MS, TOPIC, Body, Raw
 
@@ -54,7 +54,7 @@ class Ledger:
 
     async def know(self, partition: int = 0) -> None:
         async with self.engine.begin() as tx:
-            await store.know_partition(tx, TOPIC_ID, partition, 0)
+            await know_partition(tx, TOPIC_ID, partition, 0)
 
     def batch(self, values: Iterable[bytes], first: int, partition: int = 0, **named: Any) -> Batch:
         """The records with these values, the first of them at this offset."""

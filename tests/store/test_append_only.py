@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from services.sessions.verify import verify
+from services.sessions.tools.verify import verify
 from tests.store.conftest import Ledger
 from tests.store.day import a_week
 from tests.store.test_verify import silent

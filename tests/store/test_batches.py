@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 
 from contracts.topics import topics
-from services.sessions.apply import Batch, FenceRefused, Gap, apply
-from services.sessions.book import Outcome
-from services.sessions.verify import verify
+from services.sessions.rules.model import Outcome
+from services.sessions.tools.verify import verify
+from services.sessions.worker.apply import Batch, FenceRefused, Gap, apply
 from tests.rules.chance import MINUTE_MS, TENDERS, a_log
 from tests.rules.trade import MORNING_MS, Body, Till, order
 from tests.store.conftest import TOPIC_ID, Ledger, profile, published

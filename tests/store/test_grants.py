@@ -10,11 +10,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from services.grants import grant
-from services.migrate import is_behind, upgrade
-from services.sessions.main import ledger_engine
-from services.sessions.verify import verify
-from services.settings import Settings
+from services.operations.database_grants import grant
+from services.platform.postgres.migrate import is_behind, upgrade
+from services.platform.settings import Settings
+from services.sessions.tools.verify import verify
+from services.sessions.worker.main import ledger_engine
 from tests.store.conftest import Ledger, profile
 from tests.store.day import a_week
 from tests.store.test_verify import silent

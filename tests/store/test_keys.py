@@ -1,9 +1,10 @@
 """Keys come back as they were sent, whatever characters are in them."""
 
 from contracts.times import wire_time
-from services.sessions import store
-from services.sessions.book import Book
-from services.sessions.revocations import revoke
+from services.platform.auth.revocations import revoke
+from services.sessions.ledger.load import load_state
+from services.sessions.ledger.transaction import transaction
+from services.sessions.rules.model import Book
 from tests.rules.trade import Till, order
 from tests.store.conftest import Ledger
 
@@ -41,8 +42,8 @@ async def test_subjects_of_any_name_are_found_again(ledger: Ledger) -> None:
         for sub in SUBJECTS[::2]:
             await revoke(tx, "s", sub)
     book = Book()
-    async with store.transaction(ledger.engine) as tx:
-        await store.load(tx, book, revocations=[("s", sub) for sub in SUBJECTS])
+    async with transaction(ledger.engine) as tx:
+        await load_state(tx, book, revocations=[("s", sub) for sub in SUBJECTS])
         rows = await tx.fetch("SELECT sub, revoked_at FROM revocations")
 
     assert {key: one.revoked_at for key, one in book.revocations.items()} == {

@@ -5,9 +5,12 @@ import json
 
 from asyncpg import Connection
 
-from services.sessions import store
-from services.sessions.book import Book
-from services.sessions.verify import verify
+from services.sessions.ledger.frontier import lock_frontier
+from services.sessions.ledger.load import load_state, lock_tills
+from services.sessions.ledger.save import Frontier, save_batch
+from services.sessions.ledger.transaction import transaction
+from services.sessions.rules.model import Book
+from services.sessions.tools.verify import verify
 from tests.rules.trade import Body, Till
 from tests.store.conftest import TOPIC_ID, Ledger, profile
 from tests.store.day import a_week
@@ -37,14 +40,14 @@ async def move_on(tx: Connection) -> None:
 async def test_who_waited_for_a_till_reads_it_and_its_session_as_they_are_now(ledger: Ledger) -> None:
     await ledger.apply(a_week()[0])
     session = ("s", a_week()[0]["session_id"])
-    async with store.transaction(ledger.engine) as tx:
-        await store.lock_tills(tx, Book(), {("s", "p")})
+    async with transaction(ledger.engine) as tx:
+        await lock_tills(tx, Book(), {("s", "p")})
 
         async def wait() -> Book:
             book = Book()
-            async with store.transaction(ledger.engine) as other:
-                await store.lock_tills(other, book, {("s", "p")})
-                await store.load(other, book, sessions={session})
+            async with transaction(ledger.engine) as other:
+                await lock_tills(other, book, {("s", "p")})
+                await load_state(other, book, sessions={session})
             return book
 
         waiting = asyncio.create_task(wait())
@@ -59,11 +62,11 @@ async def test_who_waited_for_a_till_reads_it_and_its_session_as_they_are_now(le
 async def test_a_statement_that_locks_and_joins_would_have_read_the_past(ledger: Ledger) -> None:
     """Why loading is left to later statements: this is what one statement for both does."""
     await ledger.apply(a_week()[0])
-    async with store.transaction(ledger.engine) as tx:
-        await store.lock_tills(tx, Book(), {("s", "p")})
+    async with transaction(ledger.engine) as tx:
+        await lock_tills(tx, Book(), {("s", "p")})
 
         async def wait() -> int:
-            async with store.transaction(ledger.engine) as other:
+            async with transaction(ledger.engine) as other:
                 return int((await other.fetchrow(JOINED))["sequence"])
 
         waiting = asyncio.create_task(wait())
@@ -73,16 +76,16 @@ async def test_a_statement_that_locks_and_joins_would_have_read_the_past(ledger:
 
 
 async def test_the_frontier_is_locked_too_and_read_as_it_is_now(ledger: Ledger) -> None:
-    async with store.transaction(ledger.engine) as tx:
-        await store.lock_frontier(tx, TOPIC_ID, [0])
+    async with transaction(ledger.engine) as tx:
+        await lock_frontier(tx, TOPIC_ID, [0])
 
         async def wait() -> dict[int, int]:
-            async with store.transaction(ledger.engine) as other:
-                return await store.lock_frontier(other, TOPIC_ID, [0])
+            async with transaction(ledger.engine) as other:
+                return await lock_frontier(other, TOPIC_ID, [0])
 
         waiting = asyncio.create_task(wait())
         await somebody_waits(ledger)
-        await store.save(tx, Book(), [], [], store.Frontier(TOPIC_ID, {0: 9}, {}), 0)
+        await save_batch(tx, Book(), [], [], Frontier(TOPIC_ID, {0: 9}, {}), 0)
     assert await waiting == {0: 9}
 
 

@@ -17,12 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import topics
-from services.migrate import upgrade
-from services.sessions.apply import Applied, Batch, apply
-from services.sessions.book import Outcome, Received
-from services.sessions.main import ledger_engine
-from services.sessions.verify import verify
-from services.settings import Settings
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
+from services.sessions.rules.model import Outcome, Received
+from services.sessions.tools.verify import verify
+from services.sessions.worker.apply import Applied, Batch, apply
+from services.sessions.worker.main import ledger_engine
 from tests.rules.shops import KINDS, Shops, limits, seeds
 from tests.rules.test_laws import THOROUGH
 from tests.store.conftest import MIGRATIONS, TOPIC_ID, Ledger, profile, published

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.sessions.profiles import BadRow, read_profiles
+from services.sessions.ledger.profiles import BadRow, read_profiles
 from tests.rules.trade import CASH, DOLLARS
 from tests.store.conftest import Ledger
 from tests.store.day import a_week

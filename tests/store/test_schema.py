@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from services.migrate import upgrade
-from services.sessions.main import ledger_engine
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
 from services.sessions.migrations import versions
-from services.settings import Settings
+from services.sessions.worker.main import ledger_engine
 from tests.conftest import BY_FORCE
 from tests.store.conftest import MIGRATIONS, Ledger, profile
 from tests.store.day import a_week

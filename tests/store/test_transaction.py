@@ -3,8 +3,8 @@
 import asyncpg
 import pytest
 
-from services.sessions import store
-from services.sessions.outages import is_outage
+from services.sessions.ledger.transaction import transaction
+from services.sessions.worker.outages import is_outage
 from tests.store.conftest import Ledger
 
 BACKEND = "SELECT pg_backend_pid()"
@@ -12,7 +12,7 @@ BACKEND = "SELECT pg_backend_pid()"
 
 async def test_a_connection_that_the_server_ended_is_an_outage_and_is_replaced(ledger: Ledger) -> None:
     async def lose_it() -> None:
-        async with store.transaction(ledger.engine) as tx:
+        async with transaction(ledger.engine) as tx:
             await ledger.sql(f"SELECT pg_terminate_backend({await tx.fetchval(BACKEND)})")
             await tx.fetchval(BACKEND)
 
@@ -20,21 +20,21 @@ async def test_a_connection_that_the_server_ended_is_an_outage_and_is_replaced(l
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)) as gone:
             await lose_it()
         assert is_outage(gone.value)
-    async with store.transaction(ledger.engine) as tx:
+    async with transaction(ledger.engine) as tx:
         assert await tx.fetchval("SELECT 1") == 1
 
 
 async def test_a_value_that_the_database_cannot_hold_is_no_outage(ledger: Ledger) -> None:
     for statement, value in (("SELECT $1::bigint", 2**63), ("SELECT $1::text", "\0")):
         with pytest.raises(asyncpg.DataError) as wrong:
-            async with store.transaction(ledger.engine) as tx:
+            async with transaction(ledger.engine) as tx:
                 await tx.fetchval(statement, value)
         assert not is_outage(wrong.value)
 
 
 async def test_what_an_error_interrupts_leaves_no_trace(ledger: Ledger) -> None:
     async def fail() -> None:
-        async with store.transaction(ledger.engine) as tx:
+        async with transaction(ledger.engine) as tx:
             await tx.execute("UPDATE tills SET fence = 5")
             raise LookupError
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from services.sessions.verify import Bad, Verified, verify
+from services.sessions.tools.verify import Bad, Verified, verify
 from tests.conftest import BY_FORCE
 from tests.rules.trade import Till, amounts
 from tests.store.conftest import Ledger, profile

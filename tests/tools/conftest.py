@@ -9,16 +9,16 @@ from click.testing import Result
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from services.cli import app
-from services.migrate import upgrade
-from services.sessions import store
-from services.sessions.apply import Batch, apply
-from services.sessions.consumer import no_step
-from services.sessions.main import ledger_engine
-from services.sessions.profiles import import_profiles
-from services.sessions.publisher import Publisher
-from services.settings import Settings
-from services.topics import create_topics
+from services.cli.app import app
+from services.platform.kafka.topics import create_topics
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
+from services.sessions.ledger.frontier import know_partition
+from services.sessions.ledger.profiles import import_profiles
+from services.sessions.worker.apply import Batch, apply
+from services.sessions.worker.consumer import no_step
+from services.sessions.worker.main import ledger_engine
+from services.sessions.worker.publisher import Publisher
 from tests.golden.cases import load
 
 Play = Callable[..., Awaitable[None]]
@@ -44,7 +44,7 @@ async def play(corner: Settings, ledger: AsyncEngine, tmp_path: Path) -> AsyncIt
         case = load(name, tmp_path)
         await import_profiles(ledger, case.profiles)
         async with ledger.begin() as tx:
-            await store.know_partition(tx, name, 0, 0)
+            await know_partition(tx, name, 0, 0)
         reads = [(0, offset, taken) for offset, taken in enumerate(case.reads())][:records]
         applied = await apply(ledger, corner.topics, Batch(name, reads, {}), no_step)
         await publisher.publish(applied.publications)

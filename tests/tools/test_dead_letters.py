@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import key_of
-from services.sessions import store
-from services.sessions.apply import Batch, apply
-from services.sessions.book import Received
-from services.sessions.consumer import no_step
-from services.sessions.publisher import Publisher
-from services.sessions.reading import Headers, read
-from services.sessions.whole_topic import records
-from services.settings import Settings
-from services.tokens import COMMANDS_AUDIENCE, Claims, bearer, ensure_key, open_verifier
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, Claims, bearer, ensure_key, open_verifier
+from services.platform.kafka.read_topic import records
+from services.platform.settings import Settings
+from services.sessions.ledger.frontier import know_partition
+from services.sessions.rules.model import Received
+from services.sessions.worker.apply import Batch, apply
+from services.sessions.worker.consumer import no_step
+from services.sessions.worker.publisher import Publisher
+from services.sessions.worker.read_record import Headers, read
 from tests.golden.cases import load
 from tests.tools.conftest import Cli, Play
 
@@ -82,7 +82,7 @@ async def test_a_parked_command_comes_back_and_is_answered_for_good(
 
     taken = read(again, verify)
     async with ledger.begin() as tx:
-        await store.know_partition(tx, "again", again.partition, 0)
+        await know_partition(tx, "again", again.partition, 0)
     batch = Batch("again", [(again.partition, again.offset, taken)], {})
     applied = await apply(ledger, corner.topics, batch, no_step)
     assert json.loads(applied.publications[-1].value or b"")["kind"] == "order_recorded"

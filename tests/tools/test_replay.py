@@ -11,12 +11,12 @@ from kafka.admin import KafkaAdminClient
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.migrate import upgrade
+from services.platform.kafka.read_topic import records
+from services.platform.kafka.topics import create_topics
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
 from services.reporting.follow import Progress, follow
 from services.reporting.store import open_engine
-from services.sessions.whole_topic import records
-from services.settings import Settings
-from services.topics import create_topics
 from tests.conftest import eventually
 from tests.tools.conftest import Cli, Play
 

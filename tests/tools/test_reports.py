@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.sessions.reports import NoReport, slip
-from services.sessions.slip import major
+from services.sessions.tools.reports import NoReport, slip
+from services.sessions.tools.slip import major
 from tests.golden.cases import load
 from tests.tools.conftest import Cli, Play
 

@@ -11,15 +11,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import topics
-from services.sessions import store
-from services.sessions.apply import Batch, apply
-from services.sessions.consumer import no_step
-from services.sessions.publications import Publication
-from services.sessions.publisher import Publisher
-from services.sessions.reading import read
-from services.sessions.sweeper import CannotSign, sweep
-from services.settings import Settings
-from services.tokens import COMMANDS_AUDIENCE, bearer, ensure_key, open_verifier
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, ensure_key, open_verifier
+from services.platform.settings import Settings
+from services.sessions.ledger.frontier import know_partition
+from services.sessions.worker.apply import Batch, apply
+from services.sessions.worker.consumer import no_step
+from services.sessions.worker.idle_sweeper import CannotSign, sweep
+from services.sessions.worker.publications import Publication
+from services.sessions.worker.publisher import Publisher
+from services.sessions.worker.read_record import read
 from tests.tools.conftest import Play
 
 TOPIC_ID = "the commands topic"
@@ -53,7 +53,7 @@ async def consumed(ledger: AsyncEngine, records: list[ConsumerRecord]) -> list[d
     """Apply these as a worker would; the answers and closings that it publishes."""
     async with ledger.begin() as tx:
         for partition in {record.partition for record in records}:
-            await store.know_partition(tx, TOPIC_ID, partition, 0)
+            await know_partition(tx, TOPIC_ID, partition, 0)
     reads = sorted(((r.partition, r.offset, read(r, None)) for r in records), key=lambda one: one[:2])
     applied = await apply(ledger, topics(), Batch(TOPIC_ID, reads, {}), no_step)
     return [json.loads(publication.value or b"") for publication in applied.publications]

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.jsontext import compact
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.conftest import eventually
 from tests.tools.conftest import Play
 

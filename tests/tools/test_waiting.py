@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from services.migrate import upgrade
-from services.settings import Settings
-from services.topics import create_topics
-from services.waiting import wait
+from services.operations.wait import wait
+from services.platform.kafka.topics import create_topics
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
 from tests.tools.conftest import Cli
 
 PACKAGES = {"sessions": "services.sessions.migrations", "reporting": "services.reporting.migrations"}

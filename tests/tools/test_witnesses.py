@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import topics
-from services.sessions import store
-from services.sessions.apply import Batch, apply
-from services.sessions.book import Received
-from services.sessions.consumer import no_step
-from services.sessions.publications import Publication
-from services.sessions.publisher import Publisher
-from services.sessions.reading import read
-from services.settings import Settings
+from services.platform.settings import Settings
+from services.sessions.ledger.frontier import know_partition
+from services.sessions.rules.model import Received
+from services.sessions.worker.apply import Batch, apply
+from services.sessions.worker.consumer import no_step
+from services.sessions.worker.publications import Publication
+from services.sessions.worker.publisher import Publisher
+from services.sessions.worker.read_record import read
 from tests.conftest import BY_FORCE
 from tests.golden.cases import load
 from tests.tools.conftest import Cli, Play
@@ -44,7 +44,7 @@ async def forged(ledger: AsyncEngine, name: str, scratch: Path, old: str, new: s
     """Whoever holds the database writes its history anew, every hash in it recomputed; nothing of it is published."""
     await sql(ledger, *EMPTY)
     async with ledger.begin() as tx:
-        await store.know_partition(tx, name, 0, 0)
+        await know_partition(tx, name, 0, 0)
     taken = []
     for one in load(name, scratch).reads():
         assert isinstance(one, Received)
@@ -142,7 +142,7 @@ async def test_a_last_closing_that_was_cut_off_is_found_by_topic_and_anchor(
 async def test_what_never_came_onto_the_topic_is_found(
     ledger: AsyncEngine, play: Play, till: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.sessions.witnesses.UNPUBLISHED_WAIT_S", 0.0)
+    monkeypatch.setattr("services.sessions.tools.external_proofs.UNPUBLISHED_WAIT_S", 0.0)
     await play("over-and-short", 1)
     await forged(ledger, "over-and-short", tmp_path, "nothing", "nothing")
 

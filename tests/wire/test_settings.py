@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from sqlalchemy.engine import make_url
 
-from services.brokers import connection
-from services.settings import Settings
+from services.platform.kafka.connection import connection
+from services.platform.settings import Settings
 
 ODD = "p@ss:w/rd%?#é"
 

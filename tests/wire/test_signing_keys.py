@@ -7,10 +7,10 @@ from typing import Any
 import jwt
 import pytest
 
-from services import signing_keys
-from services.settings import Settings
-from services.signing_keys import ensure_key, kid_of, listed, load_private_key, remove, rotate
-from services.tokens import API_AUDIENCE, Verifier, mint, open_verifier
+from services.platform.auth import signing_keys
+from services.platform.auth.signing_keys import ensure_key, kid_of, listed, load_private_key, remove, rotate
+from services.platform.auth.tokens import API_AUDIENCE, Verifier, mint, open_verifier
+from services.platform.settings import Settings
 
 HOUR = 3_600
 

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services import tokens
-from services.settings import Settings
-from services.signing_keys import ensure_key
-from services.tokens import Verifier, bearer, mint
+from services.platform.auth import tokens
+from services.platform.auth.signing_keys import ensure_key
+from services.platform.auth.tokens import Verifier, bearer, mint
+from services.platform.settings import Settings
 
 NOW = 1_790_000_000
 HOUR = 3_600

@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaProducer
 from deploy.embedded.kafka import find_java
 from deploy.embedded.state import held
 from deploy.embedded.trouble import StackError, cache_folder
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.peers import PeerMissing
 from tests.bench.peers.topic import create_answers_topic
 from tests.bench.traffic import connected

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.peers import PeerMissing
 from tests.bench.peers.topic import create_answers_topic
 

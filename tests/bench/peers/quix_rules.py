@@ -24,8 +24,8 @@ from contracts.events import (
 )
 from contracts.money import is_one
 from contracts.times import business_date, offset_of, read_time
-from services.sessions.answers import MESSAGES
-from services.sessions.figures import ADDS, TAKES
+from services.sessions.rules.answers import MESSAGES
+from services.sessions.rules.totals import ADDS, TAKES
 
 TILL: Final = b"till"
 CURRENCY: Final = "EUR"

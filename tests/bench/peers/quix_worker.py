@@ -18,7 +18,7 @@ from contracts.events import event_id_of, reused_event_id_of
 from contracts.jsontext import canonical
 from contracts.times import from_millis
 from contracts.topics import Headers, cloud_event_headers
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.peers.quix import NAME, answers_topic, folder, tills_file
 from tests.bench.peers.quix_rules import Refused, decide, reject
 

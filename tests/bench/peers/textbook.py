@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from contracts.events import write_answer
 from contracts.times import from_millis
 from contracts.topics import cloud_event_headers, key_of
-from services.settings import Settings
+from services.platform.settings import Settings
 from tests.bench.peers.textbook_rules import Command, decide
 from tests.bench.peers.textbook_tables import SCHEMA, Answer, Base, Till
 from tests.bench.peers.topic import create_answers_topic

@@ -19,8 +19,8 @@ from contracts.events import (
     event_id_of,
 )
 from contracts.times import business_date, moment, offset_of
-from services.sessions.answers import MESSAGES
-from services.sessions.figures import ADDS, TAKES, order_total
+from services.sessions.rules.answers import MESSAGES
+from services.sessions.rules.totals import ADDS, TAKES, order_total
 from tests.bench.peers.textbook_tables import Entry, Session, Till
 
 Command = OpenSession | MoveCash | RecordOrder | CloseSession

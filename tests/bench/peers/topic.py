@@ -5,7 +5,7 @@ import asyncio
 from kafka.admin import KafkaAdminClient
 
 from contracts.topics import EVENTS, TOPIC_CONFIGS
-from services.settings import Settings
+from services.platform.settings import Settings
 
 
 async def create_answers_topic(settings: Settings, name: str) -> None:

@@ -1,0 +1,191 @@
+"""The command `till`: the services' commands, and those that start the servers beside them and play the demo day.
+
+This is the only place where the two meet: `services` knows nothing of `deploy`. `python -m services.cli` has the
+services' commands alone, for servers that TILL_… name; here they also find those of a stack that runs beside them.
+"""
+
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli import app as services_app
+from services.cli.common import read_settings
+
+app = typer.Typer(
+    name="till",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="""Cash sessions as a stream: start the servers, run the services, check the ledger.
+
+    A first look: [bold]till up[/bold], then [bold]eval "$(till env)"[/bold], and at the end
+    [bold]till down[/bold].
+    """,
+)
+
+Home = Annotated[
+    Path | None,
+    typer.Option(help="The folder of the stack's data; TILL_HOME, or else .tillstream here."),
+]
+
+
+@app.command()
+def up(
+    *,
+    home: Home = None,
+    no_services: Annotated[bool, typer.Option("--no-services", help="Start the servers alone.")] = False,
+) -> None:
+    """Start Kafka, PostgreSQL, Redis and the services in the background.
+
+    Where TILL_KAFKA, TILL_DATABASE_URL or TILL_REDIS_URL is set, that server is used and no own
+    one is started. A second `up` finds the running stack. The first start downloads Kafka.
+
+    Examples: [bold]till up[/bold], [bold]till up --home /srv/till --no-services[/bold]
+    """
+    from deploy.embedded import stack
+
+    services = () if no_services else ("sessions", "gateway", "reporting")
+    with _plain_errors(), _progress() as progress:
+        found = stack.up(_home(home), services=services, progress=progress, given=os.environ)
+    typer.echo(f"Kafka       {found.kafka}")
+    typer.echo(f"PostgreSQL  {_without_password(found.database_url)}")
+    typer.echo(f"Redis       {found.redis_url}")
+    if found.gateway_url:
+        typer.echo(f"Gateway     {found.gateway_url}")
+    if found.reporting_url:
+        typer.echo(f"Reporting   {found.reporting_url}")
+    typer.echo(f"Logs        {found.home / 'logs'}")
+    typer.echo('Next: eval "$(till env)" sets these addresses in your shell; till down stops it all.')
+
+
+@app.command()
+def down(
+    *,
+    home: Home = None,
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Then delete all that the stack has stored.")
+    ] = False,
+) -> None:
+    """Stop the services, then the servers. The data stay, unless --delete-data is given.
+
+    Example: [bold]till down[/bold]
+    """
+    from deploy.embedded import stack
+
+    with _plain_errors():
+        (stack.wipe if delete_data else stack.down)(_home(home))
+    typer.echo("Nothing runs any more.")
+
+
+@app.command()
+def env(*, home: Home = None) -> None:
+    """Print the addresses of the running stack as shell exports.
+
+    Example: [bold]eval "$(till env)"[/bold]
+    """
+    from deploy.embedded import stack
+
+    found = stack.running(_home(home))
+    if found is None:
+        typer.echo(f"Nothing runs in {_home(home)}: start it with `till up`.", err=True)
+        raise typer.Exit(1)
+    for name, value in found.env().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def demo(
+    *,
+    home: Home = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running at the end.")] = False,
+    running: Annotated[
+        bool, typer.Option("--running", help="Start nothing: play on the servers and services that TILL_… name.")
+    ] = False,
+    over: Annotated[float, typer.Option(help="Seconds that the day is spread over; 0 as fast as it goes.", min=0)] = 0,
+) -> None:
+    """Play a trading day of several stores through the real stack and show what comes of it.
+
+    With --running the ledger must be empty, and TILL_GATEWAY_URL and TILL_REPORTING_URL say where the two answer.
+
+    Example: [bold]till demo[/bold]
+    """
+    from deploy.demo import play
+
+    if running:
+        raise typer.Exit(play.on_running(read_settings(), over_s=over))
+    raise typer.Exit(play.demo(home, keep=keep, over_s=over))
+
+
+app.add_typer(services_app.app)
+
+
+def _home(chosen: Path | None) -> Path:
+    from deploy.embedded import stack
+
+    return chosen.expanduser().resolve() if chosen else stack.default_home()
+
+
+def _without_password(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return url if parts.password is None else url.replace(f":{parts.password}@", ":***@", 1)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Say in one sentence why the stack cannot do something, and leave with exit code 2."""
+    from deploy.embedded.trouble import StackError
+
+    try:
+        yield
+    except StackError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float | None], None]]:
+    """What `up` reports to: a line for each step, a bar for a download."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bars = Progress(console=Console(stderr=True), transient=True)
+    download = bars.add_task("", total=1.0)
+
+    def show(sentence: str, share: float | None) -> None:
+        if share is None:
+            if bars.live.is_started:
+                bars.stop()
+            bars.console.print(sentence, markup=False, highlight=False)
+        else:
+            bars.start()
+            bars.update(download, description=sentence, completed=share)
+
+    try:
+        yield show
+    finally:
+        if bars.live.is_started:
+            bars.stop()
+
+
+def _addresses() -> Mapping[str, str]:
+    """The addresses of the stack that runs here, as TILL_… variables; none where none runs."""
+    from deploy.embedded.stack import default_home, running
+
+    stack = running(default_home())
+    return stack.env() if stack else {}
+
+
+def main() -> None:
+    """Run the command line of a desk."""
+    services_app.main(app, _addresses)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What the commands of `till` share: settings, progress, and one sentence for whatever goes wrong."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Annotated, Any, Final
+
+import click
+import typer
+
+ADDRESSES: Final = ("TILL_KAFKA", "TILL_DATABASE_URL", "TILL_REDIS_URL")
+Addresses = Callable[[], Mapping[str, str]]
+"""Where the servers are, as TILL_… variables."""
+
+Store = Annotated[str | None, typer.Option(help="Only this store.")]
+Profile = Annotated[str | None, typer.Option(help="Only this profile; needs --store.")]
+
+
+def progress_bar(label: str) -> Any:
+    """A progress bar on standard error, silent where nobody watches; yields a function of (done, total)."""
+    from contextlib import contextmanager
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    @contextmanager
+    def shown() -> Any:
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+            task = bars.add_task(label, total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+
+    return shown()
+
+
+def read_settings() -> Any:
+    """The settings of the environment, or one sentence about what is wrong with them.
+
+    Where it names no server, whoever made the command line is asked for addresses; see `services.cli.app.main`.
+    """
+    from pydantic import ValidationError
+
+    from services.platform.settings import Settings
+
+    if not any(name in os.environ for name in ADDRESSES):
+        look_up: Addresses | None = click.get_current_context().obj
+        os.environ.update(look_up() if look_up else {})
+    try:
+        return Settings()
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            typer.echo(f"TILL_{'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from error
+
+
+def run_to_end(work: Coroutine[Any, Any, Any], *, fast: bool = False) -> Any:
+    """Run to the end; what the outside world refuses is one sentence and exit code 2."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from services.platform.kafka.topics import TopicsWrong
+
+    runner: Callable[[Any], Any] = asyncio.run
+    if fast and sys.platform != "win32":
+        import uvloop
+
+        runner = uvloop.run
+    try:
+        return runner(work)
+    except (TopicsWrong, ValueError) as wrong:
+        typer.echo(str(wrong), err=True)
+    except SQLAlchemyError as error:
+        typer.echo(
+            f"The database refused: {error.__cause__ or error}. Is TILL_DATABASE_URL right?",
+            err=True,
+        )
+    except OSError as error:
+        typer.echo(f"A server does not answer: {error}. Are the TILL_… addresses right?", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,336 @@
+"""The commands of `till` that look at the ledger, prove it, and give back what it holds; `services.cli` lists them."""
+
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+from uuid import UUID
+
+import typer
+
+from services.cli.common import Profile, Store, progress_bar, read_settings, run_to_end
+
+dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read or applied, and was put aside.")
+
+
+class Report(StrEnum):
+    """The two reports of a till."""
+
+    x = "x"
+    z = "z"
+
+
+def report(
+    kind: Annotated[Report, typer.Argument(help="x: how an open session stands; z: how a session was closed.")],
+    session: Annotated[UUID, typer.Argument(help="The session's id.")],
+    *,
+    store: Annotated[
+        str | None, typer.Option(help="Its store, where several stores have a session of this id.")
+    ] = None,
+) -> None:
+    """Print the X report of an open session, or the Z report of a closed one, as a slip. Nothing is changed by it.
+
+    Both come from the same function; the Z report is the closing as it was frozen. Exit code 1 where the session has no
+    such report.
+
+    Example: [bold]till report x df44b988-3523-40a1-8e58-7c4306e7dd0e[/bold]
+    """
+
+    async def printed(engine: Any) -> list[str]:
+        from services.sessions.tools.reports import slip
+
+        return await slip(engine, kind.value, str(session), store, shutil.get_terminal_size().columns)
+
+    typer.echo("\n".join(_on_ledger(printed)))
+
+
+def rebuild(*, store: Store = None, profile: Profile = None) -> None:
+    """Recompute every closing and correction from the journal and compare them with what is stored.
+
+    Nothing is written. Exit code 1 and the first difference where there is one. `till verify` does this too, and looks
+    at the chains as well.
+
+    Example: [bold]till rebuild --store parrot[/bold]
+    """
+    from services.sessions.tools.verify import rebuild as recompute
+
+    async def rebuilt(engine: Any) -> Any:
+        with progress_bar("Sessions") as progress:
+            return await recompute(engine, store=store, profile=profile, progress=progress)
+
+    _needs_store(store, profile)
+    seen = _on_ledger(rebuilt)
+    typer.echo(
+        f"Recomputed from {seen.commands} commands of {seen.sessions} sessions: {seen.closings} closings and "
+        f"{seen.corrections} corrections, each as it is stored."
+    )
+
+
+def replay(
+    *,
+    store: Store = None,
+    profile: Profile = None,
+    to: Annotated[Path | None, typer.Option(help="Write to this file, one JSON object a line.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Another topic than the closings topic.")] = None,
+) -> None:
+    """Publish closings and corrections again from the ledger: same keys, same bytes, in the order of their chains.
+
+    For readers that lost their tables after the topic was lost too, or for a topic of their own. Readers go by `ce_id`
+    and take a second delivery for what it is. In a file, `value` is the record as text and `key` and `headers` are
+    beside it.
+
+    Example: [bold]till replay --store parrot --to closings.jsonl[/bold]
+    """
+    _needs_store(store, profile)
+    if to is not None and topic is not None:
+        _refuse("Give --to or --topic, not both.")
+    _needs_folder(to)
+    settings = read_settings()
+    name = topic or settings.topics.closings
+
+    async def replayed(engine: Any) -> int:
+        from services.sessions.tools.replay import published_again
+
+        with progress_bar("Closings") as progress:
+            async with aclosing(published_again(engine, name, store, profile, progress)) as pages:
+                return await (_to_topic(settings, name, pages) if to is None else _to_file(to, pages))
+
+    typer.echo(f"{_on_ledger(replayed)} records on {to or name}.")
+
+
+async def _to_topic(settings: Any, name: str, pages: Any) -> int:
+    from services.platform.kafka.topics import check_topics
+    from services.sessions.worker.publisher import Publisher
+
+    if name == settings.topics.closings:
+        await check_topics(settings)
+    publisher = Publisher(settings)
+    try:
+        written = 0
+        async for page in pages:
+            await publisher.publish(page)
+            written += len(page)
+        return written
+    finally:
+        await publisher.stop()
+
+
+async def _to_file(path: Path, pages: Any) -> int:
+    written = 0
+    with path.open("w", encoding="utf-8") as file:
+        async for page in pages:
+            for publication in page:
+                headers = {header: value.decode() for header, value in publication.headers}
+                line = {"key": publication.key.decode(), "headers": headers, "value": publication.value.decode()}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            written += len(page)
+    return written
+
+
+def verify(
+    *,
+    store: Store = None,
+    profile: Profile = None,
+    against_topic: Annotated[
+        bool, typer.Option("--against-topic", help="Compare with every record of the closings topic too.")
+    ] = False,
+    anchor: Annotated[
+        Path | None, typer.Option(help="Compare with the heads noted in this file.", exists=True, dir_okay=False)
+    ] = None,
+    write_anchor: Annotated[
+        Path | None, typer.Option(help="When all is right, note the present heads in this file.")
+    ] = None,
+) -> None:
+    """Prove that the ledger adds up: every link and chain, and every figure recomputed from the journal.
+
+    That finds accident. Whoever can write to the database can recompute its hashes: such malice shows against the
+    closings topic, or against heads that were noted elsewhere (lines `store/profile z hash`).
+
+    Exit code 0 when all is right, 1 and `first bad: …` when not, 2 when it could not look.
+
+    Example: [bold]till verify --against-topic --anchor may.txt --write-anchor june.txt[/bold]
+    """
+    _needs_store(store, profile)
+    _needs_folder(write_anchor)
+    settings = read_settings()
+
+    async def checked(engine: Any) -> str:
+        from services.sessions.tools import external_proofs
+        from services.sessions.tools.verify import verify as check
+
+        heads = [] if anchor is None else external_proofs.read_anchor(anchor)
+        with progress_bar("Sessions") as progress:
+            seen = await check(engine, store=store, profile=profile, progress=progress)
+        right = f"All is right: {seen.tills} tills, {seen.sessions} sessions, {seen.commands} commands, "
+        words = [f"{right}{seen.closings} closings, {seen.corrections} corrections."]
+        if anchor is not None:
+            await external_proofs.check_anchor(engine, heads)
+            words.append(f"As noted in {anchor}: {len(heads)} heads.")
+        if against_topic:
+            with progress_bar("Records") as progress:
+                found = await external_proofs.check_topic(settings, engine, store, profile, progress)
+            words.append(f"As on {settings.topics.closings}: {found} closings and corrections.")
+        if write_anchor is not None:
+            noted = await external_proofs.write_anchor(engine, write_anchor, store, profile)
+            words.append(f"Noted in {write_anchor}: {noted} heads. Keep it where nobody who can change the ledger can.")
+        return "\n".join(words)
+
+    typer.echo(_on_ledger(checked))
+
+
+@dead_letters.command("list")
+def list_letters() -> None:
+    """List all dead letters: place, time, command where it can be read, and what was wrong.
+
+    Example: [bold]till dead-letters list[/bold]
+    """
+    count = 0
+    for letter in _letters():
+        command = letter.command.command_id if letter.command else "unreadable"
+        typer.echo(f"{letter.place}  {_when(letter)}  {command:<36}  {letter.header('till-error')}")
+        count += 1
+    typer.echo(f"{count} dead letters.", err=True)
+
+
+@dead_letters.command("show")
+def show_letter(
+    place: Annotated[str, typer.Argument(help="partition/offset, as in the list.")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Write the record's bytes, as they came, to this file.")] = None,
+) -> None:
+    """Show one dead letter: its headers, and its value with what is no text escaped.
+
+    Example: [bold]till dead-letters show 3/17 --out record.bin[/bold]
+    """
+    _needs_folder(out)
+    letter = next(iter(_chosen([place])))
+    typer.echo(f"came from   {letter.came_from}\nput aside   {_when(letter)}\nkey         {_text(letter.record.key)}")
+    for name, value in letter.record.headers:
+        typer.echo(f"header      {_text(name.encode())}: {_text(value)}")
+    if out is not None:
+        out.write_bytes(letter.record.value or b"")
+    else:
+        typer.echo(_text(letter.record.value))
+
+
+@dead_letters.command("retry")
+def retry_letters(
+    places: Annotated[list[str] | None, typer.Argument(help="partition/offset of each; none with --all.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="All that hold a readable command.")] = False,
+) -> None:
+    """Put commands on the commands topic once more, after what was wrong with them has been mended.
+
+    They were answered `command_parked`, which claims nothing: now they are answered for good. One that was brought back
+    before is only answered again. What can't be read stays where it is.
+
+    Example: [bold]till dead-letters retry 3/17[/bold]
+    """
+    from services.sessions.tools.dead_letters import sent_again
+
+    if everything == bool(places):
+        _refuse("Name the letters to bring back, or give --all.")
+    settings = read_settings()
+    found = [letter for letter in _letters() if letter.command] if everything else _chosen(places or [])
+    try:
+        publications = [sent_again(settings, letter) for letter in found]
+    except ValueError as error:
+        _refuse(str(error))
+
+    async def published() -> None:
+        from services.sessions.worker.publisher import Publisher
+
+        publisher = Publisher(settings)
+        try:
+            await publisher.publish(publications)
+        finally:
+            await publisher.stop()
+
+    _told(published)
+    typer.echo(f"Sent again: {len(publications)}. Their answers are on {settings.topics.events}.")
+
+
+def _letters() -> list[Any]:
+    from services.sessions.tools.dead_letters import letters
+
+    settings = read_settings()
+
+    async def read() -> list[Any]:
+        with progress_bar("Dead letters") as progress:
+            return [letter async for letter in letters(settings, progress)]
+
+    found: list[Any] = _told(read)
+    return found
+
+
+def _chosen(places: list[str]) -> list[Any]:
+    """The letters at these places. Leaves with exit code 2 where one is not there."""
+    letters = {letter.place: letter for letter in _letters()}
+    missing = [place for place in places if place not in letters]
+    if missing:
+        _refuse(f"There is no dead letter {missing[0]}; `till dead-letters list` shows them all.")
+    return [letters[place] for place in dict.fromkeys(places)]
+
+
+def _when(letter: Any) -> str:
+    from contracts.times import from_millis
+
+    return from_millis(letter.record.timestamp)
+
+
+def _text(value: bytes | None) -> str:
+    """Bytes as they may be shown on a screen: control characters would move its cursor."""
+    decoded = (value or b"").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)
+
+
+def _on_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Work with connections to the ledger, which are closed at the end."""
+
+    async def worked() -> Any:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        engine = create_async_engine(read_settings().database_url)
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    return _told(worked)
+
+
+def _told(work: Callable[[], Any]) -> Any:
+    """Run to the end; what is wrong is one sentence and exit code 1 (the ledger) or 2 (could not look)."""
+    from services.platform.kafka.read_topic import TopicUnread
+    from services.sessions.tools.recompute import Bad
+    from services.sessions.tools.reports import NoReport
+    from services.sessions.worker.publisher import AnswerStuck, BrokerAway
+
+    try:
+        return run_to_end(work())
+    except Bad as bad:
+        typer.echo(f"first bad: {bad}")
+        raise typer.Exit(1) from bad
+    except NoReport as none:
+        typer.echo(str(none), err=True)
+        raise typer.Exit(1) from none
+    except (TopicUnread, BrokerAway, AnswerStuck, ValueError) as error:
+        _refuse(str(error))
+
+
+def _needs_store(store: str | None, profile: str | None) -> None:
+    if profile is not None and store is None:
+        _refuse("--profile needs --store: profiles are named within their store.")
+
+
+def _needs_folder(path: Path | None) -> None:
+    if path is not None and not path.absolute().parent.is_dir():
+        _refuse(f"There is no folder {path.absolute().parent} to write {path.name} in.")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,1 @@
+"""Who asks: users, passwords, API keys and bearer tokens."""

@@ -1,0 +1,110 @@
+"""API keys: 256 random bits that name a company and one of its stores, kept only as their SHA-256.
+
+A slow hash protects what people can think of; nobody guesses 256 random bits, and a key is looked up with every
+request. It is found by its hash, so that no comparison tells by its time how much of a guess was right.
+"""
+
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final, Literal, cast
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.platform.auth import revocations
+from services.platform.auth.tokens import KEY_PREFIX
+
+KEY_BYTES: Final = 32
+KEY_CHARACTERS_MAX: Final = 200
+OVERLAP_S: Final = 86_400
+
+KeyRole = Literal["register", "manager"]
+
+ADD = text("""
+    INSERT INTO gateway.api_keys (store_id, key_id, company_id, role, key_hash)
+    VALUES (:store_id, :key_id, :company_id, :role, :key_hash)
+""")
+ROTATE = text("""
+    UPDATE gateway.api_keys
+       SET previous_hash = key_hash, previous_until = now() + make_interval(secs => :overlap_s), key_hash = :key_hash
+     WHERE store_id = :store_id AND key_id = :key_id AND revoked_at IS NULL
+""")
+REVOKE = text("""
+    UPDATE gateway.api_keys SET revoked_at = now()
+     WHERE store_id = :store_id AND key_id = :key_id AND revoked_at IS NULL
+""")
+ALL = text("""
+    SELECT * FROM gateway.api_keys WHERE CAST(:store_id AS text) IS NULL OR store_id = :store_id
+     ORDER BY store_id, created_at, key_id
+""")
+FIND = text("""
+    SELECT * FROM gateway.api_keys WHERE revoked_at IS NULL
+       AND (key_hash = :key_hash OR previous_hash = :key_hash AND previous_until > clock_timestamp())
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of a key; the key itself is known to its bearer alone."""
+
+    store_id: str
+    key_id: str
+    company_id: str
+    role: KeyRole
+    revoked: bool
+
+    @property
+    def sub(self) -> str:
+        """How tokens and commands name it."""
+        return KEY_PREFIX + self.key_id
+
+
+async def add(tx: AsyncConnection, company_id: str, store_id: str, role: KeyRole) -> tuple[ApiKey, str]:
+    """Make a key; it and the only copy of its secret."""
+    key = ApiKey(store_id, secrets.token_hex(6), company_id, role, revoked=False)
+    secret, key_hash = _new_secret()
+    values = {"store_id": store_id, "key_id": key.key_id, "company_id": company_id, "role": role, "key_hash": key_hash}
+    await tx.execute(ADD, values)
+    return key, secret
+
+
+async def rotate(tx: AsyncConnection, store_id: str, key_id: str, overlap_s: int) -> str | None:
+    """A new secret for a key; the old one counts `overlap_s` seconds longer. None when there is no such key."""
+    secret, key_hash = _new_secret()
+    values = {"store_id": store_id, "key_id": key_id, "overlap_s": overlap_s, "key_hash": key_hash}
+    return secret if (await tx.execute(ROTATE, values)).rowcount > 0 else None
+
+
+async def revoke(tx: AsyncConnection, store_id: str, key_id: str) -> bool:
+    """End a key, and the tokens that gateways have signed for it; False when there is no such key."""
+    if (await tx.execute(REVOKE, {"store_id": store_id, "key_id": key_id})).rowcount == 0:
+        return False
+    await revocations.revoke(tx, store_id, KEY_PREFIX + key_id)
+    return True
+
+
+async def listed(tx: AsyncConnection, store_id: str | None) -> list[ApiKey]:
+    """All keys, of one store or of all."""
+    return [_as_key(row) for row in await tx.execute(ALL, {"store_id": store_id})]
+
+
+async def find(tx: AsyncConnection, secret: str) -> ApiKey | None:
+    """The key that this is, unless it is revoked. Total: whatever the text is, it is just no key."""
+    if not secret.isascii() or len(secret) > KEY_CHARACTERS_MAX:
+        return None
+    row = (await tx.execute(FIND, {"key_hash": _hash(secret)})).one_or_none()
+    return None if row is None else _as_key(row)
+
+
+def _new_secret() -> tuple[str, bytes]:
+    secret = f"till_{secrets.token_urlsafe(KEY_BYTES)}"
+    return secret, _hash(secret)
+
+
+def _hash(secret: str) -> bytes:
+    return sha256(secret.encode()).digest()
+
+
+def _as_key(row: Any) -> ApiKey:
+    return ApiKey(row.store_id, row.key_id, row.company_id, cast("KeyRole", row.role), row.revoked_at is not None)

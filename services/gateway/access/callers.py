@@ -1,0 +1,149 @@
+"""Who asks: the dependencies that every route of the gateway begins with.
+
+What the consumer would refuse is refused here already, so that nothing is published for it; the consumer decides all
+the same. A token's claims are remembered, its verdict never: expiry and revocation are looked at with every request.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import Depends, HTTPException, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from services.gateway.access import api_keys
+from services.gateway.access.api_keys import ApiKey
+from services.gateway.access.passwords import HASHING_MAX, Passwords
+from services.platform.auth import revocations
+from services.platform.auth.signing_keys import load_private_key
+from services.platform.auth.tokens import API_AUDIENCE, EVERY_STORE, VIA_KEY, Claims, Verifier, bearer, mint
+from services.platform.settings import Settings
+
+KEY_HEADER: Final = "x-api-key"
+KEY_TOKEN_TTL_S: Final = 300
+KEY_TOKEN_RENEWED_S: Final = 120
+"""A key's token is used again for so long: signing anew each time would keep the consumer from knowing it."""
+KEYS_REMEMBERED_MAX: Final = 1_000
+CONNECTIONS: Final = HASHING_MAX + 4
+
+ANYBODY: Final = Claims("anybody", "admin", frozenset({EVERY_STORE}), None, None, None, float("inf"))
+"""Who asks where TILL_AUTH is off and no token came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and the token to publish their commands with (None only where TILL_AUTH is off)."""
+
+    claims: Claims
+    token: str | None
+
+
+class Access:
+    """What the dependencies need; one for a process, as `app.state.access`."""
+
+    def __init__(self, settings: Settings, engine: AsyncEngine, verifier: Verifier) -> None:
+        """Raises ValueError with a sentence where there is no private key to sign with."""
+        load_private_key(settings)
+        self.settings = settings
+        self.engine = engine
+        self.passwords = Passwords(engine)
+        self._verifier = verifier
+        self._key_tokens: dict[tuple[str, str], tuple[float, str]] = {}
+
+    async def by_token(self, request: Request) -> Caller | None:
+        """Whoever the request's bearer token names."""
+        brought = request.headers.getlist("authorization")
+        token = bearer([("authorization", value.encode("latin-1")) for value in brought])
+        claims = self._verifier.claims(token, time.time(), API_AUDIENCE) if token else None
+        if token is None or claims is None:
+            return Caller(ANYBODY, None) if self.settings.auth == "off" else None
+        async with self.engine.connect() as tx:
+            revoked = await revocations.revoked_stores(tx, claims)
+        if revocations.counts_nowhere(claims, revoked):
+            return None
+        return Caller(replace(claims, revoked=revoked), token.decode())
+
+    async def by_key(self, request: Request) -> Caller | None:
+        """Whoever the request's API key names: a company and one store."""
+        brought = request.headers.getlist(KEY_HEADER)
+        if len(brought) != 1:
+            return None
+        async with self.engine.connect() as tx:
+            key = await api_keys.find(tx, brought[0])
+        if key is None:
+            return None
+        now = time.time()
+        claims = Claims(
+            key.sub, key.role, frozenset({key.store_id}), key.company_id, VIA_KEY, now, now + KEY_TOKEN_TTL_S
+        )
+        return Caller(claims, self._token_of(key, now))
+
+    def _token_of(self, key: ApiKey, now: float) -> str:
+        made_at, token = self._key_tokens.get((key.store_id, key.key_id), (0.0, ""))
+        if now - made_at < KEY_TOKEN_RENEWED_S:
+            return token
+        token = mint(
+            self.settings,
+            sub=key.sub,
+            role=key.role,
+            stores=[key.store_id],
+            company=key.company_id,
+            via=VIA_KEY,
+            ttl_s=KEY_TOKEN_TTL_S,
+            now=now,
+        )
+        if len(self._key_tokens) >= KEYS_REMEMBERED_MAX:
+            self._key_tokens.clear()
+        self._key_tokens[key.store_id, key.key_id] = now, token
+        return token
+
+
+def access_engine(database_url: str) -> AsyncEngine:
+    """Connections for what this room reads and writes: users, keys, failures, revocations."""
+    return create_async_engine(
+        database_url,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        # An error's text would quote what was asked for, hashes of passwords too.
+        hide_parameters=True,
+        connect_args={
+            "server_settings": {
+                "application_name": "till-gateway-access",
+                "statement_timeout": "8s",
+                "lock_timeout": "6s",
+                "idle_in_transaction_session_timeout": "8s",
+            },
+            "timeout": 5,
+            "command_timeout": 10,
+        },
+    )
+
+
+async def caller(request: Request, _: Annotated[object, Security(HTTPBearer(auto_error=False))] = None) -> Caller:
+    """Whoever the bearer token names. Raises the 401."""
+    access: Access = request.app.state.access
+    found = await access.by_token(request)
+    if found is None:
+        raise HTTPException(
+            HTTPStatus.UNAUTHORIZED,
+            "A valid bearer token is needed: send the header Authorization: Bearer <token>.",
+            {"www-authenticate": "Bearer"},
+        )
+    return found
+
+
+async def key_caller(
+    request: Request, _: Annotated[object, Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))] = None
+) -> Caller:
+    """Whoever the API key names. Raises the 401."""
+    access: Access = request.app.state.access
+    found = await access.by_key(request)
+    if found is None:
+        raise HTTPException(HTTPStatus.UNAUTHORIZED, f"A valid API key is needed: send the header {KEY_HEADER}.")
+    return found
+
+
+ByToken = Annotated[Caller, Depends(caller)]
+ByKey = Annotated[Caller, Depends(key_caller)]

@@ -1,0 +1,99 @@
+"""`POST /auth/token`: a password is traded for a token that lives an hour."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from contracts.commands import ID_PATTERN
+from contracts.jsontext import Unreadable, read_object
+from services.gateway.access.callers import Access
+from services.gateway.access.passwords import TooManyFailures
+from services.gateway.problems import Problem
+from services.platform.auth.tokens import mint
+
+BODY_BYTES_MAX: Final = 8_192
+WRONG: Final = "The store, the user or the password is wrong."
+
+router = APIRouter(tags=["Signing in"])
+
+
+class SignIn(BaseModel):
+    """Who wants a token."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    store_id: Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+    user: Annotated[str, StringConstraints(min_length=1)]
+    password: Annotated[str, StringConstraints(min_length=1)]
+
+
+_DOCUMENTATION: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": SignIn.model_json_schema(),
+                "example": {"store_id": "parrot", "user": "ana", "password": "what only Ana knows"},
+            }
+        },
+    },
+    "responses": {
+        "200": {"description": "The token, its type and the seconds that it lives."},
+        "400": {"description": "The body is no JSON object."},
+        "401": {"description": "The store, the user or the password is wrong."},
+        "413": {"description": f"The body has more than {BODY_BYTES_MAX} bytes."},
+        "422": {"description": "A field is missing or wrong."},
+        "429": {"description": "Five wrong passwords within 15 minutes; Retry-After says when to try again."},
+        "503": {"description": "The database is away; try again."},
+    },
+}
+
+
+async def sign_in(request: Request) -> Response:
+    """Trade a user's password for a bearer token."""
+    access: Access = request.app.state.access
+    wanted = await _read(request)
+    try:
+        user = await access.passwords.check_user(wanted.store_id, wanted.user, wanted.password)
+    except TooManyFailures as many:
+        headers = {"retry-after": str(many.retry_after_s)}
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, str(many), headers) from None
+    if user is None:
+        raise Problem(HTTPStatus.UNAUTHORIZED, WRONG, {"www-authenticate": "Bearer"})
+    ttl_s = access.settings.sign_in_ttl_s
+    token = await asyncio.to_thread(
+        mint, access.settings, sub=user.user_id, role=user.role, stores=[user.store_id], ttl_s=ttl_s
+    )
+    body = {"access_token": token, "token_type": "Bearer", "expires_in": ttl_s}
+    return Response(orjson.dumps(body), media_type="application/json", headers={"cache-control": "no-store"})
+
+
+async def _read(request: Request) -> SignIn:
+    """Neither the reply nor a log ever quotes the body: it holds a password."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body has at most {BODY_BYTES_MAX} bytes.")
+    try:
+        return SignIn.model_validate(read_object(bytes(body)))
+    except Unreadable:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The body is no JSON object that can be read.") from None
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        fields = [{"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"]} for problem in problems[:10]]
+        detail = "A field is missing or wrong; see errors."
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=fields) from None
+
+
+router.add_api_route(
+    "/auth/token",
+    sign_in,
+    methods=["POST"],
+    summary="Trade a password for a token",
+    openapi_extra=_DOCUMENTATION,
+)

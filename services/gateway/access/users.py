@@ -1,0 +1,76 @@
+"""The users of a store and the passwords of its profiles, as the command line keeps them."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.platform.auth import revocations
+from services.platform.auth.tokens import EVERY_STORE, Role
+
+ADD = text("""
+    INSERT INTO gateway.users (store_id, user_id, role, profile_id, password_hash)
+    VALUES (:store_id, :user_id, :role, :profile_id, :password_hash)
+    ON CONFLICT (store_id, user_id) DO UPDATE
+       SET role = excluded.role, profile_id = excluded.profile_id, password_hash = excluded.password_hash,
+           changed_at = excluded.changed_at, revoked_at = NULL
+""")
+REVOKE = text("""
+    UPDATE gateway.users SET revoked_at = now()
+     WHERE (store_id = :store_id OR :store_id = '*') AND user_id = :user_id AND revoked_at IS NULL
+""")
+ALL = text("""
+    SELECT store_id, user_id, role, profile_id, revoked_at FROM gateway.users
+     WHERE CAST(:store_id AS text) IS NULL OR store_id = :store_id ORDER BY store_id, user_id
+""")
+SET_PROFILE_PASSWORD = text("""
+    INSERT INTO gateway.profile_passwords (store_id, profile_id, password_hash)
+    SELECT store_id, profile_id, :password_hash FROM profiles WHERE store_id = :store_id AND profile_id = :profile_id
+    ON CONFLICT (store_id, profile_id) DO UPDATE
+       SET password_hash = excluded.password_hash, changed_at = excluded.changed_at
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with a password in one store. `profile_id` is the till that they work at, where they have one."""
+
+    store_id: str
+    user_id: str
+    role: Role
+    profile_id: str | None
+
+
+def as_user(row: Any) -> User:
+    """The user in a row."""
+    return User(row.store_id, row.user_id, cast("Role", row.role), row.profile_id)
+
+
+async def add(tx: AsyncConnection, user: User, password_hash: str) -> None:
+    """Insert a user or replace them; one who was revoked may come in again, with tokens issued from now on."""
+    values = {"store_id": user.store_id, "user_id": user.user_id, "role": user.role, "profile_id": user.profile_id}
+    await tx.execute(ADD, values | {"password_hash": password_hash})
+    for store_id in (user.store_id, EVERY_STORE):
+        await revocations.restore(tx, store_id, user.user_id)
+
+
+async def revoke(tx: AsyncConnection, store_id: str, user_id: str) -> bool:
+    """End a user's password and every token of that subject in the store (`*`: in all); whether there was such a user.
+
+    Registers have tokens and no password: they are revoked all the same.
+    """
+    found = await tx.execute(REVOKE, {"store_id": store_id, "user_id": user_id})
+    await revocations.revoke(tx, store_id, user_id)
+    return found.rowcount > 0
+
+
+async def listed(tx: AsyncConnection, store_id: str | None) -> list[tuple[User, bool]]:
+    """All users, of one store or of all, and whether each is revoked."""
+    return [(as_user(row), row.revoked_at is not None) for row in await tx.execute(ALL, {"store_id": store_id})]
+
+
+async def set_profile_password(tx: AsyncConnection, store_id: str, profile_id: str, password_hash: str) -> bool:
+    """Set a profile's password; False when there is no such profile."""
+    values = {"store_id": store_id, "profile_id": profile_id, "password_hash": password_hash}
+    return (await tx.execute(SET_PROFILE_PASSWORD, values)).rowcount > 0

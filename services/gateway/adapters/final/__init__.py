@@ -1,0 +1,1 @@
+"""The Final POS API 1.2.4."""

@@ -1,0 +1,304 @@
+"""Carries a command to its topic and brings its answer back.
+
+The process follows all of `till.events.v1`, without a group, and looks at raw headers only: other people's answers are
+never decoded. What finds an answer is the trace context that each record gets from here and that its answer repeats, so
+that a command sent twice, or a command id used for two bodies, never gets somebody else's answer.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter, Gauge, Histogram
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.contextvars import bind_contextvars
+
+from contracts.topics import RECORD_BYTES_MAX, Topics, key_of
+from services.gateway import ledger_queries
+from services.gateway.commands.envelope import Letter, Place, letter_of, written
+
+log = structlog.get_logger()
+
+POLL_MS: Final = 1_000
+RESTART_AFTER_S: Final = 1.0
+REQUEST_TIMEOUT_MS: Final = 10_000
+LEDGER_LOOK_S: Final = 2.0
+DISCARD_S: Final = REQUEST_TIMEOUT_MS / 1_000 + 5
+"""A client says goodbye within this time even to a broker that is away: what it still holds has expired by then."""
+
+WAITING = Gauge("till_gateway_waiting", "Requests that wait for the answer to their command.")
+PENDING = Counter("till_gateway_pending_total", "Commands whose answer did not come in time; the reply was 202.")
+FOUND = Counter("till_gateway_answers_found_total", "Answers found in the ledger because their event was not seen.")
+SECONDS = Histogram(
+    "till_gateway_answer_seconds",
+    "From the publishing of a command to its answer.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+)
+
+
+class TooManyWaiting(Exception):
+    """This process has as many unanswered requests as it may have; nothing was published."""
+
+
+class NotPublished(Exception):
+    """The broker did not confirm the command. It may be there all the same: send it again with the same id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a command: its answer, also as the bytes that are on the topic, or None while it is pending."""
+
+    command_id: str
+    answer: dict[str, Any] | None
+    raw: bytes | None
+
+
+@dataclass(slots=True)
+class _Waiter:
+    key: bytes
+    command_id: bytes
+    found: asyncio.Future[bytes | None]
+    """The answer's bytes, or None: events may have been missed, so look into the ledger."""
+
+
+Kafka = Callable[[], dict[str, Any]]
+"""Tells how Kafka is reached, anew for every client."""
+Note = Callable[[Letter, Place], Awaitable[None]]
+"""Remembers for all gateways that a command was published and has no answer yet."""
+
+
+class Courier:
+    """Publishes commands and waits for their answers; one for a process. `follow` must run beside it."""
+
+    def __init__(
+        self,
+        *,
+        kafka: Kafka,
+        names: Topics,
+        partitions: int,
+        topic_id: str,
+        engine: AsyncEngine,
+        note_pending: Note,
+        wait_s: float,
+        waiting_max: int,
+    ) -> None:
+        self._kafka = kafka
+        self._names = names
+        self._places = [TopicPartition(names.events, partition) for partition in range(partitions)]
+        self._topic_id = topic_id
+        self._engine = engine
+        self._note_pending = note_pending
+        self._wait_s = wait_s
+        self._waiting_max = waiting_max
+        self._waiters: dict[bytes, _Waiter] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+        self._discarding: set[asyncio.Task[None]] = set()
+
+    async def ask(
+        self,
+        command: dict[str, Any],
+        token: str | None,
+        *,
+        traceparent: bytes | None = None,
+        wait_s: float | None = None,
+    ) -> Reply:
+        """Publish a command that names store, profile and id, and wait for its answer. As `carry`."""
+        return await self.carry(written(command), token, traceparent=traceparent, wait_s=wait_s)
+
+    async def carry(
+        self,
+        value: bytes,
+        token: str | None,
+        *,
+        traceparent: bytes | None = None,
+        wait_s: float | None = None,
+    ) -> Reply:
+        """Publish a readable command as these bytes, and wait at most `wait_s` seconds for its answer.
+
+        Raises TooManyWaiting or NotPublished. A pending command is applied later, whatever becomes of this process.
+        """
+        if len(self._waiters) >= self._waiting_max:
+            raise TooManyWaiting
+        letter = letter_of(value, traceparent)
+        bind_contextvars(command_id=letter.command_id, store_id=letter.store_id, profile_id=letter.profile_id)
+        waiter = _Waiter(key_of(letter.store_id, letter.profile_id), letter.command_id.encode(), asyncio.Future())
+        self._waiters[letter.trace] = waiter
+        WAITING.set(len(self._waiters))
+        begun = time.perf_counter()
+        limit = begun + (self._wait_s if wait_s is None else wait_s)
+        try:
+            place = await self._publish(letter, waiter.key, token, limit)
+            raw = await self._wait(letter, waiter, place, limit)
+        finally:
+            del self._waiters[letter.trace]
+            WAITING.set(len(self._waiters))
+        if raw is None:
+            PENDING.inc()
+            await self._note(letter, place)
+            return Reply(letter.command_id, None, None)
+        SECONDS.observe(time.perf_counter() - begun)
+        return Reply(letter.command_id, orjson.loads(raw), raw)
+
+    async def follow(self) -> None:
+        """Read the events topic until cancelled; after any trouble begin anew at its end."""
+        while True:
+            try:
+                await self._read_events()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("events_lost_sight_of", error=repr(error)[:500])
+            await asyncio.sleep(RESTART_AFTER_S)
+
+    async def check(self) -> None:
+        """Raise unless every answer that is published from now on will be seen."""
+        if self._consumer is None:
+            raise RuntimeError("the events topic is not followed yet")
+        await self._consumer.end_offsets(self._places)
+
+    async def stop(self) -> None:
+        """Disconnect the producer; what it still holds is sent first."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _discard(producer)
+        await asyncio.gather(*self._discarding)
+
+    async def start(self) -> None:
+        """Connect the producer, so that the first command need not wait for it."""
+        await self._connected()
+
+    async def _publish(self, letter: Letter, key: bytes, token: str | None, limit: float) -> Place:
+        headers = [("till-command-id", letter.command_id.encode()), ("traceparent", letter.trace)]
+        if token is not None:
+            headers.append(("authorization", b"Bearer " + token.encode()))
+        producer = None
+        try:
+            async with asyncio.timeout(max(0.0, limit - time.perf_counter())):
+                producer = await self._connected()
+                acknowledged = await producer.send_and_wait(
+                    self._names.commands, letter.value, key=key, headers=headers
+                )
+        except (KafkaError, OSError, TimeoutError) as error:
+            # An idempotent producer that has lost a batch never finds its sequence again; and one that waits for a
+            # broker would publish long after its sender was told that nobody knows.
+            if producer is not None and self._producer is producer:
+                self._producer = None
+                task = asyncio.create_task(_discard(producer))
+                self._discarding.add(task)
+                task.add_done_callback(self._discarding.discard)
+            raise NotPublished from error
+        return Place(self._topic_id, acknowledged.partition, acknowledged.offset)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self._kafka(),
+                    client_id="till-gateway",
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=0,
+                    compression_type=None,
+                    max_request_size=RECORD_BYTES_MAX - 1_024,
+                    request_timeout_ms=REQUEST_TIMEOUT_MS,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _discard(producer)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    async def _wait(self, letter: Letter, waiter: _Waiter, place: Place, limit: float) -> bytes | None:
+        """The answer, from the topic or, at the end or when events may have been missed, from the ledger."""
+        while (left := limit - time.perf_counter()) > 0:
+            await asyncio.wait({waiter.found}, timeout=left)
+            if not waiter.found.done():
+                break
+            raw = waiter.found.result()
+            if raw is not None:
+                return raw
+            # Waiting again comes before looking: an answer that is published in between is then seen here.
+            waiter.found = asyncio.Future()
+            raw = await self._look(letter, place)
+            if raw is not None:
+                return raw
+        return await self._look(letter, place)
+
+    async def _look(self, letter: Letter, place: Place) -> bytes | None:
+        """The answer in the ledger: it is there before it is published."""
+        try:
+            async with asyncio.timeout(LEDGER_LOOK_S):
+                raw = await ledger_queries.answer_to(self._engine, letter, place)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.warning("ledger_away", error=repr(error)[:500])
+            return None
+        if raw is not None:
+            FOUND.inc()
+        return raw
+
+    async def _note(self, letter: Letter, place: Place) -> None:
+        try:
+            async with asyncio.timeout(LEDGER_LOOK_S):
+                await self._note_pending(letter, place)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            # The command is on its topic, and that is what 202 promises.
+            log.warning("pending_not_noted", error=repr(error)[:500])
+
+    async def _read_events(self) -> None:
+        consumer = AIOKafkaConsumer(
+            **self._kafka(),
+            client_id="till-gateway",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=RECORD_BYTES_MAX,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        )
+        try:
+            await consumer.start()
+            consumer.assign(self._places)
+            for place, end in (await consumer.end_offsets(self._places)).items():
+                consumer.seek(place, end)
+            self._consumer = consumer
+            for waiter in self._waiters.values():
+                _tell(waiter, None)
+            while True:
+                for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                    for record in records:
+                        self._match(record)
+        finally:
+            self._consumer = None
+            await _discard(consumer)
+
+    def _match(self, record: Any) -> None:
+        """Hand an answer to whoever waits for it. Total: records are whatever somebody wrote."""
+        if not self._waiters or record.value is None:
+            return
+        headers = dict(record.headers)
+        waiter = self._waiters.get(headers.get("traceparent") or b"")
+        if waiter and headers.get("till-command-id") == waiter.command_id and record.key == waiter.key:
+            _tell(waiter, record.value)
+
+
+def _tell(waiter: _Waiter, raw: bytes | None) -> None:
+    if not waiter.found.done():
+        waiter.found.set_result(raw)
+
+
+async def _discard(client: Any) -> None:
+    """Stop a client, also one that has failed or has never quite started."""
+    try:
+        async with asyncio.timeout(DISCARD_S):
+            await client.stop()
+    except Exception as error:  # noqa: BLE001 - it is being thrown away
+        log.info("client_discarded", error=repr(error)[:500])

@@ -1,0 +1,52 @@
+"""A command on its way to its topic, and the place where it comes to lie."""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from contracts.jsontext import canonical, compact, read_object
+from services.platform.traces import trace_of
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One command on its way. `trace` is its own, whatever the sender's was."""
+
+    store_id: str
+    profile_id: str
+    command_id: str
+    body_hash: bytes
+    trace: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record lies in the commands topic."""
+
+    topic_id: str
+    partition: int
+    offset: int
+
+
+def letter_of(value: bytes, traceparent: bytes | None) -> Letter:
+    """The command in `value`, which is readable, with a trace of its own within the sender's."""
+    body = read_object(value)
+    return Letter(
+        store_id=body["store_id"],
+        profile_id=body["profile_id"],
+        command_id=body["command_id"].lower(),
+        body_hash=sha256(canonical(body)).digest(),
+        trace=trace_of(traceparent).step(),
+        value=value,
+    )
+
+
+def written(command: dict[str, Any]) -> bytes:
+    """The bytes of a command that was made here; any text can be in it."""
+    try:
+        return compact(command)
+    except TypeError:
+        # A lone surrogate, which JSON can only escape: the service answers that it is malformed.
+        return json.dumps(command, separators=(",", ":")).encode()

@@ -1,0 +1,50 @@
+"""Commands that were published and not answered in time: any gateway can say that they wait, after a restart too."""
+
+from collections.abc import Collection
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.gateway.commands.envelope import Letter, Place
+
+# A command that is sent again lies at a later place; what counts is where it came to lie last.
+NOTE = text("""
+    INSERT INTO gateway.pending (store_id, command_id, topic_id, partition, record_offset)
+    VALUES (:store_id, :command_id, :topic_id, :partition, :record_offset)
+    ON CONFLICT (store_id, command_id) DO UPDATE SET topic_id = excluded.topic_id, partition = excluded.partition,
+           record_offset = excluded.record_offset, noted_at = excluded.noted_at
+""")
+# The topic keeps a command for seven days: what is older has been applied, or lost in a way that is said loudly.
+FORGET = text("""
+    DELETE FROM gateway.pending WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM gateway.pending WHERE noted_at < now() - interval '8 days' LIMIT 10))
+""")
+# The own store of each id is found by the index on ids alone, whatever the number of stores.
+FIND = text("""
+    SELECT store_id, topic_id, partition, record_offset FROM gateway.pending
+     WHERE command_id = :command_id
+       AND (CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))
+     ORDER BY store_id LIMIT 1
+""")
+
+
+async def note(engine: AsyncEngine, letter: Letter, place: Place) -> None:
+    """Remember where the command lies. Old notes are dropped on the way, faster than new ones come."""
+    async with engine.begin() as tx:
+        values = {
+            "store_id": letter.store_id,
+            "command_id": letter.command_id,
+            "topic_id": place.topic_id,
+            "partition": place.partition,
+            "record_offset": place.offset,
+        }
+        await tx.execute(NOTE, values)
+        await tx.execute(FORGET)
+
+
+async def find(engine: AsyncEngine, stores: Collection[str] | None, command_id: str) -> tuple[str, Place] | None:
+    """The store and place of a command that was noted for one of these stores (None: for any)."""
+    async with engine.connect() as tx:
+        values = {"command_id": command_id, "stores": None if stores is None else sorted(stores)}
+        row = (await tx.execute(FIND, values)).first()
+    return None if row is None else (row.store_id, Place(row.topic_id, row.partition, row.record_offset))

@@ -1,0 +1,205 @@
+"""What /docs says of the own API. Its examples are a whole session, and may be run as often as one likes.
+
+The requests are read by hand: FastAPI would check them itself and answer 422 in a shape of its own.
+"""
+
+from importlib.resources import files
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Path
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+from contracts.jsontext import BODY_BYTES_MAX
+from services.gateway.ledger_queries import LIMIT_DEFAULT, LIMIT_MAX
+
+SCRIPTS: Final = "/docs/assets"
+BEARER: Final[list[dict[str, list[str]]]] = [{"HTTPBearer": []}]
+
+_SESSION_ID: Final = "0193a4c2-7f00-7000-8000-000000000001"
+
+
+def document(app: FastAPI) -> None:
+    """Serve the documentation and its scripts from here: no page of ours loads a stranger's."""
+    app.mount(SCRIPTS, StaticFiles(directory=str(files("fastapi_offline") / "static")))
+
+    def page() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url=f"{SCRIPTS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{SCRIPTS}/swagger-ui.css",
+            swagger_favicon_url=f"{SCRIPTS}/favicon.png",
+        )
+
+    app.add_api_route("/docs", page, include_in_schema=False)
+
+
+def _example(number: int, kind: str, **members: Any) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "command_id": f"0193a4c2-7f00-7000-8000-0000000001{number:02}",
+        "store_id": "parrot",
+        "profile_id": "caja-1",
+        "session_id": _SESSION_ID,
+        "occurred_at": f"2026-01-05T09:{number:02}:00-06:00",
+        "actor": {"id": "ana"},
+        **members,
+    }
+
+
+EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "open_session": _example(1, "open_session", currency="MXN", opening=[{"tender": "cash", "amount_minor": 50_000}]),
+    "record_order": _example(
+        2,
+        "record_order",
+        order_id="A-1",
+        revision=0,
+        provider="STORE",
+        order_type="counter",
+        status="finished",
+        gross_minor=11_600,
+        discounts=[],
+        service_charges=[],
+        tax_minor=1_600,
+        payments=[{"tender": "cash", "amount_minor": 11_600, "tendered_minor": 20_000, "change_minor": 8_400}],
+    ),
+    "move_cash": _example(3, "move_cash", movement="pay_out", amount_minor=2_500, category="ice"),
+    "close_session": _example(4, "close_session", counted=[{"tender": "cash", "amount_minor": 59_000}]),
+}
+"""A session at the till `caja-1` of the store `parrot`; sent again, each command gets its first answer again."""
+
+
+CommandId = Annotated[
+    str, Path(description="The command's id, a UUID.", examples=[EXAMPLES["open_session"]["command_id"]])
+]
+SessionId = Annotated[str, Path(description="The session's id, a UUID.", examples=[_SESSION_ID])]
+StoreId = Annotated[str, Path(description="The store.", examples=["parrot"])]
+
+
+def _parameter(name: str, description: str, place: str = "query", **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": place,
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"} | schema,
+    }
+
+
+def _operation(
+    summary: str, description: str, parameters: list[dict[str, Any]], responses: dict[str, str], **more: Any
+) -> dict[str, Any]:
+    """The keyword arguments of a route."""
+    said = responses | {"401": "No valid bearer token.", "503": "The broker or the ledger is away; try again."}
+    return {
+        "summary": summary,
+        "description": description,
+        "tags": ["Own API"],
+        "openapi_extra": {
+            "parameters": parameters,
+            "responses": {status: {"description": text} for status, text in sorted(said.items())},
+            "security": BEARER,
+            **more,
+        },
+    }
+
+
+_STORE: Final = _parameter("store", "Only this store; may be repeated. Without it: all stores of the token.")
+_CURSOR: Final = _parameter("cursor", "next_cursor of the page before.")
+_LIMIT: Final = _parameter(
+    "limit", "Items on a page.", type="integer", minimum=1, maximum=LIMIT_MAX, default=LIMIT_DEFAULT
+)
+_NO_SESSION: Final = {"404": "None of the token's stores has such a session."}
+_BLIND: Final = {
+    "403": "The token does not allow the store, or the till is counted blind and its session is not closed."
+}
+_PAGE: Final = {
+    "200": "{items, next_cursor}; next_cursor is null on the last page.",
+    "400": "A parameter can't be read.",
+}
+_WALL: Final = {"403": "The token does not allow the store."}
+
+POST_COMMAND: Final = _operation(
+    "Send a command",
+    "One command as on Kafka; the reply is its answer as it is on the events topic. The same command again gets the "
+    "same answer again and counts once.",
+    [
+        _parameter(
+            "Idempotency-Key",
+            "Names the command where the body has no command_id: a UUID, or other text of 1 to 255 characters.",
+            "header",
+        ),
+        _parameter("traceparent", "W3C trace context; the answer's is of the same trace.", "header"),
+    ],
+    {
+        "200": "Accepted: the event.",
+        "202": "Not answered yet: {command_id, status, location}. It is applied later; ask at Location.",
+        "400": f"Nothing that a register would be answered for: no JSON object of at most {BODY_BYTES_MAX} bytes with "
+        "valid ids, or the Idempotency-Key contradicts it. Nothing was sent.",
+        "403": "Refused: forbidden. For another store's command: problem details, and nothing was sent.",
+        "404": "Refused: profile_unknown, session_unknown, movement_unknown.",
+        "409": "Refused for any other reason.",
+        "422": "Refused: malformed, amount_invalid, tender_unknown, currency_mismatch; or the Idempotency-Key was "
+        "used for another request.",
+        "500": "The service keeps failing on this command and has parked it; nothing was changed.",
+    },
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "examples": {name: {"summary": name, "value": body} for name, body in EXAMPLES.items()},
+            }
+        },
+    },
+)
+GET_COMMAND: Final = _operation(
+    "Ask for the answer to a command",
+    "What the command's id was answered, as it is on the events topic.",
+    [
+        _STORE,
+    ],
+    {
+        "200": "The answer, refusals too.",
+        "202": "It was sent here and waits to be applied.",
+        "404": "No command of this id was sent here, or it has claimed nothing (it was forbidden).",
+        **_WALL,
+    },
+)
+LIST_SESSIONS: Final = _operation(
+    "List sessions",
+    "Ordered by store, profile and opening.",
+    [
+        _STORE,
+        _parameter("profile", "Only this profile."),
+        _parameter("state", "Only in this state.", enum=["open", "suspended", "pending", "closed", "voided"]),
+        _parameter("business_date", "Only of this day.", format="date"),
+        _CURSOR,
+        _LIMIT,
+    ],
+    _PAGE | _WALL,
+)
+GET_SESSION: Final = _operation(
+    "Look at a session", "Its state and its words.", [_STORE], {"200": "The session.", **_NO_SESSION, **_WALL}
+)
+GET_JOURNAL: Final = _operation(
+    "Read a session's journal",
+    "Its accepted commands in their order, as canonical JSON, each with its answer as it was published.",
+    [_STORE, _CURSOR, _LIMIT],
+    _PAGE | _NO_SESSION | _BLIND,
+)
+GET_X_REPORT: Final = _operation(
+    "Make an X report",
+    "The figures as they are now, in the shape of a closing; nothing is changed by it. Of a closed session: what the "
+    "closing and its corrections add up to.",
+    [_STORE],
+    {"200": "The figures.", "409": "The session was voided.", **_NO_SESSION, **_BLIND},
+)
+LIST_PROFILES: Final = _operation(
+    "List the tills of a store",
+    "How each is set up, and whether a session holds it.",
+    [_CURSOR, _LIMIT],
+    _PAGE | _WALL | {"404": "What is named can be no store."},
+)

@@ -1,0 +1,241 @@
+"""The gateway's own API: commands as on Kafka with their answers as on Kafka, and the ledger to look at."""
+
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from contracts.commands import ID_TEXT, UUID_TEXT
+from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
+from services.gateway import ledger_queries
+from services.gateway.access.callers import ByToken, Caller
+from services.gateway.commands import pending
+from services.gateway.idempotency import header
+from services.gateway.ledger_queries import SessionFilters
+from services.gateway.own_api import documentation, views
+from services.gateway.own_api.documentation import CommandId, SessionId, StoreId
+from services.gateway.problems import Problem
+from services.gateway.resources import rooms
+from services.platform.auth.tokens import EVERY_STORE
+from services.sessions.rules.model import UNCLOSED, Session
+
+router = APIRouter()
+
+NO_STORE: Final = {"cache-control": "no-store"}
+"""Takings are nobody's to keep on the way."""
+
+STATUS: Final = {
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "profile_unknown": HTTPStatus.NOT_FOUND,
+    "session_unknown": HTTPStatus.NOT_FOUND,
+    "movement_unknown": HTTPStatus.NOT_FOUND,
+    "malformed": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "amount_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "tender_unknown": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "currency_mismatch": HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+"""The status of each refusal; those that are not named are conflicts."""
+COUNT_BLIND: Final = frozenset({"cashier", "register"})
+
+_SPACE: Final = b" \t\r\n"
+
+
+@router.post("/api/commands", **documentation.POST_COMMAND)
+async def post_command(request: Request, who: ByToken) -> Response:
+    """Publish one command and reply with its answer."""
+    key = header.key_of(request)
+    value, body = _command(await read_body(request), key)
+    store_id = body["store_id"]
+    if not who.claims.allows_store(store_id):
+        raise Problem(HTTPStatus.FORBIDDEN, "This token does not allow that store.", reason="forbidden")
+    traceparent = request.headers.get("traceparent")
+    reply = await rooms(request).courier.carry(
+        value,
+        who.token,
+        traceparent=traceparent.encode("latin-1") if traceparent else None,
+    )
+    if reply.answer is None or reply.raw is None:
+        return _pending(reply.command_id)
+    return _json(reply.raw, _status(reply.answer, keyed=key is not None))
+
+
+@router.get("/api/commands/{command_id}", **documentation.GET_COMMAND)
+async def get_command(request: Request, who: ByToken, command_id: CommandId) -> Response:
+    """The answer to a command, or that it waits."""
+    shared, stores = rooms(request), await _stores(request, who)
+    found = None
+    if UUID_TEXT.fullmatch(command_id):
+        command_id = command_id.lower()
+        found = await ledger_queries.find_answer(shared.ledger, stores, command_id)
+        noted = None if found else await pending.find(shared.own, stores, command_id)
+        if noted is not None:
+            applied, found = await ledger_queries.applied(shared.ledger, *noted)
+            if not applied:
+                return _pending(command_id)
+            # It may have been applied between the two looks.
+            found = found or await ledger_queries.answer_of(shared.ledger, noted[0], command_id)
+    if found is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "No command of this id was sent here, or it has claimed nothing.")
+    return _json(found)
+
+
+@router.get("/api/sessions", **documentation.LIST_SESSIONS)
+async def list_sessions(request: Request, who: ByToken) -> Response:
+    """Sessions by store, profile and opening."""
+    limit, after = views.read_limit(request), views.read_cursor(request, str, str, int)
+    profile_id = request.query_params.get("profile")
+    filters = SessionFilters(
+        stores=await _stores(request, who),
+        profile_id=profile_id,
+        state=views.read_state(request),
+        business_date=views.read_business_date(request),
+    )
+    if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
+        raise Problem(HTTPStatus.BAD_REQUEST, "profile is no id of a profile.")
+    place = None if after is None else (after[0], after[1], after[2])
+    found = await ledger_queries.sessions(rooms(request).ledger, filters, place, limit + 1)
+    places = [[session.store_id, session.profile_id, session.ordinal] for session in found]
+    return _json(views.page([views.session_view(session) for session in found], limit, places))
+
+
+@router.get("/api/sessions/{session_id}", **documentation.GET_SESSION)
+async def get_session(request: Request, who: ByToken, session_id: SessionId) -> Response:
+    """One session."""
+    return _json(views.session_view(await _session(request, who, session_id)))
+
+
+@router.get("/api/sessions/{session_id}/journal", **documentation.GET_JOURNAL)
+async def get_journal(request: Request, who: ByToken, session_id: SessionId) -> Response:
+    """The accepted commands of a session in their order, each with its answer."""
+    limit, after = views.read_limit(request), views.read_cursor(request, int)
+    session = await _session(request, who, session_id)
+    await _check_blind(request, who, session)
+    found = await ledger_queries.journal(
+        rooms(request).ledger, session.store_id, session.session_id, after[0] if after else 0, limit + 1
+    )
+    return _json(views.page(views.journal_view(found), limit, [[entry.sequence] for entry in found]))
+
+
+@router.get("/api/sessions/{session_id}/x-report", **documentation.GET_X_REPORT)
+async def get_x_report(request: Request, who: ByToken, session_id: SessionId) -> Response:
+    """The figures of a session as they are now; nothing is changed by it."""
+    session = await _session(request, who, session_id)
+    await _check_blind(request, who, session)
+    if session.state == "voided":
+        raise Problem(HTTPStatus.CONFLICT, "This session was voided: it has no figures.", reason="session_voided")
+    return _json(views.x_report_view(session))
+
+
+@router.get("/api/stores/{store_id}/profiles", **documentation.LIST_PROFILES)
+async def list_profiles(request: Request, who: ByToken, store_id: StoreId) -> Response:
+    """The tills of a store, and how each one stands."""
+    limit, after = views.read_limit(request), views.read_cursor(request, str)
+    _check_store(who, store_id)
+    if not ID_TEXT.fullmatch(store_id):
+        raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
+    found = await ledger_queries.profiles(rooms(request).ledger, store_id, after[0] if after else "", limit + 1)
+    return _json(views.page([views.profile_view(row) for row in found], limit, [[row.profile_id] for row in found]))
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, read only as far as a command may be long. Raises the Problem (400) beyond."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"The body is longer than {BODY_BYTES_MAX} bytes.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:
+    """The command as bytes to publish, and read. Only where a key alone names it is its id put in."""
+    try:
+        body = read_object(value)
+        for name in ("store_id", "profile_id"):
+            if not isinstance(body.get(name), str) or not ID_TEXT.fullmatch(body[name]):
+                raise Unreadable(f"The command has no valid {name}: nobody can be answered.")
+        if key is not None:
+            wanted = header.command_id_of(body["store_id"], key)
+            if "command_id" not in body:
+                value = b'{"command_id":"%s",' % wanted.encode() + value.lstrip(_SPACE)[1:]
+                body = read_object(value)
+            elif not isinstance(body["command_id"], str) or body["command_id"].lower() != wanted:
+                raise Unreadable("The Idempotency-Key asks for another command_id than the body has.")
+        command_id = body.get("command_id")
+        if not isinstance(command_id, str) or not UUID_TEXT.fullmatch(command_id):
+            raise Unreadable("The command has no valid command_id: give it one, or send an Idempotency-Key.")
+    except Unreadable as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
+    return value, body
+
+
+def _status(answer: dict[str, Any], *, keyed: bool) -> HTTPStatus:
+    if answer["kind"] == "command_parked":
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+    if answer["kind"] != "command_rejected":
+        return HTTPStatus.OK
+    reason = answer["reason"]
+    if keyed and reason == "command_id_reused":
+        return HTTPStatus.UNPROCESSABLE_ENTITY
+    return STATUS.get(reason, HTTPStatus.CONFLICT)
+
+
+def _pending(command_id: CommandId) -> Response:
+    location = f"/api/commands/{command_id}"
+    body = {"command_id": command_id, "status": "pending", "location": location}
+    return _json(body, HTTPStatus.ACCEPTED, {"location": location, "retry-after": "1"})
+
+
+def _json(body: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    return Response(content, status, NO_STORE | (headers or {}), "application/json")
+
+
+def _check_store(who: Caller, store_id: str) -> None:
+    if not who.claims.allows_store(store_id):
+        raise Problem(HTTPStatus.FORBIDDEN, f"This token does not allow the store {store_id[:64]}.", reason="forbidden")
+
+
+async def _stores(request: Request, who: Caller) -> Collection[str] | None:
+    """The stores that the request is about: those it names in `store`, else all of its token; None for every one."""
+    named = request.query_params.getlist("store")
+    for store_id in named:
+        _check_store(who, store_id)
+    if named:
+        # What can't be a store's id is none; it must not reach the database as one.
+        return [store_id for store_id in named if ID_TEXT.fullmatch(store_id)]
+    claims = who.claims
+    if EVERY_STORE not in claims.stores:
+        return claims.stores - claims.revoked
+    if not claims.revoked:
+        return None
+    return frozenset(await ledger_queries.store_names(rooms(request).ledger)) - claims.revoked
+
+
+async def _session(request: Request, who: Caller, session_id: str) -> Session:
+    """The session of this id in one of the caller's stores. Another store's is not there: 404, not 403."""
+    found = None
+    if UUID_TEXT.fullmatch(session_id):
+        found = await ledger_queries.find_session(
+            rooms(request).ledger, await _stores(request, who), session_id.lower()
+        )
+    if found is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "There is no such session.")
+    return found
+
+
+async def _check_blind(request: Request, who: Caller, session: Session) -> None:
+    """On a blind profile whoever counts must not know what to find, and sales and movements would tell it too."""
+    if who.claims.role not in COUNT_BLIND or session.state not in UNCLOSED:
+        return
+    profile = await ledger_queries.profile_of(rooms(request).ledger, session.store_id, session.profile_id)
+    if profile is not None and profile.blind:
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "This till is counted blind: its figures are shown once the session is closed.",
+            reason="forbidden",
+        )

@@ -1,0 +1,151 @@
+"""How sessions, tills and journals are shown: plain JSON, amounts in minor units as everywhere on this wire."""
+
+import base64
+import re
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from fastapi import Request
+
+from contracts.times import read_date
+from services.gateway import ledger_queries
+from services.gateway.ledger_queries import Entry, ProfileRow
+from services.gateway.problems import Problem
+from services.sessions.rules.closing import actor_json
+from services.sessions.rules.model import Session
+from services.sessions.rules.totals import OPENING
+
+STATES: Final = ("open", "suspended", "pending", "closed", "voided")
+_LIMIT: Final = re.compile(r"[0-9]{1,3}")
+
+
+def session_view(session: Session) -> dict[str, Any]:
+    """A session without any figure that a counting cashier must not know."""
+    opening, attempt, ended = session.opening, session.attempt, session.ended
+    return {
+        "store_id": session.store_id,
+        "profile_id": session.profile_id,
+        "session_id": session.session_id,
+        "state": session.state,
+        "sequence": session.sequence,
+        "session_number": opening.session_number,
+        "business_date": opening.business_date,
+        "currency": opening.currency,
+        "station": opening.station,
+        "note": opening.note,
+        "notes": opening.notes,
+        "opened_at": opening.opened_at,
+        "opened_by": actor_json(opening.opened_by),
+        "tenders": [tender.model_dump() for tender in opening.tenders.tenders.values()],
+        "opening": [
+            {"tender": tender_id, "amount_minor": cells[OPENING]}
+            for tender_id, cells in sorted(session.totals.tenders.items())
+            if opening.tenders.has_drawer(tender_id)
+        ],
+        "waits_for": attempt.waits_for if session.state == "pending" and attempt else None,
+        "closed_at": ended.closed_at if ended else attempt.closed_at if attempt else None,
+        "closing_id": ended.closing_id if ended else None,
+        "origin": ended.origin if ended else None,
+        "corrections": ended.corrections if ended else 0,
+        "last_command_at": session.moved_at,
+    }
+
+
+def x_report_view(session: Session) -> dict[str, Any]:
+    """The session's figures as they are now, in the shape of a closing."""
+    opening = session.opening
+    return {
+        "kind": "x_report",
+        "store_id": session.store_id,
+        "store_name": opening.store_name,
+        "profile_id": session.profile_id,
+        "profile_name": opening.profile_name,
+        "session_id": session.session_id,
+        "session_number": opening.session_number,
+        "business_date": opening.business_date,
+        "currency": opening.currency,
+        "state": session.state,
+        "sequence": session.sequence,
+        "opened_at": opening.opened_at,
+        "opened_by": actor_json(opening.opened_by),
+        "as_of": session.moved_at,
+        **ledger_queries.x_report(session),
+    }
+
+
+def profile_view(row: ProfileRow) -> dict[str, Any]:
+    """A till as it is set up, and how it stands."""
+    shown = {name: getattr(row, name) for name in ProfileRow.__slots__}
+    shown["last_z_number"] = shown.pop("z_number")
+    shown["last_session_state"] = shown.pop("last_state")
+    return shown
+
+
+def journal_view(entries: list[Entry]) -> list[dict[str, Any]]:
+    """Commands as their journal hash counts them (canonical JSON), answers as they were published, byte for byte."""
+    return [
+        {
+            "sequence": entry.sequence,
+            "command": orjson.Fragment(entry.command),
+            "answer": orjson.Fragment(entry.answer),
+        }
+        for entry in entries
+    ]
+
+
+def page(items: list[Any], limit: int, last: list[Any]) -> dict[str, Any]:
+    """A page of at most `limit` of `items`, of which one more was asked for; `last` is where each one stands."""
+    more = len(items) > limit
+    return {"items": items[:limit], "next_cursor": write_cursor(last[limit - 1]) if more else None}
+
+
+def write_cursor(place: Any) -> str:
+    """Where a page ends, for whoever asks for the next."""
+    return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
+
+
+def read_cursor(request: Request, *kinds: type) -> list[Any] | None:
+    """The place that the request's cursor names, its parts of these types. Raises the Problem (400)."""
+    text = request.query_params.get("cursor")
+    if text is None:
+        return None
+    try:
+        place = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except ValueError:
+        place = None
+    if (
+        not isinstance(place, list)
+        or [type(part) for part in place] != list(kinds)
+        or any("\0" in part for part in place if isinstance(part, str))
+        or any(not 0 <= part < 2**63 for part in place if isinstance(part, int))
+    ):
+        raise Problem(HTTPStatus.BAD_REQUEST, "This cursor is none of ours: take next_cursor as it came.")
+    return place
+
+
+def read_limit(request: Request) -> int:
+    """How many items a page may have. Raises the Problem (400)."""
+    text = request.query_params.get("limit", str(ledger_queries.LIMIT_DEFAULT))
+    if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= ledger_queries.LIMIT_MAX:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"limit is a whole number from 1 to {ledger_queries.LIMIT_MAX}.")
+    return int(text)
+
+
+def read_state(request: Request) -> str | None:
+    """The state that is asked for. Raises the Problem (400)."""
+    state = request.query_params.get("state")
+    if state is not None and state not in STATES:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"state is one of {', '.join(STATES)}.")
+    return state
+
+
+def read_business_date(request: Request) -> str | None:
+    """The day that is asked for. Raises the Problem (400)."""
+    date = request.query_params.get("business_date")
+    if date is None:
+        return None
+    try:
+        return read_date(date)
+    except ValueError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"business_date can't be read: {error}.") from None

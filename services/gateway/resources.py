@@ -1,0 +1,27 @@
+"""What the requests of one gateway process share; every module of an API gets it from its request."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.gateway.commands.client import Courier
+from services.platform.auth.tokens import Verifier
+from services.platform.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The connections of the process. `ledger` can only read; `own` reads and writes the schema `gateway`."""
+
+    settings: Settings
+    courier: Courier
+    ledger: AsyncEngine
+    own: AsyncEngine
+    verifier: Verifier
+
+
+def rooms(request: Request) -> Rooms:
+    """The rooms of the process that serves this request."""
+    found: Rooms = request.app.state.rooms
+    return found

@@ -1,1 +1,0 @@
-"""The one Alembic environment that every service's migrations run in; see services.migrate."""

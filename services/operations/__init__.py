@@ -1,0 +1,1 @@
+"""What an operator sets up, waits for and looks at; no service needs it to run."""

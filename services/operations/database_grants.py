@@ -1,0 +1,51 @@
+"""What each service's role may do in the database: only what it does."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import text
+
+from services.platform.postgres.migrate import alone_in
+from services.platform.settings import Settings
+
+# Every table by its name: one that a later migration adds belongs to nobody until somebody has thought about it.
+# Each may read how far the tables are that it lives on: it waits for them before it starts.
+LEDGER: Final = (
+    "GRANT USAGE ON SCHEMA public TO {role}",
+    "GRANT SELECT ON profiles, revocations, alembic_version_sessions TO {role}",
+    "GRANT SELECT, INSERT ON journal, voids, reused_answers, place_answers, closings, corrections TO {role}",
+    "GRANT SELECT, UPDATE ON tills TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON sessions, consumed TO {role}",
+)
+GATEWAY: Final = (
+    "GRANT USAGE ON SCHEMA public, gateway TO {role}",
+    "GRANT SELECT ON profiles, revocations, tills, sessions, consumed TO {role}",
+    "GRANT SELECT ON alembic_version_sessions, alembic_version_gateway TO {role}",
+    "GRANT SELECT ON journal, voids, reused_answers, place_answers, closings, corrections TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA gateway TO {role}",
+)
+REPORTING: Final = (
+    "GRANT USAGE ON SCHEMA reporting TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA reporting TO {role}",
+    "GRANT SELECT ON public.alembic_version_reporting TO {role}",
+)
+
+
+async def grant(settings: Settings) -> list[str]:
+    """Give the roles that the settings name their rights, and take what they had beyond; the names of these roles.
+
+    The tables and the roles are there already. Raises SQLAlchemyError where one is not.
+    """
+    await _grant(settings.database_url, settings.ledger_role, "public", LEDGER)
+    await _grant(settings.database_url, settings.gateway_role, "public, gateway", GATEWAY)
+    await _grant(settings.reader_database_url, settings.reporting_role, "reporting", REPORTING)
+    return [role for role in (settings.ledger_role, settings.gateway_role, settings.reporting_role) if role]
+
+
+async def _grant(database_url: str, role: str | None, schemas: str, grants: Sequence[str]) -> None:
+    if role is None:
+        return
+    async with alone_in(database_url) as tx:
+        for statement in (f"REVOKE ALL ON ALL TABLES IN SCHEMA {schemas} FROM {{role}}", *grants):
+            # Quoted, and the settings take nothing that could end the quotation.
+            await tx.execute(text(statement.format(role=f'"{role}"')))

@@ -1,0 +1,212 @@
+"""Looks at everything once and says how it stands, for whoever is called at night. Changes nothing of the ledger."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from kafka.errors import KafkaError as AdminError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from services.operations.clocks import broker_clock, database_clock
+from services.platform.auth.tokens import open_verifier
+from services.platform.kafka.connection import connection
+from services.platform.kafka.topics import TopicsWrong, check_topics
+from services.platform.postgres.migrate import is_behind
+from services.platform.settings import Settings
+from services.sessions.ledger.frontier import expired_commands, sessions_held
+
+LOOK_S: Final = 20.0
+"""What does not answer within this time is away."""
+SKEW_S: Final = 1.0
+OUTAGES: Final = (KafkaError, AdminError, RedisError, SQLAlchemyError, OSError, TimeoutError, TopicsWrong)
+"""What a look may end with; it says so and the others go on."""
+
+FRONTIERS = text("SELECT partition, next_offset FROM consumed WHERE topic_id = :topic_id")
+SAFE = ("fsync", "synchronous_commit")
+
+Verdict = Literal["well", "look", "bad", "away"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence. `look`: nothing is broken, and somebody should know. `away`: it could not be looked at."""
+
+    verdict: Verdict
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Patient:
+    """What is looked at, and what it is looked at with."""
+
+    settings: Settings
+    engine: AsyncEngine
+    kafka: AIOKafkaConsumer
+
+
+Look = Callable[[_Patient], Awaitable[Sequence[Finding]]]
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """All findings in their order. What would need a server that is away is left out. To be read to the end."""
+    async with AsyncExitStack() as stack:
+        engine = create_async_engine(settings.database_url, poolclass=NullPool, connect_args={"timeout": LOOK_S})
+        stack.push_async_callback(engine.dispose)
+        kafka = AIOKafkaConsumer(**connection(settings), group_id=None, enable_auto_commit=False)
+        stack.push_async_callback(kafka.stop)
+        patient = _Patient(settings, engine, kafka)
+        there = set[str]()
+        for name, needs, look in LOOKS:
+            if needs <= there:
+                found = await _found(name, look, patient)
+                if not any(finding.verdict == "away" for finding in found):
+                    there.add(name)
+                for finding in found:
+                    yield finding
+
+
+async def _found(name: str, look: Look, patient: _Patient) -> Sequence[Finding]:
+    try:
+        async with asyncio.timeout(LOOK_S):
+            return await look(patient)
+    except OUTAGES as error:
+        why = getattr(error, "__cause__", None) or error
+        return [Finding("away", f"{name} could not be looked at: {why!s:.300}".rstrip() + _full_stop(str(why)))]
+
+
+def _full_stop(sentence: str) -> str:
+    return "" if sentence.rstrip().endswith(".") else "."
+
+
+async def _kafka(patient: _Patient) -> Sequence[Finding]:
+    await patient.kafka.start()
+    return [Finding("well", f"Kafka answers at {patient.settings.kafka}.")]
+
+
+async def _postgresql(patient: _Patient) -> Sequence[Finding]:
+    async with patient.engine.connect() as tx:
+        version = (await tx.execute(text("SHOW server_version"))).scalar_one()
+        off = [name for name in SAFE if (await tx.execute(text(f"SHOW {name}"))).scalar_one() == "off"]
+    well = Finding("well", f"PostgreSQL {version} answers.")
+    return [well, *(Finding("bad", f"PostgreSQL runs with {name}=off and would lose commits.") for name in off)]
+
+
+async def _redis(patient: _Patient) -> Sequence[Finding]:
+    redis = Redis.from_url(patient.settings.redis_url, socket_timeout=5, socket_connect_timeout=5)
+    try:
+        await redis.ping()
+    except (RedisError, OSError) as error:
+        why = f"Redis does not answer ({error}): batches go on under row locks alone"
+        if patient.settings.lock == "required":
+            return [Finding("away", f"Redis does not answer ({error}), and TILL_LOCK=required: workers wait for it.")]
+        return [Finding("look", f"{why}.")]
+    finally:
+        await redis.aclose()
+    return [Finding("well", "Redis answers.")]
+
+
+async def _tokens(patient: _Patient) -> Sequence[Finding]:
+    if patient.settings.auth == "off":
+        return [Finding("look", "TILL_AUTH is off: whoever reaches Kafka speaks as admin of every store.")]
+    try:
+        open_verifier(patient.settings)
+    except ValueError as error:
+        return [Finding("bad", f"Tokens can't be verified: {error}")]
+    return [Finding("well", "Tokens can be verified.")]
+
+
+async def _topics(patient: _Patient) -> Sequence[Finding]:
+    try:
+        await check_topics(patient.settings)
+    except TopicsWrong as wrong:
+        return [Finding("bad", str(wrong))]
+    return [Finding("well", "The four topics are as promised, LogAppendTime among their settings.")]
+
+
+async def _tables(patient: _Patient) -> Sequence[Finding]:
+    settings = patient.settings
+    places = {"sessions": settings.database_url, "gateway": settings.database_url}
+    places["reporting"] = settings.reader_database_url
+    behind = [name for name, url in places.items() if await is_behind(url, f"services.{name}.migrations")]
+    if behind:
+        return [Finding("bad", f"The tables of {', '.join(behind)} are not up to date: run `till migrate`.")]
+    return [Finding("well", "The tables of all services are up to date.")]
+
+
+async def _ledger(patient: _Patient) -> Sequence[Finding]:
+    async with patient.engine.connect() as tx:
+        held = await sessions_held(tx)
+        expired = await expired_commands(tx)
+    found = [Finding("well", f"Open sessions: {held['open']}, suspended: {held['suspended']}.")]
+    if expired:
+        said = "commands were deleted by the broker before they were read. Let the registers send again what they hold."
+        found.append(Finding("bad", f"{expired} {said}"))
+    return found
+
+
+async def _frontier(patient: _Patient) -> Sequence[Finding]:
+    settings, kafka = patient.settings, patient.kafka
+    topic = settings.topics.commands
+    topic_id = (await check_topics(settings))[topic].topic_id
+    places = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
+    begins, ends = await kafka.beginning_offsets(places), await kafka.end_offsets(places)
+    async with patient.engine.connect() as tx:
+        rows = await tx.execute(FRONTIERS, {"topic_id": topic_id})
+        frontiers = {TopicPartition(topic, row.partition): row.next_offset for row in rows}
+    found = []
+    for place in places:
+        frontier, where = frontiers.get(place, begins[place]), f"partition {place.partition} of {topic}"
+        if frontier < begins[place]:
+            gone = begins[place] - frontier
+            found.append(Finding("bad", f"{gone} commands of {where} are deleted and were never read."))
+        if frontier > ends[place]:
+            sentence = f"The ledger applied {where} up to {frontier}, but it ends at {ends[place]}"
+            found.append(Finding("bad", f"{sentence}: the topic has lost records. Workers refuse to go on."))
+    waiting = sum(max(0, ends[place] - frontiers.get(place, begins[place])) for place in places)
+    if waiting:
+        return [*found, Finding("look", f"Commands that wait to be applied: {waiting}.")]
+    return found or [Finding("well", "Every command on the topic is applied.")]
+
+
+async def _letters(patient: _Patient) -> Sequence[Finding]:
+    topic = patient.settings.topics.dead_letters
+    places = [TopicPartition(topic, number) for number in range(patient.settings.topic_partitions)]
+    begins, ends = await patient.kafka.beginning_offsets(places), await patient.kafka.end_offsets(places)
+    count = sum(ends[place] - begins[place] for place in places)
+    if count:
+        return [Finding("look", f"Dead letters kept: {count}; `till dead-letters list` shows them.")]
+    return [Finding("well", "There are no dead letters.")]
+
+
+async def _clocks(patient: _Patient) -> Sequence[Finding]:
+    broker = await broker_clock(patient.settings)
+    apart = broker.ahead_of(await database_clock(patient.engine))
+    said = f"The broker's clock is {abs(apart.ahead_s):.2f} s {'ahead of' if apart.ahead_s > 0 else 'behind'}"
+    sentence = f"{said} the database's, give or take {apart.give_or_take_s:.2f} s"
+    if abs(apart.ahead_s) - apart.give_or_take_s > SKEW_S:
+        return [Finding("bad", f"{sentence}: revocations and idle closing count from the wrong moment.")]
+    return [Finding("well", f"{sentence}.")]
+
+
+LOOKS: Final[tuple[tuple[str, frozenset[Any], Look], ...]] = (
+    ("Kafka", frozenset(), _kafka),
+    ("PostgreSQL", frozenset(), _postgresql),
+    ("Redis", frozenset(), _redis),
+    ("The keys of tokens", frozenset(), _tokens),
+    ("The topics", frozenset({"Kafka"}), _topics),
+    ("The tables", frozenset({"PostgreSQL"}), _tables),
+    ("The ledger", frozenset({"PostgreSQL", "The tables"}), _ledger),
+    ("The frontier", frozenset({"Kafka", "The topics", "The ledger"}), _frontier),
+    ("The dead letters", frozenset({"Kafka", "The topics"}), _letters),
+    ("The clocks", frozenset({"Kafka", "PostgreSQL"}), _clocks),
+)
+"""In their order, each with the looks that must have succeeded before."""

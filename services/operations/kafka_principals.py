@@ -1,0 +1,117 @@
+"""Who may do what on Kafka: a principal with a password for each service and for the registers, and their ACLs."""
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    KafkaAdminClient,
+    ResourcePattern,
+    ResourcePatternFilter,
+    ResourceType,
+    UserScramCredentialUpsertion,
+)
+from kafka.errors import NoError
+
+from contracts.topics import TOPIC_CONFIGS
+from services.platform.kafka.connection import MECHANISM
+from services.platform.kafka.topics import admin_client
+from services.platform.settings import Settings
+
+PREFIX: Final = "till-"
+ADMIN: Final = "admin"
+REGISTER: Final = "register"
+
+Right = tuple[ResourceType, str, ACLOperation]
+
+
+class PrincipalsWrong(ValueError):
+    """A principal could not be set up; the message says why."""
+
+
+def rights(settings: Settings, name: str) -> set[Right]:
+    """What a principal may do. Registers may put commands and read nothing; the admin's rights are the brokers' to say.
+
+    Raises PrincipalsWrong for a name that is nobody's.
+    """
+    topics, describe = settings.topics, {ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS}
+    names = [settings.topic_prefix + suffix for suffix in TOPIC_CONFIGS]
+    # Every service compares the topics with what the wire promises before it starts.
+    compared = {(ResourceType.TOPIC, topic, operation) for topic in names for operation in describe}
+    # WRITE includes the idempotent producer.
+    if name == "sessions":
+        return compared | {
+            (ResourceType.TOPIC, topics.commands, ACLOperation.READ),
+            (ResourceType.GROUP, settings.sessions_group, ACLOperation.READ),
+            *((ResourceType.TOPIC, topic, ACLOperation.WRITE) for topic in names),
+        }
+    if name == "gateway":
+        return compared | {
+            (ResourceType.TOPIC, topics.commands, ACLOperation.WRITE),
+            (ResourceType.TOPIC, topics.events, ACLOperation.READ),
+        }
+    if name == "reporting":
+        return compared | {
+            (ResourceType.TOPIC, topics.closings, ACLOperation.READ),
+            (ResourceType.GROUP, settings.reporting_group, ACLOperation.READ),
+        }
+    if name.partition("-")[0] == REGISTER:
+        return {(ResourceType.TOPIC, topics.commands, ACLOperation.WRITE)}
+    if name == ADMIN:
+        return set()
+    raise PrincipalsWrong(f"{name} is no principal: name a file sessions, gateway, reporting, admin or register-….")
+
+
+async def set_up(settings: Settings, folder: Path) -> list[str]:
+    """Give each file's principal, `till-` and its name, the password in it, and the rights of its name; their names.
+
+    Can be run twice: passwords are those of the files afterwards, and other rights on these topics and groups are gone.
+    Raises PrincipalsWrong, OSError, and what the broker raises.
+    """
+    return await asyncio.to_thread(_set_up, settings, folder)
+
+
+def _set_up(settings: Settings, folder: Path) -> list[str]:
+    files = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
+    passwords = {file.name: file.read_text(encoding="utf-8").strip() for file in files}
+    wanted = {name: rights(settings, name) for name in passwords}
+    with closing(admin_client(settings)) as admin:
+        told = admin.alter_user_scram_credentials(
+            [UserScramCredentialUpsertion(PREFIX + name, MECHANISM, word) for name, word in passwords.items()]
+        )
+        if refused := {user: why for user, why in told.items() if why}:
+            raise PrincipalsWrong(f"Kafka refused these passwords: {refused}.")
+        for name, allowed in wanted.items():
+            _allow(admin, settings, PREFIX + name, allowed)
+    return [PREFIX + name for name in passwords]
+
+
+def _allow(admin: KafkaAdminClient, settings: Settings, user: str, allowed: set[Right]) -> None:
+    # New rights first, then the removal of others: whoever works meanwhile keeps what both have.
+    told = admin.create_acls([_acl(user, *right) for right in sorted(allowed)])
+    if told["failed"]:
+        raise PrincipalsWrong(f"Kafka refused rights of {user}: {told['failed']}. Does it have an authorizer?")
+    ours = {settings.sessions_group, settings.reporting_group, *(settings.topic_prefix + s for s in TOPIC_CONFIGS)}
+    everything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
+    found, error = admin.describe_acls(
+        ACLFilter(f"User:{user}", None, ACLOperation.ANY, ACLPermissionType.ANY, everything)
+    )
+    if error is not NoError:
+        raise PrincipalsWrong(f"Kafka does not tell the rights of {user}: {error.__name__}.")
+    others = [acl for acl in found if acl.resource_pattern.resource_name in ours and _right(acl) not in allowed]
+    if others:
+        admin.delete_acls(others)
+
+
+def _acl(user: str, kind: ResourceType, name: str, operation: ACLOperation) -> ACL:
+    return ACL(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name))
+
+
+def _right(acl: ACL) -> Right:
+    return acl.resource_pattern.resource_type, acl.resource_pattern.resource_name, acl.operation

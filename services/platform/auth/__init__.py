@@ -1,0 +1,1 @@
+"""Who speaks: tokens, the keys that sign them, and whose tokens count no longer."""

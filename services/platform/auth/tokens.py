@@ -1,0 +1,335 @@
+"""Who may speak: Ed25519 bearer tokens, carried in a header, verified against a clock.
+
+A token's signature is verified once and its claims are kept; whether it counts is decided anew at
+every call, because the same token is asked about for records that were appended at other times.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal, cast, get_args
+
+import jwt
+import structlog
+
+from services.platform.auth.signing_keys import (
+    ALGORITHM,
+    TOKEN_TTL_S_MAX,
+    ensure_key,
+    kid_of,
+    load_private_key,
+    read_jwks,
+    stamp,
+)
+from services.platform.settings import Settings
+
+Role = Literal["register", "cashier", "manager", "admin", "reader"]
+ROLES: Final = frozenset(get_args(Role))
+
+COMMANDS_AUDIENCE: Final = "till.commands"
+API_AUDIENCE: Final = "till.api"
+EVERY_STORE: Final = "*"
+VIA_KEY: Final = "key"
+KEY_PREFIX: Final = "key:"
+"""How the subject of a token begins that the gateway signs for an API key; no person's id begins so."""
+
+TOKEN_BYTES_MAX: Final = 8_192
+SUBJECT_BYTES_MAX: Final = 128
+REGISTER_TTL_S_MAX: Final = 86_400
+IAT_LEEWAY_S: Final = 60
+"""How far a token may have been issued in the future: the issuer's clock is not the broker's."""
+JWKS_CHECK_S: Final = 5
+"""How long a change of the JWKS file may go unseen."""
+CACHED_TOKENS_MAX: Final = 20_000
+
+_HEADER_NAME: Final = "authorization"
+_SCHEME: Final = b"bearer "
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says of its bearer. Times are seconds since 1970.
+
+    `revoked` are stores that the token names although its bearer was revoked there.
+    """
+
+    sub: str
+    role: Role
+    stores: frozenset[str]
+    company: str | None
+    via: str | None
+    iat: float | None
+    exp: float
+    revoked: frozenset[str] = frozenset()
+
+    def allows_store(self, store_id: str) -> bool:
+        """Whether the bearer may see or change this store."""
+        if store_id in self.revoked or EVERY_STORE in self.revoked:
+            return False
+        return store_id in self.stores or EVERY_STORE in self.stores
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """The parts of a genuine token that are compared with the moment and place of its use."""
+
+    claims: Claims
+    audiences: frozenset[str]
+    earliest: float
+    latest: float
+
+
+class _Issuer:
+    """Somebody whose tokens count, with the keys of its JWKS file."""
+
+    def __init__(self, jwks: Path, name: str, *, outside: bool = False) -> None:
+        self.name = name
+        self.outside = outside
+        self._path = jwks
+        self._stamp = stamp(jwks)
+        self.keys = read_jwks(jwks)
+
+    def has_new_keys(self) -> bool:
+        """Takes the file's keys when it has changed. Raises ValueError with a sentence, keeping the keys it has."""
+        now = stamp(self._path)
+        if now == self._stamp:
+            return False
+        self.keys, self._stamp = read_jwks(self._path), now
+        return True
+
+
+class Verifier:
+    """Reads tokens by the public keys of JWKS files. Not for several threads at once."""
+
+    def __init__(self, jwks: Path, issuer: str, outside: tuple[Path, str] | None = None) -> None:
+        """`outside` is another issuer's JWKS file and name; its keys sign for its own name alone.
+
+        Raises ValueError with a sentence when a file can't be read or holds no Ed25519 key.
+        """
+        self._issuers = [_Issuer(jwks, issuer)]
+        if outside is not None:
+            self._issuers.append(_Issuer(*outside, outside=True))
+        self._known: OrderedDict[str, _Verified] = OrderedDict()
+        self._check_at = time.monotonic() + JWKS_CHECK_S
+
+    def claims(self, token: str | bytes, at: datetime | float, audience: str) -> Claims | None:
+        """What `token` says, or None when it doesn't count at `at` for `audience`.
+
+        `at` is an aware datetime or seconds since 1970; for a record it is the broker's append
+        time. Total: whatever the token's bytes are, nothing is raised.
+        """
+        if time.monotonic() >= self._check_at:
+            self._look_for_new_keys()
+        try:
+            text = token.decode("ascii") if isinstance(token, bytes) else token
+        except UnicodeDecodeError:
+            return None
+        verified = self._known.get(text)
+        if verified is None:
+            verified = self._verify(text)
+            if verified is None:
+                return None
+        else:
+            self._known.move_to_end(text)
+        moment = at.timestamp() if isinstance(at, datetime) else at
+        if not verified.earliest <= moment < verified.latest or audience not in verified.audiences:
+            return None
+        claims = verified.claims
+        # A register's token that would still live longer than a whole day was not minted by us.
+        if claims.role == "register" and claims.exp - moment > REGISTER_TTL_S_MAX + IAT_LEEWAY_S:
+            return None
+        return claims
+
+    def _verify(self, text: str) -> _Verified | None:
+        if len(text) > TOKEN_BYTES_MAX or not text.isascii():
+            return None
+        try:
+            verified = self._read(text)
+        # Thousands of brackets end the JSON reader with a RecursionError, hundreds of digits a
+        # conversion with an OverflowError.
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError, OverflowError, StopIteration):
+            return None
+        self._known[text] = verified
+        if len(self._known) > CACHED_TOKENS_MAX:
+            self._known.popitem(last=False)
+        return verified
+
+    def _read(self, text: str) -> _Verified:
+        """The claims that one of our keys signed; of the header only alg and kid count."""
+        header = jwt.get_unverified_header(text)
+        if header.get("alg") != ALGORITHM or "crit" in header:
+            raise ValueError("the token's header asks for what this service does not do")
+        issuer = self._signer(header["kid"])
+        payload: dict[str, Any] = jwt.decode(
+            text,
+            issuer.keys[header["kid"]],
+            algorithms=[ALGORITHM],
+            options={
+                "verify_signature": True,
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+                "verify_aud": False,
+                "verify_iss": False,
+                "verify_sub": False,
+                "verify_jti": False,
+            },
+        )
+        verified = _read_payload(payload, issuer.name)
+        if not issuer.outside:
+            return verified
+        if verified.claims.sub.startswith(KEY_PREFIX):
+            raise ValueError("nobody else signs for our API keys")
+        return replace(verified, claims=replace(verified.claims, via=None))
+
+    def _signer(self, kid: str) -> _Issuer:
+        """Whose key this is. A name that nobody has may be a new key's: the files are looked at once more."""
+        if not any(kid in issuer.keys for issuer in self._issuers):
+            self._look_for_new_keys()
+        return next(issuer for issuer in self._issuers if kid in issuer.keys)
+
+    def _look_for_new_keys(self) -> None:
+        """Takes the keys of files that have changed; what a removed key signed counts no longer."""
+        self._check_at = time.monotonic() + JWKS_CHECK_S
+        for issuer in self._issuers:
+            try:
+                if issuer.has_new_keys():
+                    self._known.clear()
+            except ValueError as error:
+                # A file that is just being replaced must not lock every till out.
+                log.warning("jwks_unreadable", error=str(error))
+
+
+def open_verifier(settings: Settings) -> Verifier:
+    """The verifier of a deployment. Raises ValueError with a sentence where it has no public keys.
+
+    Where no JWKS file is named, this home's own key is made on first use: whichever service of an
+    embedded stack starts first, all of them find one.
+    """
+    if settings.jwks_file is None:
+        ensure_key(settings)
+    outside_file, outside_issuer = settings.outside_jwks_file, settings.outside_issuer
+    if outside_file is None and outside_issuer is None:
+        return Verifier(settings.jwks, settings.token_issuer)
+    if outside_file is None or outside_issuer is None:
+        raise ValueError("TILL_OUTSIDE_JWKS_FILE and TILL_OUTSIDE_ISSUER belong together: set both or neither.")
+    if outside_issuer == settings.token_issuer:
+        raise ValueError(f"TILL_OUTSIDE_ISSUER is {outside_issuer}, which is our own name: it must be another.")
+    return Verifier(settings.jwks, settings.token_issuer, (outside_file, outside_issuer))
+
+
+def bearer(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
+    """The token of a record's one `authorization: Bearer <JWT>` header, or None.
+
+    Total: a second such header, a null, another scheme or anything but ASCII is no token.
+    """
+    found = False
+    value: bytes | None = None
+    for name, content in headers:
+        if len(name) == len(_HEADER_NAME) and name.lower() == _HEADER_NAME:
+            if found:
+                return None
+            found, value = True, content
+    if value is None or not value.isascii() or value[: len(_SCHEME)].lower() != _SCHEME:
+        return None
+    token = value[len(_SCHEME) :].strip(b" ")
+    return token if token and b" " not in token else None
+
+
+def mint(
+    settings: Settings,
+    *,
+    sub: str,
+    role: Role,
+    stores: Sequence[str],
+    company: str | None = None,
+    via: Literal["key"] | None = None,
+    ttl_s: int,
+    now: float | None = None,
+) -> str:
+    """A signed token for commands and APIs. Raises ValueError with a sentence instead."""
+    if role not in ROLES:
+        raise ValueError(f"There is no role {role}; the roles are {', '.join(sorted(ROLES))}.")
+    if not 1 <= len(sub.encode()) <= SUBJECT_BYTES_MAX:
+        raise ValueError(f"The subject of a token has 1 to {SUBJECT_BYTES_MAX} bytes.")
+    if sub.startswith(KEY_PREFIX) != (via == VIA_KEY):
+        raise ValueError("A subject that begins with key: is an API key, never a person.")
+    if not stores:
+        raise ValueError("A token names at least one store, or * for all of them.")
+    if not 1 <= ttl_s <= TOKEN_TTL_S_MAX:
+        raise ValueError(f"A token lives at least 1 second and at most {TOKEN_TTL_S_MAX} s (366 days), not {ttl_s} s.")
+    if role == "register" and ttl_s > REGISTER_TTL_S_MAX:
+        raise ValueError(f"A register's token lives at most 24 hours ({REGISTER_TTL_S_MAX} s), not {ttl_s} s.")
+    # To the millisecond: who was revoked and let in again within one second has old and new tokens of that second.
+    issued = round(time.time() if now is None else now, 3)
+    payload: dict[str, Any] = {
+        "iss": settings.token_issuer,
+        "aud": [COMMANDS_AUDIENCE, API_AUDIENCE],
+        "sub": sub,
+        "role": role,
+        "stores": list(stores),
+        "company": company,
+        "iat": issued,
+        "exp": int(issued) + ttl_s,
+    }
+    if via is not None:
+        payload["via"] = via
+    key = load_private_key(settings)
+    token = jwt.encode(payload, key, ALGORITHM, headers={"kid": kid_of(key.public_key())})
+    if len(token) > TOKEN_BYTES_MAX:
+        raise ValueError(f"The token would be longer than {TOKEN_BYTES_MAX} bytes: name fewer stores, or *.")
+    return token
+
+
+def _read_payload(payload: dict[str, Any], issuer: str) -> _Verified:
+    """Raises ValueError, TypeError or KeyError for claims that are missing or malformed."""
+    sub, role, audiences = _text(payload["sub"]), _text(payload["role"]), payload["aud"]
+    if payload["iss"] != issuer or role not in ROLES:
+        raise ValueError("the issuer or the role is unknown")
+    if not 1 <= len(sub.encode()) <= SUBJECT_BYTES_MAX or "\0" in sub:
+        raise ValueError("the subject is empty, too long or no text that a database takes")
+    claims = Claims(
+        sub=sub,
+        role=cast("Role", role),
+        stores=_texts(payload["stores"]),
+        company=_optional_text(payload.get("company")),
+        via=_optional_text(payload.get("via")),
+        iat=None if payload.get("iat") is None else _seconds(payload["iat"]),
+        exp=_seconds(payload["exp"]),
+    )
+    not_before = _seconds(payload["nbf"]) if payload.get("nbf") is not None else -math.inf
+    issued = -math.inf if claims.iat is None else claims.iat - IAT_LEEWAY_S
+    return _Verified(
+        claims=claims,
+        audiences=frozenset({audiences}) if isinstance(audiences, str) else _texts(audiences),
+        earliest=max(not_before, issued),
+        latest=claims.exp,
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a claim is no text")
+    return value
+
+
+def _optional_text(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _texts(value: Any) -> frozenset[str]:
+    if not isinstance(value, list):
+        raise TypeError("a claim is no list")
+    return frozenset(map(_text, value))
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError("a claim is no time")
+    return float(value)

@@ -1,0 +1,1 @@
+"""What every service says over HTTP, whatever its API is."""

@@ -1,0 +1,1 @@
+"""How every process reaches Kafka, reads it, and writes to it."""

@@ -1,0 +1,124 @@
+"""Creating the four topics, and refusing to run where they are not what the wire promises."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.errors import KafkaError
+
+from contracts.topics import TOPIC_CONFIGS
+from services.platform.kafka.connection import connection
+from services.platform.settings import Settings
+
+ADMIN_TIMEOUT_MS = 10_000
+
+
+class TopicsWrong(Exception):
+    """The topics are missing or not as the wire promises; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """What the broker says of one topic. `topic_id` differs when a topic was deleted and made again."""
+
+    topic_id: str
+    partitions: int
+    configs: dict[str, str]
+
+
+async def create_topics(settings: Settings) -> list[str]:
+    """Create the topics that are missing; those that exist are compared. Returns the names created."""
+    return await asyncio.to_thread(_create, settings)
+
+
+async def check_topics(settings: Settings) -> dict[str, TopicFacts]:
+    """The facts of all four topics by name. Raises TopicsWrong where they differ from what the wire promises."""
+    return await asyncio.to_thread(_check, settings)
+
+
+def admin_client(settings: Settings) -> KafkaAdminClient:
+    """A client that looks at the brokers and changes them; close it. Raises TopicsWrong where none answers."""
+    try:
+        return KafkaAdminClient(
+            **connection(settings),
+            client_id="till-admin",
+            request_timeout_ms=ADMIN_TIMEOUT_MS,
+        )
+    except KafkaError as error:
+        raise TopicsWrong(f"No Kafka broker answers at {settings.kafka} ({error!r}); set TILL_KAFKA.") from error
+
+
+def _create(settings: Settings) -> list[str]:
+    admin = admin_client(settings)
+    try:
+        existing = set(admin.list_topics())
+        missing = {
+            settings.topic_prefix + suffix: {
+                "num_partitions": settings.topic_partitions,
+                "replication_factor": settings.topic_replicas,
+                "configs": configs | _durability(settings.topic_replicas),
+            }
+            for suffix, configs in TOPIC_CONFIGS.items()
+            if settings.topic_prefix + suffix not in existing
+        }
+        if missing:
+            admin.create_topics(missing, wait_for_metadata=True)
+        _compare(settings, _facts(admin, settings))
+        return sorted(missing)
+    finally:
+        admin.close()
+
+
+def _durability(replicas: int) -> dict[str, str]:
+    """With three brokers, what is acknowledged survives the loss of one."""
+    return {"min.insync.replicas": "2", "unclean.leader.election.enable": "false"} if replicas >= 3 else {}
+
+
+def _check(settings: Settings) -> dict[str, TopicFacts]:
+    admin = admin_client(settings)
+    try:
+        facts = _facts(admin, settings)
+    finally:
+        admin.close()
+    _compare(settings, facts)
+    return facts
+
+
+def _facts(admin: KafkaAdminClient, settings: Settings) -> dict[str, TopicFacts]:
+    names = [settings.topic_prefix + suffix for suffix in TOPIC_CONFIGS]
+    missing = sorted(set(names) - set(admin.list_topics()))
+    if missing:
+        raise TopicsWrong(f"Missing topics: {', '.join(missing)}. Run `till topics`.")
+    described = {topic["name"]: topic for topic in admin.describe_topics(names)}
+    configs = _configs(admin, names)
+    return {
+        name: TopicFacts(str(described[name]["topic_id"]), len(described[name]["partitions"]), configs[name])
+        for name in names
+    }
+
+
+def _configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    wanted: dict[str, Any] = admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, name) for name in names], config_filter="all"
+    )
+    return {name: {key: str(entry["value"]) for key, entry in wanted["topic"][name].items()} for name in names}
+
+
+def _compare(settings: Settings, facts: dict[str, TopicFacts]) -> None:
+    wrong = []
+    for suffix, promised in TOPIC_CONFIGS.items():
+        name = settings.topic_prefix + suffix
+        found = facts[name]
+        if found.partitions != settings.topic_partitions:
+            wrong.append(f"{name} has {found.partitions} partitions, not {settings.topic_partitions}")
+        wrong += [
+            f"{name} has {key}={found.configs.get(key)}, not {value}"
+            for key, value in promised.items()
+            if found.configs.get(key) != value
+        ]
+    if wrong:
+        raise TopicsWrong(
+            "The topics are not as promised: " + "; ".join(wrong) + ". Set them right (kafka-configs.sh --alter), or "
+            "TILL_TOPIC_PARTITIONS where only the count differs; partitions are never added to a live topic."
+        )

@@ -1,0 +1,1 @@
+"""The one Alembic environment that every service's migrations run in; see services.platform.postgres.migrate."""

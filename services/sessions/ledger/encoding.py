@@ -1,0 +1,163 @@
+"""How sessions lie in their rows: JSON as bytes, in the order that the rules keep it in."""
+
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
+
+from contracts.commands import Actor, Tender
+from services.sessions.rules.model import Attempt, Ended, Opening, RegisterSequence, Session
+from services.sessions.rules.totals import Cells, Pair, Tenders, Totals
+
+NOTHING_ENDED = b"{}"
+_TENDERS_CACHED_MAX = 2_048
+_OPENINGS_CACHED_MAX = 8_192
+_TENDERS = TypeAdapter(tuple[Tender, ...])
+
+
+def tenders_row(opening: Opening) -> bytes:
+    """The frozen tenders of a session, with the base currency that their rates lead to."""
+    tenders = [tender.model_dump() for tender in opening.tenders.tenders.values()]
+    return orjson.dumps({"currency": opening.currency, "tenders": tenders})
+
+
+@lru_cache(_TENDERS_CACHED_MAX)
+def read_tenders(row: bytes) -> Tenders:
+    """The frozen tenders in a row. Cached: the sessions of a shop mostly have the same ones."""
+    frozen = orjson.loads(row)
+    return Tenders(_TENDERS.validate_json(orjson.dumps(frozen["tenders"])), frozen["currency"])
+
+
+def opening_row(opening: Opening) -> bytes:
+    """What else was frozen at the opening."""
+    return orjson.dumps(
+        [
+            opening.currency,
+            opening.opened_at,
+            opening.opened_by.id,
+            opening.opened_by.name,
+            opening.business_date,
+            opening.session_number,
+            opening.station,
+            opening.note,
+            opening.notes,
+            opening.own_provider,
+            opening.store_name,
+            opening.profile_name,
+            opening.company_id,
+        ]
+    )
+
+
+@lru_cache(_OPENINGS_CACHED_MAX)
+def read_opening(row: bytes, tenders_row: bytes) -> Opening:
+    """The opening in a row of `sessions`. Cached: an open session is loaded by batch after batch."""
+    (
+        currency,
+        opened_at,
+        by_id,
+        by_name,
+        date,
+        number,
+        station,
+        note,
+        notes,
+        own,
+        store,
+        profile,
+        company,
+    ) = orjson.loads(row)
+    return Opening(
+        currency=currency,
+        tenders=read_tenders(tenders_row),
+        opened_at=opened_at,
+        opened_by=Actor(id=by_id, name=by_name),
+        business_date=date,
+        session_number=number,
+        station=station,
+        note=note,
+        notes=tuple(notes),
+        own_provider=own,
+        store_name=store,
+        profile_name=profile,
+        company_id=company,
+    )
+
+
+def totals_row(totals: Totals) -> bytes:
+    """The running totals. Rows keep the order in which orders brought them: the first 200 keys stay for good."""
+    return orjson.dumps(
+        [
+            totals.tenders,
+            totals.providers,
+            totals.order_types,
+            [[*pair, *cells] for pair, cells in totals.discounts.items()],
+            [[*pair, *cells] for pair, cells in totals.service_charges.items()],
+            totals.store,
+            totals.others,
+            str(totals.bound),
+        ]
+    )
+
+
+def read_totals(row: bytes) -> Totals:
+    """The running totals in a row of `sessions`."""
+    tenders, providers, order_types, discounts, charges, store, others, bound = orjson.loads(row)
+    return Totals(
+        tenders,
+        providers,
+        order_types,
+        _pairs(discounts),
+        _pairs(charges),
+        store,
+        others,
+        int(bound),
+    )
+
+
+def ending_row(session: Session) -> bytes:
+    """How far the session is on its way to its end: suspension, the latest attempt to close it, its closing."""
+    if session.suspended_at is None and session.attempt is None and session.ended is None:
+        return NOTHING_ENDED
+    attempt, ended = session.attempt, session.ended
+    return orjson.dumps(
+        {
+            "suspended_at": session.suspended_at,
+            "attempt": None if attempt is None else {**_fields(attempt), "closed_by": attempt.closed_by.model_dump()},
+            "ended": None if ended is None else _fields(ended),
+        }
+    )
+
+
+def read_ending(session: Session, row: bytes) -> None:
+    """Give a session what `ending_row` wrote of it."""
+    if row == NOTHING_ENDED:
+        return
+    ending = orjson.loads(row)
+    attempt, ended = ending["attempt"], ending["ended"]
+    session.suspended_at = ending["suspended_at"]
+    if attempt is not None:
+        attempt["closed_by"] = Actor(**attempt["closed_by"])
+        attempt["notes"] = tuple(attempt["notes"])
+        session.attempt = Attempt(**attempt)
+    if ended is not None:
+        session.ended = Ended(**ended)
+
+
+def _fields(part: Attempt | Ended) -> dict[str, Any]:
+    return {slot: getattr(part, slot) for slot in part.__slots__}
+
+
+def register_row(register: RegisterSequence) -> bytes:
+    """Which of the register's own numbers were seen."""
+    return orjson.dumps([register.first, register.last, register.gaps])
+
+
+def read_register(row: bytes) -> RegisterSequence:
+    """The register's numbers in a row of `sessions`."""
+    return RegisterSequence(*orjson.loads(row))
+
+
+def _pairs(rows: list[list[Any]]) -> dict[Pair, Cells]:
+    return {(provider, name): [total, count] for provider, name, total, count in rows}

@@ -1,0 +1,277 @@
+"""Locks first, then what they protect, by a later statement."""
+
+from collections.abc import Callable, Collection
+from functools import cache, lru_cache
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import orjson
+
+from contracts.commands import MoveCash, RecordOrder, Tender, read_command
+from contracts.events import event_id_of, reused_event_id_of
+from contracts.jsontext import read_object
+from contracts.times import wire_time
+from services.sessions.ledger import encoding
+from services.sessions.ledger.columns import keys_table, texts
+from services.sessions.rules.model import Book, KnownAnswer, Profile, Revocation, Session, Till, TillKey
+
+PROFILES_CACHED_MAX: Final = 8_192
+
+# The locked row is the row as it is now, so what deciding needs of a till is read by the locking statement itself. The
+# profile's rules are those of a moment before if the statement had to wait; no lock of ours holds an import off anyway.
+_TILLS: Final = ("text", "text")
+LOCK_TILLS: Final = f"""
+    SELECT t.store_id, t.profile_id, t.open_session_id, t.sessions_opened, t.z_number, t.last_hash, t.fence,
+           p.name, p.currency, p.tenders::text, p.enabled, p.allow_negative_drawer, p.business_day_starts_at,
+           p.own_provider, p.store_name, p.company_id, p.over_short_limit_minor, p.late_window_s
+      FROM {keys_table(_TILLS, 1)} AS k(store_id, profile_id)
+      JOIN tills t USING (store_id, profile_id)
+      JOIN profiles p USING (store_id, profile_id)
+     ORDER BY t.store_id, t.profile_id FOR UPDATE OF t
+"""  # noqa: S608 - constants
+
+
+class Load(NamedTuple):
+    """Rows of one kind: the types of their keys, the query (`{keys}` are the keys as a table), who takes a row."""
+
+    keys: tuple[str, ...]
+    query: str
+    take: Callable[[Book, Any], None]
+
+
+async def lock_tills(tx: asyncpg.Connection, book: Book, keys: Collection[TillKey]) -> None:
+    """These tills with the rules in force for them, their rows locked in sorted order until the transaction ends."""
+    for row in await tx.fetch(LOCK_TILLS, *texts(keys, _TILLS)):
+        store_id, profile_id, open_session_id, sessions_opened, z_number, last_hash, fence, *rules = row
+        book.tills[store_id, profile_id] = Till(
+            store_id=store_id,
+            profile_id=profile_id,
+            profile=_profile(*rules),
+            open_session_id=None if open_session_id is None else str(open_session_id),
+            sessions_opened=sessions_opened,
+            z_number=z_number,
+            last_hash=last_hash.hex(),
+            fence=fence,
+        )
+
+
+async def load_state(tx: asyncpg.Connection, book: Book, **wanted: Collection[tuple[str, ...]]) -> None:
+    """What deciding needs, by the names in LOADS and their keys; all by one statement.
+
+    The tills of sessions, orders and movements must be locked before, so that these are their latest rows.
+    """
+    asked = {name: keys for name, keys in wanted.items() if keys}
+    if not asked:
+        return
+    given = [column for name, keys in asked.items() for column in texts(keys, LOADS[name].keys)]
+    found = await tx.fetchrow(_statement(tuple(asked)), *given)
+    for name in asked:
+        take = LOADS[name].take
+        for row in found[name]:
+            take(book, row)
+    if "sessions" in asked:
+        await _load_next_openings(tx, book)
+
+
+@cache
+def _statement(names: tuple[str, ...]) -> str:
+    """One row with an array of rows for each of these names. Its text depends on nothing else: it is planned once."""
+    place, arrays = 1, []
+    for name in names:
+        keys = keys_table(LOADS[name].keys, place)
+        place += len(LOADS[name].keys)
+        arrays.append(f"ARRAY({LOADS[name].query.format(keys=keys)}) AS {name}")
+    return f"SELECT {', '.join(arrays)}"
+
+
+async def _load_next_openings(tx: asyncpg.Connection, book: Book) -> None:
+    """When the profile was opened again after each session that its register did not close itself."""
+    for session in book.sessions.values():
+        if session.ended is not None and session.ended.origin != "register":
+            book.forced[session.store_id, session.profile_id, session.ordinal] = session
+    await load_state(tx, book, openings=[(store_id, profile_id, str(n + 1)) for store_id, profile_id, n in book.forced])
+
+
+@lru_cache(PROFILES_CACHED_MAX)
+def _profile(
+    name: str,
+    currency: str,
+    tenders: str,
+    enabled: bool,  # noqa: FBT001 - a row
+    allow_negative_drawer: bool,  # noqa: FBT001 - a row
+    business_day_starts_at: str,
+    own_provider: str,
+    store_name: str,
+    company_id: str | None,
+    over_short_limit_minor: int | None,
+    late_window_s: int,
+) -> Profile:
+    """The rules in a row of `profiles`. Cached by what they say: tills have the same ones from batch to batch."""
+    return Profile(
+        name=name,
+        currency=currency,
+        tenders=tuple(Tender.model_validate(tender) for tender in orjson.loads(tenders)),
+        enabled=enabled,
+        allow_negative_drawer=allow_negative_drawer,
+        business_day_starts_at=business_day_starts_at,
+        own_provider=own_provider,
+        store_name=store_name,
+        company_id=company_id,
+        over_short_limit_minor=over_short_limit_minor,
+        late_window_s=late_window_s,
+    )
+
+
+def _take_session(book: Book, row: Any) -> None:
+    store_id, uuid, profile_id, state, sequence, journal_hash, opening, tenders, *figures = row
+    totals, register, ending, ordinal, moved_at, fence = figures
+    session_id = str(uuid)
+    session = Session(
+        store_id=store_id,
+        profile_id=profile_id,
+        session_id=session_id,
+        state=state,
+        opening=encoding.read_opening(opening, tenders),
+        totals=encoding.read_totals(totals),
+        sequence=sequence,
+        journal_hash=journal_hash.hex(),
+        register=encoding.read_register(register),
+        ordinal=ordinal,
+        moved_at=wire_time(moved_at),
+        fence=fence,
+        stored=True,
+    )
+    encoding.read_ending(session, ending)
+    book.sessions[store_id, session_id] = session
+
+
+def _take_opening(book: Book, row: Any) -> None:
+    store_id, profile_id, ordinal, opening, tenders = row
+    book.forced[store_id, profile_id, ordinal - 1].next_opened_at = encoding.read_opening(opening, tenders).opened_at
+
+
+def _take_answer(book: Book, row: Any) -> None:
+    store_id, uuid, body_hash, kind, received_at, answer = row
+    command_id = str(uuid)
+    event_id = event_id_of(store_id, command_id)
+    book.answers[store_id, command_id] = KnownAnswer(body_hash, event_id, kind, wire_time(received_at), answer)
+
+
+def _take_reused(book: Book, row: Any) -> None:
+    store_id, command_id, body_hash, received_at, answer = row
+    event_id = reused_event_id_of(store_id, str(command_id), body_hash.hex())
+    book.reused[event_id] = KnownAnswer(body_hash, event_id, "command_rejected", wire_time(received_at), answer)
+
+
+def _take_revocation(book: Book, row: Any) -> None:
+    store_id, sub, revoked_at, restored_at = row
+    restored_s = None if restored_at is None else restored_at.timestamp()
+    book.revocations[store_id, sub] = Revocation(wire_time(revoked_at), restored_s)
+
+
+def _take_early_number(book: Book, row: Any) -> None:
+    store_id, profile_id, session_id, register_seq = row
+    book.early_numbers.setdefault((store_id, profile_id, str(session_id)), []).append(register_seq)
+
+
+def _take_order(book: Book, row: Any) -> None:
+    store_id, session_id, order_id, command = row
+    order: RecordOrder = read_command(read_object(command))
+    book.orders[store_id, str(session_id), order_id] = order
+
+
+def _take_movement(book: Book, row: Any) -> None:
+    store_id, command_id, command, voided = row
+    key = (store_id, str(command_id))
+    movement: MoveCash = read_command(read_object(command))
+    book.movements[key] = movement
+    if voided:
+        book.voided.add(key)
+
+
+_COMMANDS: Final = ("text", "uuid")
+_SESSIONS: Final = ("text", "uuid")
+
+LOADS: Final = {
+    # The sessions that the batch names.
+    "sessions": Load(
+        _SESSIONS,
+        """
+        SELECT ROW(s.store_id, s.session_id, s.profile_id, s.state, s.sequence, s.journal_hash, s.opening, s.tenders,
+                   s.totals, s.register, s.ending, s.ordinal, s.moved_at, s.fence)
+          FROM {keys} AS k(store_id, session_id) JOIN sessions s USING (store_id, session_id)
+        """,
+        _take_session,
+    ),
+    # The openings with these ordinals.
+    "openings": Load(
+        ("text", "text", "bigint"),
+        """
+        SELECT ROW(s.store_id, s.profile_id, s.ordinal, s.opening, s.tenders)
+          FROM {keys} AS k(store_id, profile_id, ordinal) JOIN sessions s USING (store_id, profile_id, ordinal)
+        """,
+        _take_opening,
+    ),
+    # The answers that command ids already have.
+    "answers": Load(
+        _COMMANDS,
+        """
+        SELECT ROW(j.store_id, j.command_id, j.body_hash, j.kind, j.received_at, j.answer)
+          FROM {keys} AS k(store_id, command_id) JOIN journal j USING (store_id, command_id)
+        """,
+        _take_answer,
+    ),
+    # The refusals that other bodies under command ids already have.
+    "reused": Load(
+        _COMMANDS,
+        """
+        SELECT ROW(r.store_id, r.command_id, r.body_hash, r.received_at, r.answer)
+          FROM {keys} AS k(store_id, command_id) JOIN reused_answers r USING (store_id, command_id)
+        """,
+        _take_reused,
+    ),
+    # A subject is whatever the issuer of the token wrote.
+    "revocations": Load(
+        ("text", "text[]"),
+        """
+        SELECT ROW(r.store_id, r.sub, r.revoked_at, r.restored_at)
+          FROM {keys} AS k(store_id, sub) JOIN revocations r USING (store_id, sub)
+        """,
+        _take_revocation,
+    ),
+    # The register numbers that refused openings of sessions came with.
+    "early_numbers": Load(
+        _SESSIONS,
+        """
+        SELECT ROW(j.store_id, j.profile_id, j.session_id, j.register_seq)
+          FROM {keys} AS k(store_id, session_id) JOIN journal j USING (store_id, session_id)
+         WHERE j.register_seq IS NOT NULL AND j.reason IS NOT NULL
+        """,
+        _take_early_number,
+    ),
+    # The latest accepted revision of each order: the index on revisions is read from its end.
+    "orders": Load(
+        ("text", "uuid", "text"),
+        """
+        SELECT ROW(k.store_id, k.session_id, k.order_id, latest.command)
+          FROM {keys} AS k(store_id, session_id, order_id)
+         CROSS JOIN LATERAL (
+               SELECT command FROM journal j
+                WHERE j.store_id = k.store_id AND j.session_id = k.session_id AND j.order_id = k.order_id
+                ORDER BY revision DESC LIMIT 1) AS latest
+        """,
+        _take_order,
+    ),
+    # The movements that are to be voided, and which of them were voided before.
+    "movements": Load(
+        _COMMANDS,
+        """
+        SELECT ROW(j.store_id, j.command_id, j.command, v.command_id IS NOT NULL)
+          FROM {keys} AS k(store_id, command_id) JOIN journal j USING (store_id, command_id)
+          LEFT JOIN voids v ON v.store_id = j.store_id AND v.movement_id = j.command_id
+         WHERE j.kind = 'cash_moved'
+        """,
+        _take_movement,
+    ),
+}
+"""What can be loaded, by its name."""

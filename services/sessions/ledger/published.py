@@ -1,0 +1,40 @@
+"""What was published before: answers by place, closings and corrections, found again for re-reads."""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+import asyncpg
+
+from services.sessions.ledger.columns import Pairs, columns
+
+LOAD_PLACES: Final = """
+    SELECT partition, record_offset, kind, received_at, error, answer FROM place_answers
+     WHERE store_id = ANY($1::text[]) AND topic_id = $2
+       AND partition = ANY($3::integer[]) AND record_offset = ANY($4::bigint[])
+"""
+LOAD_CLOSINGS: Final = """
+    SELECT c.store_id, c.session_id, c.body
+      FROM unnest($1::text[], $2::uuid[]) AS k(store_id, session_id) JOIN closings c USING (store_id, session_id)
+"""
+LOAD_CORRECTIONS: Final = """
+    SELECT c.store_id, c.command_id, c.body
+      FROM unnest($1::text[], $2::uuid[]) AS k(store_id, command_id) JOIN corrections c USING (store_id, command_id)
+"""
+
+
+async def load_places(tx: asyncpg.Connection, topic_id: str, places: Collection[tuple[str, int, int]]) -> list[Any]:
+    """The answers that are kept by place, of these records (store, partition, offset)."""
+    stores, partitions, offsets = columns(places, 3)
+    return list(await tx.fetch(LOAD_PLACES, stores, topic_id, partitions, offsets))
+
+
+async def load_closings(tx: asyncpg.Connection, keys: Pairs) -> dict[tuple[str, str], bytes]:
+    """The closings of these sessions, as they were published."""
+    found = await tx.fetch(LOAD_CLOSINGS, *columns(keys, 2))
+    return {(store_id, str(session_id)): body for store_id, session_id, body in found}
+
+
+async def load_corrections(tx: asyncpg.Connection, keys: Pairs) -> dict[tuple[str, str], bytes]:
+    """The corrections that these commands led to, as they were published."""
+    found = await tx.fetch(LOAD_CORRECTIONS, *columns(keys, 2))
+    return {(store_id, str(command_id)): body for store_id, command_id, body in found}

@@ -1,0 +1,96 @@
+"""Which commands each state of a session takes."""
+
+from datetime import timedelta
+from typing import Literal
+
+from contracts.commands import ApproveClosing, Command
+from contracts.times import moment
+from services.sessions.rules.answers import Refusal
+from services.sessions.rules.context import Turn
+from services.sessions.rules.model import Session
+
+MONEY = frozenset({"move_cash", "void_movement", "record_order"})
+WHILE_SUSPENDED = frozenset({"resume_session", "amend_session", "force_close", "void_session"})
+AT_ANY_TIME = frozenset({"recount", "void_session", "amend_session"})
+
+Admission = Refusal | Literal["now", "late"]
+
+
+def admit(turn: Turn, session: Session, command: Command) -> Admission:
+    """Whether the session takes the command now, as a correction of its closing, or not at all."""
+    match session.state:
+        case "open":
+            return _wrong_while_held(session, command) or "now"
+        case "suspended":
+            return _admit_suspended(turn, session, command)
+        case "pending":
+            return _admit_pending(turn, session, command)
+        case "closed":
+            return _admit_closed(turn, session, command)
+        case "voided":
+            return Refusal("session_voided")
+
+
+def _wrong_while_held(session: Session, command: Command) -> Refusal | None:
+    """What a session that is not closed has no use for, whatever else it waits for."""
+    match command.kind:
+        case "resume_session" if session.state != "suspended":
+            return Refusal("session_not_suspended")
+        case "recount":
+            return Refusal("session_not_closed")
+        case "approve_closing" if not _waits_for_approval(session):
+            return Refusal("not_awaiting_approval")
+    # By `kind`: an instance check of a Pydantic class costs as much as all of the above.
+    if command.kind == "force_close" and command.unless_after is not None and session.sequence > command.unless_after:
+        return Refusal("session_active")
+    return None
+
+
+def _waits_for_approval(session: Session) -> bool:
+    return session.attempt is not None and session.attempt.waits_for == "approval"
+
+
+def _admit_suspended(turn: Turn, session: Session, command: Command) -> Admission:
+    before = session.suspended_at is not None and turn.occurred < session.suspended_at
+    if command.kind not in WHILE_SUSPENDED and not (command.kind in MONEY and before):
+        return Refusal("session_suspended")
+    return _wrong_while_held(session, command) or "now"
+
+
+def _admit_pending(turn: Turn, session: Session, command: Command) -> Admission:
+    attempt = session.attempt
+    if attempt is None:
+        raise AssertionError(f"session {session.session_id} is pending without an attempt to close it")
+    wrong = _wrong_while_held(session, command)
+    if wrong is not None:
+        return wrong
+    if command.kind == "amend_session" or (command.kind in MONEY and turn.occurred < attempt.closed_at):
+        return "now"
+    if command.kind == "close_session" and attempt.waits_for == "count":
+        return "now"
+    if isinstance(command, ApproveClosing):
+        return Refusal("second_person_required") if command.actor.id == attempt.closed_by.id else "now"
+    return Refusal("awaiting_approval")
+
+
+def _admit_closed(turn: Turn, session: Session, command: Command) -> Admission:
+    if command.kind in AT_ANY_TIME:
+        return "now"
+    if command.kind == "approve_closing":
+        return Refusal("not_awaiting_approval")
+    return "late" if command.kind in MONEY and _is_late(turn, session) else Refusal("session_closed")
+
+
+def _is_late(turn: Turn, session: Session) -> bool:
+    """Whether what occurred belongs to the closed session and comes in time to correct its closing."""
+    ended = session.ended
+    if ended is None:
+        return False
+    window = timedelta(seconds=turn.till.profile.late_window_s)
+    in_window = moment(turn.record.received_at) - moment(ended.applied_at) <= window
+    if ended.origin == "register":
+        return in_window and turn.occurred < ended.closed_at
+    # Nobody at the register closed it: until the profile was opened again, what it says still belongs here.
+    if session.next_opened_at is None:
+        return True
+    return in_window and turn.occurred < max(ended.closed_at, session.next_opened_at)

@@ -1,0 +1,108 @@
+"""How answers are filled in, and the sentence that a cashier reads for each reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from contracts.commands import COMMANDS, UUID_TEXT, Actor, FieldError
+from contracts.events import CommandParked, CommandRejected, Filled, Reason, fill
+from contracts.times import read_time
+from services.sessions.rules.model import Received
+
+MESSAGES: Final[Mapping[Reason, str]] = {
+    "unauthenticated": "The register is not signed in, or its sign-in has expired. Sign in and send it again.",
+    "forbidden": "This person or register may not do that here.",
+    "command_id_reused": "This command number was already used for something else.",
+    "malformed": "The register sent something that cannot be understood; see errors.",
+    "profile_unknown": "This till is not set up in this store.",
+    "profile_disabled": "This till is switched off.",
+    "session_already_open": "This till already has an open session; close it first.",
+    "session_unknown": "This till has no such session.",
+    "session_closed": "This session is closed.",
+    "session_suspended": "This session is suspended; resume it first.",
+    "session_voided": "This session was voided.",
+    "session_not_suspended": "This session is not suspended.",
+    "session_not_closed": "This session is not closed.",
+    "session_active": "This session has been used since.",
+    "not_awaiting_approval": "This session does not wait for an approval.",
+    "awaiting_approval": "This closing waits for an approval.",
+    "second_person_required": "Somebody else must approve this closing.",
+    "tender_unknown": "This session does not take that means of payment.",
+    "currency_mismatch": "The currency is not that of this till.",
+    "amount_invalid": "The amounts do not add up or are too large.",
+    "movement_unknown": "This session has no such cash movement.",
+    "movement_already_voided": "This cash movement was already taken back.",
+    "order_revision_stale": "A newer version of this order is already recorded.",
+    "not_enough_cash": "There is not enough cash in the drawer.",
+}
+PARKED_MESSAGE: Final = "The service could not work on this and has put it aside. Nothing was changed."
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a command is refused."""
+
+    reason: Reason
+    open_session_id: str | None = None
+    errors: tuple[FieldError, ...] = ()
+    register_seq: int | None = None
+
+    def seen(self, register_seq: int | None) -> "Refusal":
+        """The same refusal, noting that the register's number counts all the same."""
+        return self if register_seq is None else replace(self, register_seq=register_seq)
+
+
+def rejection(record: Received, refusal: Refusal, event_id: str) -> Filled:
+    """The answer to a refused command."""
+    rejected = fill(CommandRejected, _echo(record, event_id), reason=refusal.reason, message=MESSAGES[refusal.reason])
+    if refusal.errors:
+        rejected["errors"] = refusal.errors
+    if refusal.open_session_id is not None:
+        rejected["open_session_id"] = refusal.open_session_id
+    return rejected
+
+
+def parked(record: Received, event_id: str) -> Filled:
+    """The answer to a command that the service keeps failing on."""
+    return fill(CommandParked, _echo(record, event_id), message=PARKED_MESSAGE)
+
+
+def _echo(record: Received, event_id: str) -> dict[str, Any]:
+    """What can be read of a command, whether or not all of it can."""
+    command, members = record.command, record.members
+    return {
+        "event_id": event_id,
+        "command_id": record.command_id,
+        "command_kind": command.kind if command else _kind_or_none(members.get("kind")),
+        "store_id": record.store_id,
+        "profile_id": record.profile_id,
+        "session_id": command.session_id if command else _uuid_or_none(members.get("session_id")),
+        "occurred_at": command.occurred_at if command else _time_or_none(members.get("occurred_at")),
+        "received_at": record.received_at,
+        "actor": command.actor if command else actor_or_none(members.get("actor")),
+    }
+
+
+def _kind_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value in COMMANDS else None
+
+
+def _uuid_or_none(value: Any) -> str | None:
+    return value.lower() if isinstance(value, str) and UUID_TEXT.fullmatch(value) else None
+
+
+def _time_or_none(value: Any) -> str | None:
+    try:
+        return read_time(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def actor_or_none(value: Any) -> Actor | None:
+    """The actor in a body, where it can be read."""
+    try:
+        return Actor.model_validate(value)
+    except ValidationError:
+        return None

@@ -1,0 +1,29 @@
+"""Who may ask for what (WIRE.md, "Who may speak"). Pure: the token was verified before."""
+
+from typing import Any, Final, Literal
+
+from services.platform.auth.tokens import Claims
+from services.sessions.rules.answers import actor_or_none
+
+SPEAK_FOR_THEMSELVES: Final = frozenset({"cashier", "manager", "admin"})
+MANAGERS_ONLY: Final = frozenset({"approve_closing", "void_session", "recount", "force_close"})
+
+RightRefusal = Literal["unauthenticated", "forbidden"]
+
+
+def refused_right(claims: Claims | None, store_id: str, body: dict[str, Any]) -> RightRefusal | None:
+    """Why the sender may not ask for this, or None. `claims` is None when the token was missing, false or expired."""
+    if claims is None:
+        return "unauthenticated"
+    if not claims.allows_store(store_id) or claims.role == "reader":
+        return "forbidden"
+    # A key's token names the actor of the request that it was made for.
+    if claims.role in SPEAK_FOR_THEMSELVES and claims.via != "key":
+        actor = actor_or_none(body.get("actor"))
+        if actor is None or actor.id != claims.sub:
+            return "forbidden"
+    kind = body.get("kind")
+    if claims.role in {"cashier", "register"} and isinstance(kind, str) and kind in MANAGERS_ONLY:
+        lost = claims.role == "register" and kind == "force_close" and body.get("reason") == "device_lost"
+        return None if lost else "forbidden"
+    return None

@@ -1,0 +1,133 @@
+"""What every rule is given and what it gives back."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.closings import journal_link
+from contracts.commands import Command, TenderAmount
+from contracts.events import Filled
+from contracts.jsontext import SAFE_INTEGER
+from services.sessions.rules import differences
+from services.sessions.rules.answers import Refusal
+from services.sessions.rules.model import Book, Received, Session, Till
+from services.sessions.rules.totals import Tenders, Totals, expected, fits, report
+
+
+@dataclass(slots=True)
+class Turn:
+    """One command's turn. `occurred` is the register's time, or the broker's where the register's clock is fast.
+
+    `late` is set once it is known that the command comes after the closing and corrects it.
+    """
+
+    book: Book
+    record: Received
+    till: Till
+    event_id: str
+    occurred: str
+    late: bool = False
+
+
+@dataclass(slots=True)
+class Decision:
+    """An accepted command: its answer, and the closing or correction that goes with it."""
+
+    answer: Filled
+    closing: dict[str, Any] | None = None
+    correction: dict[str, Any] | None = None
+
+
+def accept(turn: Turn, session: Session) -> None:
+    """Give the command its place in the session's journal."""
+    session.sequence += 1
+    session.journal_hash = journal_link(session.journal_hash, session.sequence, turn.record.text)
+    session.moved_at = turn.record.received_at
+    session.changed = True
+
+
+def common(turn: Turn, session: Session, command: Command) -> dict[str, Any]:
+    """What the answer to every accepted command says; the command has its place already."""
+    return {
+        "event_id": turn.event_id,
+        "command_id": command.command_id,
+        "command_kind": command.kind,
+        "store_id": command.store_id,
+        "profile_id": command.profile_id,
+        "session_id": command.session_id,
+        "sequence": session.sequence,
+        "occurred_at": command.occurred_at,
+        "received_at": turn.record.received_at,
+        "actor": command.actor,
+    }
+
+
+def move(
+    turn: Turn, session: Session, moved: Mapping[str, int], weight: int, change: Callable[[Totals], None]
+) -> Refusal | None:
+    """Apply `change`, which moves no figure by more than `weight`, or say why the session can't take it.
+
+    `moved` is the most by which the drawer of each tender can sink, in the tender's minor units.
+    A refused change leaves the totals as they were; they are copied only where a refusal is possible at all.
+    What comes after the closing is never refused for want of cash: the drawer is long counted.
+    """
+    tenders, totals = session.opening.tenders, session.totals
+    counted = session.ended.counted if session.ended else {}
+    never_short = turn.late or turn.till.profile.allow_negative_drawer or _enough_cash(totals, tenders, moved)
+    bound = totals.bound + weight + (tenders.weight(*counted.values()) if counted else 0)
+    # From one end of the range to the other is twice its length: that is how far a correction can go.
+    if never_short and 2 * bound <= SAFE_INTEGER:
+        totals.bound += weight
+        change(totals)
+        return None
+    after = totals.copy()
+    after.bound += weight
+    change(after)
+    if not fits(after, tenders, counted):
+        return Refusal("amount_invalid")
+    if turn.late and not differences.fit(*(report(side, tenders, counted) for side in (totals, after))):
+        return Refusal("amount_invalid")
+    for tender_id in () if never_short else filter(tenders.is_cash, moved):
+        left = expected(after.tenders[tender_id])
+        if left < 0 and left < expected(totals.tenders[tender_id]):
+            return Refusal("not_enough_cash")
+    session.totals = after
+    return None
+
+
+def _enough_cash(totals: Totals, tenders: Tenders, moved: Mapping[str, int]) -> bool:
+    for tender_id, amount in moved.items():
+        if tenders.is_cash(tender_id) and expected(totals.tenders[tender_id]) < amount:
+            return False
+    return True
+
+
+def bad_count(session: Session, counted: Iterable[TenderAmount], *, in_report: bool) -> Refusal | None:
+    """Why these counted amounts can't be taken. `in_report`: they will stand in a report beside expected figures."""
+    entries = tuple(counted)
+    tenders = session.opening.tenders
+    if not all(tenders.has_drawer(entry.tender) for entry in entries):
+        return Refusal("tender_unknown")
+    if not adds_up(entries):
+        return Refusal("amount_invalid")
+    if in_report and not fits(session.totals, tenders, by_tender(entries)):
+        return Refusal("amount_invalid")
+    return None
+
+
+def by_tender(amounts: Iterable[TenderAmount]) -> dict[str, int]:
+    """Amounts by tender id."""
+    return {entry.tender: entry.amount_minor for entry in amounts}
+
+
+def adds_up(amounts: Iterable[TenderAmount]) -> bool:
+    """Whether no tender stands twice and all denominations add up to their amounts."""
+    seen: set[str] = set()
+    for entry in amounts:
+        if entry.tender in seen:
+            return False
+        seen.add(entry.tender)
+        parts = entry.denominations
+        if parts is not None and sum(part.value_minor * part.count for part in parts) != entry.amount_minor:
+            return False
+    return True

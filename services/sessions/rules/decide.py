@@ -1,0 +1,175 @@
+"""The rules: what becomes of one command, given all that its batch has loaded. Pure.
+
+`answer` checks reasons in the order of `contracts.events.Reason`. A command that is accepted moves the book; one that
+is refused leaves it as it was, except that the register's own sequence number has been seen.
+"""
+
+from typing import Any, Final
+
+from contracts.commands import (
+    AmendSession,
+    ApproveClosing,
+    CloseSession,
+    Command,
+    CommandBase,
+    CountDrawer,
+    ForceClose,
+    HandOver,
+    MoveCash,
+    OpenSession,
+    RecordOrder,
+    Recount,
+    ResumeSession,
+    SuspendSession,
+    VoidMovement,
+    VoidSession,
+)
+from contracts.events import claimless_event_id_of, event_id_of, reused_event_id_of, write_filled
+from contracts.jsontext import compact
+from services.sessions.rules import cash_and_orders, close_session, session_details
+from services.sessions.rules.admission import admit
+from services.sessions.rules.answers import Refusal, parked, rejection
+from services.sessions.rules.context import Decision, Turn
+from services.sessions.rules.model import UNCLOSED, Book, Kept, KnownAnswer, Outcome, Received
+from services.sessions.rules.open_session import open_session
+
+
+def answer(book: Book, record: Received) -> Outcome:
+    """The one answer to a record, and what to keep of it."""
+    refused_right = "unauthenticated" if book.has_revoked(record) else record.refused_right
+    if refused_right is not None:
+        event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
+        return _refused(record, Refusal(refused_right), event_id, "place")
+    known = book.answers.get((record.store_id, record.command_id))
+    if known is not None:
+        return _repeat(record, known) if known.body_hash == record.body_hash else _reused(book, record)
+    outcome = _first_answer(book, record)
+    book.answers[record.store_id, record.command_id] = KnownAnswer(
+        record.body_hash, outcome.event_id, outcome.kind, outcome.received_at, outcome.value
+    )
+    return outcome
+
+
+def _repeat(record: Received, known: KnownAnswer) -> Outcome:
+    return Outcome(record, "nothing", known.event_id, known.kind, known.received_at, known.value)
+
+
+def _reused(book: Book, record: Received) -> Outcome:
+    event_id = reused_event_id_of(record.store_id, record.command_id, record.body_hash.hex())
+    known = book.reused.get(event_id)
+    if known is not None:
+        return _repeat(record, known)
+    outcome = _refused(record, Refusal("command_id_reused"), event_id, "reused")
+    book.reused[event_id] = KnownAnswer(record.body_hash, event_id, outcome.kind, outcome.received_at, outcome.value)
+    return outcome
+
+
+def _first_answer(book: Book, record: Received) -> Outcome:
+    event_id = event_id_of(record.store_id, record.command_id)
+    command = record.command
+    if command is None:
+        return _refused(record, Refusal("malformed", errors=record.errors), event_id, "journal")
+    decision = _decide(book, record, command, event_id)
+    if isinstance(decision, Refusal):
+        return _refused(record, decision, event_id, "journal")
+    closing, correction = decision.closing, decision.correction
+    session = book.sessions[record.store_id, command.session_id]
+    return Outcome(
+        record,
+        "journal",
+        event_id,
+        decision.answer["kind"],
+        record.received_at,
+        write_filled(decision.answer),
+        sequence=session.sequence,
+        link=session.journal_hash,
+        register_seq=command.register_seq,
+        closing=closing,
+        closing_value=None if closing is None else compact(closing),
+        correction=correction,
+        correction_value=None if correction is None else compact(correction),
+    )
+
+
+def park(record: Received, error: str) -> Outcome:
+    """The answer to a command that can't be applied; it claims nothing, so the command can be brought back."""
+    event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
+    answered = parked(record, event_id)
+    value = write_filled(answered)
+    return Outcome(record, "place", event_id, answered["kind"], record.received_at, value, error=error)
+
+
+def _refused(record: Received, refusal: Refusal, event_id: str, kept: Kept) -> Outcome:
+    rejected = rejection(record, refusal, event_id)
+    return Outcome(
+        record,
+        kept,
+        event_id,
+        rejected["kind"],
+        record.received_at,
+        write_filled(rejected),
+        reason=refusal.reason,
+        register_seq=refusal.register_seq,
+    )
+
+
+def _decide(book: Book, record: Received, command: Command, event_id: str) -> Decision | Refusal:
+    till = book.tills.get((command.store_id, command.profile_id))
+    if till is None:
+        return Refusal("profile_unknown")
+    turn = Turn(book, record, till, event_id, min(command.occurred_at, record.received_at))
+    if command.kind == "open_session":
+        return _opened(turn, command)
+    session = book.sessions.get((command.store_id, command.session_id))
+    if session is None or session.profile_id != command.profile_id:
+        return Refusal("session_unknown")
+    # A closing states its register's numbers for good, so those that come after it are not noted any more.
+    noted = command.register_seq if session.state in UNCLOSED else None
+    if noted is not None:
+        session.register.see(noted)
+        session.changed = True
+    admission = admit(turn, session, command)
+    if isinstance(admission, Refusal):
+        return admission.seen(noted)
+    rule = RULES[type(command)]
+    turn.late = admission == "late"
+    decision: Decision | Refusal = rule(turn, session, command)
+    return decision.seen(noted) if isinstance(decision, Refusal) else decision
+
+
+def _opened(turn: Turn, command: OpenSession) -> Decision | Refusal:
+    """An opening; the register's number of a refused one counts for the session that it named, there or not yet."""
+    decision = open_session(turn, command)
+    if not isinstance(decision, Refusal) or decision.reason in BEFORE_SESSION_UNKNOWN or command.register_seq is None:
+        return decision
+    session = turn.book.sessions.get((command.store_id, command.session_id))
+    if session is None:
+        key = (command.store_id, command.profile_id, command.session_id)
+        turn.book.early_numbers.setdefault(key, []).append(command.register_seq)
+    elif session.profile_id == command.profile_id and session.state in UNCLOSED:
+        session.register.see(command.register_seq)
+        session.changed = True
+    else:
+        return decision
+    return decision.seen(command.register_seq)
+
+
+BEFORE_SESSION_UNKNOWN: Final = frozenset({"profile_disabled", "session_already_open"})
+"""What an opening is refused for before the check for `session_unknown`, from which on register numbers count."""
+
+RULES: Final[dict[type[CommandBase], Any]] = {
+    MoveCash: cash_and_orders.move_cash,
+    VoidMovement: cash_and_orders.void_movement,
+    RecordOrder: cash_and_orders.record_order,
+    CountDrawer: session_details.count_drawer,
+    CloseSession: close_session.close_session,
+    ApproveClosing: close_session.approve_closing,
+    ForceClose: close_session.force_close,
+    Recount: close_session.recount,
+    HandOver: session_details.hand_over,
+    SuspendSession: session_details.suspend_session,
+    ResumeSession: session_details.resume_session,
+    AmendSession: session_details.amend_session,
+    VoidSession: close_session.void_session,
+}
+"""The rule of each kind, for a session that takes it."""

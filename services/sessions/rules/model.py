@@ -1,0 +1,271 @@
+"""What deciding needs to know, in memory: tills, sessions, orders and movements of one batch."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from contracts.closings import GAPS_MAX, GENESIS_HASH
+from contracts.commands import Actor, Command, FieldError, MoveCash, RecordOrder, Tender
+from services.sessions.rules.totals import Tenders, Totals
+
+State = Literal["open", "suspended", "pending", "closed", "voided"]
+HOLDING: Final = frozenset({"open", "suspended"})
+"""The states in which a session holds its profile."""
+UNCLOSED: Final = HOLDING | {"pending"}
+
+Kept = Literal["journal", "reused", "place", "nothing"]
+TillKey = tuple[str, str]
+SessionKey = tuple[str, str]
+OrderKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The rules of a till set-up, as they are in force when a command is applied."""
+
+    name: str
+    currency: str
+    tenders: tuple[Tender, ...]
+    enabled: bool
+    allow_negative_drawer: bool
+    business_day_starts_at: str
+    own_provider: str
+    store_name: str
+    company_id: str | None
+    over_short_limit_minor: int | None
+    late_window_s: int
+
+
+@dataclass(slots=True)
+class Till:
+    """A profile's row: what serialises its sessions, numbers its closings and chains them."""
+
+    store_id: str
+    profile_id: str
+    profile: Profile
+    open_session_id: str | None
+    sessions_opened: int
+    z_number: int
+    last_hash: str
+    fence: int
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What was frozen when the session was opened."""
+
+    currency: str
+    tenders: Tenders
+    opened_at: str
+    opened_by: Actor
+    business_date: str
+    session_number: str
+    station: str | None
+    note: str | None
+    notes: tuple[str, ...]
+    own_provider: str
+    store_name: str
+    profile_name: str
+    company_id: str | None
+
+
+@dataclass(slots=True)
+class RegisterSequence:
+    """Which of the register's own sequence numbers were seen; `gaps` are inclusive, sorted, and at most 100."""
+
+    first: int | None = None
+    last: int | None = None
+    gaps: list[list[int]] = field(default_factory=list)
+
+    def see(self, number: int) -> None:
+        """Note a number, in whatever order numbers come."""
+        if self.first is None or self.last is None:
+            self.first = self.last = number
+        elif number > self.last:
+            if number > self.last + 1:
+                self._note_gap(self.last + 1, number - 1)
+            self.last = number
+        elif number < self.first:
+            if number < self.first - 1:
+                self._note_gap(number + 1, self.first - 1)
+            self.first = number
+        else:
+            self._fill(number)
+
+    def _note_gap(self, start: int, end: int) -> None:
+        self.gaps = sorted([*self.gaps, [start, end]])[:GAPS_MAX]
+
+    def _fill(self, number: int) -> None:
+        gap = next((gap for gap in self.gaps if gap[0] <= number <= gap[1]), None)
+        if gap is None:
+            return
+        self.gaps.remove(gap)
+        for start, end in ((gap[0], number - 1), (number + 1, gap[1])):
+            if start <= end:
+                self._note_gap(start, end)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The latest attempt to close a session whose over/short is above the limit; it waits for a second person."""
+
+    waits_for: Literal["approval", "count"]
+    counted: dict[str, int]
+    closed_at: str
+    closed_by: Actor
+    limit_minor: int | None
+    note: str | None
+    notes: tuple[str, ...]
+    sales_report: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class Ended:
+    """What later commands need to know of a session's closing. `counted` is what counts now, recounts included."""
+
+    closing_id: str
+    closing_hash: str
+    closed_at: str
+    applied_at: str
+    origin: Literal["register", "idle", "manager"]
+    counted_by: str | None
+    counted: dict[str, int]
+    corrections: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """One session, from the opening of a drawer to its closing and beyond.
+
+    `ordinal` counts the profile's sessions from 1. `moved_at` is when its last command was accepted, `next_opened_at`
+    when the profile was opened again after it (known only of sessions that the register did not close itself).
+    """
+
+    store_id: str
+    profile_id: str
+    session_id: str
+    state: State
+    opening: Opening
+    totals: Totals
+    sequence: int = 0
+    journal_hash: str = GENESIS_HASH
+    register: RegisterSequence = field(default_factory=RegisterSequence)
+    ordinal: int = 0
+    moved_at: str = ""
+    suspended_at: str | None = None
+    attempt: Attempt | None = None
+    ended: Ended | None = None
+    next_opened_at: str | None = None
+    fence: int = 0
+    stored: bool = False
+    changed: bool = False
+    amended: bool = False
+
+
+@dataclass(slots=True)
+class KnownAnswer:
+    """The answer that a command id already has, and the hash of the body that it was given for."""
+
+    body_hash: bytes
+    event_id: str
+    kind: str
+    received_at: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A subject is refused from `revoked_at` on; tokens issued since `restored_at` (seconds since 1970) count again."""
+
+    revoked_at: str
+    restored_at: float | None
+
+
+@dataclass(slots=True)
+class Received:
+    """One readable command as it came from the topic. `received_at` is the broker's append time: the only clock.
+
+    `members` are those of its JSON object where it is malformed; of a command they would only be held twice. `key` is
+    the one that its record must have.
+    `sub` and `issued_at` (seconds since 1970) are what its good token says; both None without one.
+    """
+
+    raw: Any
+    topic: str
+    partition: int
+    offset: int
+    received_at: str
+    traceparent: bytes | None
+    refused_right: Literal["unauthenticated", "forbidden"] | None
+    command_id: str
+    store_id: str
+    profile_id: str
+    key: bytes
+    text: bytes
+    body_hash: bytes
+    command: Command | None
+    members: dict[str, Any]
+    errors: tuple[FieldError, ...]
+    sub: str | None = None
+    issued_at: float | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one record led to: the answer's bytes, and what must be kept of it and where.
+
+    `journal`: the answer claims the command's id. `reused`: it is kept by (command id, body). `place`: it claims
+    nothing and is kept by the record's place. `nothing`: it was kept before.
+    """
+
+    record: Received
+    kept: Kept
+    event_id: str
+    kind: str
+    received_at: str
+    value: bytes
+    reason: str | None = None
+    sequence: int | None = None
+    link: str | None = None
+    register_seq: int | None = None
+    closing: dict[str, Any] | None = None
+    closing_value: bytes | None = None
+    correction: dict[str, Any] | None = None
+    correction_value: bytes | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Book:
+    """Everything that the commands of one batch can touch, loaded behind the locks of its profiles."""
+
+    tills: dict[TillKey, Till] = field(default_factory=dict)
+    sessions: dict[SessionKey, Session] = field(default_factory=dict)
+    early_numbers: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
+    """Register numbers of refused openings, by the (store, profile, session) that they named before it was there."""
+    forced: dict[tuple[str, str, int], Session] = field(default_factory=dict)
+    """Sessions that their register did not close itself, by (store, profile, ordinal)."""
+    orders: dict[OrderKey, RecordOrder] = field(default_factory=dict)
+    movements: dict[tuple[str, str], MoveCash] = field(default_factory=dict)
+    voided: set[tuple[str, str]] = field(default_factory=set)
+    answers: dict[tuple[str, str], KnownAnswer] = field(default_factory=dict)
+    reused: dict[str, KnownAnswer] = field(default_factory=dict)
+    revocations: dict[tuple[str, str], Revocation] = field(default_factory=dict)
+
+    def has_revoked(self, record: Received) -> bool:
+        """Whether the sender was revoked, in this store or in all (`*`), when the broker took the record."""
+        if record.sub is None or not self.revocations:
+            return False
+        for store_id in (record.store_id, "*"):
+            revocation = self.revocations.get((store_id, record.sub))
+            if revocation is None or record.received_at < revocation.revoked_at:
+                continue
+            restored_at = revocation.restored_at
+            if restored_at is None or record.issued_at is None or record.issued_at < restored_at:
+                return True
+        return False
+
+    def changed_sessions(self) -> Iterable[Session]:
+        """The sessions that this batch opened or moved."""
+        return (session for session in self.sessions.values() if session.changed)

@@ -1,0 +1,111 @@
+"""The rule of `open_session`."""
+
+from collections.abc import Sequence
+
+import orjson
+
+from contracts.commands import OpenSession, Tender
+from contracts.events import SessionOpened, fill
+from contracts.money import is_one
+from contracts.times import business_date, offset_of
+from services.sessions.rules.answers import Refusal
+from services.sessions.rules.context import Decision, Turn, accept, adds_up, by_tender, common
+from services.sessions.rules.model import HOLDING, Opening, Profile, Session
+from services.sessions.rules.totals import Tenders, fits, new_totals
+
+
+def open_session(turn: Turn, command: OpenSession) -> Decision | Refusal:
+    """Open the profile's one session, with its tenders and words frozen as they are now."""
+    till, profile = turn.till, turn.till.profile
+    refusal = _held(turn, command)
+    if refusal is not None:
+        return refusal
+    tenders = command.tenders or profile.tenders or (_only_cash(command.currency),)
+    refusal = _bad_amounts(command, profile, tenders)
+    if refusal is not None:
+        return refusal
+    frozen = Tenders(tenders, command.currency)
+    totals = new_totals(frozen, by_tender(command.opening))
+    if not fits(totals, frozen, {}):
+        return Refusal("amount_invalid")
+    till.sessions_opened += 1
+    till.open_session_id = command.session_id
+    till.changed = True
+    opening = _opening(turn, command, frozen)
+    session = Session(command.store_id, command.profile_id, command.session_id, "open", opening, totals)
+    session.ordinal = till.sessions_opened
+    early = turn.book.early_numbers.get((command.store_id, command.profile_id, command.session_id), ())
+    for number in (*early, *(() if command.register_seq is None else (command.register_seq,))):
+        session.register.see(number)
+    _tell_previous(turn, session)
+    turn.book.sessions[command.store_id, command.session_id] = session
+    accept(turn, session)
+    answer = fill(
+        SessionOpened,
+        common(turn, session, command),
+        currency=command.currency,
+        tenders=tenders,
+        opening=command.opening,
+        business_date=opening.business_date,
+        session_number=opening.session_number,
+        station=command.station,
+        note=command.note,
+        notes=opening.notes,
+    )
+    return Decision(answer)
+
+
+def _held(turn: Turn, command: OpenSession) -> Refusal | None:
+    till = turn.till
+    if not till.profile.enabled:
+        return Refusal("profile_disabled")
+    if till.open_session_id is not None:
+        return Refusal("session_already_open", open_session_id=till.open_session_id)
+    same_id = turn.book.sessions.get((command.store_id, command.session_id))
+    if same_id is None:
+        return None
+    if same_id.state in HOLDING:
+        return Refusal("session_already_open", open_session_id=same_id.session_id)
+    return Refusal("session_closed")
+
+
+def _bad_amounts(command: OpenSession, profile: Profile, tenders: Sequence[Tender]) -> Refusal | None:
+    with_drawer = {tender.id for tender in tenders if tender.type != "third_party"}
+    if any(entry.tender not in with_drawer for entry in command.opening):
+        return Refusal("tender_unknown")
+    off_base = any(t.currency == command.currency and not is_one(t.exchange_rate) for t in tenders)
+    if command.currency != profile.currency or off_base:
+        return Refusal("currency_mismatch")
+    return None if adds_up(command.opening) else Refusal("amount_invalid")
+
+
+def _opening(turn: Turn, command: OpenSession, tenders: Tenders) -> Opening:
+    profile = turn.till.profile
+    # The offset that the register wrote is in the text alone: the command's times are in UTC.
+    offset = offset_of(orjson.loads(turn.record.text)["occurred_at"])
+    return Opening(
+        currency=command.currency,
+        tenders=tenders,
+        opened_at=turn.occurred,
+        opened_by=command.actor,
+        business_date=command.business_date or business_date(turn.occurred, offset, profile.business_day_starts_at),
+        session_number=command.session_number or str(turn.till.sessions_opened),
+        station=command.station,
+        note=command.note,
+        notes=command.notes or (),
+        own_provider=profile.own_provider,
+        store_name=profile.store_name,
+        profile_name=profile.name,
+        company_id=profile.company_id,
+    )
+
+
+def _only_cash(currency: str) -> Tender:
+    return Tender(id="cash", name="cash", type="cash", currency=currency, exchange_rate="1")
+
+
+def _tell_previous(turn: Turn, opened: Session) -> None:
+    """Late commands of a session that its register did not close are judged by when this one was opened."""
+    previous = turn.book.forced.get((opened.store_id, opened.profile_id, opened.ordinal - 1))
+    if previous is not None:
+        previous.next_opened_at = opened.opening.opened_at

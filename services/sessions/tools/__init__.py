@@ -1,0 +1,1 @@
+"""What proves the ledger, and gives back what it holds."""

@@ -1,0 +1,285 @@
+"""One session, recomputed from its journal alone and compared with what is stored of it.
+
+Whether a command was rightly accepted is not asked again: that hung on the profile's rules of its day. What it did to
+the figures, the words, the closing and the corrections is. The limits that a closing and its corrections went by are
+taken from them.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+import orjson
+
+from contracts.closings import GAPS_MAX, journal_link
+from contracts.commands import (
+    AmendSession,
+    ApproveClosing,
+    CloseSession,
+    ForceClose,
+    MoveCash,
+    OpenSession,
+    RecordOrder,
+    Recount,
+    ResumeSession,
+    VoidMovement,
+    read_command,
+)
+from contracts.jsontext import canonical, compact, read_object
+from contracts.times import wire_time
+from services.sessions.ledger import encoding
+from services.sessions.rules.close_session import ABANDONED, SWEEPER
+from services.sessions.rules.closing import close
+from services.sessions.rules.context import by_tender
+from services.sessions.rules.corrections import CorrectionKind, correction_body, recounted_rows
+from services.sessions.rules.differences import differences
+from services.sessions.rules.model import Attempt, Ended, RegisterSequence, Session
+from services.sessions.rules.totals import Totals, add_movement, add_order, new_totals, report
+
+CORRECTIONS: Final[dict[str, CorrectionKind]] = {
+    "move_cash": "late_movement",
+    "record_order": "late_order",
+    "void_movement": "late_void",
+    "recount": "recount",
+    "void_session": "session_voided",
+}
+"""What an accepted command after the closing makes; amendments make nothing."""
+
+
+class Bad(Exception):
+    """The first row that is not as it must be."""
+
+
+class Refold:
+    """A session folded again from its accepted commands, one by one."""
+
+    def __init__(self, name: str, row: Any) -> None:
+        opening = encoding.read_opening(row.opening, row.tenders)
+        empty = new_totals(opening.tenders, {})
+        self.name = name
+        self.session = Session(row.store_id, row.profile_id, str(row.session_id), "open", opening, empty)
+        self.session.ordinal = row.ordinal
+        self.closing: Any = None
+        self.corrections: list[Any] = []
+        self._movements: dict[str, MoveCash] = {}
+        self._orders: dict[str, RecordOrder] = {}
+        self._corrected = 0
+        self._closed = False
+        self._numbers: set[int] = set()
+
+    def see(self, register_seq: int | None) -> None:
+        """Note a number of the register, of a refused command too; their order does not matter here."""
+        if register_seq is not None:
+            self._numbers.add(register_seq)
+
+    def add(self, entry: Any) -> None:
+        """The next row of the journal. Raises Bad where it is not what its neighbours and its content ask for."""
+        session = self.session
+        where = f"{self.name}, command {entry.sequence} ({entry.command_id})"
+        if entry.sequence != session.sequence + 1:
+            raise Bad(f"{self.name}: command {session.sequence + 1} is missing from its journal")
+        session.sequence = entry.sequence
+        session.journal_hash = journal_link(session.journal_hash, entry.sequence, entry.command)
+        if entry.link.hex() != session.journal_hash:
+            raise Bad(f"{where}: its content does not have the hash that links it")
+        try:
+            command = read_command(read_object(entry.command))
+        except ValueError as error:
+            raise Bad(f"{where}: it can't be read: {error}") from error
+        if command.command_id != str(entry.command_id):
+            raise Bad(f"{where}: its content is another command's")
+        if not self._closed:
+            self.see(command.register_seq)
+        before = session.totals.copy() if session.ended else None
+        counted = dict(session.ended.counted) if session.ended else {}
+        self._apply(command, entry, where)
+        if before is not None:
+            self._check_correction(command, before, counted, entry.received_at, where)
+
+    def finish(self, row: Any) -> None:
+        """Compare with the session's row. Raises Bad where it says something else."""
+        session = self.session
+        if (row.sequence, row.journal_hash.hex()) != (session.sequence, session.journal_hash):
+            raise Bad(f"{self.name}: its row ends at command {row.sequence}, its journal at {session.sequence}")
+        if row.state != session.state:
+            raise Bad(f"{self.name}: its row says {row.state}, its journal leads to {session.state}")
+        stored = report(encoding.read_totals(row.totals), session.opening.tenders, {})
+        if stored != report(session.totals, session.opening.tenders, {}):
+            raise Bad(f"{self.name}: its running totals are not what its journal adds up to")
+        if self.closing is not None and not self._closed:
+            raise Bad(f"{self.name}: it has a closing that its journal does not lead to")
+        if self._corrected < len(self.corrections):
+            raise Bad(f"{self.name}: it has corrections that its journal does not lead to")
+
+    def _apply(self, command: Any, entry: Any, where: str) -> None:
+        session = self.session
+        match command:
+            case OpenSession():
+                self._open(command)
+            case MoveCash() | VoidMovement() | RecordOrder():
+                self._move(command, where)
+            case AmendSession() | ResumeSession():
+                self._reword(command)
+            case CloseSession():
+                self._attempt(command, by_tender(command.counted), entry, command.note, command.notes or ())
+            case ForceClose():
+                self._attempt(command, {}, entry, None, ())
+            case ApproveClosing(decision="approve"):
+                self._check_closing(
+                    entry, approved=(min(command.occurred_at, wire_time(entry.received_at)), command.actor)
+                )
+            case Recount():
+                if session.ended is not None:
+                    session.ended.counted |= by_tender(command.counted)
+        states = {"session_suspended": "suspended", "session_resumed": "open", "session_voided": "voided"}
+        session.state = states.get(entry.kind, session.state)  # type: ignore[assignment]
+
+    def _open(self, command: OpenSession) -> None:
+        """The words as they were at the opening: those in the row may have been amended since."""
+        session = self.session
+        session.opening = replace(
+            session.opening,
+            session_number=command.session_number or str(session.ordinal),
+            station=command.station,
+            note=command.note,
+            notes=command.notes or (),
+        )
+        session.totals = new_totals(session.opening.tenders, by_tender(command.opening))
+
+    def _move(self, command: MoveCash | VoidMovement | RecordOrder, where: str) -> None:
+        totals, opening = self.session.totals, self.session.opening
+        match command:
+            case MoveCash():
+                self._movements[command.command_id] = command
+                add_movement(totals, _movement(command))
+            case VoidMovement():
+                voided = self._movements.pop(command.movement_id, None)
+                if voided is None:
+                    raise Bad(f"{where}: it voids a movement that is not there")
+                add_movement(totals, _movement(voided), -1)
+            case RecordOrder():
+                earlier = self._orders.get(command.order_id)
+                if earlier is not None:
+                    add_order(totals, opening.tenders, opening.own_provider, earlier, -1)
+                add_order(totals, opening.tenders, opening.own_provider, command)
+                self._orders[command.order_id] = command
+
+    def _reword(self, command: AmendSession | ResumeSession) -> None:
+        named: dict[str, Any] = {"station": command.station}
+        if isinstance(command, AmendSession):
+            named |= {"session_number": command.session_number, "note": command.note}
+            if command.notes is not None:
+                self.session.opening = replace(self.session.opening, notes=command.notes)
+        words = {name: word for name, word in named.items() if word is not None}
+        self.session.opening = replace(self.session.opening, **words)
+
+    def _attempt(
+        self,
+        command: CloseSession | ForceClose,
+        counted: dict[str, int],
+        entry: Any,
+        note: str | None,
+        notes: tuple[str, ...],
+    ) -> None:
+        """An attempt to close; where it led to the closing, that is compared."""
+        self.session.attempt = Attempt(
+            waits_for="approval",
+            counted=counted,
+            closed_at=min(command.occurred_at, wire_time(entry.received_at)),
+            closed_by=command.actor,
+            limit_minor=self._stated_limit(),
+            note=note,
+            notes=notes,
+            sales_report=command.sales_report if isinstance(command, CloseSession) else None,
+        )
+        if entry.kind == "closing_pending":
+            self.session.state = "pending"
+            return
+        idle = isinstance(command, ForceClose) and (command.actor.id, command.reason) == (SWEEPER, ABANDONED)
+        self._check_closing(entry, origin="register" if counted else "idle" if idle else "manager")
+
+    def _stated_limit(self) -> int | None:
+        """The profile's limit of that day, which only the closing still tells."""
+        if self.closing is None:
+            return None
+        limit: int | None = orjson.loads(self.closing.body)["limit_in_force_minor"]
+        return limit
+
+    def _check_closing(self, entry: Any, *, origin: Any = "register", approved: Any = None) -> None:
+        session, attempt, stored = self.session, self.session.attempt, self.closing
+        if attempt is None or stored is None:
+            raise Bad(f"{self.name}: it was closed by command {entry.sequence}, but has no closing")
+        said = orjson.loads(stored.body)
+        session.register = self._register(said["register_seq_gaps"])
+        body = close(
+            session,
+            attempt,
+            z_number=stored.z_number,
+            prev_hash=stored.prev_hash.hex(),
+            origin=origin,
+            approved=approved,
+        )
+        # The journal keeps a report's value, the closing also the order in which the register wrote its members.
+        if canonical(said["sales_report"]) == canonical(body["sales_report"]):
+            body["sales_report"] = said["sales_report"]
+        if compact(body) != stored.body:
+            raise Bad(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
+        self._closed, session.state, session.attempt = True, "closed", None
+        session.ended = Ended(
+            closing_id=body["closing_id"],
+            closing_hash=body["hash"],
+            closed_at=attempt.closed_at,
+            applied_at=wire_time(entry.received_at),
+            origin=origin,
+            counted_by=attempt.closed_by.id if attempt.counted else None,
+            counted=dict(attempt.counted),
+        )
+
+    def _register(self, stated: list[list[int]]) -> RegisterSequence:
+        """The register's numbers as the closing may state them.
+
+        While a session runs only the lowest 100 gaps are kept, so those that were known for a while hang on the order
+        in which numbers came, refused ones among them; that order is not stored. With few numbers it can't matter.
+        """
+        numbers = sorted(self._numbers)
+        gaps = [[low + 1, high - 1] for low, high in pairwise(numbers) if high > low + 1]
+        if len(numbers) > GAPS_MAX + 1 and len(stated) <= GAPS_MAX and stated == [gap for gap in gaps if gap in stated]:
+            gaps = stated
+        return RegisterSequence(min(numbers, default=None), max(numbers, default=None), gaps)
+
+    def _check_correction(
+        self, command: Any, before: Totals, counted: dict[str, int], received_at: datetime, where: str
+    ) -> None:
+        """A command after the closing: what it changed must be what its correction says."""
+        session, ended = self.session, self.session.ended
+        if isinstance(command, AmendSession) or ended is None:
+            return
+        tenders = session.opening.tenders
+        after = report(session.totals, tenders, ended.counted)
+        if session.state == "voided":
+            after = report(new_totals(tenders, {}), tenders, {})
+        stored = next((c for c in self.corrections if str(c.command_id) == command.command_id), None)
+        if stored is None:
+            raise Bad(f"{where}: it came after the closing, but its correction is missing")
+        self._corrected += 1
+        ended.corrections = self._corrected
+        said = orjson.loads(stored.body)
+        own = ended.counted_by == command.actor.id
+        expected = correction_body(
+            session,
+            command,
+            CORRECTIONS[command.kind],
+            differences(report(before, tenders, counted), after),
+            received_at=wire_time(received_at),
+            reason=getattr(command, "reason", None),
+            needs_review=own or said.get("needs_review") is True,
+            recounted=recounted_rows(after, by_tender(command.counted)) if command.kind == "recount" else None,
+        )
+        if compact(expected) != stored.body or stored.correction_number != self._corrected:
+            wrong = [name for name, value in expected.items() if said.get(name) != value]
+            raise Bad(f"{where}: its correction {stored.correction_number} has another {', '.join(wrong) or 'form'}")
+
+
+def _movement(command: MoveCash) -> tuple[str, str, int]:
+    return command.movement, command.tender or "cash", command.amount_minor

@@ -1,0 +1,57 @@
+"""X and Z reports of one session, from the ledger; reading changes nothing."""
+
+from typing import Final
+
+import orjson
+from asyncpg import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.sessions.ledger.load import load_state
+from services.sessions.ledger.transaction import transaction
+from services.sessions.rules.model import UNCLOSED, Book
+from services.sessions.rules.totals import report
+from services.sessions.tools.slip import x_slip, z_slip
+
+# Every table's index begins with the store, so a session without one is looked for in each of them.
+STORES_OF: Final = """
+    SELECT s.store_id FROM (SELECT DISTINCT store_id FROM profiles) AS k(store_id)
+      JOIN sessions s ON s.store_id = k.store_id AND s.session_id = $1::uuid ORDER BY s.store_id
+"""
+CLOSING: Final = """
+    SELECT c.body, (SELECT count(*) FROM corrections k WHERE k.store_id = c.store_id AND k.session_id = c.session_id)
+           AS corrections
+      FROM closings c WHERE c.store_id = $1 AND c.session_id = $2::uuid
+"""
+
+
+class NoReport(Exception):
+    """The session has no such report; the message says why and what to do."""
+
+
+async def slip(engine: AsyncEngine, kind: str, session_id: str, store_id: str | None, width: int) -> list[str]:
+    """The lines of a session's report of this kind (x or z), at most `width` columns wide. Raises NoReport."""
+    async with transaction(engine, isolation="repeatable_read", readonly=True) as tx:
+        found = store_id or await _store_of(tx, session_id)
+        book = Book()
+        await load_state(tx, book, sessions={(found, session_id)})
+        session = book.sessions.get((found, session_id))
+        closing = await tx.fetchrow(CLOSING, found, session_id)
+    if session is None:
+        raise NoReport(f"The store {found} has no session {session_id}.")
+    if kind == "x":
+        if session.state not in UNCLOSED:
+            raise NoReport(f"The session {session_id} is {session.state}: it has no X report any more.")
+        counted = session.attempt.counted if session.attempt else {}
+        return x_slip(session, report(session.totals, session.opening.tenders, counted), width)
+    if closing is None:
+        raise NoReport(f"The session {session_id} is {session.state} and has no closing: it has no Z report.")
+    return z_slip(orjson.loads(closing["body"]), closing["corrections"], width)
+
+
+async def _store_of(tx: Connection, session_id: str) -> str:
+    stores = [row["store_id"] for row in await tx.fetch(STORES_OF, session_id)]
+    if not stores:
+        raise NoReport(f"No store has a session {session_id}.")
+    if len(stores) > 1:
+        raise NoReport(f"Several stores have a session {session_id}: say which, with --store ({', '.join(stores)}).")
+    return str(stores[0])

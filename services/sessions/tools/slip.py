@@ -1,0 +1,153 @@
+"""X and Z reports as slips of paper: figures in major units, never wider than asked."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+from unicodedata import east_asian_width
+
+from contracts.money import CURRENCY_EXPONENTS
+from services.sessions.rules.model import Session
+
+WIDTH_MIN: Final = 42
+WIDTH_MAX: Final = 80
+
+Report = dict[str, Any]
+
+
+def x_slip(session: Session, report: Report, width: int) -> list[str]:
+    """The lines of an X report: how a session stands."""
+    opening = session.opening
+    words = {
+        "Store": opening.store_name,
+        "Till": opening.profile_name,
+        "Session": opening.session_number,
+        "Business date": opening.business_date,
+        "Opened": f"{_time(opening.opened_at)} by {opening.opened_by.name or opening.opened_by.id}",
+        "State": session.state,
+    }
+    return _slip("X REPORT", words, report, opening.currency, width)
+
+
+def z_slip(closing: Report, corrections: int, width: int) -> list[str]:
+    """The lines of a Z report: a closing as it was frozen; later corrections are only mentioned."""
+    words = {
+        "Store": closing["store_name"],
+        "Till": closing["profile_name"],
+        "Session": closing["session_number"],
+        "Business date": closing["business_date"],
+        "Opened": f"{_time(closing['opened_at'])} by {_name(closing['opened_by'])}",
+        "Closed": f"{_time(closing['closed_at'])} by {_name(closing['closed_by'])}",
+    }
+    if closing["approved_by"]:
+        words["Approved"] = f"{_time(closing['approved_at'])} by {_name(closing['approved_by'])}"
+    lines = _slip(f"Z REPORT {closing['z_number']}", words, closing, closing["currency"], width)
+    if corrections:
+        lines.append(f"Corrections since, not shown here: {corrections}")
+    return [*lines, *_folded(f"Hash {closing['hash']}", _within(width))]
+
+
+def major(amount_minor: int | None, currency: str) -> str:
+    """An amount as people write it, with the decimals that its currency has; a dash for none."""
+    if amount_minor is None:
+        return "-"
+    decimals = CURRENCY_EXPONENTS[currency]
+    whole, rest = divmod(abs(amount_minor), 10**decimals)
+    fraction = f".{rest:0{decimals}d}" if decimals else ""
+    return f"{'-' if amount_minor < 0 else ''}{whole:,}{fraction} {currency}"
+
+
+def _slip(title: str, words: dict[str, str], report: Report, currency: str, width: int) -> list[str]:
+    width = _within(width)
+    lines = [title.center(width).rstrip(), "=" * width]
+    for label, word in words.items():
+        lines += _line(label, word, width)
+    for tender in report["tenders"]:
+        lines += ["-" * width, *_folded(f"{tender['name']} ({tender['currency']})", width)]
+        for label, amount in _tender(tender):
+            lines += _line(f"  {label}", major(amount, tender["currency"]), width)
+    cash = report["cash_movements"]
+    if len({tender["currency"] for tender in report["tenders"] if tender["type"] == "cash"}) > 1:
+        lines += ["-" * width, f"All cash in {currency}"]
+        for label in ("expected", "reported", "difference"):
+            lines += _line(f"  {label.capitalize()}", major(cash[f"{label}_minor"], currency), width)
+    for heading, rows in _tables(report):
+        lines += ["-" * width, heading]
+        for label, row in rows:
+            lines += _line(f"  {label} × {row['count']}", major(row["total_minor"], row.get("in", currency)), width)
+    lines += ["-" * width, *_line(f"Sales × {report['sales']['count']}", _sold(report, currency), width)]
+    net = sum(side["net_minor"] for side in report["summary"].values())
+    return [*lines, *_line("Net of tax", major(net, currency), width), "=" * width]
+
+
+def _tender(row: Report) -> Iterator[tuple[str, int | None]]:
+    """What a tender's block shows: what it opened with and what it holds always, the rest where it is something."""
+    yield "Opening float", row["opening_minor"]
+    yield "Sales", row["sales_minor"]
+    for label, amount in (("Tips", row["tips_minor"]), ("Refunds", -row["refunds_minor"])):
+        if amount:
+            yield label, amount
+    for kind, moved in row["movements"].items():
+        if moved["count"]:
+            sign = 1 if kind in ("pay_in", "float_loan", "no_sale") else -1
+            yield f"{kind.replace('_', ' ').capitalize()} × {moved['count']}", sign * moved["total_minor"]
+    if row["type"] != "third_party":
+        yield "Expected", row["expected_minor"]
+        yield "Counted", row["counted_minor"]
+        yield "Over/short", row["over_short_minor"]
+
+
+def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, Report]]]]:
+    """The tables that have rows, each with what its rows are called."""
+    currencies = {tender["tender"]: tender["currency"] for tender in report["tenders"]}
+    tips = [row | {"in": currencies[row["tender"]]} for row in report["tips"]]
+    tables = (
+        ("Sales by provider", report["sales"]["by_provider"], ("provider",)),
+        ("Sales by order type", report["sales"]["by_order_type"], ("order_type",)),
+        ("Discounts", report["discounts"], ("provider", "name")),
+        ("Service charges", report["service_charges"], ("provider", "name")),
+        ("Refunds", report["refunds"], ("provider",)),
+        ("Cancellations", report["cancellations"], ("provider",)),
+        ("Tips", tips, ("tender",)),
+    )
+    for heading, rows, keys in tables:
+        if rows:
+            yield heading, [(" ".join(row[key] for key in keys), row) for row in rows]
+
+
+def _sold(report: Report, currency: str) -> str:
+    return major(report["sales"]["total_minor"], currency)
+
+
+def _line(label: str, value: str, width: int) -> list[str]:
+    """A label on the left and its value on the right; the value on a line of its own where both don't fit."""
+    space = width - _cells(label) - _cells(value)
+    if space >= 1:
+        return [label + " " * space + value]
+    return [*_folded(label, width), *(" " * max(0, width - _cells(part)) + part for part in _folded(value, width))]
+
+
+def _folded(words: str, width: int) -> list[str]:
+    """Cut into lines that fit, whatever the words are."""
+    lines, line = [], ""
+    for character in words:
+        if _cells(line + character) > width:
+            lines.append(line)
+            line = ""
+        line += character
+    return [*lines, line]
+
+
+def _cells(words: str) -> int:
+    """How many columns the words take on a screen."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in words)
+
+
+def _within(width: int) -> int:
+    return max(WIDTH_MIN, min(width, WIDTH_MAX))
+
+
+def _time(written: str) -> str:
+    return f"{written[:10]} {written[11:16]} UTC"
+
+
+def _name(actor: dict[str, str | None]) -> str:
+    return str(actor["name"] or actor["id"])

@@ -1,0 +1,197 @@
+"""One batch, one transaction: lock, load, decide command by command, save. What is returned is to be published."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from asyncpg import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.commands import RecordOrder
+from contracts.topics import Topics
+from services.platform.auth.tokens import EVERY_STORE
+from services.sessions.ledger.frontier import lock_frontier
+from services.sessions.ledger.load import load_state, lock_tills
+from services.sessions.ledger.save import Frontier, Row, journal_row, save_batch
+from services.sessions.ledger.transaction import transaction
+from services.sessions.rules import decide
+from services.sessions.rules.model import Book, Outcome, Received
+from services.sessions.worker.metrics import Laps
+from services.sessions.worker.publications import Publication, dead_letter, published
+from services.sessions.worker.read_record import Parked
+from services.sessions.worker.replayed_answers import stored_outcomes
+
+Read = Received | Parked
+Step = Callable[[str], Awaitable[None]]
+"""Called between the steps of a batch; the fault tests put their kills there."""
+
+
+UNKNOWN: Final = -1
+
+
+class Gap(Exception):
+    """The batch begins above the frontier: commands in between were not seen. Seek back and read them.
+
+    The frontier is UNKNOWN where the ledger has none for the partition: it is older than the worker's first look.
+    """
+
+    def __init__(self, partition: int, frontier: int, found: int) -> None:
+        super().__init__(f"partition {partition}: the frontier is {frontier}, the batch begins at {found}")
+        self.partition = partition
+        self.frontier = frontier
+
+
+class FenceRefused(Exception):
+    """Another worker has held a newer lock on one of these tills. Take the lock again, above `floor`."""
+
+    def __init__(self, floor: int) -> None:
+        super().__init__(f"a till was locked with token {floor} since")
+        self.floor = floor
+
+
+@dataclass(slots=True)
+class Batch:
+    """The records of one call, read, in the order of their partitions and offsets."""
+
+    topic_id: str
+    reads: Sequence[tuple[int, int, Read]]
+    answered: dict[int, int]
+    token: int = 0
+    gaps_seen: Mapping[int, int] = field(default_factory=dict)
+    park: str | None = None
+    laps: Laps = field(default_factory=Laps)
+    first: dict[int, int] = field(default_factory=dict)
+    last: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for partition, offset, _ in self.reads:
+            self.first.setdefault(partition, offset)
+            self.last[partition] = offset
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a batch led to: what was decided now, and all that is to be published, re-reads included."""
+
+    outcomes: list[Outcome]
+    publications: list[Publication]
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """The outcomes of a batch's new commands, their entries in the journal, and what goes out for all its records."""
+
+    outcomes: list[Outcome]
+    entries: list[Row]
+    publications: list[Publication]
+
+
+async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) -> Applied:
+    """Apply a batch in one transaction; what it returns is durable when it returns.
+
+    Raises Gap or FenceRefused, with nothing changed, and whatever the database raises.
+    """
+    async with transaction(engine) as tx:
+        frontier = await lock_frontier(tx, batch.topic_id, batch.first)
+        _check_gaps(batch, frontier)
+        received = [read for _, _, read in batch.reads if isinstance(read, Received)]
+        commands = [read for read in received if read.offset >= frontier[read.partition]]
+        reread = [read for read in received if read.offset < frontier[read.partition]]
+        book = Book()
+        if batch.park is None:
+            await _load(tx, book, commands, batch.token)
+        else:
+            await load_state(tx, book, revocations=_senders(commands))
+        stored = await stored_outcomes(tx, batch.topic_id, reread)
+        batch.laps.lap("load")
+        decided = _decide(names, book, batch, frontier, stored)
+        batch.laps.lap("decide")
+        next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
+        moved = Frontier(batch.topic_id, next_offsets, batch.answered)
+        await save_batch(tx, book, decided.outcomes, decided.entries, moved, batch.token)
+        batch.laps.lap("save")
+        await step("saved")
+    batch.laps.lap("commit")
+    return Applied(decided.outcomes, decided.publications)
+
+
+def _decide(
+    names: Topics,
+    book: Book,
+    batch: Batch,
+    frontier: Mapping[int, int],
+    stored: Mapping[tuple[int, int], Outcome],
+) -> _Decided:
+    """Record by record, each to its journal entry and its publications: it is in the processor's caches only now.
+
+    What the sender of a command that keeps failing had no right to ask is refused all the same: only commands that may
+    be brought back are parked. For parking nothing else is loaded: what keeps failing may be a row.
+    """
+    decided = _Decided([], [], [])
+    for partition, offset, read in batch.reads:
+        if isinstance(read, Parked):
+            decided.publications.append(dead_letter(names, read))
+            continue
+        if offset < frontier[partition]:
+            decided.publications.extend(published(names, read, stored.get((partition, offset))))
+            continue
+        if batch.park is None or read.refused_right is not None or book.has_revoked(read):
+            outcome = decide.answer(book, read)
+        else:
+            outcome = decide.park(read, batch.park)
+        decided.outcomes.append(outcome)
+        decided.publications.extend(published(names, read, outcome))
+        if outcome.kept == "journal":
+            decided.entries.append(journal_row(outcome))
+    return decided
+
+
+def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
+    """A gap that is still there after seeking back is a true one: markers of transactions take offsets too."""
+    for partition, first in batch.first.items():
+        behind = frontier.get(partition, UNKNOWN)
+        if behind == UNKNOWN:
+            raise Gap(partition, UNKNOWN, first)
+        if first > behind and batch.gaps_seen.get(partition) != behind:
+            raise Gap(partition, behind, first)
+
+
+async def _load(tx: Connection, book: Book, commands: Sequence[Received], token: int) -> None:
+    """Lock the tills of these commands, then load what deciding needs, by a later statement."""
+    if not commands:
+        return
+    await lock_tills(tx, book, {(c.store_id, c.profile_id) for c in commands})
+    # By `kind`: an instance check of a Pydantic class costs ten times as much.
+    readable = [(c.store_id, c.command) for c in commands if c.command is not None]
+    await load_state(
+        tx,
+        book,
+        sessions={(store_id, command.session_id) for store_id, command in readable},
+        answers={(c.store_id, c.command_id) for c in commands},
+        orders={_order_key(command) for _, command in readable if command.kind == "record_order"},
+        movements={(store_id, c.movement_id) for store_id, c in readable if c.kind == "void_movement"},
+        early_numbers={(store_id, c.session_id) for store_id, c in readable if c.kind == "open_session"},
+        revocations=_senders(commands),
+    )
+    _check_fence(book, token)
+    if book.answers:
+        await load_state(tx, book, reused=book.answers)
+
+
+def _senders(commands: Sequence[Received]) -> set[tuple[str, str]]:
+    """Who sent these, by store and in all stores."""
+    senders = {(c.store_id, c.sub) for c in commands if c.sub is not None}
+    return senders | {(EVERY_STORE, sub) for _, sub in senders}
+
+
+def _order_key(order: RecordOrder) -> tuple[str, str, str]:
+    return order.store_id, order.session_id, order.order_id
+
+
+def _check_fence(book: Book, token: int) -> None:
+    if token == 0:
+        return
+    fences = [till.fence for till in book.tills.values()] + [session.fence for session in book.sessions.values()]
+    floor = max(fences, default=0)
+    if floor > token:
+        raise FenceRefused(floor)

@@ -1,0 +1,169 @@
+"""Bringing a batch to its end, whatever stands in it.
+
+What is not the outside world's fault is cornered: the batch is halved until the culprit stands alone, and that one is
+parked. Of an outage nothing is parked: it is waited for, and then the batch is read again.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.topics import Topics
+from services.sessions.rules.model import Received
+from services.sessions.worker.apply import Applied, Batch, FenceRefused, Gap, Read, Step, apply
+from services.sessions.worker.batch_log import about, tell, tell_wrong_keys
+from services.sessions.worker.lag import Lag
+from services.sessions.worker.lock import Locks
+from services.sessions.worker.metrics import BATCH_RECORDS, FAULTS, FENCE_REFUSED, Laps
+from services.sessions.worker.outages import is_outage
+from services.sessions.worker.publisher import AnswerStuck, Publisher
+
+log = structlog.get_logger()
+
+ATTEMPTS_MAX: Final = 3
+RETRY_PAUSE_S: Final = 0.05
+OUTAGE_WAIT_S: Final = 30.0
+OUTAGE_PAUSE_S: Final = 0.5
+
+Placed = tuple[int, int, Read]
+"""A record that was read, with its partition and offset."""
+
+
+class _Exhausted(Exception):
+    """The batch was begun often enough without ending: its process may have died of it."""
+
+
+class Settling:
+    """What one worker needs to apply and answer a batch, and what it remembers of those before.
+
+    `answered` is up to where each partition's answers were published; `gaps_seen` are the frontiers above which a gap
+    was met before.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: AsyncEngine,
+        locks: Locks,
+        publisher: Publisher,
+        names: Topics,
+        topic_id: str,
+        lag: Lag,
+        step: Step,
+    ) -> None:
+        self._engine = engine
+        self._locks = locks
+        self._publisher = publisher
+        self._names = names
+        self._topic_id = topic_id
+        self.lag = lag
+        self._step = step
+        self.answered: dict[int, int] = {}
+        self.gaps_seen: dict[int, int] = {}
+
+    async def settle(self, whole: list[Placed]) -> None:
+        """All of these, or halves of them, or one by one."""
+        BATCH_RECORDS.observe(len(whole))
+        wrong = [one for _, _, one in whole if isinstance(one, Received) and one.raw.key != one.key]
+        if wrong:
+            tell_wrong_keys(wrong)
+        waiting, survived = [whole], list[list[Placed]]()
+        while waiting:
+            reads = waiting.pop()
+            error = await self._try(reads)
+            if error is None:
+                continue
+            if len(reads) == 1:
+                await self._once(reads, ["parking"], park=f"The service keeps failing on this command: {error}.")
+            elif isinstance(error, _Exhausted):
+                # What ends the process leaves no memory of halves, and the next process may be handed other batches:
+                # only the place of a single record stays the same.
+                survived.append(reads)
+                waiting += [[one] for one in reversed(reads)]
+            else:
+                middle = len(reads) // 2
+                waiting += [reads[middle:], reads[:middle]]
+        for reads in survived:
+            await self._locks.forget_attempts(self._names_of(reads))
+
+    async def _try(self, reads: list[Placed]) -> _Exhausted | str | None:
+        """Apply and publish; why these keep failing when it is not the outside world's fault."""
+        names = self._names_of(reads)
+        failed = 0
+        outage_since: float | None = None
+        while True:
+            try:
+                await self._once(reads, names)
+            except (Gap, AnswerStuck):
+                raise
+            except _Exhausted as exhausted:
+                return exhausted
+            except Exception as error:
+                if is_outage(error):
+                    outage_since = outage_since or time.monotonic()
+                    if time.monotonic() - outage_since > OUTAGE_WAIT_S:
+                        raise
+                    FAULTS.labels(type(error).__name__).inc()
+                    log.warning(
+                        "outage",
+                        error=repr(error),
+                        waited_s=round(time.monotonic() - outage_since, 1),
+                    )
+                    await asyncio.sleep(OUTAGE_PAUSE_S)
+                    continue
+                failed += 1
+                FAULTS.labels(type(error).__name__).inc()
+                log.exception("attempt_failed", attempt=failed, records=len(reads), **about(reads[0][2]))
+                if failed >= ATTEMPTS_MAX:
+                    return type(error).__name__
+                await asyncio.sleep(RETRY_PAUSE_S * 2**failed)
+            else:
+                return None
+
+    def _names_of(self, reads: list[Placed]) -> list[str]:
+        """What attempts are counted by: the batch's partitions, or the place of the one record."""
+        if len(reads) == 1:
+            return [f"{self._topic_id}:{reads[0][0]}:{reads[0][1]}"]
+        return [f"{self._topic_id}:{partition}" for partition in sorted({partition for partition, _, _ in reads})]
+
+    async def _once(self, reads: list[Placed], attempts_of: list[str], *, park: str | None = None) -> None:
+        """One attempt: lock, one transaction, publish, unlock."""
+        tills = {(r.store_id, r.profile_id) for _, _, r in reads if isinstance(r, Received)}
+        floor = 0
+        for last_try in (False, True):
+            laps = Laps()
+            lease = await self._locks.take(tills, attempts_of, floor)
+            laps.lap("lock")
+            crashed_before = lease.attempts > ATTEMPTS_MAX and park is None
+            try:
+                if crashed_before:
+                    raise _Exhausted(f"{lease.attempts - 1} attempts ended with their process")
+                batch = Batch(self._topic_id, reads, dict(self.answered), lease.token, self.gaps_seen, park, laps=laps)
+                await self._step("locked")
+                applied = await apply(self._engine, self._names, batch, self._step)
+                await self._step("applied")
+                await self._locks.renew(lease)
+                await self._publisher.publish(applied.publications)
+                laps.lap("publish")
+            except FenceRefused as refused:
+                FENCE_REFUSED.inc()
+                if last_try:
+                    raise
+                floor = refused.floor
+            else:
+                self._note_answered(batch, applied)
+                return
+            finally:
+                # Only an attempt that never came here, because its process died, stays counted.
+                await self._locks.release(lease, forget_attempts=not crashed_before)
+
+    def _note_answered(self, batch: Batch, applied: Applied) -> None:
+        for partition, last in batch.last.items():
+            self.answered[partition] = max(self.answered.get(partition, 0), last + 1)
+            # A gap was a true one for the frontier it was seen at; a restored database may come by there again.
+            self.gaps_seen.pop(partition, None)
+        self.lag.answered(batch.last)
+        tell(batch, applied, self._names)

@@ -1,0 +1,247 @@
+"""The loop: records come in batches, are applied, answered, and only then committed; after a fault they are read again.
+
+While the servers work on a large batch, the next one is read. Its offsets are committed while the next one is applied:
+they only spare re-reads, what counts is the frontier in the ledger.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from operator import attrgetter
+from typing import Final, cast
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError
+from faststream.kafka import KafkaMessage
+
+from contracts.topics import Topics
+from services.sessions.worker.apply import Gap, Read, Step
+from services.sessions.worker.batch_log import place
+from services.sessions.worker.batch_retry import Placed, Settling
+from services.sessions.worker.frontier_positions import Places
+from services.sessions.worker.metrics import FAULTS, GAPS, PARKED, Laps
+from services.sessions.worker.publications import undecodable
+from services.sessions.worker.publisher import AnswerStuck, Publisher
+from services.sessions.worker.read_record import Parked, Verify, read
+
+log = structlog.get_logger()
+
+READ_AHEAD_RECORDS: Final = 500
+"""From so many records on, a batch is followed by reading the next while its own statements run: there is a backlog."""
+READ_SLICE_RECORDS: Final = 100
+"""Records are read so many at a time: between slices, what the servers have answered goes on."""
+BROKER_TIMESTAMP: Final = 1
+NO_CLOCK: Final = "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
+
+
+async def no_step(_name: str) -> None:
+    """Nothing happens between the steps of a batch."""
+
+
+class Consumer:
+    """One worker's consumption of the commands topic."""
+
+    def __init__(
+        self,
+        *,
+        settling: Settling,
+        places: Places,
+        publisher: Publisher,
+        names: Topics,
+        verify: Verify | None,
+        stop: Callable[[BaseException], None],
+        step: Step = no_step,
+    ) -> None:
+        self._settling = settling
+        self._places = places
+        self._publisher = publisher
+        self._names = names
+        self._verify = verify
+        self._stop = stop
+        self._step = step
+        self._in_hand = asyncio.Lock()
+        self._next: dict[int, int] = {}
+        """Where each partition goes on, by what was handed out."""
+        self._placement = object()
+        """Another one after every seek to the frontier: what was read before that is read again."""
+        self._faults = 0
+        self._ending: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[None] | None = None
+        self.assigned = asyncio.Event()
+        self.placed = asyncio.Event()
+        self.sought = False
+        self.stopped = False
+        self.lag = settling.lag
+
+    async def on_batch(self, message: KafkaMessage) -> None:
+        """Apply, publish and commit the records of one call; after a fault they are read again.
+
+        It returns while a large batch still waits for the servers: the next one is read meanwhile. Then it waits.
+        """
+        self.lag.taken(message.raw_message)
+        if not self.placed.is_set():
+            # The client hands records out before it has heard where to read; the seek makes them be read again.
+            await self.placed.wait()
+            if self.sought:
+                return
+        records = self._not_done_yet(message.raw_message)
+        if not records or self.stopped:
+            return
+        placement, faults = self._placement, self._faults
+        self._next |= _ends(records)
+        consumer = cast("AIOKafkaConsumer", message.consumer)
+        reads = await self._read_all(records)
+        await self._in_hand.acquire()
+        if self.stopped or self._placement is not placement:
+            self._hand_back(records)
+            self._in_hand.release()
+            return
+        if self._faults != faults:
+            self._in_hand.release()
+            self._read_again(consumer, records)
+            return
+        self._ending = asyncio.create_task(self._end(consumer, records, reads))
+        if len(records) < READ_AHEAD_RECORDS:
+            await self._ending
+
+    async def _end(self, consumer: AIOKafkaConsumer, records: list[ConsumerRecord], reads: list[Placed]) -> None:
+        """Bring the batch in hand to its end. No error leaves here: after one the records are read again."""
+        try:
+            if any(record.timestamp_type != BROKER_TIMESTAMP for record in records):
+                raise AnswerStuck(NO_CLOCK)
+            try:
+                await self._settling.settle(reads)
+            except Gap as gap:
+                await self._seek_back(consumer, records, gap)
+                return
+            await self._step("answered")
+            ends = {TopicPartition(self._names.commands, number): end for number, end in _ends(records).items()}
+            self._committing = asyncio.create_task(self._commit(consumer, ends, self._committing))
+        except AnswerStuck as stuck:
+            self._stop_for_good(stuck)
+        except Exception as error:
+            FAULTS.labels(type(error).__name__).inc()
+            log.exception("batch_fault", first=place(records[0]), records=len(records))
+            self._read_again(consumer, records)
+        finally:
+            self._in_hand.release()
+
+    async def _commit(
+        self, consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int], earlier: asyncio.Task[None] | None
+    ) -> None:
+        """Commit offsets, after those of the batch before."""
+        if earlier is not None:
+            await earlier
+        laps = Laps()
+        try:
+            await consumer.commit(ends)
+        except Exception as error:  # noqa: BLE001 - offsets only spare re-reads, and later ones stand for these
+            FAULTS.labels(type(error).__name__).inc()
+            log.warning("offsets_not_committed", error=repr(error))
+        laps.lap("offsets")
+        await self._step("committed")
+
+    def _read_again(self, consumer: AIOKafkaConsumer, records: list[ConsumerRecord]) -> None:
+        """Seek to where these records begin, except where an earlier batch must be read again as well."""
+        self._faults += 1
+        for partition, begin in _begins(records).items():
+            if self._next[partition] > begin:
+                self._next[partition] = begin
+                # A partition that has gone meanwhile is for its next worker to read.
+                with suppress(IllegalStateError):
+                    consumer.seek(TopicPartition(self._names.commands, partition), begin)
+
+    def _hand_back(self, records: list[ConsumerRecord]) -> None:
+        """Dropped records are not done: should the seek to the frontier fail, the client brings them again."""
+        begins = _begins(records)
+        for partition, end in _ends(records).items():
+            if self._next[partition] == end:
+                self._next[partition] = begins[partition]
+
+    async def _read_all(self, records: list[ConsumerRecord]) -> list[Placed]:
+        """Read the records, in slices: the batch before this one goes on in between."""
+        reads, laps = list[Placed](), Laps()
+        for start in range(0, len(records), READ_SLICE_RECORDS):
+            reads += [(r.partition, r.offset, self._read(r)) for r in records[start : start + READ_SLICE_RECORDS]]
+            await asyncio.sleep(0)
+        laps.lap("read")
+        return reads
+
+    def _not_done_yet(self, handed_out: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
+        """The records in the order of their places. The client repeats what it held when it was told where to read."""
+        fresh = (record for record in handed_out if record.offset >= self._next.get(record.partition, 0))
+        return sorted(fresh, key=attrgetter("partition", "offset"))
+
+    async def finish(self) -> None:
+        """End the batch in hand and take no other."""
+        self.stopped = True
+        await self.drain()
+
+    async def idle(self) -> None:
+        """Return when no batch is in hand; one that was read ahead may follow."""
+        async with self._in_hand:
+            pass
+
+    async def drain(self) -> None:
+        """Return when no batch is in hand; what was read ahead of it is dropped and will be read again."""
+        self._placement = object()
+        async with self._in_hand:
+            if self._committing is not None:
+                await self._committing
+
+    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
+        """Park records that the client library can't decode: their places are all that is known of them."""
+        letters = [undecodable(self._names, partition, offset) for offset in range(first, following)]
+        await self._publisher.publish(letters)
+        PARKED.labels("undecodable").inc(len(letters))
+        log.warning("record_parked", partition=partition.partition, first=first, records=len(letters))
+        self._settling.gaps_seen[partition.partition] = first
+
+    def _read(self, record: ConsumerRecord) -> Read:
+        """Reading is total; should a bug make it fail on a record all the same, that record alone is parked."""
+        try:
+            return read(record, self._verify)
+        except Exception as error:
+            log.exception("reading_failed", place=place(record))
+            return Parked(record, f"The service failed to read this record: {type(error).__name__}.")
+
+    async def place(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        """Seek to where reading goes on, all at once: what is handed out between two seeks would be dropped."""
+        try:
+            starts = await self._places.starts(consumer, partitions)
+        except AnswerStuck as stuck:
+            self._stop_for_good(stuck)
+            return
+        for partition, start in starts.items():
+            consumer.seek(partition, start)
+            self._next[partition.partition] = start
+        self.sought = True
+        log.info("worker_reads", starts={partition.partition: start for partition, start in starts.items()})
+        self.assigned.set()
+
+    async def _seek_back(self, consumer: AIOKafkaConsumer, records: list[ConsumerRecord], gap: Gap) -> None:
+        """Read again: the partition with the gap from its frontier, the others from where this batch began."""
+        GAPS.inc()
+        log.error("frontier_gap", partition=gap.partition, frontier=gap.frontier, error=str(gap))
+        partition = TopicPartition(self._names.commands, gap.partition)
+        frontier = await self._places.behind(consumer, partition, gap)
+        consumer.seek(partition, frontier)
+        self._next[gap.partition] = frontier
+        self._read_again(consumer, records)
+        self._settling.gaps_seen[gap.partition] = frontier
+
+    def _stop_for_good(self, why: AnswerStuck) -> None:
+        log.critical("worker_stops", error=str(why))
+        self.stopped = True
+        self._stop(why)
+
+
+def _begins(records: list[ConsumerRecord]) -> dict[int, int]:
+    """The first offset of each partition; the records are in the order of their places."""
+    return {record.partition: record.offset for record in reversed(records)}
+
+
+def _ends(records: list[ConsumerRecord]) -> dict[int, int]:
+    """The offset after the last of each partition; the records are in the order of their places."""
+    return {record.partition: record.offset + 1 for record in records}

@@ -1,0 +1,118 @@
+"""How far behind a worker is: the age of the oldest command that it has not answered.
+
+Batches tell it as they come and are answered. Nothing would tell of a worker that gets no batches any more, so it also
+looks, every WATCH_S seconds, where the topic ends and how far it has read: a worker that is stuck shows an age that
+grows, an idle one shows 0.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.sessions.ledger.frontier import expired_commands, sessions_held
+from services.sessions.worker.metrics import BEHIND, EXPIRED, LAG, LOOKED, PARTITIONS, SESSIONS
+
+log = structlog.get_logger()
+
+WATCH_S: Final = 5.0
+LEDGER_TURNS: Final = 6
+"""Every so many turns the ledger is looked at, too."""
+LOOK_S: Final = 4.0
+"""Whoever does not answer a look within this time is away."""
+
+
+class Lag:
+    """What was taken from the topic and is not answered, by partition."""
+
+    def __init__(self) -> None:
+        self._taken: dict[int, deque[tuple[int, float]]] = {}
+        """Of each batch its last place and the append time of its first record."""
+        self._answered: dict[int, int] = {}
+        self._unseen: dict[int, float] = {}
+        """Since when a partition is known to hold what was not taken."""
+        LAG.set_function(self.seconds)
+
+    def seconds(self) -> float:
+        """The age of the oldest command that is not answered, by this machine's clock; 0 when there is none."""
+        oldest = [marks[0][1] for marks in self._taken.values() if marks] + list(self._unseen.values())
+        return max(0.0, time.time() - min(oldest) / 1_000) if oldest else 0.0
+
+    def taken(self, records: Sequence[Any]) -> None:
+        """Records have come, those of a partition in their order; some may come again."""
+        firsts = {record.partition: record.timestamp for record in reversed(records)}
+        for partition, last in {record.partition: record.offset for record in records}.items():
+            marks = self._taken.setdefault(partition, deque())
+            if last > (marks[-1][0] if marks else self._answered.get(partition, -1)):
+                marks.append((last, firsts[partition]))
+            self._unseen.pop(partition, None)
+
+    def answered(self, lasts: Mapping[int, int]) -> None:
+        """All up to these places is answered."""
+        for partition, last in lasts.items():
+            self._answered[partition] = last
+            marks = self._taken.get(partition)
+            while marks and marks[0][0] <= last:
+                marks.popleft()
+
+    def looked(self, behind: Mapping[int, int]) -> None:
+        """So many records of each partition of this worker's are not even taken; other partitions are not its own."""
+        now_ms = time.time() * 1_000
+        self._taken = {partition: marks for partition, marks in self._taken.items() if partition in behind}
+        self._unseen = {p: self._unseen.get(p, now_ms) for p, records in behind.items() if records > 0}
+
+
+@asynccontextmanager
+async def watching(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine) -> AsyncIterator[None]:
+    """Look every WATCH_S seconds for as long as the block lasts."""
+    task = asyncio.create_task(_watch(kafka, lag, engine))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _watch(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine) -> None:
+    well = True
+    for turn in count():
+        await asyncio.sleep(WATCH_S)
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await _look_at_topic(kafka(), lag)
+            if turn % LEDGER_TURNS == 0:
+                async with asyncio.timeout(LOOK_S):
+                    await _look_at_ledger(engine)
+            well = True
+        except Exception as error:  # noqa: BLE001 - whatever is away, the batches say so; watching must go on
+            if well:
+                log.warning("look_failed", error=repr(error)[:500])
+            well = False
+
+
+async def _look_at_topic(consumer: AIOKafkaConsumer | None, lag: Lag) -> None:
+    places = sorted(consumer.assignment()) if consumer is not None else []
+    PARTITIONS.set(len(places))
+    if consumer is None:
+        return
+    ends = await consumer.end_offsets(places)
+    reached = {place: await consumer.position(place) for place in places}
+    LOOKED.set_to_current_time()
+    behind = {place.partition: max(0, ends[place] - reached[place]) for place in places}
+    BEHIND.set(sum(behind.values()))
+    lag.looked(behind)
+
+
+async def _look_at_ledger(engine: AsyncEngine) -> None:
+    async with engine.connect() as tx:
+        EXPIRED.set(await expired_commands(tx))
+        for state, sessions in (await sessions_held(tx)).items():
+            SESSIONS.labels(state).set(sessions)

@@ -1,0 +1,189 @@
+"""The Redis lock: it keeps workers that would wait for each other's row locks apart, and it numbers its holders.
+
+It is courtesy. When it is lost, flushed or gone, row locks, the fence and the unique indexes of PostgreSQL keep every
+promise; what is lost is speed. One Redis primary is meant (Sentinel or managed), not a cluster: one script takes the
+locks of many profiles.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Literal
+from uuid import uuid4
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.sessions.rules.model import TillKey
+from services.sessions.worker.metrics import LOCK_LOST, LOCK_MISSING, LOCK_WAITS
+
+LOCK_TTL_MS: Final = 10_000
+LOCK_WAIT_S: Final = 0.25
+LOCK_REQUIRED_WAIT_S: Final = 30.0
+LOCK_POLL_S: Final = (0.002, 0.010)
+REDIS_TIMEOUT_S: Final = 0.5
+REDIS_PAUSE_S: Final = 1.0
+"""After Redis failed, batches go on without it for so long before it is asked again."""
+ATTEMPTS_KEPT_S: Final = 3_600
+
+# Numbers above 2^53 or joined with `..` would lose digits in Lua; microseconds until the year 2255 stay below 2^53.
+TAKE: Final = """
+local last_key, counts = KEYS[1], 1 + tonumber(ARGV[5])
+local attempts = 0
+for i = 2, counts do
+    if ARGV[6] == '1' then
+        redis.call('INCR', KEYS[i])
+        redis.call('EXPIRE', KEYS[i], ARGV[4])
+    end
+    attempts = math.max(attempts, tonumber(redis.call('GET', KEYS[i]) or '0'))
+end
+for i = counts + 1, #KEYS do
+    if redis.call('EXISTS', KEYS[i]) == 1 then return {'0', tostring(attempts)} end
+end
+local now = redis.call('TIME')
+local last = tonumber(redis.call('GET', last_key) or '0')
+local token = math.max(last + 1, now[1] * 1000000 + now[2], tonumber(ARGV[3]) + 1)
+local written = string.format('%.0f', token)
+redis.call('SET', last_key, written)
+for i = counts + 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2]) end
+return {written, tostring(attempts)}
+"""
+RENEW: Final = """
+local held = 0
+for i = 1, #KEYS do
+    if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('PEXPIRE', KEYS[i], ARGV[2]); held = held + 1 end
+end
+return held
+"""
+RELEASE: Final = """
+local held, counts = 0, tonumber(ARGV[3])
+for i = counts + 1, #KEYS do
+    if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]); held = held + 1 end
+end
+if ARGV[2] == '1' then
+    for i = 1, counts do redis.call('DEL', KEYS[i]) end
+end
+return held
+"""
+
+
+class LockUnavailable(Exception):
+    """The lock is required, and it could not be had in time."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """A lock that is held. `token` 0: the batch goes on without one. `attempts` 0: Redis is away and nobody counts."""
+
+    keys: list[str]
+    attempts_keys: list[str]
+    owner: str
+    token: int = 0
+    attempts: int = 0
+    taken_at: float = 0.0
+
+
+class Locks:
+    """Takes and gives back the locks of whole batches."""
+
+    def __init__(self, redis_url: str, mode: Literal["preferred", "required"], prefix: str) -> None:
+        # A retried command whose first reply was lost would meet its own lock, so nothing is retried.
+        self._redis: Redis = Redis.from_url(
+            redis_url,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._mode = mode
+        self._prefix = f"{prefix}lock:"
+        self._asleep_until = 0.0
+        self._take = self._redis.register_script(TAKE)
+        self._renew = self._redis.register_script(RENEW)
+        self._release = self._redis.register_script(RELEASE)
+
+    async def take(self, tills: Collection[TillKey], attempts_of: Sequence[str], floor: int = 0) -> Lease:
+        """The locks of all these tills at once, or a lease without a token when they can't be had in time.
+
+        `attempts_of` names the batch: how often one of these names was begun and not finished is counted beside the
+        lock, so that an attempt that kills its process counts. The token is above `floor` and all tokens before it.
+        """
+        keys = sorted(f"{self._prefix}{store_id}/{profile_id}" for store_id, profile_id in tills)
+        lease = Lease(keys, [f"{self._prefix}attempts:{name}" for name in attempts_of], uuid4().hex)
+        waiting_since = time.monotonic()
+        limit_s = LOCK_WAIT_S if self._mode == "preferred" else LOCK_REQUIRED_WAIT_S
+        waited = False
+        while True:
+            why = await self._try(lease, floor)
+            if why is None:
+                return lease
+            over = time.monotonic() - waiting_since > limit_s
+            if self._mode == "preferred" and (over or why == "redis_away"):
+                LOCK_MISSING.labels(why).inc()
+                return lease
+            if over:
+                await self.release(lease, forget_attempts=True)
+                raise LockUnavailable(
+                    f"No lock for {len(keys)} tills within {limit_s:.0f} s ({why}); TILL_LOCK=required."
+                )
+            if not waited:
+                waited = True
+                LOCK_WAITS.inc()
+            await asyncio.sleep(random.uniform(*LOCK_POLL_S))  # noqa: S311 - only keeps waiters out of step
+
+    async def renew(self, lease: Lease) -> None:
+        """Keep a lease that is a third through its life; losing it is noted, not fatal."""
+        if lease.token == 0 or time.monotonic() - lease.taken_at < LOCK_TTL_MS / 3_000:
+            return
+        lease.taken_at = time.monotonic()
+        try:
+            held = int(await self._renew(keys=lease.keys, args=[lease.owner, LOCK_TTL_MS]))
+        except (RedisError, OSError):
+            held = 0
+        if held < len(lease.keys):
+            LOCK_LOST.inc()
+
+    async def release(self, lease: Lease, *, forget_attempts: bool) -> None:
+        """Give a lease back, and the count of its batch's attempts with it."""
+        if lease.attempts == 0:
+            return
+        try:
+            keys = [*lease.attempts_keys, *lease.keys]
+            forget = "1" if forget_attempts else "0"
+            held = int(await self._release(keys=keys, args=[lease.owner, forget, len(lease.attempts_keys)]))
+        except (RedisError, OSError):
+            held = 0
+        if lease.token and held < len(lease.keys):
+            LOCK_LOST.inc()
+
+    async def forget_attempts(self, attempts_of: Sequence[str]) -> None:
+        """What was begun too often has ended after all: count from the beginning again."""
+        with suppress(RedisError, OSError):
+            await self._redis.delete(*(f"{self._prefix}attempts:{name}" for name in attempts_of))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def _try(self, lease: Lease, floor: int) -> Literal["redis_away", "held"] | None:
+        """Take the lease, or say why not."""
+        if time.monotonic() < self._asleep_until:
+            return "redis_away"
+        keys = [f"{self._prefix}last", *lease.attempts_keys, *lease.keys]
+        # Counted once a batch, whether or not the lock can be had: a crashed worker's own lock outlives it.
+        count = "0" if lease.attempts else "1"
+        given: list[str | int] = [lease.owner, LOCK_TTL_MS, floor, ATTEMPTS_KEPT_S, len(lease.attempts_keys), count]
+        try:
+            token, attempts = await self._take(keys=keys, args=given)
+        except (RedisError, OSError):
+            self._asleep_until = time.monotonic() + REDIS_PAUSE_S
+            return "redis_away"
+        lease.token, lease.attempts = int(token), int(attempts)
+        if lease.token == 0:
+            return "held"
+        lease.taken_at = time.monotonic()
+        return None

@@ -1,0 +1,264 @@
+"""The sessions worker: connects everything, hands clocks and connections inwards, and runs until it is told to stop."""
+
+import gc
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.security import BaseSecurity, SASLScram512
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, Claims, bearer, open_verifier
+from services.platform.http.server import health_app, serve
+from services.platform.kafka.connection import connection
+from services.platform.kafka.topics import check_topics
+from services.platform.kafka.undecodable import step_over_undecodable
+from services.platform.settings import Settings
+from services.sessions.ledger.frontier import expired_commands
+from services.sessions.worker.apply import Step
+from services.sessions.worker.batch_retry import Settling
+from services.sessions.worker.consumer import Consumer, no_step
+from services.sessions.worker.frontier_positions import DRAIN_S, Places, Rebalance
+from services.sessions.worker.idle_sweeper import sweeping
+from services.sessions.worker.lag import Lag, watching
+from services.sessions.worker.lock import Locks
+from services.sessions.worker.metrics import TOPIC_PARTITIONS
+from services.sessions.worker.publisher import Publisher
+from services.sessions.worker.read_record import Headers, Verify
+
+log = structlog.get_logger()
+
+SESSION_TIMEOUT_MS: Final = 12_000
+"""The group waits so long for a silent worker; every time-out of the database below is shorter."""
+HEARTBEAT_MS: Final = 3_000
+REBALANCE_TIMEOUT_MS: Final = int(DRAIN_S * 1_000) + 10_000
+POLL_INTERVAL_MS: Final = 120_000
+BATCH_WAIT_MS: Final = 1
+"""FastStream sleeps so long after each empty poll; a command that falls into it waits as long."""
+GRACEFUL_STOP_S: Final = 25.0
+CONNECTIONS: Final = 3
+CONNECT_TIMEOUT_S: Final = 5
+COMMAND_TIMEOUT_S: Final = 10
+
+GC_NEW_OBJECTS: Final = 1_000_000
+"""Python looks for garbage cycles after so many new objects. A batch's objects live until it ends: while it does,
+looking finds nothing and costs up to half of a command's time. Two of the largest batches have about 500,000."""
+
+# A frozen worker must not hold its tills: PostgreSQL ends its transaction and frees the rows. Lookups go by index
+# whatever the planner believes of a table that was empty when the statement was prepared.
+DATABASE_SETTINGS: Final = {
+    "application_name": "till-sessions",
+    "statement_timeout": "8s",
+    "lock_timeout": "6s",
+    "idle_in_transaction_session_timeout": "5s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
+class DatabaseWrong(ValueError):
+    """The database would lose what it has acknowledged; the message says why."""
+
+
+def ledger_engine(database_url: str) -> AsyncEngine:
+    """Connections to the ledger with the time-outs that a frozen worker must not outlive."""
+    return create_async_engine(
+        database_url,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        connect_args={
+            "server_settings": DATABASE_SETTINGS,
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": COMMAND_TIMEOUT_S,
+        },
+    )
+
+
+async def run(settings: Settings, step: Step = no_step) -> None:
+    """Run one worker until SIGTERM or SIGINT; the batch in hand is finished. `step` is called between its steps."""
+    gc.freeze()
+    gc.set_threshold(GC_NEW_OBJECTS, 20, 20)
+    facts = await check_topics(settings)
+    names = settings.topics
+    failure: list[BaseException] = []
+    async with AsyncExitStack() as stack:
+        engine = ledger_engine(settings.database_url)
+        stack.push_async_callback(engine.dispose)
+        await _check_database(engine)
+        locks = Locks(settings.redis_url, settings.lock, settings.topic_prefix)
+        stack.push_async_callback(locks.close)
+        publisher = Publisher(settings)
+        await publisher.start()
+        stack.push_async_callback(publisher.stop)
+
+        def stop(why: BaseException) -> None:
+            failure.append(why)
+            app.exit()
+
+        topic_id = facts[names.commands].topic_id
+        settling = Settling(
+            engine=engine,
+            locks=locks,
+            publisher=publisher,
+            names=names,
+            topic_id=topic_id,
+            lag=Lag(),
+            step=step,
+        )
+        consumer = Consumer(
+            settling=settling,
+            places=Places(engine, topic_id),
+            publisher=publisher,
+            names=names,
+            verify=_verify(settings),
+            stop=stop,
+            step=step,
+        )
+        broker, kafka = _broker(settings, consumer)
+
+        async def tolerate() -> None:
+            reader = kafka()
+            if reader is not None:
+                step_over_undecodable(reader, consumer.step_over, consumer.idle)
+
+        app = FastStream(broker, logger=None, after_startup=[tolerate], on_shutdown=[consumer.finish])
+        if settings.sessions_http:
+            checks = {
+                "database": _database_answers(engine),
+                "assigned": _assigned(consumer),
+                "log": _none_expired(engine),
+            }
+            await stack.enter_async_context(serve(settings.sessions_http, health_app(checks)))
+        TOPIC_PARTITIONS.set(settings.topic_partitions)
+        await stack.enter_async_context(watching(kafka, consumer.lag, engine))
+        await stack.enter_async_context(sweeping(settings, engine, topic_id))
+        log.info("worker_starts", topic=names.commands, group=settings.sessions_group, auth=settings.auth)
+        await app.run(log_level=logging.WARNING)
+    if failure:
+        raise failure[0]
+
+
+def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callable[[], AIOKafkaConsumer | None]]:
+    """FastStream's part: group membership and batches. Every option that matters is written out.
+
+    With the broker comes a way to its Kafka consumer, which exists once the broker has started.
+    """
+    broker = KafkaBroker(
+        settings.kafka,
+        security=_security(settings),
+        acks="all",
+        enable_idempotence=True,
+        allow_auto_create_topics=False,
+        graceful_timeout=GRACEFUL_STOP_S,
+        logger=None,
+    )
+    kafka: Callable[[], AIOKafkaConsumer | None] = lambda: subscriber.consumer  # noqa: E731 - made before the subscriber
+    subscriber = broker.subscriber(
+        settings.topics.commands,
+        batch=True,
+        group_id=settings.sessions_group,
+        group_instance_id=settings.sessions_instance_id,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_records=settings.batch_records_max,
+        batch_timeout_ms=BATCH_WAIT_MS,
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=HEARTBEAT_MS,
+        rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+        max_poll_interval_ms=POLL_INTERVAL_MS,
+        listener=Rebalance(consumer, kafka),
+        parser=parse_batch,
+        decoder=decode_nothing,
+        ack_policy=AckPolicy.MANUAL,
+        no_reply=True,
+    )
+
+    async def on_batch(message: KafkaMessage) -> None:
+        await consumer.on_batch(message)
+
+    subscriber(on_batch)
+    return broker, kafka
+
+
+def _security(settings: Settings) -> BaseSecurity | None:
+    """What every other client is given, in FastStream's words."""
+    options = connection(settings)
+    user, context = options.get("sasl_plain_username"), options.get("ssl_context")
+    if user is not None:
+        password = options["sasl_plain_password"]
+        return SASLScram512(username=user, password=password, ssl_context=context, use_ssl=context is not None)
+    return None if context is None else BaseSecurity(ssl_context=context, use_ssl=True)
+
+
+async def parse_batch(records: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Total: FastStream would decode every header before the handler, and lose the batch to one that is not UTF-8."""
+    # It keeps nothing of what stands between the first record and the last.
+    message = await original(tuple(replace(record, headers=()) for record in (records[0], records[-1])))
+    message.raw_message = records
+    return message
+
+
+async def decode_nothing(_message: Any) -> Any:
+    """Total: bodies are read one by one in the handler."""
+    return ()
+
+
+def _verify(settings: Settings) -> Verify | None:
+    if settings.auth == "off":
+        log.warning("auth_off", meaning="every record speaks as admin of its store")
+        return None
+    verifier = open_verifier(settings)
+
+    def verify(headers: Headers, at_ms: int) -> Claims | None:
+        token = bearer(headers)
+        return None if token is None else verifier.claims(token, at_ms / 1_000, COMMANDS_AUDIENCE)
+
+    return verify
+
+
+async def _check_database(engine: AsyncEngine) -> None:
+    """Refuse a database that forgets: an acknowledged answer would stand on nothing."""
+    async with engine.connect() as tx:
+        for setting in ("fsync", "synchronous_commit"):
+            value = (await tx.execute(text(f"SHOW {setting}"))).scalar_one()
+            if value == "off":
+                raise DatabaseWrong(f"PostgreSQL runs with {setting}=off and would lose commits: switch it on.")
+
+
+def _database_answers(engine: AsyncEngine) -> Callable[[], Awaitable[None]]:
+    async def check() -> None:
+        async with engine.connect() as tx:
+            await tx.execute(text("SELECT 1"))
+
+    return check
+
+
+def _assigned(consumer: Consumer) -> Callable[[], Awaitable[None]]:
+    async def check() -> None:
+        if not consumer.assigned.is_set() or consumer.stopped:
+            raise RuntimeError("the worker has no partitions")
+
+    return check
+
+
+def _none_expired(engine: AsyncEngine) -> Callable[[], Awaitable[None]]:
+    async def check() -> None:
+        async with engine.connect() as tx:
+            expired = await expired_commands(tx)
+        if expired:
+            raise RuntimeError(f"{expired} commands were deleted by the broker before they were read")
+
+    return check

@@ -1,0 +1,79 @@
+"""What goes out for each record: its answer, its closing or correction, or the record itself as a dead letter."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from aiokafka import TopicPartition
+
+from contracts.events import closing_id_of, correction_id_of
+from contracts.topics import DEAD_LETTER_ERROR_CHARACTERS_MAX, Topics, cloud_event_headers
+from services.sessions.rules.model import Outcome, Received
+from services.sessions.worker.metrics import ANSWERS_MISSING
+from services.sessions.worker.read_record import Parked
+
+log = structlog.get_logger()
+
+HEADERS_BYTES_MAX: Final = 262_144
+"""Original headers that are copied into a dead letter; what is more is left out, and the letter says so."""
+
+
+@dataclass(slots=True)
+class Publication:
+    """One record to publish on the topic of this name."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+def dead_letter(names: Topics, parked: Parked) -> Publication:
+    """The record as it came, with its place and what is wrong with it; credentials stay out."""
+    record = parked.record
+    headers: list[tuple[str, bytes | None]] = [
+        ("till-topic", record.topic.encode()),
+        ("till-partition", b"%d" % record.partition),
+        ("till-offset", b"%d" % record.offset),
+        ("till-error", parked.error[:DEAD_LETTER_ERROR_CHARACTERS_MAX].encode("utf-8", "replace")),
+    ]
+    original = [(name, value) for name, value in record.headers if name.lower() != "authorization"]
+    if sum(len(name) + len(value or b"") for name, value in original) > HEADERS_BYTES_MAX:
+        headers.append(("till-headers-left-out", b"%d" % len(original)))
+        original = []
+    return Publication(names.dead_letters, record.key, record.value, [*headers, *original])
+
+
+def undecodable(names: Topics, partition: TopicPartition, offset: int) -> Publication:
+    """The dead letter of a record that can't even be decoded: its place, for a client that can."""
+    headers: list[tuple[str, bytes | None]] = [
+        ("till-topic", partition.topic.encode()),
+        ("till-partition", b"%d" % partition.partition),
+        ("till-offset", b"%d" % offset),
+        ("till-error", b"The name of a header is not UTF-8: the record can't be decoded and stays at its place."),
+    ]
+    return Publication(names.dead_letters, None, None, headers)
+
+
+def published(names: Topics, record: Received, outcome: Outcome | None) -> Iterator[Publication]:
+    """An answer, with the closing, correction or dead letter that goes with it."""
+    if outcome is None:
+        # Nothing that the service does removes an answer: rows were deleted, or a restore was not a whole one.
+        ANSWERS_MISSING.inc()
+        log.error("answer_missing", topic=record.topic, partition=record.partition, offset=record.offset)
+        return
+    trace = [] if record.traceparent is None else [("traceparent", record.traceparent)]
+    headers = cloud_event_headers(outcome.event_id, outcome.kind, outcome.received_at)
+    headers += [("till-command-id", record.command_id.encode()), *trace]
+    if outcome.error is not None:
+        yield dead_letter(names, Parked(record.raw, outcome.error))
+    if outcome.closing_value is not None and record.command is not None:
+        closing_id = closing_id_of(record.store_id, record.command.session_id)
+        closing_headers = cloud_event_headers(closing_id, "closing", outcome.received_at)
+        yield Publication(names.closings, record.key, outcome.closing_value, closing_headers + trace)
+    if outcome.correction_value is not None:
+        correction_id = correction_id_of(record.store_id, record.command_id)
+        correction_headers = cloud_event_headers(correction_id, "closing_correction", outcome.received_at)
+        yield Publication(names.closings, record.key, outcome.correction_value, correction_headers + trace)
+    yield Publication(names.events, record.key, outcome.value, headers)

@@ -1,0 +1,126 @@
+"""From the bytes of one Kafka record to a command, or to the reason why nobody can be answered. Total."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from contracts.commands import (
+    ID_TEXT,
+    UUID_TEXT,
+    Command,
+    FieldError,
+    Malformed,
+    read_command,
+)
+from contracts.jsontext import Unreadable, canonical, read_likely, read_object
+from contracts.times import from_millis
+from contracts.topics import key_of
+from services.platform.auth.tokens import Claims
+from services.sessions.rules.command_rights import refused_right
+from services.sessions.rules.model import Received
+
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[ -~]{0,200}")
+
+_NO_MEMBERS: Final[dict[str, Any]] = {}
+_NO_NAMES: Final = set[str]()
+"""Shared by all commands, which are frozen: nobody writes to them."""
+
+Headers = tuple[tuple[str, bytes | None], ...]
+Verify = Callable[[Headers, int], Claims | None]
+"""From a record's headers and its append time (milliseconds) to the claims of its sender."""
+
+
+class Record(Protocol):
+    """What is used of a raw Kafka record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A record that can't be read, or that can't be applied: it goes to the dead letters as it came."""
+
+    record: Record
+    error: str
+
+
+def read(record: Record, verify: Verify | None) -> Received | Parked:
+    """The command in a record. `verify` is None where every record speaks as admin of its store."""
+    command: Command | None = None
+    errors: tuple[FieldError, ...] = ()
+    try:
+        members, text, found = _read_value(record.value)
+        if isinstance(found, Malformed):
+            errors = tuple(found.errors)
+            command_id = _readable_id(members, "command_id", UUID_TEXT).lower()
+            store_id = _readable_id(members, "store_id", ID_TEXT)
+            profile_id = _readable_id(members, "profile_id", ID_TEXT)
+        else:
+            command = found
+            command_id, store_id, profile_id = found.command_id, found.store_id, found.profile_id
+    except Unreadable as error:
+        return Parked(record, str(error))
+    claims = verify(record.headers, record.timestamp) if verify else None
+    return Received(
+        raw=record,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        received_at=from_millis(record.timestamp),
+        traceparent=_traceparent(record.headers) if record.headers else None,
+        refused_right=refused_right(claims, store_id, members) if verify else None,
+        command_id=command_id,
+        store_id=store_id,
+        profile_id=profile_id,
+        key=key_of(store_id, profile_id),
+        text=text,
+        body_hash=hashlib.sha256(text).digest(),
+        command=command,
+        members=members if command is None else _NO_MEMBERS,
+        errors=errors,
+        sub=claims.sub if claims else None,
+        issued_at=claims.iat if claims else None,
+    )
+
+
+def _read_value(value: bytes | None) -> tuple[dict[str, Any], bytes, Command | Malformed]:
+    """The members of the object in a record, their canonical text, and the command or what is malformed in it."""
+    members, text, proven = read_likely(value)
+    command = _command(members)
+    if not proven and isinstance(command, Malformed):
+        members = read_object(value)
+        return members, canonical(members), _command(members)
+    return members, text, command
+
+
+def _command(members: dict[str, Any]) -> Command | Malformed:
+    try:
+        command: Command = read_command(members)
+    except Malformed as malformed:
+        return malformed
+    # Pydantic notes the names of the members that were given: a quarter of a command's memory, for nobody here.
+    object.__setattr__(command, "__pydantic_fields_set__", _NO_NAMES)
+    return command
+
+
+def _readable_id(body: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Unreadable(f"The command has no valid {name}: nobody can be answered.")
+    return value
+
+
+def _traceparent(headers: Headers) -> bytes | None:
+    """The W3C trace context of the record, where it has one that may be copied."""
+    for name, value in headers:
+        if name == "traceparent" and value is not None and _TRACEPARENT.fullmatch(value):
+            return value
+    return None
