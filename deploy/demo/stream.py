@@ -17,6 +17,7 @@ from deploy.demo.day import Entry
 from deploy.demo.tally import News, Tally, complete
 from deploy.embedded.stack import StackError
 from services.platform.auth import tokens
+from services.platform.auth.claims import Role
 from services.platform.kafka.connection import connection
 from services.platform.settings import Settings
 
@@ -201,7 +202,7 @@ def _headers(settings: Settings, day: list[Entry]) -> dict[tuple[str | None, str
     """The authorization header of every register's and manager's store; none for whoever has no token."""
     headers: dict[tuple[str | None, str | None], Headers] = {(None, None): []}
     for store, manager in {(entry.signed_by, entry.manager) for entry in day if entry.signed_by}:
-        role: tokens.Role = "manager" if manager else "register"
+        role: Role = "manager" if manager else "register"
         sub = manager or f"register-{store}"
         token = tokens.mint(settings, sub=sub, role=role, stores=[str(store)], ttl_s=TOKEN_TTL_S)
         headers[store, manager] = [("authorization", f"Bearer {token}".encode())]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from services.gateway.commands.envelope import Letter, Place
+from services.platform.kafka.position import Position
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules import totals
@@ -237,26 +237,33 @@ async def find_answer(engine: AsyncEngine, stores: Collection[str] | None, comma
     return None if row is None else bytes(row.answer)
 
 
-async def answer_to(engine: AsyncEngine, letter: Letter, place: Place) -> bytes | None:
-    """The answer to the record that was published at `place`, or None when it has not been applied."""
+async def answer_to(
+    engine: AsyncEngine, position: Position, store_id: str, command_id: str, body_hash: bytes
+) -> bytes | None:
+    """The answer to the command that was published at `position`, or None when it has not been applied."""
     values = {
-        "store_id": letter.store_id,
-        "command_id": letter.command_id,
-        "body_hash": letter.body_hash,
-        "topic_id": place.topic_id,
-        "partition": place.partition,
-        "offset": place.offset,
+        "store_id": store_id,
+        "command_id": command_id,
+        "body_hash": body_hash,
+        "topic_id": position.topic_id,
+        "partition": position.partition,
+        "offset": position.offset,
     }
     async with engine.connect() as tx:
         return (await tx.execute(ANSWER_TO, values)).scalar_one_or_none()
 
 
-async def applied(engine: AsyncEngine, store_id: str, place: Place) -> tuple[bool, bytes | None]:
-    """Whether the record at `place` has been applied, and the answer that is kept by its place, if there is one."""
-    values = {"store_id": store_id, "topic_id": place.topic_id, "partition": place.partition, "offset": place.offset}
+async def applied(engine: AsyncEngine, store_id: str, position: Position) -> tuple[bool, bytes | None]:
+    """Whether the record at `position` has been applied, and the answer that is kept by it, if there is one."""
+    values = {
+        "store_id": store_id,
+        "topic_id": position.topic_id,
+        "partition": position.partition,
+        "offset": position.offset,
+    }
     async with engine.connect() as tx:
         row = (await tx.execute(APPLIED, values)).one()
-    return row.next_offset is not None and row.next_offset > place.offset, row.answer
+    return row.next_offset is not None and row.next_offset > position.offset, row.answer
 
 
 async def closing_of(engine: AsyncEngine, store_id: str, session_id: str) -> bytes | None:

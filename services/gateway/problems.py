@@ -1,4 +1,4 @@
-"""Errors of the gateway itself, as RFC 9457 problem details. Refused commands are answers, not problems."""
+"""What the gateway says where a request came to nothing: every error that reaches the app becomes a problem."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,13 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from services.gateway.commands.client import NotPublished, TooManyWaiting
+from services.platform.http.problems import Problem, problem
 
 Shape = Callable[[int, str], dict[str, Any]]
 """Makes the body of an error of status and sentence."""
 
 log = structlog.get_logger(__name__)
 
-MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = "1"
 AWAY_RETRY_AFTER_S: Final = "5"
 NOT_PUBLISHED: Final = (
@@ -28,23 +28,6 @@ NOT_PUBLISHED: Final = (
 )
 TOO_MANY: Final = "Too many requests wait for their answers here. Nothing was sent; try again."
 AWAY: Final = "The ledger can't be read just now. Please try again."
-
-
-class Problem(Exception):
-    """A request that this API can't do as it stands; `detail` is a sentence for whoever sent it."""
-
-    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.headers = dict(headers or {})
-        self.more = more
-
-
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
-    """The reply to such a request; `more` are further members."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail} | more
-    return Response(orjson.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
 
 
 def problems(app: FastAPI, shapes: Mapping[str, Shape]) -> None:

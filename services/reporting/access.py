@@ -6,7 +6,8 @@ from typing import Final
 
 from fastapi import HTTPException, Request
 
-from services.platform.auth.tokens import API_AUDIENCE, EVERY_STORE, Verifier, bearer
+from services.platform.auth.claims import EVERY_STORE
+from services.platform.auth.tokens import API_AUDIENCE, Verifier, bearer
 
 EVERY: Final = frozenset({EVERY_STORE})
 

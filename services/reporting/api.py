@@ -18,7 +18,10 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import BaseRoute
 
 from contracts.commands import ID_TEXT
-from services.platform.auth.tokens import EVERY_STORE, Verifier
+from services.platform.auth.claims import EVERY_STORE
+from services.platform.auth.tokens import Verifier
+from services.platform.http.problems import problem
+from services.platform.http.replies import json_reply
 from services.platform.http.request_log import Requests
 from services.reporting import store
 from services.reporting.access import allowed_stores
@@ -80,9 +83,7 @@ def reporting_app(
             "data": [cashier_session(orjson.loads(closing)) for closing in closings],
             "datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
-        # Takings are nobody's to keep on the way, and a correction may void a session meanwhile.
-        headers = {"cache-control": "no-store"}
-        return Response(orjson.dumps(body), media_type="application/json", headers=headers)
+        return json_reply(body)
 
     app.add_api_route(
         PATH,
@@ -138,11 +139,9 @@ async def _out_of_order(request: Request, error: Exception) -> Response:
 
 def _problem(request: Request, status: int, message: str, headers: dict[str, str]) -> Response:
     """Under /api problem details (RFC 9457), elsewhere the shape of the document that is served there."""
-    phrase = HTTPStatus(status).phrase
     if request.url.path.startswith("/api/"):
-        details = {"type": "about:blank", "title": phrase, "status": status, "detail": message}
-        return Response(orjson.dumps(details), status, headers, "application/problem+json")
-    body = {"statusCode": status, "message": message, "error": phrase}
+        return problem(status, message, headers)
+    body = {"statusCode": status, "message": message, "error": HTTPStatus(status).phrase}
     return Response(orjson.dumps(body), status, headers, "application/json")
 
 

@@ -20,7 +20,9 @@ from starlette.datastructures import QueryParams
 
 from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import moment, read_date, read_time, wire_time
-from services.platform.auth.tokens import EVERY_STORE, Verifier
+from services.platform.auth.claims import EVERY_STORE
+from services.platform.auth.tokens import Verifier
+from services.platform.http.replies import json_reply
 from services.reporting import search
 from services.reporting.access import allowed_stores
 from services.reporting.search import Key, Wanted
@@ -42,7 +44,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
         wanted = _wanted(params, seen_stores(params.getlist("store"), allowed))
         found, last = await search.closings(engine, wanted, _cursor(params.get("cursor")), _limit(params.get("limit")))
         following = b"null" if last is None else b'"%s"' % _written(last)
-        return _json(b'{"items":[%s],"next_cursor":%s}' % (b",".join(found), following))
+        return json_reply(b'{"items":[%s],"next_cursor":%s}' % (b",".join(found), following))
 
     async def closing(request: Request) -> Response:
         stores, closing_id = seen_stores([], allowed_stores(verifier, request)), request.path_params["closing_id"]
@@ -51,7 +53,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such closing in the stores of this token.")
         value, corrections = found
-        return _json(b'{"closing":%s,"corrections":[%s]}' % (value, b",".join(corrections)))
+        return json_reply(b'{"closing":%s,"corrections":[%s]}' % (value, b",".join(corrections)))
 
     async def stream(request: Request) -> Response:
         def seen() -> search.Stores:
@@ -137,11 +139,6 @@ def _cursor(text: str | None) -> Key | None:
 
 def _bad(sentence: str) -> HTTPException:
     return HTTPException(HTTPStatus.BAD_REQUEST, f"{sentence}.")
-
-
-def _json(body: bytes) -> Response:
-    # Takings are nobody's to keep on the way.
-    return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
 
 def _parameter(name: str, description: str, place: str = "query", **schema: Any) -> Any:

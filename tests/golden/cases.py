@@ -11,7 +11,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from contracts.commands import Tender
-from services.platform.auth.tokens import Claims
+from services.platform.auth.claims import Claims
 from services.sessions.ledger.profiles import read_profiles
 from services.sessions.rules.model import Book, Profile, Till
 from services.sessions.worker.apply import Read

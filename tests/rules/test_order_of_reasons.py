@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 
 from contracts.events import Reason
-from services.platform.auth.tokens import Claims
+from services.platform.auth.claims import Claims
 from tests.rules.trade import NOBODY, Body, Till, amounts, order
 
 SESSION = "0195e3a0-1111-7000-8000-000000000001"

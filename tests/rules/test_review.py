@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.platform.auth.tokens import Claims, Role
+from services.platform.auth.claims import Claims, Role
 from tests.rules.trade import Till
 
 

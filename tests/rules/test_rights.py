@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from services.platform.auth.tokens import Claims, Role
+from services.platform.auth.claims import Claims, Role
 from tests.rules.trade import LUCIA, Body, Till, amounts, order
 
 KINDS: dict[str, Body] = {

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import key_of
-from services.platform.auth.tokens import COMMANDS_AUDIENCE, Claims, bearer, ensure_key, open_verifier
+from services.platform.auth.claims import Claims
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, ensure_key, open_verifier
 from services.platform.kafka.read_topic import records
 from services.platform.settings import Settings
 from services.sessions.ledger.frontier import know_partition

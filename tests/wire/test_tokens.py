@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.platform.auth import tokens
+from services.platform.auth.claims import Claims
 from services.platform.auth.signing_keys import ensure_key
 from services.platform.auth.tokens import Verifier, bearer, mint
 from services.platform.settings import Settings
@@ -71,7 +72,7 @@ def test_a_minted_token_says_what_it_was_minted_for(settings: Settings, verifier
 
     claims = verifier.claims(token, NOW, API)
 
-    assert claims == tokens.Claims(
+    assert claims == Claims(
         sub="ana",
         role="manager",
         stores=frozenset({"s1", "s2"}),

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.platform.auth import revocations
-from services.platform.auth.tokens import KEY_PREFIX
+from services.platform.auth.claims import KEY_PREFIX
 
 KEY_BYTES: Final = 32
 KEY_CHARACTERS_MAX: Final = 200

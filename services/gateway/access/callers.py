@@ -17,8 +17,9 @@ from services.gateway.access import api_keys
 from services.gateway.access.api_keys import ApiKey
 from services.gateway.access.passwords import HASHING_MAX, Passwords
 from services.platform.auth import revocations
+from services.platform.auth.claims import EVERY_STORE, VIA_KEY, Claims
 from services.platform.auth.signing_keys import load_private_key
-from services.platform.auth.tokens import API_AUDIENCE, EVERY_STORE, VIA_KEY, Claims, Verifier, bearer, mint
+from services.platform.auth.tokens import API_AUDIENCE, Verifier, bearer, mint
 from services.platform.settings import Settings
 
 KEY_HEADER: Final = "x-api-key"

@@ -12,8 +12,9 @@ from contracts.commands import ID_PATTERN
 from contracts.jsontext import Unreadable, read_object
 from services.gateway.access.callers import Access
 from services.gateway.access.passwords import TooManyFailures
-from services.gateway.problems import Problem
 from services.platform.auth.tokens import mint
+from services.platform.http.body import read_body
+from services.platform.http.problems import Problem
 
 BODY_BYTES_MAX: Final = 8_192
 WRONG: Final = "The store, the user or the password is wrong."
@@ -74,13 +75,9 @@ async def sign_in(request: Request) -> Response:
 
 async def _read(request: Request) -> SignIn:
     """Neither the reply nor a log ever quotes the body: it holds a password."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body has at most {BODY_BYTES_MAX} bytes.")
+    body = await read_body(request, BODY_BYTES_MAX, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     try:
-        return SignIn.model_validate(read_object(bytes(body)))
+        return SignIn.model_validate(read_object(body))
     except Unreadable:
         raise Problem(HTTPStatus.BAD_REQUEST, "The body is no JSON object that can be read.") from None
     except ValidationError as error:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.platform.auth import revocations
-from services.platform.auth.tokens import EVERY_STORE, Role
+from services.platform.auth.claims import EVERY_STORE, Role
 
 ADD = text("""
     INSERT INTO gateway.users (store_id, user_id, role, profile_id, password_hash)

@@ -10,7 +10,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-import orjson
 import structlog
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -18,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from contracts.commands import Malformed, read_command
-from contracts.jsontext import Unreadable, read_object
+from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
 from contracts.times import moment, wire_time
 from services.gateway import problems
 from services.gateway.access.callers import Access, Caller
@@ -27,9 +26,11 @@ from services.gateway.commands.client import NotPublished, TooManyWaiting
 from services.gateway.commands.envelope import written
 from services.gateway.idempotency import header, stored
 from services.gateway.idempotency.request import fingerprint, keyed
-from services.gateway.own_api.routes import read_body
-from services.gateway.problems import Problem
+from services.gateway.replies import pending_reply
 from services.gateway.resources import rooms
+from services.platform.http.body import read_body
+from services.platform.http.problems import Problem
+from services.platform.http.replies import json_reply
 from services.sessions.rules.answers import MESSAGES
 from services.sessions.rules.command_rights import RightRefusal, refused_right
 
@@ -58,7 +59,7 @@ class Refused(Exception):
 class Pending(Exception):
     """The command is on its topic and not answered yet; it is applied later."""
 
-    def __init__(self, command_id: str, location: str) -> None:
+    def __init__(self, command_id: str, location: str | None) -> None:
         super().__init__(command_id)
         self.command_id = command_id
         self.location = location
@@ -161,7 +162,7 @@ class Errand:
             wait_s=wait_s,
         )
         if reply.answer is None:
-            raise Pending(reply.command_id, location or f"/api/commands/{reply.command_id}")
+            raise Pending(reply.command_id, location)
         if reply.answer["kind"] == "command_parked":
             raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, reply.answer["message"])
         if reply.answer["kind"] == "command_rejected":
@@ -180,13 +181,13 @@ def shaped(render: Callable[[int, str], dict[str, Any]]) -> type[APIRoute]:
                 try:
                     response: Response = await inner(request)
                 except Pending as pending:
-                    return _pending(pending)
+                    return pending_reply(pending.command_id, pending.location)
                 except Exception as error:
                     said = _said(error)
                     if said is None:
                         raise
                     status, message, headers = said
-                    return reply(render(status, message), status, headers)
+                    return json_reply(render(status, message), status, headers)
                 return response
 
             return handler
@@ -220,16 +221,10 @@ def documented(
     }
 
 
-def reply(body: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON reply; takings are nobody's to keep on the way."""
-    said = {"cache-control": "no-store"} | dict(headers or {})
-    return Response(orjson.dumps(body), status, said, "application/json")
-
-
 async def read_json(request: Request) -> dict[str, Any]:
     """The request's JSON object, its numbers as the digits that came. Raises Refused (400)."""
     try:
-        return read_object(await read_body(request))
+        return read_object(await read_body(request, BODY_BYTES_MAX))
     except Unreadable as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"The body can't be read. {error}") from None
 
@@ -256,11 +251,6 @@ def cash_tender(tenders: list[dict[str, Any]], currency: str) -> str:
 def to_the_milli(when: str) -> str:
     """A time of the wire to the millisecond, without its zone: 2025-01-29T09:00:00.000."""
     return moment(when).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-
-
-def _pending(pending: Pending) -> Response:
-    body = {"command_id": pending.command_id, "status": "pending", "location": pending.location}
-    return reply(body, HTTPStatus.ACCEPTED, {"location": pending.location, "retry-after": "1"})
 
 
 def _said(error: Exception) -> tuple[int, str, dict[str, str]] | None:

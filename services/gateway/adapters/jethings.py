@@ -21,12 +21,12 @@ from services.gateway.adapters.base import (
     new_id,
     passwords_of,
     read_json,
-    reply,
     shaped,
     to_the_milli,
 )
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import rooms
+from services.platform.http.replies import json_reply
 from services.sessions.rules.model import Session
 from services.sessions.rules.totals import OPENING
 
@@ -122,7 +122,7 @@ async def create_session(request: Request, where: InStore) -> Response:
         "createdAt": created_at,
         "updatedAt": created_at,
     }
-    return reply({"message": "session has been started", "success": True, "data": [session]})
+    return json_reply({"message": "session has been started", "success": True, "data": [session]})
 
 
 @router.get(
@@ -133,13 +133,13 @@ async def create_session(request: Request, where: InStore) -> Response:
 async def session_status(request: Request, where: InStore, profile_id: str) -> Response:
     """The open session, or that there is none."""
     session = await _open_session(request, where[1], profile_id)
-    return reply({"hasOpenSession": session is not None, "session": session})
+    return json_reply({"hasOpenSession": session is not None, "session": session})
 
 
 @router.get("/current-session/{profile_id}", summary="The open session of a profile", openapi_extra=_READ)
 async def current_session(request: Request, where: InStore, profile_id: str) -> Response:
     """The open session, null when there is none."""
-    return reply({"success": True, "data": await _open_session(request, where[1], profile_id)})
+    return json_reply({"success": True, "data": await _open_session(request, where[1], profile_id)})
 
 
 @router.get("/profiles", summary="All profiles of a store with their session status", openapi_extra=_READ)
@@ -151,7 +151,7 @@ async def profiles(request: Request, where: InStore) -> Response:
         rows += page
     async with shared.ledger.connect() as tx:
         times = {row.profile_id: row for row in await tx.execute(PROFILE_TIMES, {"store_id": store_id})}
-    return reply(
+    return json_reply(
         [
             {
                 "id": row.profile_id,

@@ -24,12 +24,12 @@ from services.gateway.adapters.base import (
     new_id,
     passwords_of,
     read_json,
-    reply,
     shaped,
 )
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import Rooms, rooms
-from services.platform.auth.tokens import EVERY_STORE
+from services.platform.auth.claims import EVERY_STORE
+from services.platform.http.replies import json_reply
 from services.sessions.rules.model import Session
 from services.sessions.rules.totals import OPENING
 
@@ -303,7 +303,7 @@ def _cash(session: Session) -> str:
 
 
 def _said(message: str, data: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return reply({"message": message, "data": data}, status)
+    return json_reply({"message": message, "data": data}, status)
 
 
 def _second(when: str) -> str:

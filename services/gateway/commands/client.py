@@ -22,7 +22,8 @@ from structlog.contextvars import bind_contextvars
 
 from contracts.topics import RECORD_BYTES_MAX, Topics, key_of
 from services.gateway import ledger_queries
-from services.gateway.commands.envelope import Letter, Place, letter_of, written
+from services.gateway.commands.envelope import Letter, letter_of, written
+from services.platform.kafka.position import Position
 
 log = structlog.get_logger()
 
@@ -70,7 +71,7 @@ class _Waiter:
 
 Kafka = Callable[[], dict[str, Any]]
 """Tells how Kafka is reached, anew for every client."""
-Note = Callable[[Letter, Place], Awaitable[None]]
+Note = Callable[[Letter, Position], Awaitable[None]]
 """Remembers for all gateways that a command was published and has no answer yet."""
 
 
@@ -91,7 +92,7 @@ class Courier:
     ) -> None:
         self._kafka = kafka
         self._names = names
-        self._places = [TopicPartition(names.events, partition) for partition in range(partitions)]
+        self._partitions = [TopicPartition(names.events, partition) for partition in range(partitions)]
         self._topic_id = topic_id
         self._engine = engine
         self._note_pending = note_pending
@@ -136,14 +137,14 @@ class Courier:
         begun = time.perf_counter()
         limit = begun + (self._wait_s if wait_s is None else wait_s)
         try:
-            place = await self._publish(letter, waiter.key, token, limit)
-            raw = await self._wait(letter, waiter, place, limit)
+            position = await self._publish(letter, waiter.key, token, limit)
+            raw = await self._wait(letter, waiter, position, limit)
         finally:
             del self._waiters[letter.trace]
             WAITING.set(len(self._waiters))
         if raw is None:
             PENDING.inc()
-            await self._note(letter, place)
+            await self._note(letter, position)
             return Reply(letter.command_id, None, None)
         SECONDS.observe(time.perf_counter() - begun)
         return Reply(letter.command_id, orjson.loads(raw), raw)
@@ -161,7 +162,7 @@ class Courier:
         """Raise unless every answer that is published from now on will be seen."""
         if self._consumer is None:
             raise RuntimeError("the events topic is not followed yet")
-        await self._consumer.end_offsets(self._places)
+        await self._consumer.end_offsets(self._partitions)
 
     async def stop(self) -> None:
         """Disconnect the producer; what it still holds is sent first."""
@@ -174,7 +175,7 @@ class Courier:
         """Connect the producer, so that the first command need not wait for it."""
         await self._connected()
 
-    async def _publish(self, letter: Letter, key: bytes, token: str | None, limit: float) -> Place:
+    async def _publish(self, letter: Letter, key: bytes, token: str | None, limit: float) -> Position:
         headers = [("till-command-id", letter.command_id.encode()), ("traceparent", letter.trace)]
         if token is not None:
             headers.append(("authorization", b"Bearer " + token.encode()))
@@ -194,7 +195,7 @@ class Courier:
                 self._discarding.add(task)
                 task.add_done_callback(self._discarding.discard)
             raise NotPublished from error
-        return Place(self._topic_id, acknowledged.partition, acknowledged.offset)
+        return Position(self._topic_id, acknowledged.partition, acknowledged.offset)
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
@@ -217,7 +218,7 @@ class Courier:
                 self._producer = producer
             return self._producer
 
-    async def _wait(self, letter: Letter, waiter: _Waiter, place: Place, limit: float) -> bytes | None:
+    async def _wait(self, letter: Letter, waiter: _Waiter, position: Position, limit: float) -> bytes | None:
         """The answer, from the topic or, at the end or when events may have been missed, from the ledger."""
         while (left := limit - time.perf_counter()) > 0:
             await asyncio.wait({waiter.found}, timeout=left)
@@ -228,16 +229,18 @@ class Courier:
                 return raw
             # Waiting again comes before looking: an answer that is published in between is then seen here.
             waiter.found = asyncio.Future()
-            raw = await self._look(letter, place)
+            raw = await self._look(letter, position)
             if raw is not None:
                 return raw
-        return await self._look(letter, place)
+        return await self._look(letter, position)
 
-    async def _look(self, letter: Letter, place: Place) -> bytes | None:
+    async def _look(self, letter: Letter, position: Position) -> bytes | None:
         """The answer in the ledger: it is there before it is published."""
         try:
             async with asyncio.timeout(LEDGER_LOOK_S):
-                raw = await ledger_queries.answer_to(self._engine, letter, place)
+                raw = await ledger_queries.answer_to(
+                    self._engine, position, letter.store_id, letter.command_id, letter.body_hash
+                )
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("ledger_away", error=repr(error)[:500])
             return None
@@ -245,10 +248,10 @@ class Courier:
             FOUND.inc()
         return raw
 
-    async def _note(self, letter: Letter, place: Place) -> None:
+    async def _note(self, letter: Letter, position: Position) -> None:
         try:
             async with asyncio.timeout(LEDGER_LOOK_S):
-                await self._note_pending(letter, place)
+                await self._note_pending(letter, position)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             # The command is on its topic, and that is what 202 promises.
             log.warning("pending_not_noted", error=repr(error)[:500])
@@ -266,9 +269,9 @@ class Courier:
         )
         try:
             await consumer.start()
-            consumer.assign(self._places)
-            for place, end in (await consumer.end_offsets(self._places)).items():
-                consumer.seek(place, end)
+            consumer.assign(self._partitions)
+            for partition, end in (await consumer.end_offsets(self._partitions)).items():
+                consumer.seek(partition, end)
             self._consumer = consumer
             for waiter in self._waiters.values():
                 _tell(waiter, None)

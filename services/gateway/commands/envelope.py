@@ -1,4 +1,4 @@
-"""A command on its way to its topic, and the place where it comes to lie."""
+"""A command on its way to its topic."""
 
 import json
 from dataclasses import dataclass
@@ -19,15 +19,6 @@ class Letter:
     body_hash: bytes
     trace: bytes
     value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a record lies in the commands topic."""
-
-    topic_id: str
-    partition: int
-    offset: int
 
 
 def letter_of(value: bytes, traceparent: bytes | None) -> Letter:

@@ -5,7 +5,8 @@ from collections.abc import Collection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.gateway.commands.envelope import Letter, Place
+from services.gateway.commands.envelope import Letter
+from services.platform.kafka.position import Position
 
 # A command that is sent again lies at a later place; what counts is where it came to lie last.
 NOTE = text("""
@@ -28,23 +29,23 @@ FIND = text("""
 """)
 
 
-async def note(engine: AsyncEngine, letter: Letter, place: Place) -> None:
+async def note(engine: AsyncEngine, letter: Letter, position: Position) -> None:
     """Remember where the command lies. Old notes are dropped on the way, faster than new ones come."""
     async with engine.begin() as tx:
         values = {
             "store_id": letter.store_id,
             "command_id": letter.command_id,
-            "topic_id": place.topic_id,
-            "partition": place.partition,
-            "record_offset": place.offset,
+            "topic_id": position.topic_id,
+            "partition": position.partition,
+            "record_offset": position.offset,
         }
         await tx.execute(NOTE, values)
         await tx.execute(FORGET)
 
 
-async def find(engine: AsyncEngine, stores: Collection[str] | None, command_id: str) -> tuple[str, Place] | None:
+async def find(engine: AsyncEngine, stores: Collection[str] | None, command_id: str) -> tuple[str, Position] | None:
     """The store and place of a command that was noted for one of these stores (None: for any)."""
     async with engine.connect() as tx:
         values = {"command_id": command_id, "stores": None if stores is None else sorted(stores)}
         row = (await tx.execute(FIND, values)).first()
-    return None if row is None else (row.store_id, Place(row.topic_id, row.partition, row.record_offset))
+    return None if row is None else (row.store_id, Position(row.topic_id, row.partition, row.record_offset))

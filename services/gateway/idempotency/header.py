@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 from fastapi import Request
 
 from contracts.commands import UUID_TEXT
-from services.gateway.problems import Problem
+from services.platform.http.problems import Problem
 
 HEADER: Final = "idempotency-key"
 KEY_CHARACTERS_MAX: Final = 255

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Final
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from contracts.commands import ID_TEXT, UUID_TEXT
@@ -16,15 +15,15 @@ from services.gateway.idempotency import header
 from services.gateway.ledger_queries import SessionFilters
 from services.gateway.own_api import documentation, views
 from services.gateway.own_api.documentation import CommandId, SessionId, StoreId
-from services.gateway.problems import Problem
+from services.gateway.replies import pending_reply
 from services.gateway.resources import rooms
-from services.platform.auth.tokens import EVERY_STORE
+from services.platform.auth.claims import EVERY_STORE
+from services.platform.http.body import read_body
+from services.platform.http.problems import Problem
+from services.platform.http.replies import json_reply
 from services.sessions.rules.model import UNCLOSED, Session
 
 router = APIRouter()
-
-NO_STORE: Final = {"cache-control": "no-store"}
-"""Takings are nobody's to keep on the way."""
 
 STATUS: Final = {
     "unauthenticated": HTTPStatus.UNAUTHORIZED,
@@ -47,7 +46,7 @@ _SPACE: Final = b" \t\r\n"
 async def post_command(request: Request, who: ByToken) -> Response:
     """Publish one command and reply with its answer."""
     key = header.key_of(request)
-    value, body = _command(await read_body(request), key)
+    value, body = _command(await read_body(request, BODY_BYTES_MAX), key)
     store_id = body["store_id"]
     if not who.claims.allows_store(store_id):
         raise Problem(HTTPStatus.FORBIDDEN, "This token does not allow that store.", reason="forbidden")
@@ -58,8 +57,8 @@ async def post_command(request: Request, who: ByToken) -> Response:
         traceparent=traceparent.encode("latin-1") if traceparent else None,
     )
     if reply.answer is None or reply.raw is None:
-        return _pending(reply.command_id)
-    return _json(reply.raw, _status(reply.answer, keyed=key is not None))
+        return pending_reply(reply.command_id)
+    return json_reply(reply.raw, _status(reply.answer, keyed=key is not None))
 
 
 @router.get("/api/commands/{command_id}", **documentation.GET_COMMAND)
@@ -74,12 +73,12 @@ async def get_command(request: Request, who: ByToken, command_id: CommandId) -> 
         if noted is not None:
             applied, found = await ledger_queries.applied(shared.ledger, *noted)
             if not applied:
-                return _pending(command_id)
+                return pending_reply(command_id)
             # It may have been applied between the two looks.
             found = found or await ledger_queries.answer_of(shared.ledger, noted[0], command_id)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, "No command of this id was sent here, or it has claimed nothing.")
-    return _json(found)
+    return json_reply(found)
 
 
 @router.get("/api/sessions", **documentation.LIST_SESSIONS)
@@ -98,13 +97,13 @@ async def list_sessions(request: Request, who: ByToken) -> Response:
     place = None if after is None else (after[0], after[1], after[2])
     found = await ledger_queries.sessions(rooms(request).ledger, filters, place, limit + 1)
     places = [[session.store_id, session.profile_id, session.ordinal] for session in found]
-    return _json(views.page([views.session_view(session) for session in found], limit, places))
+    return json_reply(views.page([views.session_view(session) for session in found], limit, places))
 
 
 @router.get("/api/sessions/{session_id}", **documentation.GET_SESSION)
 async def get_session(request: Request, who: ByToken, session_id: SessionId) -> Response:
     """One session."""
-    return _json(views.session_view(await _session(request, who, session_id)))
+    return json_reply(views.session_view(await _session(request, who, session_id)))
 
 
 @router.get("/api/sessions/{session_id}/journal", **documentation.GET_JOURNAL)
@@ -116,7 +115,7 @@ async def get_journal(request: Request, who: ByToken, session_id: SessionId) -> 
     found = await ledger_queries.journal(
         rooms(request).ledger, session.store_id, session.session_id, after[0] if after else 0, limit + 1
     )
-    return _json(views.page(views.journal_view(found), limit, [[entry.sequence] for entry in found]))
+    return json_reply(views.page(views.journal_view(found), limit, [[entry.sequence] for entry in found]))
 
 
 @router.get("/api/sessions/{session_id}/x-report", **documentation.GET_X_REPORT)
@@ -126,7 +125,7 @@ async def get_x_report(request: Request, who: ByToken, session_id: SessionId) ->
     await _check_blind(request, who, session)
     if session.state == "voided":
         raise Problem(HTTPStatus.CONFLICT, "This session was voided: it has no figures.", reason="session_voided")
-    return _json(views.x_report_view(session))
+    return json_reply(views.x_report_view(session))
 
 
 @router.get("/api/stores/{store_id}/profiles", **documentation.LIST_PROFILES)
@@ -137,18 +136,9 @@ async def list_profiles(request: Request, who: ByToken, store_id: StoreId) -> Re
     if not ID_TEXT.fullmatch(store_id):
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
     found = await ledger_queries.profiles(rooms(request).ledger, store_id, after[0] if after else "", limit + 1)
-    return _json(views.page([views.profile_view(row) for row in found], limit, [[row.profile_id] for row in found]))
-
-
-async def read_body(request: Request) -> bytes:
-    """The body, read only as far as a command may be long. Raises the Problem (400) beyond."""
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"The body is longer than {BODY_BYTES_MAX} bytes.")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return json_reply(
+        views.page([views.profile_view(row) for row in found], limit, [[row.profile_id] for row in found])
+    )
 
 
 def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:
@@ -182,17 +172,6 @@ def _status(answer: dict[str, Any], *, keyed: bool) -> HTTPStatus:
     if keyed and reason == "command_id_reused":
         return HTTPStatus.UNPROCESSABLE_ENTITY
     return STATUS.get(reason, HTTPStatus.CONFLICT)
-
-
-def _pending(command_id: CommandId) -> Response:
-    location = f"/api/commands/{command_id}"
-    body = {"command_id": command_id, "status": "pending", "location": location}
-    return _json(body, HTTPStatus.ACCEPTED, {"location": location, "retry-after": "1"})
-
-
-def _json(body: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
-    content = body if isinstance(body, bytes) else orjson.dumps(body)
-    return Response(content, status, NO_STORE | (headers or {}), "application/json")
 
 
 def _check_store(who: Caller, store_id: str) -> None:

@@ -11,7 +11,7 @@ from fastapi import Request
 from contracts.times import read_date
 from services.gateway import ledger_queries
 from services.gateway.ledger_queries import Entry, ProfileRow
-from services.gateway.problems import Problem
+from services.platform.http.problems import Problem
 from services.sessions.rules.closing import actor_json
 from services.sessions.rules.model import Session
 from services.sessions.rules.totals import OPENING

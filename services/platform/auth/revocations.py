@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.platform.auth.tokens import EVERY_STORE, Claims
+from services.platform.auth.claims import EVERY_STORE, Claims
 
 # Milliseconds, as the broker counts: what is appended within the same one is refused too.
 REVOKE = text("""

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast
 
 import jwt
 import structlog
 
+from services.platform.auth.claims import KEY_PREFIX, ROLES, VIA_KEY, Claims, Role
 from services.platform.auth.signing_keys import (
     ALGORITHM,
     TOKEN_TTL_S_MAX,
@@ -27,15 +28,8 @@ from services.platform.auth.signing_keys import (
 )
 from services.platform.settings import Settings
 
-Role = Literal["register", "cashier", "manager", "admin", "reader"]
-ROLES: Final = frozenset(get_args(Role))
-
 COMMANDS_AUDIENCE: Final = "till.commands"
 API_AUDIENCE: Final = "till.api"
-EVERY_STORE: Final = "*"
-VIA_KEY: Final = "key"
-KEY_PREFIX: Final = "key:"
-"""How the subject of a token begins that the gateway signs for an API key; no person's id begins so."""
 
 TOKEN_BYTES_MAX: Final = 8_192
 SUBJECT_BYTES_MAX: Final = 128
@@ -50,29 +44,6 @@ _HEADER_NAME: Final = "authorization"
 _SCHEME: Final = b"bearer "
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a verified token says of its bearer. Times are seconds since 1970.
-
-    `revoked` are stores that the token names although its bearer was revoked there.
-    """
-
-    sub: str
-    role: Role
-    stores: frozenset[str]
-    company: str | None
-    via: str | None
-    iat: float | None
-    exp: float
-    revoked: frozenset[str] = frozenset()
-
-    def allows_store(self, store_id: str) -> bool:
-        """Whether the bearer may see or change this store."""
-        if store_id in self.revoked or EVERY_STORE in self.revoked:
-            return False
-        return store_id in self.stores or EVERY_STORE in self.stores
 
 
 @dataclass(frozen=True, slots=True)

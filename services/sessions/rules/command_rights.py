@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal
 
-from services.platform.auth.tokens import Claims
+from services.platform.auth.claims import Claims
 from services.sessions.rules.answers import actor_or_none
 
 SPEAK_FOR_THEMSELVES: Final = frozenset({"cashier", "manager", "admin"})

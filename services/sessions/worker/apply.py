@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.commands import RecordOrder
 from contracts.topics import Topics
-from services.platform.auth.tokens import EVERY_STORE
+from services.platform.auth.claims import EVERY_STORE
 from services.sessions.ledger.frontier import lock_frontier
 from services.sessions.ledger.load import load_state, lock_tills
 from services.sessions.ledger.save import Frontier, Row, journal_row, save_batch

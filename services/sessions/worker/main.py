@@ -15,7 +15,8 @@ from faststream.security import BaseSecurity, SASLScram512
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from services.platform.auth.tokens import COMMANDS_AUDIENCE, Claims, bearer, open_verifier
+from services.platform.auth.claims import Claims
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, open_verifier
 from services.platform.http.server import health_app, serve
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics

@@ -17,7 +17,7 @@ from contracts.commands import (
 from contracts.jsontext import Unreadable, canonical, read_likely, read_object
 from contracts.times import from_millis
 from contracts.topics import key_of
-from services.platform.auth.tokens import Claims
+from services.platform.auth.claims import Claims
 from services.sessions.rules.command_rights import refused_right
 from services.sessions.rules.model import Received
 

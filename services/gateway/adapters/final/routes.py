@@ -26,7 +26,6 @@ from services.gateway.adapters.base import (
     documented,
     new_id,
     read_json,
-    reply,
     shaped,
 )
 from services.gateway.adapters.final import view
@@ -43,6 +42,7 @@ from services.gateway.adapters.final.view import WORDS, Told, document, name_of
 from services.gateway.idempotency.request import Keyed, keyed
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import rooms
+from services.platform.http.replies import json_reply
 from services.sessions.rules.model import HOLDING, Session
 
 PREFIX: Final = "/v1/api"
@@ -241,7 +241,7 @@ async def delete(request: Request, owner: Owner, session_id: str) -> Response:
         if session.state == "voided":
             raise _not_found(session_id)
         await errand.ask("void_session", session.session_id, _actor(None, who), reason=ON_DELETE)
-    done = reply({"statusCode": 200, "message": f"Resource with Id {session_id} deleted successfully"})
+    done = json_reply({"statusCode": 200, "message": f"Resource with Id {session_id} deleted successfully"})
     return await _done(under_key, done)
 
 
@@ -308,12 +308,12 @@ async def _shown(
     if uncarried:
         await view.keep_words(shared.own, session, said.words | uncarried)
         said = Told(said.created_at, said.open_time, said.close, said.words | uncarried)
-    return reply(document(session, said, owner[0].claims.company), status)
+    return json_reply(document(session, said, owner[0].claims.company), status)
 
 
 def _again(told: tuple[int, bytes]) -> Response:
     status, body = told
-    return reply(orjson.loads(body), status)
+    return json_reply(orjson.loads(body), status)
 
 
 async def _done(under_key: Keyed | None, response: Response) -> Response:

@@ -1,0 +1,14 @@
+"""What every API of the gateway replies where a command has no answer yet."""
+
+from http import HTTPStatus
+
+from fastapi import Response
+
+from services.platform.http.replies import json_reply
+
+
+def pending_reply(command_id: str, location: str | None = None) -> Response:
+    """The 202 of a command that is on its topic; `location` is where to ask for its answer."""
+    location = location or f"/api/commands/{command_id}"
+    body = {"command_id": command_id, "status": "pending", "location": location}
+    return json_reply(body, HTTPStatus.ACCEPTED, {"location": location, "retry-after": "1"})

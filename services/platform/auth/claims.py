@@ -1,0 +1,35 @@
+"""What a token says of its bearer. Pure: all that the rules know of who speaks."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+Role = Literal["register", "cashier", "manager", "admin", "reader"]
+ROLES: Final = frozenset(get_args(Role))
+
+EVERY_STORE: Final = "*"
+VIA_KEY: Final = "key"
+KEY_PREFIX: Final = "key:"
+"""How the subject of a token begins that the gateway signs for an API key; no person's id begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says of its bearer. Times are seconds since 1970.
+
+    `revoked` are stores that the token names although its bearer was revoked there.
+    """
+
+    sub: str
+    role: Role
+    stores: frozenset[str]
+    company: str | None
+    via: str | None
+    iat: float | None
+    exp: float
+    revoked: frozenset[str] = frozenset()
+
+    def allows_store(self, store_id: str) -> bool:
+        """Whether the bearer may see or change this store."""
+        if store_id in self.revoked or EVERY_STORE in self.revoked:
+            return False
+        return store_id in self.stores or EVERY_STORE in self.stores
