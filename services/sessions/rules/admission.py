@@ -6,7 +6,7 @@ from typing import Literal
 from contracts.commands import ApproveClosing, Command
 from contracts.times import moment
 from services.sessions.rules.answers import Refusal
-from services.sessions.rules.context import Turn
+from services.sessions.rules.context import RuleContext
 from services.sessions.rules.model import Session
 
 MONEY = frozenset({"move_cash", "void_movement", "record_order"})
@@ -16,17 +16,17 @@ AT_ANY_TIME = frozenset({"recount", "void_session", "amend_session"})
 Admission = Refusal | Literal["now", "late"]
 
 
-def admit(turn: Turn, session: Session, command: Command) -> Admission:
+def admit(context: RuleContext, session: Session, command: Command) -> Admission:
     """Whether the session takes the command now, as a correction of its closing, or not at all."""
     match session.state:
         case "open":
             return _wrong_while_held(session, command) or "now"
         case "suspended":
-            return _admit_suspended(turn, session, command)
+            return _admit_suspended(context, session, command)
         case "pending":
-            return _admit_pending(turn, session, command)
+            return _admit_pending(context, session, command)
         case "closed":
-            return _admit_closed(turn, session, command)
+            return _admit_closed(context, session, command)
         case "voided":
             return Refusal("session_voided")
 
@@ -50,21 +50,21 @@ def _waits_for_approval(session: Session) -> bool:
     return session.attempt is not None and session.attempt.waits_for == "approval"
 
 
-def _admit_suspended(turn: Turn, session: Session, command: Command) -> Admission:
-    before = session.suspended_at is not None and turn.occurred < session.suspended_at
+def _admit_suspended(context: RuleContext, session: Session, command: Command) -> Admission:
+    before = session.suspended_at is not None and context.occurred < session.suspended_at
     if command.kind not in WHILE_SUSPENDED and not (command.kind in MONEY and before):
         return Refusal("session_suspended")
     return _wrong_while_held(session, command) or "now"
 
 
-def _admit_pending(turn: Turn, session: Session, command: Command) -> Admission:
+def _admit_pending(context: RuleContext, session: Session, command: Command) -> Admission:
     attempt = session.attempt
     if attempt is None:
         raise AssertionError(f"session {session.session_id} is pending without an attempt to close it")
     wrong = _wrong_while_held(session, command)
     if wrong is not None:
         return wrong
-    if command.kind == "amend_session" or (command.kind in MONEY and turn.occurred < attempt.closed_at):
+    if command.kind == "amend_session" or (command.kind in MONEY and context.occurred < attempt.closed_at):
         return "now"
     if command.kind == "close_session" and attempt.waits_for == "count":
         return "now"
@@ -73,24 +73,24 @@ def _admit_pending(turn: Turn, session: Session, command: Command) -> Admission:
     return Refusal("awaiting_approval")
 
 
-def _admit_closed(turn: Turn, session: Session, command: Command) -> Admission:
+def _admit_closed(context: RuleContext, session: Session, command: Command) -> Admission:
     if command.kind in AT_ANY_TIME:
         return "now"
     if command.kind == "approve_closing":
         return Refusal("not_awaiting_approval")
-    return "late" if command.kind in MONEY and _is_late(turn, session) else Refusal("session_closed")
+    return "late" if command.kind in MONEY and _is_late(context, session) else Refusal("session_closed")
 
 
-def _is_late(turn: Turn, session: Session) -> bool:
+def _is_late(context: RuleContext, session: Session) -> bool:
     """Whether what occurred belongs to the closed session and comes in time to correct its closing."""
     ended = session.ended
     if ended is None:
         return False
-    window = timedelta(seconds=turn.till.profile.late_window_s)
-    in_window = moment(turn.record.received_at) - moment(ended.applied_at) <= window
+    window = timedelta(seconds=context.till.profile.late_window_s)
+    in_window = moment(context.record.received_at) - moment(ended.applied_at) <= window
     if ended.origin == "register":
-        return in_window and turn.occurred < ended.closed_at
+        return in_window and context.occurred < ended.closed_at
     # Nobody at the register closed it: until the profile was opened again, what it says still belongs here.
     if session.next_opened_at is None:
         return True
-    return in_window and turn.occurred < max(ended.closed_at, session.next_opened_at)
+    return in_window and context.occurred < max(ended.closed_at, session.next_opened_at)

@@ -3,13 +3,13 @@
 from contracts.commands import MoveCash, RecordOrder, VoidMovement
 from contracts.events import CashMoved, MovementVoided, OrderRecorded, fill
 from services.sessions.rules.answers import Refusal
-from services.sessions.rules.context import Decision, Turn, accept, common, move
+from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, apply_change
 from services.sessions.rules.corrections import corrected
 from services.sessions.rules.model import Session
 from services.sessions.rules.totals import Totals, add_movement, add_order, order_total, order_weight
 
 
-def move_cash(turn: Turn, session: Session, command: MoveCash) -> Decision | Refusal:
+def move_cash(context: RuleContext, session: Session, command: MoveCash) -> Decision | Refusal:
     """Money in or out that is no sale."""
     tenders = session.opening.tenders
     tender = command.tender or "cash"
@@ -22,16 +22,18 @@ def move_cash(turn: Turn, session: Session, command: MoveCash) -> Decision | Ref
     def change(totals: Totals) -> None:
         add_movement(totals, movement)
 
-    before = session.totals.copy() if turn.late else None
-    refusal = move(turn, session, {tender: command.amount_minor}, tenders.weight(command.amount_minor), change)
+    before = session.totals.copy() if context.late else None
+    refusal = apply_change(
+        context, session, {tender: command.amount_minor}, tenders.weight(command.amount_minor), change
+    )
     if refusal is not None:
         return refusal
-    turn.book.movements[command.store_id, command.command_id] = command
-    accept(turn, session)
-    ids, correction = corrected(turn, session, command, "late_movement", before)
+    context.book.movements[command.store_id, command.command_id] = command
+    accept(context, session)
+    ids, correction = corrected(context, session, command, "late_movement", before)
     answer = fill(
         CashMoved,
-        common(turn, session, command),
+        answer_fields(context, session, command),
         ids,
         movement=command.movement,
         amount_minor=command.amount_minor,
@@ -42,33 +44,37 @@ def move_cash(turn: Turn, session: Session, command: MoveCash) -> Decision | Ref
     return Decision(answer, correction=correction)
 
 
-def void_movement(turn: Turn, session: Session, command: VoidMovement) -> Decision | Refusal:
+def void_movement(context: RuleContext, session: Session, command: VoidMovement) -> Decision | Refusal:
     """Take one movement of this session back."""
     key = (command.store_id, command.movement_id)
-    voided = turn.book.movements.get(key)
+    voided = context.book.movements.get(key)
     if voided is None or voided.session_id != command.session_id:
         return Refusal("movement_unknown")
-    if key in turn.book.voided:
+    if key in context.book.voided:
         return Refusal("movement_already_voided")
     movement = (voided.movement, voided.tender or "cash", voided.amount_minor)
 
     def change(totals: Totals) -> None:
         add_movement(totals, movement, -1)
 
-    before = session.totals.copy() if turn.late else None
-    refusal = move(turn, session, {movement[1]: voided.amount_minor}, 0, change)
+    before = session.totals.copy() if context.late else None
+    refusal = apply_change(context, session, {movement[1]: voided.amount_minor}, 0, change)
     if refusal is not None:
         return refusal
-    turn.book.voided.add(key)
-    accept(turn, session)
-    ids, correction = corrected(turn, session, command, "late_void", before, reason=command.reason)
+    context.book.voided.add(key)
+    accept(context, session)
+    ids, correction = corrected(context, session, command, "late_void", before, reason=command.reason)
     answer = fill(
-        MovementVoided, common(turn, session, command), ids, movement_id=command.movement_id, reason=command.reason
+        MovementVoided,
+        answer_fields(context, session, command),
+        ids,
+        movement_id=command.movement_id,
+        reason=command.reason,
     )
     return Decision(answer, correction=correction)
 
 
-def record_order(turn: Turn, session: Session, command: RecordOrder) -> Decision | Refusal:
+def record_order(context: RuleContext, session: Session, command: RecordOrder) -> Decision | Refusal:
     """An order as it is now; it replaces what its earlier revision added."""
     tenders, own = session.opening.tenders, session.opening.own_provider
     for payment in command.payments:
@@ -77,7 +83,7 @@ def record_order(turn: Turn, session: Session, command: RecordOrder) -> Decision
     if not _order_adds_up(command):
         return Refusal("amount_invalid")
     key = (command.store_id, command.session_id, command.order_id)
-    earlier = turn.book.orders.get(key)
+    earlier = context.book.orders.get(key)
     if earlier is not None and command.revision <= earlier.revision:
         return Refusal("order_revision_stale")
 
@@ -86,19 +92,19 @@ def record_order(turn: Turn, session: Session, command: RecordOrder) -> Decision
             add_order(totals, tenders, own, earlier, -1)
         add_order(totals, tenders, own, command)
 
-    before = session.totals.copy() if turn.late else None
+    before = session.totals.copy() if context.late else None
     paid: dict[str, int] = {}
     for payment in (*command.payments, *(earlier.payments if earlier else ())):
         paid[payment.tender] = paid.get(payment.tender, 0) + payment.amount_minor
-    refusal = move(turn, session, paid, order_weight(tenders, command), change)
+    refusal = apply_change(context, session, paid, order_weight(tenders, command), change)
     if refusal is not None:
         return refusal
-    turn.book.orders[key] = command
-    accept(turn, session)
-    ids, correction = corrected(turn, session, command, "late_order", before)
+    context.book.orders[key] = command
+    accept(context, session)
+    ids, correction = corrected(context, session, command, "late_order", before)
     answer = fill(
         OrderRecorded,
-        common(turn, session, command),
+        answer_fields(context, session, command),
         ids,
         order_id=command.order_id,
         revision=command.revision,

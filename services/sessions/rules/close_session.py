@@ -7,7 +7,7 @@ from contracts.events import ClosingCorrected, ClosingPending, CountRequested, S
 from services.sessions.rules import differences
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.closing import close
-from services.sessions.rules.context import Decision, Turn, accept, bad_count, by_tender, common
+from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, bad_count, by_tender
 from services.sessions.rules.corrections import NO_IDS, correction, recounted_rows
 from services.sessions.rules.model import Attempt, Ended, Session
 from services.sessions.rules.totals import fits, new_totals, report
@@ -16,18 +16,18 @@ SWEEPER = "till-sweeper"
 ABANDONED = "abandoned"
 
 
-def close_session(turn: Turn, session: Session, command: CloseSession) -> Decision | Refusal:
+def close_session(context: RuleContext, session: Session, command: CloseSession) -> Decision | Refusal:
     """Close with what was counted, or wait for a second person when it is off by more than the limit."""
     refusal = bad_count(session, command.counted, in_report=True)
     if refusal is not None:
         return refusal
-    counted, limit = by_tender(command.counted), turn.till.profile.over_short_limit_minor
-    _release(turn, session)
-    accept(turn, session)
+    counted, limit = by_tender(command.counted), context.till.profile.over_short_limit_minor
+    _release(context, session)
+    accept(context, session)
     attempt = Attempt(
         waits_for="approval",
         counted=counted,
-        closed_at=turn.occurred,
+        closed_at=context.occurred,
         closed_by=command.actor,
         limit_minor=limit,
         note=command.note,
@@ -36,48 +36,48 @@ def close_session(turn: Turn, session: Session, command: CloseSession) -> Decisi
     )
     if limit is not None and _off_by(session, counted) > limit:
         session.state, session.attempt = "pending", attempt
-        return Decision(fill(ClosingPending, common(turn, session, command), counted=command.counted))
-    closing = _end(turn, session, attempt, origin="register", approved_by=None)
-    return _closed(turn, session, command, closing)
+        return Decision(fill(ClosingPending, answer_fields(context, session, command), counted=command.counted))
+    closing = _end(context, session, attempt, origin="register", approved_by=None)
+    return _closed(context, session, command, closing)
 
 
-def approve_closing(turn: Turn, session: Session, command: ApproveClosing) -> Decision | Refusal:
+def approve_closing(context: RuleContext, session: Session, command: ApproveClosing) -> Decision | Refusal:
     """A second person approves the count, or asks for a new one."""
     attempt = session.attempt
     if attempt is None:
         raise AssertionError(f"session {session.session_id} is approved without an attempt to close it")
     if command.decision == "recount":
         attempt.waits_for = "count"
-        accept(turn, session)
-        return Decision(fill(CountRequested, common(turn, session, command), reason=command.reason))
+        accept(context, session)
+        return Decision(fill(CountRequested, answer_fields(context, session, command), reason=command.reason))
     if not fits(session.totals, session.opening.tenders, attempt.counted):
         return Refusal("amount_invalid")
-    accept(turn, session)
-    closing = _end(turn, session, attempt, origin="register", approved_by=command.actor)
-    return _closed(turn, session, command, closing)
+    accept(context, session)
+    closing = _end(context, session, attempt, origin="register", approved_by=command.actor)
+    return _closed(context, session, command, closing)
 
 
-def force_close(turn: Turn, session: Session, command: ForceClose) -> Decision | Refusal:
+def force_close(context: RuleContext, session: Session, command: ForceClose) -> Decision | Refusal:
     """Close a session that nobody counted."""
     idle = command.actor.id == SWEEPER and command.reason == ABANDONED
-    limit = turn.till.profile.over_short_limit_minor
-    _release(turn, session)
-    accept(turn, session)
+    limit = context.till.profile.over_short_limit_minor
+    _release(context, session)
+    accept(context, session)
     uncounted = Attempt(
         waits_for="approval",
         counted={},
-        closed_at=turn.occurred,
+        closed_at=context.occurred,
         closed_by=command.actor,
         limit_minor=limit,
         note=None,
         notes=(),
         sales_report=None,
     )
-    closing = _end(turn, session, uncounted, origin="idle" if idle else "manager", approved_by=None)
-    return _closed(turn, session, command, closing)
+    closing = _end(context, session, uncounted, origin="idle" if idle else "manager", approved_by=None)
+    return _closed(context, session, command, closing)
 
 
-def recount(turn: Turn, session: Session, command: Recount) -> Decision | Refusal:
+def recount(context: RuleContext, session: Session, command: Recount) -> Decision | Refusal:
     """Count a closed session's drawer again; tenders that are not named keep their earlier count."""
     ended = session.ended
     if ended is None:
@@ -90,40 +90,40 @@ def recount(turn: Turn, session: Session, command: Recount) -> Decision | Refusa
     if not fits(session.totals, tenders, counted) or not differences.fit(before, after):
         return Refusal("amount_invalid")
     ended.counted = counted
-    accept(turn, session)
+    accept(context, session)
     named = {entry.tender for entry in command.counted}
     recounted = recounted_rows(after, named)
     moved = differences.differences(before, after)
-    made = correction(turn, session, command, "recount", moved, reason=command.reason, recounted=recounted)
+    made = correction(context, session, command, "recount", moved, reason=command.reason, recounted=recounted)
     answer = fill(
         ClosingCorrected,
-        common(turn, session, command),
+        answer_fields(context, session, command),
         closing_id=made["closing_id"],
         correction_id=made["correction_id"],
     )
     return Decision(answer, correction=made)
 
 
-def void_session(turn: Turn, session: Session, command: VoidSession) -> Decision | Refusal:
+def void_session(context: RuleContext, session: Session, command: VoidSession) -> Decision | Refusal:
     """Declare that the session never was: no closing, or a correction that takes every figure back to 0."""
     ended, ids, made = session.ended, NO_IDS, None
-    _release(turn, session)
-    accept(turn, session)
+    _release(context, session)
+    accept(context, session)
     if ended is not None:
         figures = report(session.totals, session.opening.tenders, ended.counted)
         moved = differences.differences(figures, _nothing(session))
-        made = correction(turn, session, command, "session_voided", moved, reason=command.reason)
+        made = correction(context, session, command, "session_voided", moved, reason=command.reason)
         ids = {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}
     session.state = "voided"
-    answer = fill(SessionVoided, common(turn, session, command), ids, reason=command.reason)
+    answer = fill(SessionVoided, answer_fields(context, session, command), ids, reason=command.reason)
     return Decision(answer, correction=made)
 
 
-def _release(turn: Turn, session: Session) -> None:
+def _release(context: RuleContext, session: Session) -> None:
     """Let the profile go, when this session holds it."""
-    if turn.till.open_session_id == session.session_id:
-        turn.till.open_session_id = None
-        turn.till.changed = True
+    if context.till.open_session_id == session.session_id:
+        context.till.open_session_id = None
+        context.till.changed = True
 
 
 def _off_by(session: Session, counted: dict[str, int]) -> int:
@@ -133,7 +133,7 @@ def _off_by(session: Session, counted: dict[str, int]) -> int:
 
 
 def _end(
-    turn: Turn,
+    context: RuleContext,
     session: Session,
     attempt: Attempt,
     *,
@@ -141,14 +141,14 @@ def _end(
     approved_by: Actor | None,
 ) -> dict[str, Any]:
     """Freeze the session: its closing gets the till's next number and becomes the head of its chain."""
-    till = turn.till
+    till = context.till
     closing = close(
         session,
         attempt,
         z_number=till.z_number + 1,
         prev_hash=till.last_hash,
         origin=origin,
-        approved=None if approved_by is None else (turn.occurred, approved_by),
+        approved=None if approved_by is None else (context.occurred, approved_by),
     )
     till.z_number, till.last_hash, till.changed = closing["z_number"], closing["hash"], True
     session.state, session.attempt = "closed", None
@@ -156,22 +156,22 @@ def _end(
         closing_id=closing["closing_id"],
         closing_hash=closing["hash"],
         closed_at=attempt.closed_at,
-        applied_at=turn.record.received_at,
+        applied_at=context.record.received_at,
         origin=origin,
         counted_by=attempt.closed_by.id if attempt.counted else None,
         counted=attempt.counted,
     )
     if origin != "register":
-        turn.book.forced[session.store_id, session.profile_id, session.ordinal] = session
+        context.book.forced[session.store_id, session.profile_id, session.ordinal] = session
     return closing
 
 
 def _closed(
-    turn: Turn, session: Session, command: CloseSession | ApproveClosing | ForceClose, closing: dict[str, Any]
+    context: RuleContext, session: Session, command: CloseSession | ApproveClosing | ForceClose, closing: dict[str, Any]
 ) -> Decision:
     answer = fill(
         SessionClosed,
-        common(turn, session, command),
+        answer_fields(context, session, command),
         closing_id=closing["closing_id"],
         z_number=closing["z_number"],
         closed_at=closing["closed_at"],

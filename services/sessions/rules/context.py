@@ -15,7 +15,7 @@ from services.sessions.rules.totals import Tenders, Totals, expected, fits, repo
 
 
 @dataclass(slots=True)
-class Turn:
+class RuleContext:
     """One command's turn. `occurred` is the register's time, or the broker's where the register's clock is fast.
 
     `late` is set once it is known that the command comes after the closing and corrects it.
@@ -38,18 +38,18 @@ class Decision:
     correction: dict[str, Any] | None = None
 
 
-def accept(turn: Turn, session: Session) -> None:
+def accept(context: RuleContext, session: Session) -> None:
     """Give the command its place in the session's journal."""
     session.sequence += 1
-    session.journal_hash = journal_link(session.journal_hash, session.sequence, turn.record.text)
-    session.moved_at = turn.record.received_at
+    session.journal_hash = journal_link(session.journal_hash, session.sequence, context.record.text)
+    session.moved_at = context.record.received_at
     session.changed = True
 
 
-def common(turn: Turn, session: Session, command: Command) -> dict[str, Any]:
+def answer_fields(context: RuleContext, session: Session, command: Command) -> dict[str, Any]:
     """What the answer to every accepted command says; the command has its place already."""
     return {
-        "event_id": turn.event_id,
+        "event_id": context.event_id,
         "command_id": command.command_id,
         "command_kind": command.kind,
         "store_id": command.store_id,
@@ -57,13 +57,13 @@ def common(turn: Turn, session: Session, command: Command) -> dict[str, Any]:
         "session_id": command.session_id,
         "sequence": session.sequence,
         "occurred_at": command.occurred_at,
-        "received_at": turn.record.received_at,
+        "received_at": context.record.received_at,
         "actor": command.actor,
     }
 
 
-def move(
-    turn: Turn, session: Session, moved: Mapping[str, int], weight: int, change: Callable[[Totals], None]
+def apply_change(
+    context: RuleContext, session: Session, moved: Mapping[str, int], weight: int, change: Callable[[Totals], None]
 ) -> Refusal | None:
     """Apply `change`, which moves no figure by more than `weight`, or say why the session can't take it.
 
@@ -73,7 +73,7 @@ def move(
     """
     tenders, totals = session.opening.tenders, session.totals
     counted = session.ended.counted if session.ended else {}
-    never_short = turn.late or turn.till.profile.allow_negative_drawer or _enough_cash(totals, tenders, moved)
+    never_short = context.late or context.till.profile.allow_negative_drawer or _enough_cash(totals, tenders, moved)
     bound = totals.bound + weight + (tenders.weight(*counted.values()) if counted else 0)
     # From one end of the range to the other is twice its length: that is how far a correction can go.
     if never_short and 2 * bound <= SAFE_INTEGER:
@@ -85,7 +85,7 @@ def move(
     change(after)
     if not fits(after, tenders, counted):
         return Refusal("amount_invalid")
-    if turn.late and not differences.fit(*(report(side, tenders, counted) for side in (totals, after))):
+    if context.late and not differences.fit(*(report(side, tenders, counted) for side in (totals, after))):
         return Refusal("amount_invalid")
     for tender_id in () if never_short else filter(tenders.is_cash, moved):
         left = expected(after.tenders[tender_id])

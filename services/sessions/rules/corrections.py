@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from contracts.commands import Command
 from contracts.events import correction_id_of
 from services.sessions.rules.closing import actor_json
-from services.sessions.rules.context import Turn
+from services.sessions.rules.context import RuleContext
 from services.sessions.rules.differences import differences
 from services.sessions.rules.model import Session
 from services.sessions.rules.totals import Totals, report
@@ -18,7 +18,7 @@ NO_IDS: Final[dict[str, Any]] = {}
 
 
 def corrected(
-    turn: Turn,
+    context: RuleContext,
     session: Session,
     command: Command,
     kind: CorrectionKind,
@@ -35,12 +35,12 @@ def corrected(
         return NO_IDS, None
     tenders = session.opening.tenders
     deltas = differences(report(before, tenders, ended.counted), report(session.totals, tenders, ended.counted))
-    made = correction(turn, session, command, kind, deltas, reason=reason)
+    made = correction(context, session, command, kind, deltas, reason=reason)
     return {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}, made
 
 
 def correction(
-    turn: Turn,
+    context: RuleContext,
     session: Session,
     command: Command,
     kind: CorrectionKind,
@@ -59,9 +59,9 @@ def correction(
         command,
         kind,
         deltas,
-        received_at=turn.record.received_at,
+        received_at=context.record.received_at,
         reason=reason,
-        needs_review=_needs_review(turn, session, command, deltas),
+        needs_review=_needs_review(context, session, command, deltas),
         recounted=recounted,
     )
 
@@ -114,11 +114,11 @@ def recounted_rows(after: dict[str, Any], named: Collection[str]) -> list[dict[s
     ]
 
 
-def _needs_review(turn: Turn, session: Session, command: Command, deltas: dict[str, Any]) -> bool:
+def _needs_review(context: RuleContext, session: Session, command: Command, deltas: dict[str, Any]) -> bool:
     """Whether somebody should look: the counter corrects the own count, or more is moved than the limit allows."""
     if session.ended is not None and session.ended.counted_by == command.actor.id:
         return True
-    limit = turn.till.profile.over_short_limit_minor
+    limit = context.till.profile.over_short_limit_minor
     if limit is None:
         return False
     moved = [row["base"]["over_short_minor"] for row in deltas["tenders"]]

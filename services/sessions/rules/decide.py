@@ -29,7 +29,7 @@ from contracts.jsontext import compact
 from services.sessions.rules import cash_and_orders, close_session, session_details
 from services.sessions.rules.admission import admit
 from services.sessions.rules.answers import Refusal, parked, rejection
-from services.sessions.rules.context import Decision, Turn
+from services.sessions.rules.context import Decision, RuleContext
 from services.sessions.rules.model import UNCLOSED, Book, Kept, KnownAnswer, Outcome, Received
 from services.sessions.rules.open_session import open_session
 
@@ -117,9 +117,9 @@ def _decide(book: Book, record: Received, command: Command, event_id: str) -> De
     till = book.tills.get((command.store_id, command.profile_id))
     if till is None:
         return Refusal("profile_unknown")
-    turn = Turn(book, record, till, event_id, min(command.occurred_at, record.received_at))
+    context = RuleContext(book, record, till, event_id, min(command.occurred_at, record.received_at))
     if command.kind == "open_session":
-        return _opened(turn, command)
+        return _opened(context, command)
     session = book.sessions.get((command.store_id, command.session_id))
     if session is None or session.profile_id != command.profile_id:
         return Refusal("session_unknown")
@@ -128,24 +128,24 @@ def _decide(book: Book, record: Received, command: Command, event_id: str) -> De
     if noted is not None:
         session.register.see(noted)
         session.changed = True
-    admission = admit(turn, session, command)
+    admission = admit(context, session, command)
     if isinstance(admission, Refusal):
         return admission.seen(noted)
     rule = RULES[type(command)]
-    turn.late = admission == "late"
-    decision: Decision | Refusal = rule(turn, session, command)
+    context.late = admission == "late"
+    decision: Decision | Refusal = rule(context, session, command)
     return decision.seen(noted) if isinstance(decision, Refusal) else decision
 
 
-def _opened(turn: Turn, command: OpenSession) -> Decision | Refusal:
+def _opened(context: RuleContext, command: OpenSession) -> Decision | Refusal:
     """An opening; the register's number of a refused one counts for the session that it named, there or not yet."""
-    decision = open_session(turn, command)
+    decision = open_session(context, command)
     if not isinstance(decision, Refusal) or decision.reason in BEFORE_SESSION_UNKNOWN or command.register_seq is None:
         return decision
-    session = turn.book.sessions.get((command.store_id, command.session_id))
+    session = context.book.sessions.get((command.store_id, command.session_id))
     if session is None:
         key = (command.store_id, command.profile_id, command.session_id)
-        turn.book.early_numbers.setdefault(key, []).append(command.register_seq)
+        context.book.early_numbers.setdefault(key, []).append(command.register_seq)
     elif session.profile_id == command.profile_id and session.state in UNCLOSED:
         session.register.see(command.register_seq)
         session.changed = True

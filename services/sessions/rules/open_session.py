@@ -9,15 +9,15 @@ from contracts.events import SessionOpened, fill
 from contracts.money import is_one
 from contracts.times import business_date, offset_of
 from services.sessions.rules.answers import Refusal
-from services.sessions.rules.context import Decision, Turn, accept, adds_up, by_tender, common
+from services.sessions.rules.context import Decision, RuleContext, accept, adds_up, answer_fields, by_tender
 from services.sessions.rules.model import HOLDING, Opening, Profile, Session
 from services.sessions.rules.totals import Tenders, fits, new_totals
 
 
-def open_session(turn: Turn, command: OpenSession) -> Decision | Refusal:
+def open_session(context: RuleContext, command: OpenSession) -> Decision | Refusal:
     """Open the profile's one session, with its tenders and words frozen as they are now."""
-    till, profile = turn.till, turn.till.profile
-    refusal = _held(turn, command)
+    till, profile = context.till, context.till.profile
+    refusal = _held(context, command)
     if refusal is not None:
         return refusal
     tenders = command.tenders or profile.tenders or (_only_cash(command.currency),)
@@ -31,18 +31,18 @@ def open_session(turn: Turn, command: OpenSession) -> Decision | Refusal:
     till.sessions_opened += 1
     till.open_session_id = command.session_id
     till.changed = True
-    opening = _opening(turn, command, frozen)
+    opening = _opening(context, command, frozen)
     session = Session(command.store_id, command.profile_id, command.session_id, "open", opening, totals)
     session.ordinal = till.sessions_opened
-    early = turn.book.early_numbers.get((command.store_id, command.profile_id, command.session_id), ())
+    early = context.book.early_numbers.get((command.store_id, command.profile_id, command.session_id), ())
     for number in (*early, *(() if command.register_seq is None else (command.register_seq,))):
         session.register.see(number)
-    _tell_previous(turn, session)
-    turn.book.sessions[command.store_id, command.session_id] = session
-    accept(turn, session)
+    _tell_previous(context, session)
+    context.book.sessions[command.store_id, command.session_id] = session
+    accept(context, session)
     answer = fill(
         SessionOpened,
-        common(turn, session, command),
+        answer_fields(context, session, command),
         currency=command.currency,
         tenders=tenders,
         opening=command.opening,
@@ -55,13 +55,13 @@ def open_session(turn: Turn, command: OpenSession) -> Decision | Refusal:
     return Decision(answer)
 
 
-def _held(turn: Turn, command: OpenSession) -> Refusal | None:
-    till = turn.till
+def _held(context: RuleContext, command: OpenSession) -> Refusal | None:
+    till = context.till
     if not till.profile.enabled:
         return Refusal("profile_disabled")
     if till.open_session_id is not None:
         return Refusal("session_already_open", open_session_id=till.open_session_id)
-    same_id = turn.book.sessions.get((command.store_id, command.session_id))
+    same_id = context.book.sessions.get((command.store_id, command.session_id))
     if same_id is None:
         return None
     if same_id.state in HOLDING:
@@ -79,17 +79,17 @@ def _bad_amounts(command: OpenSession, profile: Profile, tenders: Sequence[Tende
     return None if adds_up(command.opening) else Refusal("amount_invalid")
 
 
-def _opening(turn: Turn, command: OpenSession, tenders: Tenders) -> Opening:
-    profile = turn.till.profile
+def _opening(context: RuleContext, command: OpenSession, tenders: Tenders) -> Opening:
+    profile = context.till.profile
     # The offset that the register wrote is in the text alone: the command's times are in UTC.
-    offset = offset_of(orjson.loads(turn.record.text)["occurred_at"])
+    offset = offset_of(orjson.loads(context.record.text)["occurred_at"])
     return Opening(
         currency=command.currency,
         tenders=tenders,
-        opened_at=turn.occurred,
+        opened_at=context.occurred,
         opened_by=command.actor,
-        business_date=command.business_date or business_date(turn.occurred, offset, profile.business_day_starts_at),
-        session_number=command.session_number or str(turn.till.sessions_opened),
+        business_date=command.business_date or business_date(context.occurred, offset, profile.business_day_starts_at),
+        session_number=command.session_number or str(context.till.sessions_opened),
         station=command.station,
         note=command.note,
         notes=command.notes or (),
@@ -104,8 +104,8 @@ def _only_cash(currency: str) -> Tender:
     return Tender(id="cash", name="cash", type="cash", currency=currency, exchange_rate="1")
 
 
-def _tell_previous(turn: Turn, opened: Session) -> None:
+def _tell_previous(context: RuleContext, opened: Session) -> None:
     """Late commands of a session that its register did not close are judged by when this one was opened."""
-    previous = turn.book.forced.get((opened.store_id, opened.profile_id, opened.ordinal - 1))
+    previous = context.book.forced.get((opened.store_id, opened.profile_id, opened.ordinal - 1))
     if previous is not None:
         previous.next_opened_at = opened.opening.opened_at
