@@ -14,7 +14,7 @@ from services.platform.kafka.position import Position
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules import totals
-from services.sessions.rules.model import Book, Session
+from services.sessions.rules.model import BatchState, Session
 
 CONNECTIONS: Final = 8
 CONNECT_TIMEOUT_S: Final = 5
@@ -285,11 +285,11 @@ async def _names(tx: AsyncConnection, stores: Collection[str] | None) -> list[st
 
 
 async def _load(engine: AsyncEngine, keys: list[tuple[str, str]]) -> list[Session]:
-    book = Book()
+    state = BatchState()
     if keys:
         async with transaction(engine) as tx:
-            await load_state(tx, book, sessions=keys)
-    return [book.sessions[key] for key in keys if key in book.sessions]
+            await load_state(tx, state, sessions=keys)
+    return [state.sessions[key] for key in keys if key in state.sessions]
 
 
 async def _profiles(engine: AsyncEngine, values: dict[str, Any]) -> list[ProfileRow]:

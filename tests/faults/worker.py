@@ -66,10 +66,10 @@ def die_of(words: bytes) -> None:
     """Make every attempt to decide a command with these words end the process, as a crash in C would."""
     answer = decide.answer
 
-    def deadly(book: Any, record: Any) -> Any:
+    def deadly(batch_state: Any, record: Any) -> Any:
         if words in record.text:
             os.kill(os.getpid(), signal.SIGKILL)
-        return answer(book, record)
+        return answer(batch_state, record)
 
     decide.answer = deadly
 

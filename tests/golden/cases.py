@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from contracts.commands import Tender
 from services.platform.auth.claims import Claims
 from services.sessions.ledger.profiles import read_profiles
-from services.sessions.rules.model import Book, Profile, Till
+from services.sessions.rules.model import BatchState, Profile, Till
 from services.sessions.worker.apply import Read
 from services.sessions.worker.read_record import Headers, read
 
@@ -67,15 +67,15 @@ class Case:
 
         return [read(_raw(record, offset), verify if checked else None) for offset, record in enumerate(records)]
 
-    def book(self) -> Book:
+    def batch_state(self) -> BatchState:
         """A ledger in memory that knows the case's profiles and nothing else."""
-        book = Book()
+        batch_state = BatchState()
         for row in self.profiles:
             rules = {name: row[name] for name in Profile.__dataclass_fields__}
             rules["tenders"] = TENDERS.validate_python(json.loads(row["tenders"]), strict=False)
             key = row["store_id"], row["profile_id"]
-            book.tills[key] = Till(*key, Profile(**rules), None, 0, 0, GENESIS, 0)
-        return book
+            batch_state.tills[key] = Till(*key, Profile(**rules), None, 0, 0, GENESIS, 0)
+        return batch_state
 
 
 def load(name: str, scratch: Path) -> Case:

@@ -36,8 +36,8 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
 
 
 def test_the_rules_give_these_answers_and_closings(case: Case) -> None:
-    book = case.book()
-    outcomes = [decide.answer(book, taken) if isinstance(taken, Received) else None for taken in case.reads()]
+    batch_state = case.batch_state()
+    outcomes = [decide.answer(batch_state, taken) if isinstance(taken, Received) else None for taken in case.reads()]
     answers = [outcome.value if outcome else None for outcome in outcomes]
     made = [value for o in outcomes if o for value in (o.closing_value, o.correction_value)]
     closings = [value for value in made if value is not None]

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from services.sessions.rules import decide
-from services.sessions.rules.model import HOLDING, Book, Outcome, Received
+from services.sessions.rules.model import HOLDING, BatchState, Outcome, Received
 from services.sessions.rules.model import Till as TillRow
 from services.sessions.rules.totals import report
 from services.sessions.worker.read_record import Parked, read
@@ -72,25 +72,25 @@ class Shops:
     """Two tills of the store `first`, one of the store `second` whose ids are those of the very first till."""
 
     def __init__(self, first: str = "s", second: str = "s2", partition: int = 0, **rules: Any) -> None:
-        self.book, self.partition = Book(), partition
+        self.batch_state, self.partition = BatchState(), partition
         self.registers = [Register(first, "p", 1), Register(first, "q", 2), Register(second, "p", 1)]
         for register in self.registers:
             key = register.store, register.name
-            self.book.tills[key] = TillRow(*key, profile(tenders=TENDERS, **rules), None, 0, 0, GENESIS, 0)
+            self.batch_state.tills[key] = TillRow(*key, profile(tenders=TENDERS, **rules), None, 0, 0, GENESIS, 0)
         self.reads: list[Received | Parked] = []
         self.outcomes: list[Outcome | None] = []
         self.first: dict[str, Outcome] = {}
         self.answered: dict[Any, bytes] = {}
         self.claims: dict[tuple[str, str], bytes] = {}
         self.stories: dict[tuple[str, str], Story] = {}
-        self.closings: dict[tuple[str, str], list[Body]] = {key: [] for key in self.book.tills}
+        self.closings: dict[tuple[str, str], list[Body]] = {key: [] for key in self.batch_state.tills}
 
     def put(self, value: bytes, *, known: bool = True) -> Outcome | None:
         """Put a record on the topic; what it led to, None where nobody can be answered. `known`: has a good token."""
         offset = len(self.reads)
         raw = Raw(TOPIC, self.partition, offset, MORNING_MS + MINUTE_MS * offset, b"k", value)
         found = read(raw, None if known else lambda *_: None)
-        outcome = decide.answer(self.book, found) if isinstance(found, Received) else None
+        outcome = decide.answer(self.batch_state, found) if isinstance(found, Received) else None
         self.reads.append(found)
         self.outcomes.append(outcome)
         if outcome is not None:
@@ -109,7 +109,7 @@ class Shops:
             for session_id in register.sessions
             if session_id == NOBODY or (register.store, register.marked(session_id)) in self.stories
         ]
-        register.holds = self.book.tills[register.store, register.name].open_session_id is not None
+        register.holds = self.batch_state.tills[register.store, register.name].open_session_id is not None
 
     def say_again(self, which: int) -> None:
         """A record of before, byte for byte."""
@@ -173,19 +173,19 @@ class Shops:
 
     def check_tills(self) -> None:
         """At most one session holds a till; its closings are numbered and chained without a gap."""
-        for key, till in self.book.tills.items():
-            mine = [s for s in self.book.sessions.values() if (s.store_id, s.profile_id) == key]
+        for key, till in self.batch_state.tills.items():
+            mine = [s for s in self.batch_state.sessions.values() if (s.store_id, s.profile_id) == key]
             held = [session.session_id for session in mine if session.state in HOLDING]
             assert len(held) <= 1
             assert till.open_session_id == next(iter(held), None)
             numbers = [closing["z_number"] for closing in self.closings[key]]
             assert numbers == list(range(1, till.z_number + 1))
-        assert len(self.book.sessions) == len(self.stories)
+        assert len(self.batch_state.sessions) == len(self.stories)
 
     def check_sessions(self) -> None:
         """Running totals, closings and corrections are what an independent recount of the stories finds."""
         for key, story in self.stories.items():
-            session = self.book.sessions[key]
+            session = self.batch_state.sessions[key]
             assert session.sequence == len(story.commands)
             assert session.journal_hash == recount.journal_hash(story.commands)
             running = report(session.totals, session.opening.tenders, {})

@@ -283,5 +283,5 @@ def test_totals_come_out_of_their_row_as_they_went_in() -> None:
     till = Till()
     till.open({"cash": AMOUNT_MAX})
     till.order("A", {"cash": 5}, gross_minor=9, discounts=named(b=1, a=2), service_charges=named(z=1))
-    totals = till.book.sessions["s", till.session_id].totals
+    totals = till.batch_state.sessions["s", till.session_id].totals
     assert encoding.read_totals(encoding.totals_row(totals)) == totals

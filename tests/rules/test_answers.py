@@ -20,7 +20,13 @@ def till() -> Till:
 
 def state(till: Till) -> Any:
     """All that the till's books hold, as one text."""
-    rows = [till.book.tills, till.book.sessions, till.book.orders, till.book.movements, sorted(till.book.voided)]
+    rows = [
+        till.batch_state.tills,
+        till.batch_state.sessions,
+        till.batch_state.orders,
+        till.batch_state.movements,
+        sorted(till.batch_state.voided),
+    ]
     return repr(rows)
 
 
@@ -206,7 +212,7 @@ def test_an_answer_that_claims_nothing_is_named_by_its_place_and_the_id_stays_fr
 
 
 def test_a_disabled_profile_only_opens_no_session(till: Till) -> None:
-    row = till.book.tills["s", "p"]
+    row = till.batch_state.tills["s", "p"]
     row.profile = dataclasses.replace(row.profile, enabled=False)
     assert till.move("pay_in", 5)["kind"] == "cash_moved"
     assert till.order("A", {"cash": 5})["kind"] == "order_recorded"

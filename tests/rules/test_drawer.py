@@ -184,11 +184,11 @@ def test_a_sale_that_was_spent_cannot_be_taken_back(short: Till) -> None:
 
 
 def test_what_makes_it_better_is_taken_even_while_it_stays_below_0(short: Till) -> None:
-    lenient = short.book.tills["s", "p"].profile
-    short.book.tills["s", "p"].profile = Till().profile
+    lenient = short.batch_state.tills["s", "p"].profile
+    short.batch_state.tills["s", "p"].profile = Till().profile
     short.move("pay_out", 1_000)
     short.order("A", {"cash": 10})
-    short.book.tills["s", "p"].profile = lenient
+    short.batch_state.tills["s", "p"].profile = lenient
     assert short.move("pay_in", 5)["kind"] == "cash_moved"
     assert short.move("no_sale", 0)["kind"] == "cash_moved"
     assert short.order("B", {"cash": 1})["kind"] == "order_recorded"

@@ -42,9 +42,15 @@ def state(till: Till, *, registers: bool = True) -> Any:
             ),
             (encoding.totals_row(session.totals), registers and encoding.register_row(session.register)),
         )
-        for key, session in till.book.sessions.items()
+        for key, session in till.batch_state.sessions.items()
     }
-    return repr(till.book.tills), sessions, dict(till.book.orders), set(till.book.movements), set(till.book.voided)
+    return (
+        repr(till.batch_state.tills),
+        sessions,
+        dict(till.batch_state.orders),
+        set(till.batch_state.movements),
+        set(till.batch_state.voided),
+    )
 
 
 def flat(figures: Any, path: tuple[Any, ...] = ()) -> Counter[tuple[Any, ...]]:
@@ -154,7 +160,7 @@ def test_rows_between_batches_change_no_byte(records: list[bytes], profile: Body
     till = Till(**profile)
     for number, value in enumerate(records):
         if number % size == 0:
-            for session in till.book.sessions.values():
+            for session in till.batch_state.sessions.values():
                 session.opening = encoding.read_opening(
                     encoding.opening_row(session.opening), encoding.tenders_row(session.opening)
                 )
@@ -202,9 +208,9 @@ def test_a_profile_has_at_most_one_open_session(records: list[bytes], profile: B
     till = Till(**profile)
     for number, value in enumerate(records):
         till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
-        held = [s.session_id for s in till.book.sessions.values() if s.state in {"open", "suspended"}]
+        held = [s.session_id for s in till.batch_state.sessions.values() if s.state in {"open", "suspended"}]
         assert len(held) <= 1
-        assert [till.book.tills["s", "p"].open_session_id] == (held or [None])
+        assert [till.batch_state.tills["s", "p"].open_session_id] == (held or [None])
 
 
 independent = st.lists(

@@ -92,7 +92,7 @@ def test_the_base_currency_is_worth_itself(rate: str, good: bool) -> None:
 def test_a_profile_changed_meanwhile_changes_no_open_session() -> None:
     till = Till(store_name="Old", own_provider="OLD")
     till.open({"usd": 100})
-    till.book.tills["s", "p"].profile = Till(store_name="New", own_provider="NEW", tenders=(CARD,)).profile
+    till.batch_state.tills["s", "p"].profile = Till(store_name="New", own_provider="NEW", tenders=(CARD,)).profile
     till.order("A", {"cash": 5}, provider="OLD")
     closing = till.closed({"cash": 5})
     assert (closing["store_name"], closing["summary"]["store"]["total_minor"]) == ("Old", 5)

@@ -36,7 +36,7 @@ class Spoiler(NamedTuple):
 
 
 def disable(till: Till) -> None:
-    row = till.book.tills[till.store, till.name]
+    row = till.batch_state.tills[till.store, till.name]
     row.profile = dataclasses.replace(row.profile, enabled=False)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from contracts.commands import Tender
 from services.sessions.rules import decide
-from services.sessions.rules.model import Book, Outcome, Profile, Received
+from services.sessions.rules.model import BatchState, Outcome, Profile, Received
 from services.sessions.rules.model import Till as TillRow
 from services.sessions.worker.read_record import Headers, Verify, read
 
@@ -89,11 +89,11 @@ class Till:
         self, store: str = "s", name: str = "p", *, beside: "Till | None" = None, ids: int = 0, **rules: Any
     ) -> None:
         self.store, self.name = store, name
-        self.book = beside.book if beside else Book()
+        self.batch_state = beside.batch_state if beside else BatchState()
         self.offsets = beside.offsets if beside else itertools.count()
         self.ids = beside.ids if beside and not ids else itertools.count(ids + 1)
         self.profile = profile(**rules)
-        self.book.tills[store, name] = TillRow(store, name, self.profile, None, 0, 0, GENESIS, 0)
+        self.batch_state.tills[store, name] = TillRow(store, name, self.profile, None, 0, 0, GENESIS, 0)
         self.session_id = NOBODY
         self.outcomes: list[Outcome] = []
         self.closings: list[Body] = []
@@ -122,7 +122,7 @@ class Till:
     def send_bytes(self, value: bytes, *, at_ms: int | None = None, verify: Verify | None = None) -> Body:
         offset = next(self.offsets)
         at_ms = MORNING_MS + 1_000 * offset if at_ms is None else at_ms
-        outcome = decide.answer(self.book, received(value, offset, at_ms, verify))
+        outcome = decide.answer(self.batch_state, received(value, offset, at_ms, verify))
         self.outcomes.append(outcome)
         if outcome.closing_value is not None:
             self.closings.append(json.loads(outcome.closing_value))

@@ -4,7 +4,7 @@ from contracts.times import wire_time
 from services.platform.auth.revocations import revoke
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
-from services.sessions.rules.model import Book
+from services.sessions.rules.model import BatchState
 from tests.rules.trade import Till, order
 from tests.store.conftest import Ledger
 
@@ -41,12 +41,12 @@ async def test_subjects_of_any_name_are_found_again(ledger: Ledger) -> None:
     async with ledger.engine.begin() as tx:
         for sub in SUBJECTS[::2]:
             await revoke(tx, "s", sub)
-    book = Book()
+    batch_state = BatchState()
     async with transaction(ledger.engine) as tx:
-        await load_state(tx, book, revocations=[("s", sub) for sub in SUBJECTS])
+        await load_state(tx, batch_state, revocations=[("s", sub) for sub in SUBJECTS])
         rows = await tx.fetch("SELECT sub, revoked_at FROM revocations")
 
-    assert {key: one.revoked_at for key, one in book.revocations.items()} == {
+    assert {key: one.revoked_at for key, one in batch_state.revocations.items()} == {
         ("s", row["sub"]): wire_time(row["revoked_at"]) for row in rows
     }
     assert len(rows) == len(SUBJECTS[::2])

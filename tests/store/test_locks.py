@@ -9,7 +9,7 @@ from services.sessions.ledger.frontier import lock_frontier
 from services.sessions.ledger.load import load_state, lock_tills
 from services.sessions.ledger.save import Frontier, save_batch
 from services.sessions.ledger.transaction import transaction
-from services.sessions.rules.model import Book
+from services.sessions.rules.model import BatchState
 from services.sessions.tools.verify import verify
 from tests.rules.trade import Body, Till
 from tests.store.conftest import TOPIC_ID, Ledger, profile
@@ -41,29 +41,29 @@ async def test_who_waited_for_a_till_reads_it_and_its_session_as_they_are_now(le
     await ledger.apply(a_week()[0])
     session = ("s", a_week()[0]["session_id"])
     async with transaction(ledger.engine) as tx:
-        await lock_tills(tx, Book(), {("s", "p")})
+        await lock_tills(tx, BatchState(), {("s", "p")})
 
-        async def wait() -> Book:
-            book = Book()
+        async def wait() -> BatchState:
+            batch_state = BatchState()
             async with transaction(ledger.engine) as other:
-                await lock_tills(other, book, {("s", "p")})
-                await load_state(other, book, sessions={session})
-            return book
+                await lock_tills(other, batch_state, {("s", "p")})
+                await load_state(other, batch_state, sessions={session})
+            return batch_state
 
         waiting = asyncio.create_task(wait())
         await somebody_waits(ledger)
         await move_on(tx)
-    book = await waiting
-    till = book.tills["s", "p"]
+    batch_state = await waiting
+    till = batch_state.tills["s", "p"]
     assert (till.sessions_opened, till.fence) == (41, 7)
-    assert book.sessions[session].sequence == 42
+    assert batch_state.sessions[session].sequence == 42
 
 
 async def test_a_statement_that_locks_and_joins_would_have_read_the_past(ledger: Ledger) -> None:
     """Why loading is left to later statements: this is what one statement for both does."""
     await ledger.apply(a_week()[0])
     async with transaction(ledger.engine) as tx:
-        await lock_tills(tx, Book(), {("s", "p")})
+        await lock_tills(tx, BatchState(), {("s", "p")})
 
         async def wait() -> int:
             async with transaction(ledger.engine) as other:
@@ -85,7 +85,7 @@ async def test_the_frontier_is_locked_too_and_read_as_it_is_now(ledger: Ledger) 
 
         waiting = asyncio.create_task(wait())
         await somebody_waits(ledger)
-        await save_batch(tx, Book(), [], [], Frontier(TOPIC_ID, {0: 9}, {}), 0)
+        await save_batch(tx, BatchState(), [], [], Frontier(TOPIC_ID, {0: 9}, {}), 0)
     assert await waiting == {0: 9}
 
 

@@ -73,7 +73,7 @@ class Workers(RuleBasedStateMachine):
     def begin(self, **rules: Any) -> None:
         self.shops = Shops(*self.stores, self.partition, **rules)
         ledger = Ledger(self.engine)
-        self.wait(ledger.import_profiles(*[profile(*key, **rules) for key in self.shops.book.tills]))
+        self.wait(ledger.import_profiles(*[profile(*key, **rules) for key in self.shops.batch_state.tills]))
         self.wait(ledger.know(self.partition))
 
     @rule(said=records)

@@ -13,7 +13,7 @@ from contracts.jsontext import read_object
 from contracts.times import wire_time
 from services.sessions.ledger import encoding
 from services.sessions.ledger.columns import keys_table, texts
-from services.sessions.rules.model import Book, KnownAnswer, Profile, Revocation, Session, Till, TillKey
+from services.sessions.rules.model import BatchState, KnownAnswer, Profile, Revocation, Session, Till, TillKey
 
 PROFILES_CACHED_MAX: Final = 8_192
 
@@ -36,14 +36,14 @@ class Load(NamedTuple):
 
     keys: tuple[str, ...]
     query: str
-    take: Callable[[Book, Any], None]
+    take: Callable[[BatchState, Any], None]
 
 
-async def lock_tills(tx: asyncpg.Connection, book: Book, keys: Collection[TillKey]) -> None:
+async def lock_tills(tx: asyncpg.Connection, state: BatchState, keys: Collection[TillKey]) -> None:
     """These tills with the rules in force for them, their rows locked in sorted order until the transaction ends."""
     for row in await tx.fetch(LOCK_TILLS, *texts(keys, _TILLS)):
         store_id, profile_id, open_session_id, sessions_opened, z_number, last_hash, fence, *rules = row
-        book.tills[store_id, profile_id] = Till(
+        state.tills[store_id, profile_id] = Till(
             store_id=store_id,
             profile_id=profile_id,
             profile=_profile(*rules),
@@ -55,7 +55,7 @@ async def lock_tills(tx: asyncpg.Connection, book: Book, keys: Collection[TillKe
         )
 
 
-async def load_state(tx: asyncpg.Connection, book: Book, **wanted: Collection[tuple[str, ...]]) -> None:
+async def load_state(tx: asyncpg.Connection, state: BatchState, **wanted: Collection[tuple[str, ...]]) -> None:
     """What deciding needs, by the names in LOADS and their keys; all by one statement.
 
     The tills of sessions, orders and movements must be locked before, so that these are their latest rows.
@@ -68,9 +68,9 @@ async def load_state(tx: asyncpg.Connection, book: Book, **wanted: Collection[tu
     for name in asked:
         take = LOADS[name].take
         for row in found[name]:
-            take(book, row)
+            take(state, row)
     if "sessions" in asked:
-        await _load_next_openings(tx, book)
+        await _load_next_openings(tx, state)
 
 
 @cache
@@ -84,12 +84,14 @@ def _statement(names: tuple[str, ...]) -> str:
     return f"SELECT {', '.join(arrays)}"
 
 
-async def _load_next_openings(tx: asyncpg.Connection, book: Book) -> None:
+async def _load_next_openings(tx: asyncpg.Connection, state: BatchState) -> None:
     """When the profile was opened again after each session that its register did not close itself."""
-    for session in book.sessions.values():
+    for session in state.sessions.values():
         if session.ended is not None and session.ended.origin != "register":
-            book.forced[session.store_id, session.profile_id, session.ordinal] = session
-    await load_state(tx, book, openings=[(store_id, profile_id, str(n + 1)) for store_id, profile_id, n in book.forced])
+            state.forced[session.store_id, session.profile_id, session.ordinal] = session
+    await load_state(
+        tx, state, openings=[(store_id, profile_id, str(n + 1)) for store_id, profile_id, n in state.forced]
+    )
 
 
 @lru_cache(PROFILES_CACHED_MAX)
@@ -122,15 +124,15 @@ def _profile(
     )
 
 
-def _take_session(book: Book, row: Any) -> None:
-    store_id, uuid, profile_id, state, sequence, journal_hash, opening, tenders, *figures = row
+def _take_session(state: BatchState, row: Any) -> None:
+    store_id, uuid, profile_id, session_state, sequence, journal_hash, opening, tenders, *figures = row
     totals, register, ending, ordinal, moved_at, fence = figures
     session_id = str(uuid)
     session = Session(
         store_id=store_id,
         profile_id=profile_id,
         session_id=session_id,
-        state=state,
+        state=session_state,
         opening=encoding.read_opening(opening, tenders),
         totals=encoding.read_totals(totals),
         sequence=sequence,
@@ -142,51 +144,51 @@ def _take_session(book: Book, row: Any) -> None:
         stored=True,
     )
     encoding.read_ending(session, ending)
-    book.sessions[store_id, session_id] = session
+    state.sessions[store_id, session_id] = session
 
 
-def _take_opening(book: Book, row: Any) -> None:
+def _take_opening(state: BatchState, row: Any) -> None:
     store_id, profile_id, ordinal, opening, tenders = row
-    book.forced[store_id, profile_id, ordinal - 1].next_opened_at = encoding.read_opening(opening, tenders).opened_at
+    state.forced[store_id, profile_id, ordinal - 1].next_opened_at = encoding.read_opening(opening, tenders).opened_at
 
 
-def _take_answer(book: Book, row: Any) -> None:
+def _take_answer(state: BatchState, row: Any) -> None:
     store_id, uuid, body_hash, kind, received_at, answer = row
     command_id = str(uuid)
     event_id = event_id_of(store_id, command_id)
-    book.answers[store_id, command_id] = KnownAnswer(body_hash, event_id, kind, wire_time(received_at), answer)
+    state.answers[store_id, command_id] = KnownAnswer(body_hash, event_id, kind, wire_time(received_at), answer)
 
 
-def _take_reused(book: Book, row: Any) -> None:
+def _take_reused(state: BatchState, row: Any) -> None:
     store_id, command_id, body_hash, received_at, answer = row
     event_id = reused_event_id_of(store_id, str(command_id), body_hash.hex())
-    book.reused[event_id] = KnownAnswer(body_hash, event_id, "command_rejected", wire_time(received_at), answer)
+    state.reused[event_id] = KnownAnswer(body_hash, event_id, "command_rejected", wire_time(received_at), answer)
 
 
-def _take_revocation(book: Book, row: Any) -> None:
+def _take_revocation(state: BatchState, row: Any) -> None:
     store_id, sub, revoked_at, restored_at = row
     restored_s = None if restored_at is None else restored_at.timestamp()
-    book.revocations[store_id, sub] = Revocation(wire_time(revoked_at), restored_s)
+    state.revocations[store_id, sub] = Revocation(wire_time(revoked_at), restored_s)
 
 
-def _take_early_number(book: Book, row: Any) -> None:
+def _take_early_number(state: BatchState, row: Any) -> None:
     store_id, profile_id, session_id, register_seq = row
-    book.early_numbers.setdefault((store_id, profile_id, str(session_id)), []).append(register_seq)
+    state.early_numbers.setdefault((store_id, profile_id, str(session_id)), []).append(register_seq)
 
 
-def _take_order(book: Book, row: Any) -> None:
+def _take_order(state: BatchState, row: Any) -> None:
     store_id, session_id, order_id, command = row
     order: RecordOrder = read_command(read_object(command))
-    book.orders[store_id, str(session_id), order_id] = order
+    state.orders[store_id, str(session_id), order_id] = order
 
 
-def _take_movement(book: Book, row: Any) -> None:
+def _take_movement(state: BatchState, row: Any) -> None:
     store_id, command_id, command, voided = row
     key = (store_id, str(command_id))
     movement: MoveCash = read_command(read_object(command))
-    book.movements[key] = movement
+    state.movements[key] = movement
     if voided:
-        book.voided.add(key)
+        state.voided.add(key)
 
 
 _COMMANDS: Final = ("text", "uuid")

@@ -11,7 +11,7 @@ import asyncpg
 
 from contracts.times import moment
 from services.sessions.ledger import encoding
-from services.sessions.rules.model import Book, Outcome, Session, Till
+from services.sessions.rules.model import BatchState, Outcome, Session, Till
 
 COPIED_ROWS: Final = 100
 """From so many rows on the journal is copied: two round trips more, and 7 µs less for each row."""
@@ -167,7 +167,7 @@ FRONTIER_COLUMNS: Final = {
 
 async def save_batch(
     tx: asyncpg.Connection,
-    book: Book,
+    state: BatchState,
     outcomes: Sequence[Outcome],
     entries: list[Row],
     frontier: Frontier,
@@ -177,7 +177,7 @@ async def save_batch(
 
     `entries` are the outcomes' `journal_row`s, `fence` is the lock's token, 0 where there was none.
     """
-    parts = {name: found for name, found in _parts(book, outcomes, frontier.topic_id, fence) if found}
+    parts = {name: found for name, found in _parts(state, outcomes, frontier.topic_id, fence) if found}
     if len(entries) >= COPIED_ROWS:
         await tx.copy_records_to_table("journal", records=entries, columns=JOURNAL_COLUMNS)
     elif entries:
@@ -214,12 +214,14 @@ def _frontier_rows(frontier: Frontier) -> list[Row]:
     ]
 
 
-def _parts(book: Book, outcomes: Sequence[Outcome], topic_id: str, fence: int) -> Iterator[tuple[str, list[Row]]]:
+def _parts(
+    state: BatchState, outcomes: Sequence[Outcome], topic_id: str, fence: int
+) -> Iterator[tuple[str, list[Row]]]:
     """The rows of each part but the journal."""
-    changed = list(book.changed_sessions())
+    changed = list(state.changed_sessions())
     yield "moved", [_state(session, fence) for session in changed if session.stored]
     yield "opened", [_opened(session, fence) for session in changed if not session.stored]
-    yield "tills", [_till(till, fence) for till in book.tills.values() if till.changed]
+    yield "tills", [_till(till, fence) for till in state.tills.values() if till.changed]
     yield "voids", [_void(o) for o in outcomes if o.kind == "movement_voided" and o.kept == "journal"]
     yield "reused", [_reused(outcome) for outcome in outcomes if outcome.kept == "reused"]
     yield "places", [_place(outcome, topic_id) for outcome in outcomes if outcome.kept == "place"]

@@ -28,7 +28,7 @@ def move_cash(context: RuleContext, session: Session, command: MoveCash) -> Deci
     )
     if refusal is not None:
         return refusal
-    context.book.movements[command.store_id, command.command_id] = command
+    context.state.movements[command.store_id, command.command_id] = command
     accept(context, session)
     ids, correction = corrected(context, session, command, "late_movement", before)
     answer = fill(
@@ -47,10 +47,10 @@ def move_cash(context: RuleContext, session: Session, command: MoveCash) -> Deci
 def void_movement(context: RuleContext, session: Session, command: VoidMovement) -> Decision | Refusal:
     """Take one movement of this session back."""
     key = (command.store_id, command.movement_id)
-    voided = context.book.movements.get(key)
+    voided = context.state.movements.get(key)
     if voided is None or voided.session_id != command.session_id:
         return Refusal("movement_unknown")
-    if key in context.book.voided:
+    if key in context.state.voided:
         return Refusal("movement_already_voided")
     movement = (voided.movement, voided.tender or "cash", voided.amount_minor)
 
@@ -61,7 +61,7 @@ def void_movement(context: RuleContext, session: Session, command: VoidMovement)
     refusal = apply_change(context, session, {movement[1]: voided.amount_minor}, 0, change)
     if refusal is not None:
         return refusal
-    context.book.voided.add(key)
+    context.state.voided.add(key)
     accept(context, session)
     ids, correction = corrected(context, session, command, "late_void", before, reason=command.reason)
     answer = fill(
@@ -83,7 +83,7 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
     if not _order_adds_up(command):
         return Refusal("amount_invalid")
     key = (command.store_id, command.session_id, command.order_id)
-    earlier = context.book.orders.get(key)
+    earlier = context.state.orders.get(key)
     if earlier is not None and command.revision <= earlier.revision:
         return Refusal("order_revision_stale")
 
@@ -99,7 +99,7 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
     refusal = apply_change(context, session, paid, order_weight(tenders, command), change)
     if refusal is not None:
         return refusal
-    context.book.orders[key] = command
+    context.state.orders[key] = command
     accept(context, session)
     ids, correction = corrected(context, session, command, "late_order", before)
     answer = fill(

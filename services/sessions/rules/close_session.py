@@ -162,7 +162,7 @@ def _end(
         counted=attempt.counted,
     )
     if origin != "register":
-        context.book.forced[session.store_id, session.profile_id, session.ordinal] = session
+        context.state.forced[session.store_id, session.profile_id, session.ordinal] = session
     return closing
 
 

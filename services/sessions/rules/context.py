@@ -10,7 +10,7 @@ from contracts.events import Filled
 from contracts.jsontext import SAFE_INTEGER
 from services.sessions.rules import differences
 from services.sessions.rules.answers import Refusal
-from services.sessions.rules.model import Book, Received, Session, Till
+from services.sessions.rules.model import BatchState, Received, Session, Till
 from services.sessions.rules.totals import Tenders, Totals, expected, fits, report
 
 
@@ -21,7 +21,7 @@ class RuleContext:
     `late` is set once it is known that the command comes after the closing and corrects it.
     """
 
-    book: Book
+    state: BatchState
     record: Received
     till: Till
     event_id: str

@@ -30,21 +30,21 @@ from services.sessions.rules import cash_and_orders, close_session, session_deta
 from services.sessions.rules.admission import admit
 from services.sessions.rules.answers import Refusal, parked, rejection
 from services.sessions.rules.context import Decision, RuleContext
-from services.sessions.rules.model import UNCLOSED, Book, Kept, KnownAnswer, Outcome, Received
+from services.sessions.rules.model import UNCLOSED, BatchState, Kept, KnownAnswer, Outcome, Received
 from services.sessions.rules.open_session import open_session
 
 
-def answer(book: Book, record: Received) -> Outcome:
+def answer(state: BatchState, record: Received) -> Outcome:
     """The one answer to a record, and what to keep of it."""
-    refused_right = "unauthenticated" if book.has_revoked(record) else record.refused_right
+    refused_right = "unauthenticated" if state.has_revoked(record) else record.refused_right
     if refused_right is not None:
         event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
         return _refused(record, Refusal(refused_right), event_id, "place")
-    known = book.answers.get((record.store_id, record.command_id))
+    known = state.answers.get((record.store_id, record.command_id))
     if known is not None:
-        return _repeat(record, known) if known.body_hash == record.body_hash else _reused(book, record)
-    outcome = _first_answer(book, record)
-    book.answers[record.store_id, record.command_id] = KnownAnswer(
+        return _repeat(record, known) if known.body_hash == record.body_hash else _reused(state, record)
+    outcome = _first_answer(state, record)
+    state.answers[record.store_id, record.command_id] = KnownAnswer(
         record.body_hash, outcome.event_id, outcome.kind, outcome.received_at, outcome.value
     )
     return outcome
@@ -54,26 +54,26 @@ def _repeat(record: Received, known: KnownAnswer) -> Outcome:
     return Outcome(record, "nothing", known.event_id, known.kind, known.received_at, known.value)
 
 
-def _reused(book: Book, record: Received) -> Outcome:
+def _reused(state: BatchState, record: Received) -> Outcome:
     event_id = reused_event_id_of(record.store_id, record.command_id, record.body_hash.hex())
-    known = book.reused.get(event_id)
+    known = state.reused.get(event_id)
     if known is not None:
         return _repeat(record, known)
     outcome = _refused(record, Refusal("command_id_reused"), event_id, "reused")
-    book.reused[event_id] = KnownAnswer(record.body_hash, event_id, outcome.kind, outcome.received_at, outcome.value)
+    state.reused[event_id] = KnownAnswer(record.body_hash, event_id, outcome.kind, outcome.received_at, outcome.value)
     return outcome
 
 
-def _first_answer(book: Book, record: Received) -> Outcome:
+def _first_answer(state: BatchState, record: Received) -> Outcome:
     event_id = event_id_of(record.store_id, record.command_id)
     command = record.command
     if command is None:
         return _refused(record, Refusal("malformed", errors=record.errors), event_id, "journal")
-    decision = _decide(book, record, command, event_id)
+    decision = _decide(state, record, command, event_id)
     if isinstance(decision, Refusal):
         return _refused(record, decision, event_id, "journal")
     closing, correction = decision.closing, decision.correction
-    session = book.sessions[record.store_id, command.session_id]
+    session = state.sessions[record.store_id, command.session_id]
     return Outcome(
         record,
         "journal",
@@ -113,14 +113,14 @@ def _refused(record: Received, refusal: Refusal, event_id: str, kept: Kept) -> O
     )
 
 
-def _decide(book: Book, record: Received, command: Command, event_id: str) -> Decision | Refusal:
-    till = book.tills.get((command.store_id, command.profile_id))
+def _decide(state: BatchState, record: Received, command: Command, event_id: str) -> Decision | Refusal:
+    till = state.tills.get((command.store_id, command.profile_id))
     if till is None:
         return Refusal("profile_unknown")
-    context = RuleContext(book, record, till, event_id, min(command.occurred_at, record.received_at))
+    context = RuleContext(state, record, till, event_id, min(command.occurred_at, record.received_at))
     if command.kind == "open_session":
         return _opened(context, command)
-    session = book.sessions.get((command.store_id, command.session_id))
+    session = state.sessions.get((command.store_id, command.session_id))
     if session is None or session.profile_id != command.profile_id:
         return Refusal("session_unknown")
     # A closing states its register's numbers for good, so those that come after it are not noted any more.
@@ -142,10 +142,10 @@ def _opened(context: RuleContext, command: OpenSession) -> Decision | Refusal:
     decision = open_session(context, command)
     if not isinstance(decision, Refusal) or decision.reason in BEFORE_SESSION_UNKNOWN or command.register_seq is None:
         return decision
-    session = context.book.sessions.get((command.store_id, command.session_id))
+    session = context.state.sessions.get((command.store_id, command.session_id))
     if session is None:
         key = (command.store_id, command.profile_id, command.session_id)
-        context.book.early_numbers.setdefault(key, []).append(command.register_seq)
+        context.state.early_numbers.setdefault(key, []).append(command.register_seq)
     elif session.profile_id == command.profile_id and session.state in UNCLOSED:
         session.register.see(command.register_seq)
         session.changed = True

@@ -237,7 +237,7 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Book:
+class BatchState:
     """Everything that the commands of one batch can touch, loaded behind the locks of its profiles."""
 
     tills: dict[TillKey, Till] = field(default_factory=dict)

@@ -34,11 +34,11 @@ def open_session(context: RuleContext, command: OpenSession) -> Decision | Refus
     opening = _opening(context, command, frozen)
     session = Session(command.store_id, command.profile_id, command.session_id, "open", opening, totals)
     session.ordinal = till.sessions_opened
-    early = context.book.early_numbers.get((command.store_id, command.profile_id, command.session_id), ())
+    early = context.state.early_numbers.get((command.store_id, command.profile_id, command.session_id), ())
     for number in (*early, *(() if command.register_seq is None else (command.register_seq,))):
         session.register.see(number)
     _tell_previous(context, session)
-    context.book.sessions[command.store_id, command.session_id] = session
+    context.state.sessions[command.store_id, command.session_id] = session
     accept(context, session)
     answer = fill(
         SessionOpened,
@@ -61,7 +61,7 @@ def _held(context: RuleContext, command: OpenSession) -> Refusal | None:
         return Refusal("profile_disabled")
     if till.open_session_id is not None:
         return Refusal("session_already_open", open_session_id=till.open_session_id)
-    same_id = context.book.sessions.get((command.store_id, command.session_id))
+    same_id = context.state.sessions.get((command.store_id, command.session_id))
     if same_id is None:
         return None
     if same_id.state in HOLDING:
@@ -106,6 +106,6 @@ def _only_cash(currency: str) -> Tender:
 
 def _tell_previous(context: RuleContext, opened: Session) -> None:
     """Late commands of a session that its register did not close are judged by when this one was opened."""
-    previous = context.book.forced.get((opened.store_id, opened.profile_id, opened.ordinal - 1))
+    previous = context.state.forced.get((opened.store_id, opened.profile_id, opened.ordinal - 1))
     if previous is not None:
         previous.next_opened_at = opened.opening.opened_at

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
-from services.sessions.rules.model import UNCLOSED, Book
+from services.sessions.rules.model import UNCLOSED, BatchState
 from services.sessions.rules.totals import report
 from services.sessions.tools.slip import x_slip, z_slip
 
@@ -32,9 +32,9 @@ async def slip(engine: AsyncEngine, kind: str, session_id: str, store_id: str | 
     """The lines of a session's report of this kind (x or z), at most `width` columns wide. Raises NoReport."""
     async with transaction(engine, isolation="repeatable_read", readonly=True) as tx:
         found = store_id or await _store_of(tx, session_id)
-        book = Book()
-        await load_state(tx, book, sessions={(found, session_id)})
-        session = book.sessions.get((found, session_id))
+        state = BatchState()
+        await load_state(tx, state, sessions={(found, session_id)})
+        session = state.sessions.get((found, session_id))
         closing = await tx.fetchrow(CLOSING, found, session_id)
     if session is None:
         raise NoReport(f"The store {found} has no session {session_id}.")

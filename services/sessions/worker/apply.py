@@ -15,7 +15,7 @@ from services.sessions.ledger.load import load_state, lock_tills
 from services.sessions.ledger.save import Frontier, Row, journal_row, save_batch
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules import decide
-from services.sessions.rules.model import Book, Outcome, Received
+from services.sessions.rules.model import BatchState, Outcome, Received
 from services.sessions.worker.metrics import Laps
 from services.sessions.worker.publications import Publication, dead_letter, published
 from services.sessions.worker.read_record import Parked
@@ -97,18 +97,18 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         received = [read for _, _, read in batch.reads if isinstance(read, Received)]
         commands = [read for read in received if read.offset >= frontier[read.partition]]
         reread = [read for read in received if read.offset < frontier[read.partition]]
-        book = Book()
+        state = BatchState()
         if batch.park is None:
-            await _load(tx, book, commands, batch.token)
+            await _load(tx, state, commands, batch.token)
         else:
-            await load_state(tx, book, revocations=_senders(commands))
+            await load_state(tx, state, revocations=_senders(commands))
         stored = await stored_outcomes(tx, batch.topic_id, reread)
         batch.laps.lap("load")
-        decided = _decide(names, book, batch, frontier, stored)
+        decided = _decide(names, state, batch, frontier, stored)
         batch.laps.lap("decide")
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
         moved = Frontier(batch.topic_id, next_offsets, batch.answered)
-        await save_batch(tx, book, decided.outcomes, decided.entries, moved, batch.token)
+        await save_batch(tx, state, decided.outcomes, decided.entries, moved, batch.token)
         batch.laps.lap("save")
         await step("saved")
     batch.laps.lap("commit")
@@ -117,7 +117,7 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
 
 def _decide(
     names: Topics,
-    book: Book,
+    state: BatchState,
     batch: Batch,
     frontier: Mapping[int, int],
     stored: Mapping[tuple[int, int], Outcome],
@@ -135,8 +135,8 @@ def _decide(
         if offset < frontier[partition]:
             decided.publications.extend(published(names, read, stored.get((partition, offset))))
             continue
-        if batch.park is None or read.refused_right is not None or book.has_revoked(read):
-            outcome = decide.answer(book, read)
+        if batch.park is None or read.refused_right is not None or state.has_revoked(read):
+            outcome = decide.answer(state, read)
         else:
             outcome = decide.park(read, batch.park)
         decided.outcomes.append(outcome)
@@ -156,16 +156,16 @@ def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
             raise Gap(partition, behind, first)
 
 
-async def _load(tx: Connection, book: Book, commands: Sequence[Received], token: int) -> None:
+async def _load(tx: Connection, state: BatchState, commands: Sequence[Received], token: int) -> None:
     """Lock the tills of these commands, then load what deciding needs, by a later statement."""
     if not commands:
         return
-    await lock_tills(tx, book, {(c.store_id, c.profile_id) for c in commands})
+    await lock_tills(tx, state, {(c.store_id, c.profile_id) for c in commands})
     # By `kind`: an instance check of a Pydantic class costs ten times as much.
     readable = [(c.store_id, c.command) for c in commands if c.command is not None]
     await load_state(
         tx,
-        book,
+        state,
         sessions={(store_id, command.session_id) for store_id, command in readable},
         answers={(c.store_id, c.command_id) for c in commands},
         orders={_order_key(command) for _, command in readable if command.kind == "record_order"},
@@ -173,9 +173,9 @@ async def _load(tx: Connection, book: Book, commands: Sequence[Received], token:
         early_numbers={(store_id, c.session_id) for store_id, c in readable if c.kind == "open_session"},
         revocations=_senders(commands),
     )
-    _check_fence(book, token)
-    if book.answers:
-        await load_state(tx, book, reused=book.answers)
+    _check_fence(state, token)
+    if state.answers:
+        await load_state(tx, state, reused=state.answers)
 
 
 def _senders(commands: Sequence[Received]) -> set[tuple[str, str]]:
@@ -188,10 +188,10 @@ def _order_key(order: RecordOrder) -> tuple[str, str, str]:
     return order.store_id, order.session_id, order.order_id
 
 
-def _check_fence(book: Book, token: int) -> None:
+def _check_fence(state: BatchState, token: int) -> None:
     if token == 0:
         return
-    fences = [till.fence for till in book.tills.values()] + [session.fence for session in book.sessions.values()]
+    fences = [till.fence for till in state.tills.values()] + [session.fence for session in state.sessions.values()]
     floor = max(fences, default=0)
     if floor > token:
         raise FenceRefused(floor)

@@ -9,7 +9,7 @@ from contracts.events import claimless_event_id_of, reused_event_id_of
 from contracts.times import wire_time
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.published import load_closings, load_corrections, load_places
-from services.sessions.rules.model import Book, KnownAnswer, Outcome, Received
+from services.sessions.rules.model import BatchState, KnownAnswer, Outcome, Received
 
 CORRECTING: Final = frozenset(
     {"cash_moved", "movement_voided", "order_recorded", "closing_corrected", "session_voided"}
@@ -21,23 +21,23 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
     """The outcomes of records below the frontier by (partition, offset), with their closings and corrections."""
     if not again:
         return {}
-    book = Book()
+    state = BatchState()
     places = {
         (row["partition"], row["record_offset"]): row
         for row in await load_places(tx, topic_id, {(r.store_id, r.partition, r.offset) for r in again})
     }
     ids = {(r.store_id, r.command_id) for r in again}
-    await load_state(tx, book, answers=ids, reused=ids)
+    await load_state(tx, state, answers=ids, reused=ids)
     closed = {
         (r.store_id, r.command.session_id)
         for r in again
-        if r.command is not None and (a := book.answers.get((r.store_id, r.command_id))) and a.kind == "session_closed"
+        if r.command is not None and (a := state.answers.get((r.store_id, r.command_id))) and a.kind == "session_closed"
     }
     closings = await load_closings(tx, closed) if closed else {}
     corrections = await load_corrections(tx, ids)
     found = {}
     for record in again:
-        outcome = _stored_outcome(record, places.get((record.partition, record.offset)), book, closings)
+        outcome = _stored_outcome(record, places.get((record.partition, record.offset)), state, closings)
         if outcome is not None:
             correction = corrections.get((record.store_id, record.command_id))
             outcome = replace(outcome, correction_value=correction if outcome.kind in CORRECTING else None)
@@ -45,15 +45,17 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
     return found
 
 
-def _stored_outcome(record: Received, place: Any, book: Book, closings: dict[tuple[str, str], bytes]) -> Outcome | None:
+def _stored_outcome(
+    record: Received, place: Any, state: BatchState, closings: dict[tuple[str, str], bytes]
+) -> Outcome | None:
     if place is not None:
         event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
         at = wire_time(place["received_at"])
         return Outcome(record, "nothing", event_id, place["kind"], at, place["answer"], error=place["error"])
-    known: KnownAnswer | None = book.answers.get((record.store_id, record.command_id))
+    known: KnownAnswer | None = state.answers.get((record.store_id, record.command_id))
     if known is not None and known.body_hash != record.body_hash:
         event_id = reused_event_id_of(record.store_id, record.command_id, record.body_hash.hex())
-        known = book.reused.get(event_id)
+        known = state.reused.get(event_id)
     if known is None:
         return None
     closing = None
