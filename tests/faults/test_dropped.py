@@ -8,7 +8,7 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from services.sessions.worker.batch_retry import Placed, Settling
+from services.sessions.worker.batch_retry import BatchRunner, Placed
 from services.sessions.worker.consumer import Consumer, no_step
 from services.sessions.worker.frontier_positions import Places, Rebalance
 from services.sessions.worker.lag import Lag
@@ -30,11 +30,11 @@ async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> 
     kafka: Any = _NoRight()
     names: Any = SimpleNamespace(commands=PLACE.topic)
     nothing: Any = None
-    settling = Settling(
+    runner = BatchRunner(
         engine=nothing, locks=nothing, publisher=nothing, names=names, topic_id="topic", lag=Lag(), step=no_step
     )
     consumer = Consumer(
-        settling=settling,
+        runner=runner,
         places=Places(nothing, "topic"),
         publisher=nothing,
         names=names,
@@ -43,10 +43,10 @@ async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> 
     )
     settled: list[int] = []
 
-    async def settle(whole: list[Placed]) -> None:
+    async def run(whole: list[Placed]) -> None:
         settled.extend(offset for _, offset, _ in whole)
 
-    settling.settle = settle  # type: ignore[method-assign]
+    runner.run = run  # type: ignore[method-assign]
     consumer.placed.set()
     rebalance = Rebalance(consumer, lambda: kafka)
     records = [ConsumerRecord(*PLACE, offset, 1_000, 1, None, b"{", None, 0, 1, ()) for offset in (5, 6)]

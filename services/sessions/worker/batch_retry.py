@@ -36,7 +36,7 @@ class _Exhausted(Exception):
     """The batch was begun often enough without ending: its process may have died of it."""
 
 
-class Settling:
+class BatchRunner:
     """What one worker needs to apply and answer a batch, and what it remembers of those before.
 
     `answered` is up to where each partition's answers were published; `gaps_seen` are the frontiers above which a gap
@@ -64,7 +64,7 @@ class Settling:
         self.answered: dict[int, int] = {}
         self.gaps_seen: dict[int, int] = {}
 
-    async def settle(self, whole: list[Placed]) -> None:
+    async def run(self, whole: list[Placed]) -> None:
         """All of these, or halves of them, or one by one."""
         BATCH_RECORDS.observe(len(whole))
         wrong = [one for _, _, one in whole if isinstance(one, Received) and one.raw.key != one.key]

@@ -18,7 +18,7 @@ from faststream.kafka import KafkaMessage
 from contracts.topics import Topics
 from services.sessions.worker.apply import Gap, Read, Step
 from services.sessions.worker.batch_log import place
-from services.sessions.worker.batch_retry import Placed, Settling
+from services.sessions.worker.batch_retry import BatchRunner, Placed
 from services.sessions.worker.frontier_positions import Places
 from services.sessions.worker.metrics import FAULTS, GAPS, PARKED, Laps
 from services.sessions.worker.publications import undecodable
@@ -45,7 +45,7 @@ class Consumer:
     def __init__(
         self,
         *,
-        settling: Settling,
+        runner: BatchRunner,
         places: Places,
         publisher: Publisher,
         names: Topics,
@@ -53,7 +53,7 @@ class Consumer:
         stop: Callable[[BaseException], None],
         step: Step = no_step,
     ) -> None:
-        self._settling = settling
+        self._runner = runner
         self._places = places
         self._publisher = publisher
         self._names = names
@@ -72,7 +72,7 @@ class Consumer:
         self.placed = asyncio.Event()
         self.sought = False
         self.stopped = False
-        self.lag = settling.lag
+        self.lag = runner.lag
 
     async def on_batch(self, message: KafkaMessage) -> None:
         """Apply, publish and commit the records of one call; after a fault they are read again.
@@ -111,7 +111,7 @@ class Consumer:
             if any(record.timestamp_type != BROKER_TIMESTAMP for record in records):
                 raise AnswerStuck(NO_CLOCK)
             try:
-                await self._settling.settle(reads)
+                await self._runner.run(reads)
             except Gap as gap:
                 await self._seek_back(consumer, records, gap)
                 return
@@ -196,7 +196,7 @@ class Consumer:
         await self._publisher.publish(letters)
         PARKED.labels("undecodable").inc(len(letters))
         log.warning("record_parked", partition=partition.partition, first=first, records=len(letters))
-        self._settling.gaps_seen[partition.partition] = first
+        self._runner.gaps_seen[partition.partition] = first
 
     def _read(self, record: ConsumerRecord) -> Read:
         """Reading is total; should a bug make it fail on a record all the same, that record alone is parked."""
@@ -229,7 +229,7 @@ class Consumer:
         consumer.seek(partition, frontier)
         self._next[gap.partition] = frontier
         self._read_again(consumer, records)
-        self._settling.gaps_seen[gap.partition] = frontier
+        self._runner.gaps_seen[gap.partition] = frontier
 
     def _stop_for_good(self, why: AnswerStuck) -> None:
         log.critical("worker_stops", error=str(why))

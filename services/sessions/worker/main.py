@@ -24,7 +24,7 @@ from services.platform.kafka.undecodable import step_over_undecodable
 from services.platform.settings import Settings
 from services.sessions.ledger.frontier import expired_commands
 from services.sessions.worker.apply import Step
-from services.sessions.worker.batch_retry import Settling
+from services.sessions.worker.batch_retry import BatchRunner
 from services.sessions.worker.consumer import Consumer, no_step
 from services.sessions.worker.frontier_positions import DRAIN_S, Places, Rebalance
 from services.sessions.worker.idle_sweeper import sweeping
@@ -110,7 +110,7 @@ async def run(settings: Settings, step: Step = no_step) -> None:
             app.exit()
 
         topic_id = facts[names.commands].topic_id
-        settling = Settling(
+        runner = BatchRunner(
             engine=engine,
             locks=locks,
             publisher=publisher,
@@ -120,7 +120,7 @@ async def run(settings: Settings, step: Step = no_step) -> None:
             step=step,
         )
         consumer = Consumer(
-            settling=settling,
+            runner=runner,
             places=Places(engine, topic_id),
             publisher=publisher,
             names=names,
