@@ -7,7 +7,7 @@ from typing import Final
 
 _FORM: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]{0,200})?")
 _NO_TRACE: Final = b"0" * 32
-_NO_STEP: Final = b"0" * 16
+_NO_SPAN: Final = b"0" * 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class Trace:
     trace_id: bytes
     flags: bytes
 
-    def step(self) -> bytes:
-        """The header of a new step in this trace."""
+    def span(self) -> bytes:
+        """The header of a new span in this trace."""
         return b"00-%s-%s-%s" % (self.trace_id, secrets.token_hex(8).encode(), self.flags)
 
 
@@ -26,9 +26,9 @@ def trace_of(traceparent: bytes | None) -> Trace:
     """The trace that a header names; a new one where there is no header, or none that can be read."""
     found = _FORM.fullmatch(traceparent or b"")
     if found is not None:
-        version, trace_id, step, flags, more = found.groups()
+        version, trace_id, span, flags, more = found.groups()
         # Later versions may say more behind what all have; this one may not.
         known = version != b"ff" and (version != b"00" or more is None)
-        if known and trace_id != _NO_TRACE and step != _NO_STEP:
+        if known and trace_id != _NO_TRACE and span != _NO_SPAN:
             return Trace(trace_id, flags)
     return Trace(secrets.token_hex(16).encode(), b"00")

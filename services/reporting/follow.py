@@ -16,7 +16,7 @@ import asyncio
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import RECORD_BYTES_MAX
 from services.platform.kafka.connection import connection
+from services.platform.kafka.undecodable import TolerantConsumer
 from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.records import ClosingRow, CorrectionRow, Unreadable, read_record
@@ -36,8 +37,6 @@ from services.reporting.store import Oddity
 
 BATCH_RECORDS_MAX: Final = 500
 POLL_WAIT_MS: Final = 500
-RECORD_WAIT_MS: Final = 5_000
-"""For a record that is known to be there; a fetch under way for other partitions comes first."""
 BACK_OFF_S_MIN: Final = 0.2
 BACK_OFF_S_MAX: Final = 5.0
 GROUP_TIMEOUT_MS: Final = 10_000
@@ -59,6 +58,8 @@ EXPIRED = Counter(
 )
 FAULTS = Counter("till_reporting_faults_total", "Times that the reader had to begin anew.")
 LAG = Gauge("till_reporting_lag_records", "Records not yet read, by partition.", ["partition"])
+
+UNDECODABLE: Final = "A header name in the record's batch is not UTF-8."
 
 OUTAGES: Final = (OSError, KafkaError, SQLAlchemyError, asyncpg.PostgresError, store.MovedOn)
 """What goes away by itself or by beginning anew. Anything else is a bug and ends the process."""
@@ -82,24 +83,46 @@ class Progress:
         await self.consumer.end_offsets(self.consumer.assignment())
 
 
-@dataclass(slots=True)
-class _Held:
-    """Where this reader stands in the partitions it was given; empty for those just assigned."""
+class _Reading:
+    """Where this reader stands in the partitions it was given; nothing is known of those just assigned."""
 
-    offsets: dict[int, int] = field(default_factory=dict)
+    def __init__(self, engine: AsyncEngine, topic: str) -> None:
+        self._engine = engine
+        self.topic = topic
+        self.offsets: dict[int, int] = {}
+
+    def next_offset(self, partition: TopicPartition) -> int | None:
+        return self.offsets.get(partition.partition)
+
+    async def idle(self) -> None:
+        """What was handed out is written before more is asked for."""
+
+    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
+        """Note records that can't be decoded as not taken. Where they stand is known only of partitions looked up."""
+        number = partition.partition
+        if self.offsets.get(number) != first:
+            return
+        oddities = [Oddity(number, offset, UNDECODABLE) for offset in range(first, following)]
+        async with self._engine.begin() as tx:
+            await store.advance(tx, self.topic, {number: first}, {number: following})
+            await store.save_oddities(tx, self.topic, oddities)
+        _log_batch(self.topic, 0, oddities, [])
+        # A rebalance meanwhile may have taken the partition away.
+        if number in self.offsets:
+            self.offsets[number] = following
 
 
 class _Forget(ConsumerRebalanceListener):  # type: ignore[misc]
     """After any change of partitions each one is looked up anew; nothing here can fail."""
 
-    def __init__(self, held: _Held) -> None:
-        self._held = held
+    def __init__(self, reading: _Reading) -> None:
+        self._reading = reading
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002
-        self._held.offsets.clear()
+        self._reading.offsets.clear()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # noqa: ARG002
-        self._held.offsets.clear()
+        self._reading.offsets.clear()
 
 
 async def follow(settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event) -> None:
@@ -118,35 +141,30 @@ async def follow(settings: Settings, engine: AsyncEngine, progress: Progress, st
 
 
 async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event) -> None:
-    topic, held = settings.topics.closings, _Held()
-    consumer = _consumer(settings)
-    consumer.subscribe([topic], listener=_Forget(held))
+    reading = _Reading(engine, settings.topics.closings)
+    consumer = _consumer(settings, reading)
+    consumer.subscribe([reading.topic], listener=_Forget(reading))
     try:
         await consumer.start()
         while not stop.is_set():
-            try:
-                batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=BATCH_RECORDS_MAX)
-            except UnicodeDecodeError:
-                # The very first fetch may meet such a record before anything is in its place.
-                await _place(consumer, engine, topic, held)
-                await _step_over(consumer, engine, topic, held)
-                continue
+            batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=BATCH_RECORDS_MAX)
             concerned = consumer.assignment() | batch.keys()
-            if any(place.partition not in held.offsets for place in concerned):
+            if any(partition.partition not in reading.offsets for partition in concerned):
                 # The records in hand began wherever the group believed; the database knows better.
-                await _place(consumer, engine, topic, held)
+                await _seek(consumer, engine, reading)
                 continue
             if batch:
-                await _save(engine, topic, held, batch)
+                await _save(engine, reading, batch)
             progress.consumer = consumer
-            _report_lag(consumer, topic, held)
+            _report_lag(consumer, reading)
     finally:
         async with asyncio.timeout(CONSUMER_STOP_LIMIT_S):
             await consumer.stop()
 
 
-def _consumer(settings: Settings) -> AIOKafkaConsumer:
-    return AIOKafkaConsumer(
+def _consumer(settings: Settings, reading: _Reading) -> TolerantConsumer:
+    return TolerantConsumer(
+        reader=reading,
         **connection(settings),
         client_id="till-reporting",
         group_id=settings.reporting_group,
@@ -159,109 +177,51 @@ def _consumer(settings: Settings) -> AIOKafkaConsumer:
     )
 
 
-async def _place(consumer: AIOKafkaConsumer, engine: AsyncEngine, topic: str, held: _Held) -> None:
+async def _seek(consumer: AIOKafkaConsumer, engine: AsyncEngine, reading: _Reading) -> None:
     """Puts every assigned partition to the offset that the database has for it."""
     assigned = sorted(consumer.assignment())
     begins = await consumer.beginning_offsets(assigned)
     ends = await consumer.end_offsets(assigned)
     async with engine.begin() as tx:
-        stored = await store.offsets(tx, topic, [place.partition for place in assigned])
+        stored = await store.offsets(tx, reading.topic, [partition.partition for partition in assigned])
         beyond = {
-            place.partition: begins[place]
-            for place in assigned
-            if not begins[place] <= stored[place.partition] <= ends[place]
+            partition.partition: begins[partition]
+            for partition in assigned
+            if not begins[partition] <= stored[partition.partition] <= ends[partition]
         }
         if beyond:
             EXPIRED.inc(len(beyond))
-            log.error("offsets_not_in_the_log", topic=topic, stored=stored, going_on_at=beyond)
-            await store.advance(tx, topic, stored, beyond)
+            log.error("offsets_not_in_the_log", topic=reading.topic, stored=stored, going_on_at=beyond)
+            await store.advance(tx, reading.topic, stored, beyond)
     # A rebalance meanwhile took away what was just looked up; the next round looks again.
     if sorted(consumer.assignment()) == assigned:
-        for place in assigned:
-            consumer.seek(place, (stored | beyond)[place.partition])
-        held.offsets = stored | beyond
+        for partition in assigned:
+            consumer.seek(partition, (stored | beyond)[partition.partition])
+        reading.offsets = stored | beyond
 
 
 async def _save(
     engine: AsyncEngine,
-    topic: str,
-    held: _Held,
+    reading: _Reading,
     batch: Mapping[TopicPartition, Sequence[Any]],
 ) -> None:
     """Writes a batch and the offsets behind it in one transaction."""
-    before = dict(held.offsets)
-    reached = {place.partition: records[-1].offset + 1 for place, records in batch.items()}
+    before = dict(reading.offsets)
+    reached = {partition.partition: records[-1].offset + 1 for partition, records in batch.items()}
     rows, oddities = _read(record for records in batch.values() for record in records)
     closings = [(row, at) for row, at in rows if isinstance(row, ClosingRow)]
     corrections = [(row, at) for row, at in rows if isinstance(row, CorrectionRow)]
     async with engine.begin() as tx:
-        await store.advance(tx, topic, before, reached)
-        others = await store.save_closings(tx, topic, *_apart(closings))
+        await store.advance(tx, reading.topic, before, reached)
+        others = await store.save_closings(tx, reading.topic, *_apart(closings))
         conflicts = [closings[index][1] for index in others]
-        others = await store.save_corrections(tx, topic, *_apart(corrections))
+        others = await store.save_corrections(tx, reading.topic, *_apart(corrections))
         conflicts += [corrections[index][1] for index in others]
         taken_ids = [Oddity(*at, "Other bytes already have this id.") for at in conflicts]
-        await store.save_oddities(tx, topic, [*oddities, *taken_ids])
-    _say(topic, len(rows) - len(conflicts), oddities, taken_ids)
-    for partition in reached.keys() & held.offsets.keys():
-        held.offsets[partition] = reached[partition]
-
-
-async def _step_over(consumer: AIOKafkaConsumer, engine: AsyncEngine, topic: str, held: _Held) -> None:
-    """Goes past a record with a header name that is no UTF-8, at which aiokafka stops for ever.
-
-    All partitions go back to where they are held, because aiokafka has dropped what it read just
-    before, and are read record by record up to the bad one.
-    """
-    for place in sorted(consumer.assignment() & _places(topic, held)):
-        consumer.seek(place, held.offsets[place.partition])
-    ends = await consumer.end_offsets(sorted(consumer.assignment()))
-    for place, end in ends.items():
-        for _ in range(BATCH_RECORDS_MAX):
-            if held.offsets.get(place.partition, end) >= end:
-                break
-            try:
-                batch = await consumer.getmany(place, timeout_ms=RECORD_WAIT_MS, max_records=1)
-            except UnicodeDecodeError:
-                await _skip_batch(consumer, engine, held, place, end)
-                break
-            if not batch or place.partition not in held.offsets:
-                break
-            await _save(engine, topic, held, batch)
-
-
-async def _skip_batch(
-    consumer: AIOKafkaConsumer, engine: AsyncEngine, held: _Held, place: TopicPartition, end: int
-) -> None:
-    """Notes the record at which `place` is held, and what came after it in one batch, as unreadable.
-
-    There is no way around the record inside its batch. A batch is of one producer, so no other
-    one's records are lost by it.
-    """
-    first = held.offsets[place.partition]
-    after = first + 1
-    while after < end:
-        consumer.seek(place, after)
-        try:
-            await consumer.getmany(place, timeout_ms=RECORD_WAIT_MS, max_records=1)
-        except UnicodeDecodeError:
-            after += 1
-        else:
-            break
-    consumer.seek(place, after)
-    error = "A header name in the record's batch is not UTF-8."
-    oddities = [Oddity(place.partition, offset, error) for offset in range(first, after)]
-    async with engine.begin() as tx:
-        reached = {place.partition: after}
-        await store.advance(tx, place.topic, {place.partition: first}, reached)
-        await store.save_oddities(tx, place.topic, oddities)
-    _say(place.topic, 0, oddities, [])
-    if place.partition in held.offsets:
-        held.offsets[place.partition] = after
-
-
-def _places(topic: str, held: _Held) -> set[TopicPartition]:
-    return {TopicPartition(topic, partition) for partition in held.offsets}
+        await store.save_oddities(tx, reading.topic, [*oddities, *taken_ids])
+    _log_batch(reading.topic, len(rows) - len(conflicts), oddities, taken_ids)
+    for partition in reached.keys() & reading.offsets.keys():
+        reading.offsets[partition] = reached[partition]
 
 
 def _read(
@@ -283,7 +243,7 @@ def _apart(placed: Sequence[tuple[Row, store.Place]]) -> tuple[list[Row], list[s
     return [row for row, _ in placed], [at for _, at in placed]
 
 
-def _say(topic: str, taken: int, unreadable: list[Oddity], conflicts: list[Oddity]) -> None:
+def _log_batch(topic: str, taken: int, unreadable: list[Oddity], conflicts: list[Oddity]) -> None:
     """Counts and logs a batch; only once it is committed, because a batch may be read again."""
     TAKEN.inc(taken)
     UNREADABLE.inc(len(unreadable))
@@ -298,11 +258,11 @@ def _say(topic: str, taken: int, unreadable: list[Oddity], conflicts: list[Oddit
         )
 
 
-def _report_lag(consumer: AIOKafkaConsumer, topic: str, held: _Held) -> None:
+def _report_lag(consumer: AIOKafkaConsumer, reading: _Reading) -> None:
     # Partitions that went to another reader must not keep their last figure here.
     LAG.clear()
-    for partition, offset in held.offsets.items():
-        end = consumer.highwater(TopicPartition(topic, partition))
+    for partition, offset in reading.offsets.items():
+        end = consumer.highwater(TopicPartition(reading.topic, partition))
         if end is not None:
             LAG.labels(partition).set(max(0, end - offset))
 

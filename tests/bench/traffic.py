@@ -71,10 +71,10 @@ async def publish(
                 )
                 for command in chunk
             ]
-            places = await asyncio.gather(*waiting)
+            positions = await asyncio.gather(*waiting)
             appended |= {
-                command.command_id: place.timestamp
-                for command, place in zip(chunk, places, strict=True)
+                command.command_id: position.timestamp
+                for command, position in zip(chunk, positions, strict=True)
                 if keep(command.command_id)
             }
             published += len(chunk)

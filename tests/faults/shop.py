@@ -146,11 +146,11 @@ class Shop:
     async def send(self, bodies: Sequence[Body], partitions: Sequence[int] | None = None) -> None:
         """Publish commands in their order, acknowledged; by their right key, or to the partitions named."""
         waiting = []
-        for place, body in enumerate(bodies):
+        for position, body in enumerate(bodies):
             key = key_of(body["store_id"], body["profile_id"])
             partition = None
             if partitions is not None:
-                key, partition = b"wrong-%d" % place, partitions[place % len(partitions)]
+                key, partition = b"wrong-%d" % position, partitions[position % len(partitions)]
             waiting.append(
                 await self.producer.send(self.settings.topics.commands, written(body), key=key, partition=partition)
             )
@@ -203,8 +203,8 @@ class Shop:
         def reset() -> None:
             numbers = range(self.settings.topic_partitions)
             with closing(KafkaAdminClient(bootstrap_servers=self.settings.kafka)) as admin:
-                places = {Place(self.settings.topics.commands, number): to for number in numbers}
-                admin.reset_group_offsets(self.settings.sessions_group, places)
+                positions = {Place(self.settings.topics.commands, number): to for number in numbers}
+                admin.reset_group_offsets(self.settings.sessions_group, positions)
 
         await asyncio.to_thread(reset)
 
@@ -252,13 +252,13 @@ async def _follow(settings: Settings, seen: Seen) -> None:
     try:
         await consumer.start()
         topics = {names.events: seen.events, names.closings: seen.closings, names.dead_letters: seen.letters}
-        places = [TopicPartition(name, number) for name in topics for number in range(settings.topic_partitions)]
-        consumer.assign(places)
-        await consumer.seek_to_beginning(*places)
+        positions = [TopicPartition(name, number) for name in topics for number in range(settings.topic_partitions)]
+        consumer.assign(positions)
+        await consumer.seek_to_beginning(*positions)
         while True:
-            for place, records in (await consumer.getmany(timeout_ms=100)).items():
-                topics[place.topic] += records
-                if place.topic == names.events:
+            for position, records in (await consumer.getmany(timeout_ms=100)).items():
+                topics[position.topic] += records
+                if position.topic == names.events:
                     seen.answered.update(header(record, "till-command-id").decode() for record in records)
     finally:
         await consumer.stop()

@@ -9,7 +9,7 @@ from tests.faults.checks import check_all
 from tests.faults.commands import closing, movement, opening, shifts
 from tests.faults.shop import FAST_SESSION_TIMEOUT_MS, Shop
 from tests.faults.tally import Tally
-from tests.faults.worker import STEPS
+from tests.faults.worker import FAULT_POINTS
 
 FAST = ("--session-timeout-ms", str(FAST_SESSION_TIMEOUT_MS))
 PROFILES = [f"p{number}" for number in range(8)]
@@ -21,7 +21,7 @@ async def test_a_worker_killed_at_every_step_of_a_batch(shop: Shop, tally: Tally
     tally.rounds = 5 if at_length else 1
     for _ in range(tally.rounds):
         await shop.send(shifts(PROFILES, each=6, length=10))
-        for step in STEPS:
+        for step in FAULT_POINTS:
             # The name of its place in the group lets the next process go on at once.
             worker = shop.worker("--at", step, "--nth", "2", TILL_SESSIONS_INSTANCE_ID="w", TILL_BATCH_RECORDS_MAX="40")
             tally.check(await worker.ended() == -signal.SIGKILL, f"it did not die at {step}")
@@ -112,7 +112,7 @@ async def test_workers_with_overlapping_tills_add_up_without_redis(shop: Shop, t
     """R4: two workers, one till, wrong keys, no lock: a decision on a stale row would lose money."""
     names = PROFILES[:3]
     await shop.profiles(names)
-    sessions = {name: f"00000000-0000-4000-8000-00000000000{place}" for place, name in enumerate(names)}
+    sessions = {name: f"00000000-0000-4000-8000-00000000000{position}" for position, name in enumerate(names)}
     # Transactions stay open a little, so that those of the two workers meet on every till.
     alone = {"TILL_BATCH_RECORDS_MAX": "20", "TILL_REDIS_URL": "redis://127.0.0.1:1/0"}
     workers = [await shop.ready_worker(*FAST, "--linger-ms", "20", **alone) for _ in range(2)]

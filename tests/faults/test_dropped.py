@@ -8,9 +8,9 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from services.sessions.worker.batch_retry import BatchRunner, Placed
-from services.sessions.worker.consumer import Consumer, no_step
-from services.sessions.worker.frontier_positions import Places, Rebalance
+from services.sessions.worker.batch_retry import BatchRunner, PositionedRead
+from services.sessions.worker.consumer import Consumer, no_fault_point
+from services.sessions.worker.frontier_positions import FrontierPositions, Rebalance
 from services.sessions.worker.lag import Lag
 
 PLACE = TopicPartition("commands", 0)
@@ -28,26 +28,34 @@ class _NoRight:
 
 async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> None:
     kafka: Any = _NoRight()
-    names: Any = SimpleNamespace(commands=PLACE.topic)
+    topics: Any = SimpleNamespace(commands=PLACE.topic)
     nothing: Any = None
+    lag = Lag()
     runner = BatchRunner(
-        engine=nothing, locks=nothing, publisher=nothing, names=names, topic_id="topic", lag=Lag(), step=no_step
+        engine=nothing,
+        locks=nothing,
+        publisher=nothing,
+        topics=topics,
+        topic_id="topic",
+        lag=lag,
+        fault_point=no_fault_point,
     )
     consumer = Consumer(
         runner=runner,
-        places=Places(nothing, "topic"),
+        positions=FrontierPositions(nothing, "topic"),
         publisher=nothing,
-        names=names,
+        lag=lag,
+        topics=topics,
         verify=None,
         stop=lambda _why: None,
     )
     settled: list[int] = []
 
-    async def run(whole: list[Placed]) -> None:
+    async def run(whole: list[PositionedRead]) -> None:
         settled.extend(offset for _, offset, _ in whole)
 
     runner.run = run  # type: ignore[method-assign]
-    consumer.placed.set()
+    consumer.go_on()
     rebalance = Rebalance(consumer, lambda: kafka)
     records = [ConsumerRecord(*PLACE, offset, 1_000, 1, None, b"{", None, 0, 1, ()) for offset in (5, 6)]
     message: Any = SimpleNamespace(raw_message=records, consumer=kafka)

@@ -19,23 +19,23 @@ from services.sessions.worker import main
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
 
-STEPS = ("locked", "saved", "applied", "closings-out", "half-out", "answered", "committed")
+FAULT_POINTS = ("locked", "saved", "applied", "closings-out", "half-out", "answered", "committed")
 
 
 class Fault:
     """Sends a signal to its own process when a step comes round for the `nth` time."""
 
-    def __init__(self, step: str | None, nth: int, which: signal.Signals, linger_ms: int) -> None:
-        self.step = step
+    def __init__(self, fault_point: str | None, nth: int, which: signal.Signals, linger_ms: int) -> None:
+        self.fault_point = fault_point
         self.left = nth
         self.which = which
         self.linger_ms = linger_ms
 
-    async def at(self, step: str) -> None:
+    async def at(self, fault_point: str) -> None:
         """Called at every step of every batch."""
-        if step == "saved":
+        if fault_point == "saved":
             await asyncio.sleep(self.linger_ms / 1_000)
-        if step != self.step:
+        if fault_point != self.fault_point:
             return
         self.left -= 1
         if self.left == 0:
@@ -50,13 +50,13 @@ def publish_in_two_halves(fault: Fault, closings: str) -> None:
 
     async def publish(self: Publisher, publications: Sequence[Publication]) -> None:
         first: list[Publication] = []
-        if fault.step == "closings-out":
+        if fault.fault_point == "closings-out":
             first = [one for one in publications if one.topic == closings]
-        elif fault.step == "half-out":
+        elif fault.fault_point == "half-out":
             first = list(publications[: len(publications) // 2])
         if first and fault.left > 0:
             await whole(self, first)
-            await fault.at(str(fault.step))
+            await fault.at(str(fault.fault_point))
         await whole(self, publications)
 
     Publisher.publish = publish  # type: ignore[method-assign]
@@ -77,7 +77,7 @@ def die_of(words: bytes) -> None:
 def arguments() -> argparse.Namespace:
     """What is to happen to this worker."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--at", choices=STEPS)
+    parser.add_argument("--at", choices=FAULT_POINTS)
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--send", choices=("KILL", "STOP"), default="KILL")
     parser.add_argument("--die-of")
@@ -97,7 +97,7 @@ def start() -> None:
         die_of(wanted.die_of.encode())
     fault = Fault(wanted.at, wanted.nth, signal.Signals[f"SIG{wanted.send}"], wanted.linger_ms)
     publish_in_two_halves(fault, settings.topics.closings)
-    uvloop.run(main.run(settings, step=fault.at))
+    uvloop.run(main.run(settings, fault_point=fault.at))
 
 
 if __name__ == "__main__":

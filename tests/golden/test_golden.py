@@ -21,7 +21,7 @@ from services.sessions.rules import decide
 from services.sessions.rules.model import Received
 from services.sessions.tools.verify import verify
 from services.sessions.worker.apply import Batch, apply
-from services.sessions.worker.consumer import no_step
+from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.main import ledger_engine
 from tests import recount
 from tests.golden.cases import NAMES, Body, Case, load
@@ -86,7 +86,7 @@ async def played(ledger: AsyncEngine, case: Case, at_once: int) -> tuple[list[by
     reads = [(0, offset, taken) for offset, taken in enumerate(case.reads())]
     for start in range(0, len(reads), at_once):
         batch = reads[start : start + at_once]
-        applied = await apply(ledger, TOPICS, Batch(case.name, batch, {}), no_step)
+        applied = await apply(ledger, TOPICS, Batch(case.name, batch, {}), no_fault_point)
         events = iter([p.value for p in applied.publications if p.topic == TOPICS.events])
         answers |= {offset: next(events) for _, offset, taken in batch if isinstance(taken, Received)}
         closings += [p.value for p in applied.publications if p.topic == TOPICS.closings and p.value is not None]

@@ -32,7 +32,7 @@ HEADER = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 )
 def test_what_is_no_trace_begins_one(header: bytes | None) -> None:
     trace = trace_of(header)
-    assert HEADER.fullmatch(trace.step().decode())
+    assert HEADER.fullmatch(trace.span().decode())
     assert trace.trace_id not in {b"0" * 32, TRACE_ID.encode()}
 
 

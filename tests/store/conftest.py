@@ -70,10 +70,10 @@ class Ledger:
         return Batch(topic_id=TOPIC_ID, reads=reads, answered={}, **named)
 
     async def run(self, batch: Batch) -> Applied:
-        async def no_step(_: str) -> None:
+        async def no_fault_point(_: str) -> None:
             """Nothing is killed here."""
 
-        return await apply(self.engine, topics(), batch, no_step)
+        return await apply(self.engine, topics(), batch, no_fault_point)
 
     async def apply(self, *values: bytes | Body, **named: Any) -> Applied:
         """Apply the next records in one batch."""

@@ -16,7 +16,7 @@ from services.platform.settings import Settings
 from services.sessions.ledger.frontier import know_partition
 from services.sessions.ledger.profiles import import_profiles
 from services.sessions.worker.apply import Batch, apply
-from services.sessions.worker.consumer import no_step
+from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.main import ledger_engine
 from services.sessions.worker.publisher import Publisher
 from tests.golden.cases import load
@@ -46,7 +46,7 @@ async def play(corner: Settings, ledger: AsyncEngine, tmp_path: Path) -> AsyncIt
         async with ledger.begin() as tx:
             await know_partition(tx, name, 0, 0)
         reads = [(0, offset, taken) for offset, taken in enumerate(case.reads())][:records]
-        applied = await apply(ledger, corner.topics, Batch(name, reads, {}), no_step)
+        applied = await apply(ledger, corner.topics, Batch(name, reads, {}), no_fault_point)
         await publisher.publish(applied.publications)
 
     yield happen

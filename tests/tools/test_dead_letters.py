@@ -15,7 +15,7 @@ from services.platform.settings import Settings
 from services.sessions.ledger.frontier import know_partition
 from services.sessions.rules.model import Received
 from services.sessions.worker.apply import Batch, apply
-from services.sessions.worker.consumer import no_step
+from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import Headers, read
 from tests.golden.cases import load
@@ -33,7 +33,7 @@ async def put_aside(corner: Settings, ledger: AsyncEngine, play: Play, tmp_path:
     headers = (("traceparent", b"00-1"), ("authorization", b"Bearer secret"))
     sale = replace(sale, raw=replace(sale.raw, headers=headers))
     applied = await apply(
-        ledger, corner.topics, Batch("quiet-day", [(0, 1, sale)], {}, park="It keeps failing."), no_step
+        ledger, corner.topics, Batch("quiet-day", [(0, 1, sale)], {}, park="It keeps failing."), no_fault_point
     )
     publisher = Publisher(corner)
     await publisher.publish(applied.publications)
@@ -85,7 +85,7 @@ async def test_a_parked_command_comes_back_and_is_answered_for_good(
     async with ledger.begin() as tx:
         await know_partition(tx, "again", again.partition, 0)
     batch = Batch("again", [(again.partition, again.offset, taken)], {})
-    applied = await apply(ledger, corner.topics, batch, no_step)
+    applied = await apply(ledger, corner.topics, batch, no_fault_point)
     assert json.loads(applied.publications[-1].value or b"")["kind"] == "order_recorded"
 
 
@@ -112,6 +112,6 @@ async def test_a_command_without_the_right_is_refused_and_never_parked(
     other = replace(put_aside, offset=2, refused_right="forbidden")
     batch = Batch("quiet-day", [(0, 2, other)], {}, park="It keeps failing.")
 
-    (answer,) = (await apply(ledger, corner.topics, batch, no_step)).publications
+    (answer,) = (await apply(ledger, corner.topics, batch, no_fault_point)).publications
 
     assert json.loads(answer.value or b"")["reason"] == "forbidden"

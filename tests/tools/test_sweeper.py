@@ -15,7 +15,7 @@ from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, ensure_key,
 from services.platform.settings import Settings
 from services.sessions.ledger.frontier import know_partition
 from services.sessions.worker.apply import Batch, apply
-from services.sessions.worker.consumer import no_step
+from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.idle_sweeper import CannotSign, sweep
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
@@ -55,7 +55,7 @@ async def consumed(ledger: AsyncEngine, records: list[ConsumerRecord]) -> list[d
         for partition in {record.partition for record in records}:
             await know_partition(tx, TOPIC_ID, partition, 0)
     reads = sorted(((r.partition, r.offset, read(r, None)) for r in records), key=lambda one: one[:2])
-    applied = await apply(ledger, topics(), Batch(TOPIC_ID, reads, {}), no_step)
+    applied = await apply(ledger, topics(), Batch(TOPIC_ID, reads, {}), no_fault_point)
     return [json.loads(publication.value or b"") for publication in applied.publications]
 
 

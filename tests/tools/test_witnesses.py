@@ -13,7 +13,7 @@ from services.platform.settings import Settings
 from services.sessions.ledger.frontier import know_partition
 from services.sessions.rules.model import Received
 from services.sessions.worker.apply import Batch, apply
-from services.sessions.worker.consumer import no_step
+from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import read
@@ -50,7 +50,7 @@ async def forged(ledger: AsyncEngine, name: str, scratch: Path, old: str, new: s
         assert isinstance(one, Received)
         value = json.dumps(json.loads(one.text)).replace(old, new).encode()
         taken.append((0, one.offset, read(dataclasses.replace(one.raw, value=value), None)))
-    await apply(ledger, topics(), Batch(name, taken, {}), no_step)
+    await apply(ledger, topics(), Batch(name, taken, {}), no_fault_point)
 
 
 async def test_what_is_right_is_found_right_by_every_witness(play: Play, till: Cli, tmp_path: Path) -> None:

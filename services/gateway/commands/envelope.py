@@ -29,7 +29,7 @@ def letter_of(value: bytes, traceparent: bytes | None) -> Letter:
         profile_id=body["profile_id"],
         command_id=body["command_id"].lower(),
         body_hash=sha256(canonical(body)).digest(),
-        trace=trace_of(traceparent).step(),
+        trace=trace_of(traceparent).span(),
         value=value,
     )
 

@@ -45,9 +45,9 @@ class Requests:
             return
         brought = [value for name, value in scope["headers"] if name == b"traceparent"]
         trace = trace_of(brought[0] if len(brought) == 1 else None)
-        step = trace.step()
+        span = trace.span()
         headers = [pair for pair in scope["headers"] if pair[0] != b"traceparent"]
-        inner = dict(scope, headers=[*headers, (b"traceparent", step)])
+        inner = dict(scope, headers=[*headers, (b"traceparent", span)])
         clear_contextvars()
         bind_contextvars(trace_id=trace.trace_id.decode())
         begun, status, took_s = time.perf_counter(), 500, None
@@ -56,7 +56,7 @@ class Requests:
             nonlocal status, took_s
             if message["type"] == "http.response.start":
                 status, took_s = message["status"], time.perf_counter() - begun
-                message["headers"] = [*message.get("headers", ()), (b"traceparent", step)]
+                message["headers"] = [*message.get("headers", ()), (b"traceparent", span)]
             await send(message)
 
         try:

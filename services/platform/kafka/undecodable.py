@@ -1,12 +1,16 @@
-"""Getting past a record that the client library itself can't decode.
+"""Getting past records that the client library itself can't decode.
 
 aiokafka decodes header names as UTF-8 while it hands records out. Where one is not, `getmany` raises, forgets what it
-had decoded before, and meets the same record again for ever: one record would stop its partition for every store. Here
-its partition is then read one record at a time until the culprit comes first, and that one is stepped over.
+had decoded just before, of other partitions too, and meets the same record again for ever: one record would stop its
+partition for every store. Here all partitions then go back to where their reader holds them and are read one record at
+a time; what can't be decoded at the head of one is stepped over.
+
+There is no way around such a record inside its producer batch: the client decodes a batch from its beginning, so the
+records behind it in the same batch can't be decoded either. A batch is of one producer, so nobody else's are lost.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -14,53 +18,83 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 log = structlog.get_logger()
 
 POLL_WAIT_MS: Final = 500
-"""A poll waits so long for a first record and returns at once with it. FastStream has one time for the wait and for a
-sleep after an empty poll, in which commands would wait: that one is set as short as can be, this one is not."""
+"""A poll waits so long for a first record and returns at once with it."""
 ONE_RECORD_WAIT_MS: Final = 1_000
+SINGLY_RECORDS_MAX: Final = 500
+"""So many records of a partition are read one at a time before all are read together again."""
 
-SteppedOver = Callable[[TopicPartition, int, int], Awaitable[None]]
-"""Told the partition, the first offset that can't be decoded, and the next that can."""
+Records = Mapping[TopicPartition, list[ConsumerRecord]]
 
 
-def step_over_undecodable(
-    consumer: AIOKafkaConsumer, stepped_over: SteppedOver, idle: Callable[[], Awaitable[None]]
-) -> None:
-    """Make `consumer.getmany` wait, and total: what it can't decode is told to `stepped_over` and left behind."""
-    getmany = consumer.getmany
+class Reader(Protocol):
+    """Whoever reads through a TolerantConsumer."""
 
-    async def tolerant(*partitions: TopicPartition, **limits: Any) -> dict[TopicPartition, list[ConsumerRecord]]:
-        limits["timeout_ms"] = POLL_WAIT_MS
+    def next_offset(self, partition: TopicPartition) -> int | None:
+        """From where the partition's records have not been handed to this reader yet; None where it can't tell."""
+
+    async def idle(self) -> None:
+        """Return when `next_offset` will move no more by what was handed out before."""
+
+    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
+        """Hear that the records from `first` on can't be decoded, and that `following` is the next that may be."""
+
+
+class TolerantConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """A consumer whose `getmany` waits for a first record, and is total."""
+
+    def __init__(self, *topics: str, reader: Reader, **options: Any) -> None:
+        super().__init__(*topics, **options)
+        self._reader = reader
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = POLL_WAIT_MS, max_records: int | None = None
+    ) -> Records:
+        """The next records. What can't be decoded is told to the reader and left behind.
+
+        `timeout_ms` is never shorter than POLL_WAIT_MS: FastStream has one time for the wait and for a sleep after an
+        empty poll, in which commands would wait.
+        """
         try:
-            found: dict[TopicPartition, list[ConsumerRecord]] = await getmany(*partitions, **limits)
+            records: Records = await super().getmany(
+                *partitions, timeout_ms=max(timeout_ms, POLL_WAIT_MS), max_records=max_records
+            )
         except UnicodeDecodeError:
-            # The batch before may still be applied, and may have to be read again.
-            await idle()
-            return await _read_singly(consumer, getmany, stepped_over)
-        return found
+            await self._reader.idle()
+            return await self._read_singly()
+        return records
 
-    consumer.getmany = tolerant
+    async def _read_singly(self) -> Records:
+        """The next records of every partition, up to the first bad ones; those at its head are stepped over."""
+        records: dict[TopicPartition, list[ConsumerRecord]] = {}
+        ends = await self.end_offsets(list(self.assignment()))
+        for partition, end in sorted(ends.items()):
+            held = self._reader.next_offset(partition)
+            first = await self.position(partition) if held is None else held
+            good, following = await self._one_by_one(partition, first, end)
+            if good:
+                records[partition] = good
+            if following > first:
+                log.error("undecodable_records", partition=partition.partition, first=first, next=following)
+                await self._reader.step_over(partition, first, following)
+        return records
 
-
-async def _read_singly(
-    consumer: AIOKafkaConsumer, getmany: Any, stepped_over: SteppedOver
-) -> dict[TopicPartition, list[ConsumerRecord]]:
-    """The next record of every assigned partition, bad ones stepped over."""
-    found: dict[TopicPartition, list[ConsumerRecord]] = {}
-    ends = await consumer.end_offsets(list(consumer.assignment()))
-    for partition, end in sorted(ends.items()):
-        start = position = await consumer.position(partition)
-        while position < end:
-            consumer.seek(partition, position)
+    async def _one_by_one(self, partition: TopicPartition, first: int, end: int) -> tuple[list[ConsumerRecord], int]:
+        """The good records that come next, and the offset up to which bad ones stood before them."""
+        good: list[ConsumerRecord] = []
+        following = first
+        self.seek(partition, first)
+        while len(good) < SINGLY_RECORDS_MAX and (good[-1].offset + 1 if good else following) < end:
             try:
-                records = await getmany(partition, timeout_ms=ONE_RECORD_WAIT_MS, max_records=1)
+                records = await super().getmany(partition, timeout_ms=ONE_RECORD_WAIT_MS, max_records=1)
             except UnicodeDecodeError:
-                position += 1
+                if good:
+                    # It comes first when reading goes on here, and is stepped over then.
+                    self.seek(partition, good[-1].offset + 1)
+                    break
+                following += 1
+                self.seek(partition, following)
                 continue
-            found |= records
-            break
-        if position > start:
-            log.error("undecodable_records", partition=partition.partition, first=start, next=position)
-            if partition not in found:
-                consumer.seek(partition, position)
-            await stepped_over(partition, start, position)
-    return found
+            if not records:
+                break
+            good += records[partition]
+        return good, following

@@ -22,7 +22,7 @@ LOAD_CORRECTIONS: Final = """
 """
 
 
-async def load_places(tx: asyncpg.Connection, topic_id: str, places: Collection[tuple[str, int, int]]) -> list[Any]:
+async def load_positions(tx: asyncpg.Connection, topic_id: str, places: Collection[tuple[str, int, int]]) -> list[Any]:
     """The answers that are kept by place, of these records (store, partition, offset)."""
     stores, partitions, offsets = columns(places, 3)
     return list(await tx.fetch(LOAD_PLACES, stores, topic_id, partitions, offsets))

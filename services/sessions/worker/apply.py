@@ -16,13 +16,13 @@ from services.sessions.ledger.save import Frontier, Row, journal_row, save_batch
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules import decide
 from services.sessions.rules.model import BatchState, Outcome, Received
-from services.sessions.worker.metrics import Laps
+from services.sessions.worker.metrics import StageTimer
 from services.sessions.worker.publications import Publication, dead_letter, published
 from services.sessions.worker.read_record import Parked
 from services.sessions.worker.replayed_answers import stored_outcomes
 
 Read = Received | Parked
-Step = Callable[[str], Awaitable[None]]
+FaultPoint = Callable[[str], Awaitable[None]]
 """Called between the steps of a batch; the fault tests put their kills there."""
 
 
@@ -59,7 +59,7 @@ class Batch:
     token: int = 0
     gaps_seen: Mapping[int, int] = field(default_factory=dict)
     park: str | None = None
-    laps: Laps = field(default_factory=Laps)
+    timer: StageTimer = field(default_factory=StageTimer)
     first: dict[int, int] = field(default_factory=dict)
     last: dict[int, int] = field(default_factory=dict)
 
@@ -86,7 +86,7 @@ class _Decided:
     publications: list[Publication]
 
 
-async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) -> Applied:
+async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: FaultPoint) -> Applied:
     """Apply a batch in one transaction; what it returns is durable when it returns.
 
     Raises Gap or FenceRefused, with nothing changed, and whatever the database raises.
@@ -103,20 +103,20 @@ async def apply(engine: AsyncEngine, names: Topics, batch: Batch, step: Step) ->
         else:
             await load_state(tx, state, revocations=_senders(commands))
         stored = await stored_outcomes(tx, batch.topic_id, reread)
-        batch.laps.lap("load")
-        decided = _decide(names, state, batch, frontier, stored)
-        batch.laps.lap("decide")
+        batch.timer.ended("load")
+        decided = _decide(topics, state, batch, frontier, stored)
+        batch.timer.ended("decide")
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
         moved = Frontier(batch.topic_id, next_offsets, batch.answered)
         await save_batch(tx, state, decided.outcomes, decided.entries, moved, batch.token)
-        batch.laps.lap("save")
-        await step("saved")
-    batch.laps.lap("commit")
+        batch.timer.ended("save")
+        await fault_point("saved")
+    batch.timer.ended("commit")
     return Applied(decided.outcomes, decided.publications)
 
 
 def _decide(
-    names: Topics,
+    topics: Topics,
     state: BatchState,
     batch: Batch,
     frontier: Mapping[int, int],
@@ -130,17 +130,17 @@ def _decide(
     decided = _Decided([], [], [])
     for partition, offset, read in batch.reads:
         if isinstance(read, Parked):
-            decided.publications.append(dead_letter(names, read))
+            decided.publications.append(dead_letter(topics, read))
             continue
         if offset < frontier[partition]:
-            decided.publications.extend(published(names, read, stored.get((partition, offset))))
+            decided.publications.extend(published(topics, read, stored.get((partition, offset))))
             continue
         if batch.park is None or read.refused_right is not None or state.has_revoked(read):
             outcome = decide.answer(state, read)
         else:
             outcome = decide.park(read, batch.park)
         decided.outcomes.append(outcome)
-        decided.publications.extend(published(names, read, outcome))
+        decided.publications.extend(published(topics, read, outcome))
         if outcome.kept == "journal":
             decided.entries.append(journal_row(outcome))
     return decided

@@ -23,15 +23,19 @@ LINES_MAX: Final = 5
 RIGHTS: Final = frozenset({"unauthenticated", "forbidden"})
 
 
-def tell(batch: Batch, applied: Applied, names: Topics) -> None:
+def report(batch: Batch, applied: Applied, topics: Topics) -> None:
     """Count what a batch led to, and name the refused rights and the parked records in it."""
     answers = count_answers(applied.outcomes)
-    letters = sum(publication.topic == names.dead_letters for publication in applied.publications)
+    letters = sum(publication.topic == topics.dead_letters for publication in applied.publications)
     unreadable = [read for _, _, read in batch.reads if isinstance(read, Parked)] if letters else []
     PARKED.labels("unreadable").inc(len(unreadable))
     PARKED.labels("failing").inc(letters - len(unreadable))
     REREADS.inc(len(batch.reads) - len(unreadable) - len(applied.outcomes))
-    _name("record_parked", ({"place": place(read.record), "error": read.error} for read in unreadable), len(unreadable))
+    _name(
+        "record_parked",
+        ({"place": position_text(read.record), "error": read.error} for read in unreadable),
+        len(unreadable),
+    )
     refused = sum(count for (_, _, reason), count in answers.items() if reason in RIGHTS)
     if refused:
         those = (o for o in applied.outcomes if o.reason in RIGHTS)
@@ -41,7 +45,7 @@ def tell(batch: Batch, applied: Applied, names: Topics) -> None:
         _name("command_parked", (about(o.record) | {"error": o.error} for o in failing), len(failing))
 
 
-def tell_wrong_keys(wrong: Sequence[Received]) -> None:
+def report_wrong_keys(wrong: Sequence[Received]) -> None:
     """Count and name commands whose key was not theirs; they were read all the same."""
     WRONG_KEYS.inc(len(wrong))
     _name("wrong_key", map(about, wrong), len(wrong))
@@ -50,17 +54,17 @@ def tell_wrong_keys(wrong: Sequence[Received]) -> None:
 def about(read: Read) -> dict[str, Any]:
     """What names a record in a log line. Keys, headers and bodies are never in one: whoever wrote them chose them."""
     if isinstance(read, Parked):
-        return {"place": place(read.record)}
+        return {"place": position_text(read.record)}
     named = {
         "command_id": read.command_id,
         "store_id": read.store_id,
         "profile_id": read.profile_id,
-        "place": place(read.raw),
+        "place": position_text(read.raw),
     }
     return named if read.traceparent is None else named | {"trace_id": read.traceparent[3:35].decode()}
 
 
-def place(record: Record) -> str:
+def position_text(record: Record) -> str:
     """Where a record lies."""
     return f"{record.topic}/{record.partition}/{record.offset}"
 

@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import Topics
 from services.sessions.rules.model import Received
-from services.sessions.worker.apply import Applied, Batch, FenceRefused, Gap, Read, Step, apply
-from services.sessions.worker.batch_log import about, tell, tell_wrong_keys
+from services.sessions.worker.apply import Applied, Batch, FaultPoint, FenceRefused, Gap, Read, apply
+from services.sessions.worker.batch_log import about, report, report_wrong_keys
 from services.sessions.worker.lag import Lag
 from services.sessions.worker.lock import Locks
-from services.sessions.worker.metrics import BATCH_RECORDS, FAULTS, FENCE_REFUSED, Laps
+from services.sessions.worker.metrics import BATCH_RECORDS, FAULTS, FENCE_REFUSED, StageTimer
 from services.sessions.worker.outages import is_outage
 from services.sessions.worker.publisher import AnswerStuck, Publisher
 
@@ -28,7 +28,7 @@ RETRY_PAUSE_S: Final = 0.05
 OUTAGE_WAIT_S: Final = 30.0
 OUTAGE_PAUSE_S: Final = 0.5
 
-Placed = tuple[int, int, Read]
+PositionedRead = tuple[int, int, Read]
 """A record that was read, with its partition and offset."""
 
 
@@ -37,11 +37,7 @@ class _Exhausted(Exception):
 
 
 class BatchRunner:
-    """What one worker needs to apply and answer a batch, and what it remembers of those before.
-
-    `answered` is up to where each partition's answers were published; `gaps_seen` are the frontiers above which a gap
-    was met before.
-    """
+    """What one worker needs to apply and answer a batch, and what it remembers of those before."""
 
     def __init__(
         self,
@@ -49,28 +45,34 @@ class BatchRunner:
         engine: AsyncEngine,
         locks: Locks,
         publisher: Publisher,
-        names: Topics,
+        topics: Topics,
         topic_id: str,
         lag: Lag,
-        step: Step,
+        fault_point: FaultPoint,
     ) -> None:
         self._engine = engine
         self._locks = locks
         self._publisher = publisher
-        self._names = names
+        self._topics = topics
         self._topic_id = topic_id
-        self.lag = lag
-        self._step = step
-        self.answered: dict[int, int] = {}
-        self.gaps_seen: dict[int, int] = {}
+        self._lag = lag
+        self._fault_point = fault_point
+        self._answered: dict[int, int] = {}
+        """Up to where each partition's answers were published."""
+        self._gaps_seen: dict[int, int] = {}
+        """The frontiers above which a gap was met before."""
 
-    async def run(self, whole: list[Placed]) -> None:
+    def expect_gap(self, partition: int, frontier: int) -> None:
+        """Records between this frontier and the next batch are not there: its gap is a true one."""
+        self._gaps_seen[partition] = frontier
+
+    async def run(self, whole: list[PositionedRead]) -> None:
         """All of these, or halves of them, or one by one."""
         BATCH_RECORDS.observe(len(whole))
         wrong = [one for _, _, one in whole if isinstance(one, Received) and one.raw.key != one.key]
         if wrong:
-            tell_wrong_keys(wrong)
-        waiting, survived = [whole], list[list[Placed]]()
+            report_wrong_keys(wrong)
+        waiting, survived = [whole], list[list[PositionedRead]]()
         while waiting:
             reads = waiting.pop()
             error = await self._try(reads)
@@ -80,23 +82,23 @@ class BatchRunner:
                 await self._once(reads, ["parking"], park=f"The service keeps failing on this command: {error}.")
             elif isinstance(error, _Exhausted):
                 # What ends the process leaves no memory of halves, and the next process may be handed other batches:
-                # only the place of a single record stays the same.
+                # only the position of a single record stays the same.
                 survived.append(reads)
                 waiting += [[one] for one in reversed(reads)]
             else:
                 middle = len(reads) // 2
                 waiting += [reads[middle:], reads[:middle]]
         for reads in survived:
-            await self._locks.forget_attempts(self._names_of(reads))
+            await self._locks.forget_attempts(self._attempts_of(reads))
 
-    async def _try(self, reads: list[Placed]) -> _Exhausted | str | None:
+    async def _try(self, reads: list[PositionedRead]) -> _Exhausted | str | None:
         """Apply and publish; why these keep failing when it is not the outside world's fault."""
-        names = self._names_of(reads)
+        attempts_of = self._attempts_of(reads)
         failed = 0
         outage_since: float | None = None
         while True:
             try:
-                await self._once(reads, names)
+                await self._once(reads, attempts_of)
             except (Gap, AnswerStuck):
                 raise
             except _Exhausted as exhausted:
@@ -123,31 +125,33 @@ class BatchRunner:
             else:
                 return None
 
-    def _names_of(self, reads: list[Placed]) -> list[str]:
-        """What attempts are counted by: the batch's partitions, or the place of the one record."""
+    def _attempts_of(self, reads: list[PositionedRead]) -> list[str]:
+        """What attempts are counted by: the batch's partitions, or the position of the one record."""
         if len(reads) == 1:
             return [f"{self._topic_id}:{reads[0][0]}:{reads[0][1]}"]
         return [f"{self._topic_id}:{partition}" for partition in sorted({partition for partition, _, _ in reads})]
 
-    async def _once(self, reads: list[Placed], attempts_of: list[str], *, park: str | None = None) -> None:
+    async def _once(self, reads: list[PositionedRead], attempts_of: list[str], *, park: str | None = None) -> None:
         """One attempt: lock, one transaction, publish, unlock."""
         tills = {(r.store_id, r.profile_id) for _, _, r in reads if isinstance(r, Received)}
         floor = 0
         for last_try in (False, True):
-            laps = Laps()
+            timer = StageTimer()
             lease = await self._locks.take(tills, attempts_of, floor)
-            laps.lap("lock")
+            timer.ended("lock")
             crashed_before = lease.attempts > ATTEMPTS_MAX and park is None
             try:
                 if crashed_before:
                     raise _Exhausted(f"{lease.attempts - 1} attempts ended with their process")
-                batch = Batch(self._topic_id, reads, dict(self.answered), lease.token, self.gaps_seen, park, laps=laps)
-                await self._step("locked")
-                applied = await apply(self._engine, self._names, batch, self._step)
-                await self._step("applied")
+                batch = Batch(
+                    self._topic_id, reads, dict(self._answered), lease.token, self._gaps_seen, park, timer=timer
+                )
+                await self._fault_point("locked")
+                applied = await apply(self._engine, self._topics, batch, self._fault_point)
+                await self._fault_point("applied")
                 await self._locks.renew(lease)
                 await self._publisher.publish(applied.publications)
-                laps.lap("publish")
+                timer.ended("publish")
             except FenceRefused as refused:
                 FENCE_REFUSED.inc()
                 if last_try:
@@ -162,8 +166,8 @@ class BatchRunner:
 
     def _note_answered(self, batch: Batch, applied: Applied) -> None:
         for partition, last in batch.last.items():
-            self.answered[partition] = max(self.answered.get(partition, 0), last + 1)
+            self._answered[partition] = max(self._answered.get(partition, 0), last + 1)
             # A gap was a true one for the frontier it was seen at; a restored database may come by there again.
-            self.gaps_seen.pop(partition, None)
-        self.lag.answered(batch.last)
-        tell(batch, applied, self._names)
+            self._gaps_seen.pop(partition, None)
+        self._lag.answered(batch.last)
+        report(batch, applied, self._topics)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from operator import attrgetter
-from typing import Final, cast
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -16,11 +16,12 @@ from aiokafka.errors import IllegalStateError
 from faststream.kafka import KafkaMessage
 
 from contracts.topics import Topics
-from services.sessions.worker.apply import Gap, Read, Step
-from services.sessions.worker.batch_log import place
-from services.sessions.worker.batch_retry import BatchRunner, Placed
-from services.sessions.worker.frontier_positions import Places
-from services.sessions.worker.metrics import FAULTS, GAPS, PARKED, Laps
+from services.sessions.worker.apply import FaultPoint, Gap, Read
+from services.sessions.worker.batch_log import position_text
+from services.sessions.worker.batch_retry import BatchRunner, PositionedRead
+from services.sessions.worker.frontier_positions import FrontierPositions
+from services.sessions.worker.lag import Lag
+from services.sessions.worker.metrics import FAULTS, GAPS, PARKED, StageTimer
 from services.sessions.worker.publications import undecodable
 from services.sessions.worker.publisher import AnswerStuck, Publisher
 from services.sessions.worker.read_record import Parked, Verify, read
@@ -35,77 +36,81 @@ BROKER_TIMESTAMP: Final = 1
 NO_CLOCK: Final = "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
 
 
-async def no_step(_name: str) -> None:
+async def no_fault_point(_name: str) -> None:
     """Nothing happens between the steps of a batch."""
 
 
 class Consumer:
-    """One worker's consumption of the commands topic."""
+    """One worker's consumption of the commands topic: it alone knows, and moves, how far its partitions were read."""
 
     def __init__(
         self,
         *,
         runner: BatchRunner,
-        places: Places,
+        positions: FrontierPositions,
         publisher: Publisher,
-        names: Topics,
+        lag: Lag,
+        topics: Topics,
         verify: Verify | None,
         stop: Callable[[BaseException], None],
-        step: Step = no_step,
+        fault_point: FaultPoint = no_fault_point,
     ) -> None:
         self._runner = runner
-        self._places = places
+        self._positions = positions
         self._publisher = publisher
-        self._names = names
+        self._lag = lag
+        self._topics = topics
         self._verify = verify
         self._stop = stop
-        self._step = step
+        self._fault_point = fault_point
         self._in_hand = asyncio.Lock()
         self._next: dict[int, int] = {}
         """Where each partition goes on, by what was handed out."""
-        self._placement = object()
+        self._generation = object()
         """Another one after every seek to the frontier: what was read before that is read again."""
         self._faults = 0
         self._ending: asyncio.Task[None] | None = None
         self._committing: asyncio.Task[None] | None = None
-        self.assigned = asyncio.Event()
-        self.placed = asyncio.Event()
-        self.sought = False
+        self._told_where = asyncio.Event()
+        """Set while the client knows where to read, or nobody could tell it."""
+        self._sought = False
+        self.kafka: AIOKafkaConsumer | None = None
+        """The client, from when it is made on."""
+        self.has_partitions = False
         self.stopped = False
-        self.lag = runner.lag
 
     async def on_batch(self, message: KafkaMessage) -> None:
         """Apply, publish and commit the records of one call; after a fault they are read again.
 
         It returns while a large batch still waits for the servers: the next one is read meanwhile. Then it waits.
         """
-        self.lag.taken(message.raw_message)
-        if not self.placed.is_set():
+        self._lag.taken(message.raw_message)
+        if not self._told_where.is_set():
             # The client hands records out before it has heard where to read; the seek makes them be read again.
-            await self.placed.wait()
-            if self.sought:
+            await self._told_where.wait()
+            if self._sought:
                 return
         records = self._not_done_yet(message.raw_message)
         if not records or self.stopped:
             return
-        placement, faults = self._placement, self._faults
+        generation, faults = self._generation, self._faults
         self._next |= _ends(records)
-        consumer = cast("AIOKafkaConsumer", message.consumer)
+        kafka: AIOKafkaConsumer = message.consumer
         reads = await self._read_all(records)
         await self._in_hand.acquire()
-        if self.stopped or self._placement is not placement:
+        if self.stopped or self._generation is not generation:
             self._hand_back(records)
             self._in_hand.release()
             return
         if self._faults != faults:
             self._in_hand.release()
-            self._read_again(consumer, records)
+            self._read_again(kafka, records)
             return
-        self._ending = asyncio.create_task(self._end(consumer, records, reads))
+        self._ending = asyncio.create_task(self._end(kafka, records, reads))
         if len(records) < READ_AHEAD_RECORDS:
             await self._ending
 
-    async def _end(self, consumer: AIOKafkaConsumer, records: list[ConsumerRecord], reads: list[Placed]) -> None:
+    async def _end(self, kafka: AIOKafkaConsumer, records: list[ConsumerRecord], reads: list[PositionedRead]) -> None:
         """Bring the batch in hand to its end. No error leaves here: after one the records are read again."""
         try:
             if any(record.timestamp_type != BROKER_TIMESTAMP for record in records):
@@ -113,36 +118,36 @@ class Consumer:
             try:
                 await self._runner.run(reads)
             except Gap as gap:
-                await self._seek_back(consumer, records, gap)
+                await self._seek_back(kafka, records, gap)
                 return
-            await self._step("answered")
-            ends = {TopicPartition(self._names.commands, number): end for number, end in _ends(records).items()}
-            self._committing = asyncio.create_task(self._commit(consumer, ends, self._committing))
+            await self._fault_point("answered")
+            ends = {self._partition(number): end for number, end in _ends(records).items()}
+            self._committing = asyncio.create_task(self._commit(kafka, ends, self._committing))
         except AnswerStuck as stuck:
             self._stop_for_good(stuck)
         except Exception as error:
             FAULTS.labels(type(error).__name__).inc()
-            log.exception("batch_fault", first=place(records[0]), records=len(records))
-            self._read_again(consumer, records)
+            log.exception("batch_fault", first=position_text(records[0]), records=len(records))
+            self._read_again(kafka, records)
         finally:
             self._in_hand.release()
 
     async def _commit(
-        self, consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int], earlier: asyncio.Task[None] | None
+        self, kafka: AIOKafkaConsumer, ends: dict[TopicPartition, int], earlier: asyncio.Task[None] | None
     ) -> None:
         """Commit offsets, after those of the batch before."""
         if earlier is not None:
             await earlier
-        laps = Laps()
+        timer = StageTimer()
         try:
-            await consumer.commit(ends)
+            await kafka.commit(ends)
         except Exception as error:  # noqa: BLE001 - offsets only spare re-reads, and later ones stand for these
             FAULTS.labels(type(error).__name__).inc()
             log.warning("offsets_not_committed", error=repr(error))
-        laps.lap("offsets")
-        await self._step("committed")
+        timer.ended("offsets")
+        await self._fault_point("committed")
 
-    def _read_again(self, consumer: AIOKafkaConsumer, records: list[ConsumerRecord]) -> None:
+    def _read_again(self, kafka: AIOKafkaConsumer, records: list[ConsumerRecord]) -> None:
         """Seek to where these records begin, except where an earlier batch must be read again as well."""
         self._faults += 1
         for partition, begin in _begins(records).items():
@@ -150,7 +155,7 @@ class Consumer:
                 self._next[partition] = begin
                 # A partition that has gone meanwhile is for its next worker to read.
                 with suppress(IllegalStateError):
-                    consumer.seek(TopicPartition(self._names.commands, partition), begin)
+                    kafka.seek(self._partition(partition), begin)
 
     def _hand_back(self, records: list[ConsumerRecord]) -> None:
         """Dropped records are not done: should the seek to the frontier fail, the client brings them again."""
@@ -159,89 +164,111 @@ class Consumer:
             if self._next[partition] == end:
                 self._next[partition] = begins[partition]
 
-    async def _read_all(self, records: list[ConsumerRecord]) -> list[Placed]:
+    async def _read_all(self, records: list[ConsumerRecord]) -> list[PositionedRead]:
         """Read the records, in slices: the batch before this one goes on in between."""
-        reads, laps = list[Placed](), Laps()
+        reads, timer = list[PositionedRead](), StageTimer()
         for start in range(0, len(records), READ_SLICE_RECORDS):
             reads += [(r.partition, r.offset, self._read(r)) for r in records[start : start + READ_SLICE_RECORDS]]
             await asyncio.sleep(0)
-        laps.lap("read")
+        timer.ended("read")
         return reads
-
-    def _not_done_yet(self, handed_out: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
-        """The records in the order of their places. The client repeats what it held when it was told where to read."""
-        fresh = (record for record in handed_out if record.offset >= self._next.get(record.partition, 0))
-        return sorted(fresh, key=attrgetter("partition", "offset"))
-
-    async def finish(self) -> None:
-        """End the batch in hand and take no other."""
-        self.stopped = True
-        await self.drain()
-
-    async def idle(self) -> None:
-        """Return when no batch is in hand; one that was read ahead may follow."""
-        async with self._in_hand:
-            pass
-
-    async def drain(self) -> None:
-        """Return when no batch is in hand; what was read ahead of it is dropped and will be read again."""
-        self._placement = object()
-        async with self._in_hand:
-            if self._committing is not None:
-                await self._committing
-
-    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
-        """Park records that the client library can't decode: their places are all that is known of them."""
-        letters = [undecodable(self._names, partition, offset) for offset in range(first, following)]
-        await self._publisher.publish(letters)
-        PARKED.labels("undecodable").inc(len(letters))
-        log.warning("record_parked", partition=partition.partition, first=first, records=len(letters))
-        self._runner.gaps_seen[partition.partition] = first
 
     def _read(self, record: ConsumerRecord) -> Read:
         """Reading is total; should a bug make it fail on a record all the same, that record alone is parked."""
         try:
             return read(record, self._verify)
         except Exception as error:
-            log.exception("reading_failed", place=place(record))
+            log.exception("reading_failed", place=position_text(record))
             return Parked(record, f"The service failed to read this record: {type(error).__name__}.")
 
-    async def place(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
-        """Seek to where reading goes on, all at once: what is handed out between two seeks would be dropped."""
+    def _not_done_yet(self, handed_out: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
+        """The records by their positions. The client repeats what it held when it was told where to read."""
+        fresh = (record for record in handed_out if record.offset >= self._next.get(record.partition, 0))
+        return sorted(fresh, key=attrgetter("partition", "offset"))
+
+    async def finish(self) -> None:
+        """End the batch in hand and take no other."""
+        self.stopped = True
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Return when no batch is in hand; what was read ahead of it is dropped and will be read again."""
+        self._generation = object()
+        async with self._in_hand:
+            if self._committing is not None:
+                await self._committing
+
+    async def let_go(self, partitions: Sequence[TopicPartition]) -> None:
+        """Partitions go to other workers: let the batch in hand end first, so that nothing is applied twice."""
+        self._told_where.clear()
+        self._sought = False
+        if partitions:
+            await self._drain()
+
+    async def take_over(self, kafka: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        """Seek to where reading goes on, all at once: what is handed out between two seeks would be dropped.
+
+        Raises what the database and the broker raise, and may then be called again.
+        """
         try:
-            starts = await self._places.starts(consumer, partitions)
+            starts = await self._positions.starts(kafka, partitions)
         except AnswerStuck as stuck:
             self._stop_for_good(stuck)
             return
         for partition, start in starts.items():
-            consumer.seek(partition, start)
+            kafka.seek(partition, start)
             self._next[partition.partition] = start
-        self.sought = True
+        self._sought = True
         log.info("worker_reads", starts={partition.partition: start for partition, start in starts.items()})
-        self.assigned.set()
+        self.has_partitions = True
 
-    async def _seek_back(self, consumer: AIOKafkaConsumer, records: list[ConsumerRecord], gap: Gap) -> None:
+    def go_on(self) -> None:
+        """Take records again. Should nobody have told where to read, the frontier check of the batch holds."""
+        self._told_where.set()
+
+    def next_offset(self, partition: TopicPartition) -> int | None:
+        """From where the partition has not been handed out yet, for the client that reads for this consumer."""
+        return self._next.get(partition.partition)
+
+    async def idle(self) -> None:
+        """Return when no batch is in hand: it may still have to be read again."""
+        async with self._in_hand:
+            pass
+
+    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
+        """Park records that the client library can't decode: their positions are all that is known of them."""
+        letters = [undecodable(self._topics, partition, offset) for offset in range(first, following)]
+        await self._publisher.publish(letters)
+        PARKED.labels("undecodable").inc(len(letters))
+        log.warning("record_parked", partition=partition.partition, first=first, records=len(letters))
+        self._runner.expect_gap(partition.partition, first)
+        self._next[partition.partition] = following
+
+    async def _seek_back(self, kafka: AIOKafkaConsumer, records: list[ConsumerRecord], gap: Gap) -> None:
         """Read again: the partition with the gap from its frontier, the others from where this batch began."""
         GAPS.inc()
         log.error("frontier_gap", partition=gap.partition, frontier=gap.frontier, error=str(gap))
-        partition = TopicPartition(self._names.commands, gap.partition)
-        frontier = await self._places.behind(consumer, partition, gap)
-        consumer.seek(partition, frontier)
+        partition = self._partition(gap.partition)
+        frontier = await self._positions.behind(kafka, partition, gap)
+        kafka.seek(partition, frontier)
         self._next[gap.partition] = frontier
-        self._read_again(consumer, records)
-        self._runner.gaps_seen[gap.partition] = frontier
+        self._read_again(kafka, records)
+        self._runner.expect_gap(gap.partition, frontier)
 
     def _stop_for_good(self, why: AnswerStuck) -> None:
         log.critical("worker_stops", error=str(why))
         self.stopped = True
         self._stop(why)
 
+    def _partition(self, number: int) -> TopicPartition:
+        return TopicPartition(self._topics.commands, number)
+
 
 def _begins(records: list[ConsumerRecord]) -> dict[int, int]:
-    """The first offset of each partition; the records are in the order of their places."""
+    """The first offset of each partition; the records are in the order of their positions."""
     return {record.partition: record.offset for record in reversed(records)}
 
 
 def _ends(records: list[ConsumerRecord]) -> dict[int, int]:
-    """The offset after the last of each partition; the records are in the order of their places."""
+    """The offset after the last of each partition; the records are in the order of their positions."""
     return {record.partition: record.offset + 1 for record in records}

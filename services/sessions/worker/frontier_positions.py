@@ -26,7 +26,7 @@ ASSIGN_PATIENCE_S: Final = 20.0
 ASSIGN_PAUSE_S: Final = 0.5
 
 
-class Places:
+class FrontierPositions:
     """The frontiers of one topic's partitions, as the ledger knows them."""
 
     def __init__(self, engine: AsyncEngine, topic_id: str) -> None:
@@ -56,9 +56,9 @@ class Places:
             EXPIRED.set(await expired_commands(tx))
         return starts
 
-    async def behind(self, consumer: AIOKafkaConsumer, place: TopicPartition, gap: Gap) -> int:
+    async def behind(self, consumer: AIOKafkaConsumer, partition: TopicPartition, gap: Gap) -> int:
         """The frontier below a gap, or where the log begins: what the broker has deleted can't be read again."""
-        log_start: int = (await consumer.beginning_offsets([place]))[place]
+        log_start: int = (await consumer.beginning_offsets([partition]))[partition]
         frontier = gap.frontier
         async with self._engine.begin() as tx:
             if frontier == UNKNOWN:
@@ -87,34 +87,30 @@ class Places:
 
 
 class Reader(Protocol):
-    """What is told of its partitions' coming and going."""
+    """Whoever reads partitions that come and go."""
 
-    placed: asyncio.Event
-    sought: bool
+    async def let_go(self, partitions: Sequence[TopicPartition]) -> None:
+        """End the batch in hand, and take no records until `go_on`."""
 
-    async def drain(self) -> None:
-        """End the batch in hand."""
-
-    async def place(self, kafka: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+    async def take_over(self, kafka: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         """Seek to where reading goes on."""
+
+    def go_on(self) -> None:
+        """Take records again."""
 
 
 class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Waits for the batch in hand before partitions go, and seeks to the frontier when they come."""
+    """Tells the reader before partitions go and when they come, and how long each may take."""
 
-    def __init__(self, consumer: Reader, kafka: Callable[[], AIOKafkaConsumer | None]) -> None:
-        self._consumer = consumer
+    def __init__(self, reader: Reader, kafka: Callable[[], AIOKafkaConsumer | None]) -> None:
+        self._reader = reader
         self._kafka = kafka
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Let the batch in hand end while the partitions are still this worker's: nothing is then applied twice."""
-        self._consumer.placed.clear()
-        self._consumer.sought = False
-        if not revoked:
-            return
+        """Let the batch in hand end while the partitions are still this worker's."""
         try:
             async with asyncio.timeout(DRAIN_S):
-                await self._consumer.drain()
+                await self._reader.let_go(sorted(revoked))
         except TimeoutError:
             log.warning("drain_timeout", waited_s=DRAIN_S)
 
@@ -123,7 +119,7 @@ class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             await self._seek(sorted(assigned))
         finally:
-            self._consumer.placed.set()
+            self._reader.go_on()
 
     async def _seek(self, assigned: list[TopicPartition]) -> None:
         kafka = self._kafka()
@@ -132,7 +128,7 @@ class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
         until = time.monotonic() + ASSIGN_PATIENCE_S
         while True:
             try:
-                await self._consumer.place(kafka, assigned)
+                await self._reader.take_over(kafka, assigned)
             except Exception as error:
                 if time.monotonic() > until or not is_outage(error):
                     log.exception("seek_failed")

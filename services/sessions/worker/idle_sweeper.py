@@ -161,8 +161,8 @@ async def _ends(settings: Settings) -> dict[int, int]:
     reader = AIOKafkaConsumer(**connection(settings), group_id=None, enable_auto_commit=False)
     await reader.start()
     try:
-        places = [TopicPartition(topic, partition) for partition in range(settings.topic_partitions)]
-        ends = await reader.end_offsets(places)
+        partitions = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
+        ends = await reader.end_offsets(partitions)
     finally:
         await reader.stop()
-    return {place.partition: end for place, end in ends.items()}
+    return {partition.partition: end for partition, end in ends.items()}

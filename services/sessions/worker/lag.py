@@ -23,8 +23,8 @@ from services.sessions.worker.metrics import BEHIND, EXPIRED, LAG, LOOKED, PARTI
 log = structlog.get_logger()
 
 WATCH_S: Final = 5.0
-LEDGER_TURNS: Final = 6
-"""Every so many turns the ledger is looked at, too."""
+LEDGER_LOOKS: Final = 6
+"""Every so many looks the ledger is looked at, too."""
 LOOK_S: Final = 4.0
 """Whoever does not answer a look within this time is away."""
 
@@ -34,7 +34,7 @@ class Lag:
 
     def __init__(self) -> None:
         self._taken: dict[int, deque[tuple[int, float]]] = {}
-        """Of each batch its last place and the append time of its first record."""
+        """Of each batch its last offset and the append time of its first record."""
         self._answered: dict[int, int] = {}
         self._unseen: dict[int, float] = {}
         """Since when a partition is known to hold what was not taken."""
@@ -55,7 +55,7 @@ class Lag:
             self._unseen.pop(partition, None)
 
     def answered(self, lasts: Mapping[int, int]) -> None:
-        """All up to these places is answered."""
+        """All up to these offsets is answered."""
         for partition, last in lasts.items():
             self._answered[partition] = last
             marks = self._taken.get(partition)
@@ -83,12 +83,12 @@ async def watching(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engin
 
 async def _watch(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine) -> None:
     well = True
-    for turn in count():
+    for look in count():
         await asyncio.sleep(WATCH_S)
         try:
             async with asyncio.timeout(LOOK_S):
                 await _look_at_topic(kafka(), lag)
-            if turn % LEDGER_TURNS == 0:
+            if look % LEDGER_LOOKS == 0:
                 async with asyncio.timeout(LOOK_S):
                     await _look_at_ledger(engine)
             well = True
@@ -99,14 +99,14 @@ async def _watch(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine:
 
 
 async def _look_at_topic(consumer: AIOKafkaConsumer | None, lag: Lag) -> None:
-    places = sorted(consumer.assignment()) if consumer is not None else []
-    PARTITIONS.set(len(places))
+    partitions = sorted(consumer.assignment()) if consumer is not None else []
+    PARTITIONS.set(len(partitions))
     if consumer is None:
         return
-    ends = await consumer.end_offsets(places)
-    reached = {place: await consumer.position(place) for place in places}
+    ends = await consumer.end_offsets(partitions)
+    reached = {partition: await consumer.position(partition) for partition in partitions}
     LOOKED.set_to_current_time()
-    behind = {place.partition: max(0, ends[place] - reached[place]) for place in places}
+    behind = {partition.partition: max(0, ends[partition] - reached[partition]) for partition in partitions}
     BEHIND.set(sum(behind.values()))
     lag.looked(behind)
 

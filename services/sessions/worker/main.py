@@ -5,10 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.security import BaseSecurity, SASLScram512
@@ -20,13 +20,13 @@ from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, open_verifi
 from services.platform.http.server import health_app, serve
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics
-from services.platform.kafka.undecodable import step_over_undecodable
+from services.platform.kafka.undecodable import TolerantConsumer
 from services.platform.settings import Settings
 from services.sessions.ledger.frontier import expired_commands
-from services.sessions.worker.apply import Step
+from services.sessions.worker.apply import FaultPoint
 from services.sessions.worker.batch_retry import BatchRunner
-from services.sessions.worker.consumer import Consumer, no_step
-from services.sessions.worker.frontier_positions import DRAIN_S, Places, Rebalance
+from services.sessions.worker.consumer import Consumer, no_fault_point
+from services.sessions.worker.frontier_positions import DRAIN_S, FrontierPositions, Rebalance
 from services.sessions.worker.idle_sweeper import sweeping
 from services.sessions.worker.lag import Lag, watching
 from services.sessions.worker.lock import Locks
@@ -88,12 +88,15 @@ def ledger_engine(database_url: str) -> AsyncEngine:
     )
 
 
-async def run(settings: Settings, step: Step = no_step) -> None:
-    """Run one worker until SIGTERM or SIGINT; the batch in hand is finished. `step` is called between its steps."""
+async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> None:
+    """Run one worker until SIGTERM or SIGINT; the batch in hand is finished.
+
+    `fault_point` is called between the steps of a batch; the fault tests put their kills there.
+    """
     gc.freeze()
     gc.set_threshold(GC_NEW_OBJECTS, 20, 20)
     facts = await check_topics(settings)
-    names = settings.topics
+    topics = settings.topics
     failure: list[BaseException] = []
     async with AsyncExitStack() as stack:
         engine = ledger_engine(settings.database_url)
@@ -109,33 +112,33 @@ async def run(settings: Settings, step: Step = no_step) -> None:
             failure.append(why)
             app.exit()
 
-        topic_id = facts[names.commands].topic_id
+        lag = Lag()
+        topic_id = facts[topics.commands].topic_id
         runner = BatchRunner(
             engine=engine,
             locks=locks,
             publisher=publisher,
-            names=names,
+            topics=topics,
             topic_id=topic_id,
-            lag=Lag(),
-            step=step,
+            lag=lag,
+            fault_point=fault_point,
         )
         consumer = Consumer(
             runner=runner,
-            places=Places(engine, topic_id),
+            positions=FrontierPositions(engine, topic_id),
             publisher=publisher,
-            names=names,
+            lag=lag,
+            topics=topics,
             verify=_verify(settings),
             stop=stop,
-            step=step,
+            fault_point=fault_point,
         )
-        broker, kafka = _broker(settings, consumer)
+        broker = _broker(settings, consumer)
 
-        async def tolerate() -> None:
-            reader = kafka()
-            if reader is not None:
-                step_over_undecodable(reader, consumer.step_over, consumer.idle)
+        async def read_tolerantly() -> None:
+            await _read_through(broker, consumer)
 
-        app = FastStream(broker, logger=None, after_startup=[tolerate], on_shutdown=[consumer.finish])
+        app = FastStream(broker, logger=None, on_startup=[read_tolerantly], on_shutdown=[consumer.finish])
         if settings.sessions_http:
             checks = {
                 "database": _database_answers(engine),
@@ -144,19 +147,16 @@ async def run(settings: Settings, step: Step = no_step) -> None:
             }
             await stack.enter_async_context(serve(settings.sessions_http, health_app(checks)))
         TOPIC_PARTITIONS.set(settings.topic_partitions)
-        await stack.enter_async_context(watching(kafka, consumer.lag, engine))
+        await stack.enter_async_context(watching(lambda: consumer.kafka, lag, engine))
         await stack.enter_async_context(sweeping(settings, engine, topic_id))
-        log.info("worker_starts", topic=names.commands, group=settings.sessions_group, auth=settings.auth)
+        log.info("worker_starts", topic=topics.commands, group=settings.sessions_group, auth=settings.auth)
         await app.run(log_level=logging.WARNING)
     if failure:
         raise failure[0]
 
 
-def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callable[[], AIOKafkaConsumer | None]]:
-    """FastStream's part: group membership and batches. Every option that matters is written out.
-
-    With the broker comes a way to its Kafka consumer, which exists once the broker has started.
-    """
+def _broker(settings: Settings, consumer: Consumer) -> KafkaBroker:
+    """FastStream's part: group membership and batches. Every option that matters is written out."""
     broker = KafkaBroker(
         settings.kafka,
         security=_security(settings),
@@ -166,7 +166,6 @@ def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callab
         graceful_timeout=GRACEFUL_STOP_S,
         logger=None,
     )
-    kafka: Callable[[], AIOKafkaConsumer | None] = lambda: subscriber.consumer  # noqa: E731 - made before the subscriber
     subscriber = broker.subscriber(
         settings.topics.commands,
         batch=True,
@@ -180,7 +179,7 @@ def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callab
         heartbeat_interval_ms=HEARTBEAT_MS,
         rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
         max_poll_interval_ms=POLL_INTERVAL_MS,
-        listener=Rebalance(consumer, kafka),
+        listener=Rebalance(consumer, lambda: consumer.kafka),
         parser=parse_batch,
         decoder=decode_nothing,
         ack_policy=AckPolicy.MANUAL,
@@ -191,7 +190,22 @@ def _broker(settings: Settings, consumer: Consumer) -> tuple[KafkaBroker, Callab
         await consumer.on_batch(message)
 
     subscriber(on_batch)
-    return broker, kafka
+    return broker
+
+
+async def _read_through(broker: KafkaBroker, consumer: Consumer) -> None:
+    """Let the broker read through a client that no record can stop. It makes its clients when it has connected."""
+    await broker.connect()
+    config = broker.config.broker_config
+    plain = config.builder
+    if not isinstance(plain, partial):
+        raise TypeError(f"FastStream no longer makes its consumer by a partial, but by {plain!r}.")
+
+    def tolerant(**options: Any) -> TolerantConsumer:
+        consumer.kafka = TolerantConsumer(reader=consumer, **plain.keywords, **options)
+        return consumer.kafka
+
+    config.builder = tolerant
 
 
 def _security(settings: Settings) -> BaseSecurity | None:
@@ -249,7 +263,7 @@ def _database_answers(engine: AsyncEngine) -> Callable[[], Awaitable[None]]:
 
 def _assigned(consumer: Consumer) -> Callable[[], Awaitable[None]]:
     async def check() -> None:
-        if not consumer.assigned.is_set() or consumer.stopped:
+        if not consumer.has_partitions or consumer.stopped:
             raise RuntimeError("the worker has no partitions")
 
     return check

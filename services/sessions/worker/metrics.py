@@ -64,16 +64,16 @@ for _why in ("redis_away", "held"):
     LOCK_MISSING.labels(_why)
 
 
-class Laps:
-    """A clock that goes with one attempt at a batch: `lap` ends a stage and begins the next."""
+class StageTimer:
+    """A clock that goes with one attempt at a batch: where a stage ends, the next one begins."""
 
     __slots__ = ("_since",)
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
 
-    def lap(self, stage: Stage) -> None:
-        """What passed since the last lap was this stage."""
+    def ended(self, stage: Stage) -> None:
+        """What passed since the stage before ended was this stage."""
         now = time.perf_counter()
         _SECONDS_OF[stage].observe(now - self._since)
         self._since = now

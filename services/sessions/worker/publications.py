@@ -29,7 +29,7 @@ class Publication:
     headers: Sequence[tuple[str, bytes | None]]
 
 
-def dead_letter(names: Topics, parked: Parked) -> Publication:
+def dead_letter(topics: Topics, parked: Parked) -> Publication:
     """The record as it came, with its place and what is wrong with it; credentials stay out."""
     record = parked.record
     headers: list[tuple[str, bytes | None]] = [
@@ -42,10 +42,10 @@ def dead_letter(names: Topics, parked: Parked) -> Publication:
     if sum(len(name) + len(value or b"") for name, value in original) > HEADERS_BYTES_MAX:
         headers.append(("till-headers-left-out", b"%d" % len(original)))
         original = []
-    return Publication(names.dead_letters, record.key, record.value, [*headers, *original])
+    return Publication(topics.dead_letters, record.key, record.value, [*headers, *original])
 
 
-def undecodable(names: Topics, partition: TopicPartition, offset: int) -> Publication:
+def undecodable(topics: Topics, partition: TopicPartition, offset: int) -> Publication:
     """The dead letter of a record that can't even be decoded: its place, for a client that can."""
     headers: list[tuple[str, bytes | None]] = [
         ("till-topic", partition.topic.encode()),
@@ -53,10 +53,10 @@ def undecodable(names: Topics, partition: TopicPartition, offset: int) -> Public
         ("till-offset", b"%d" % offset),
         ("till-error", b"The name of a header is not UTF-8: the record can't be decoded and stays at its place."),
     ]
-    return Publication(names.dead_letters, None, None, headers)
+    return Publication(topics.dead_letters, None, None, headers)
 
 
-def published(names: Topics, record: Received, outcome: Outcome | None) -> Iterator[Publication]:
+def published(topics: Topics, record: Received, outcome: Outcome | None) -> Iterator[Publication]:
     """An answer, with the closing, correction or dead letter that goes with it."""
     if outcome is None:
         # Nothing that the service does removes an answer: rows were deleted, or a restore was not a whole one.
@@ -67,13 +67,13 @@ def published(names: Topics, record: Received, outcome: Outcome | None) -> Itera
     headers = cloud_event_headers(outcome.event_id, outcome.kind, outcome.received_at)
     headers += [("till-command-id", record.command_id.encode()), *trace]
     if outcome.error is not None:
-        yield dead_letter(names, Parked(record.raw, outcome.error))
+        yield dead_letter(topics, Parked(record.raw, outcome.error))
     if outcome.closing_value is not None and record.command is not None:
         closing_id = closing_id_of(record.store_id, record.command.session_id)
         closing_headers = cloud_event_headers(closing_id, "closing", outcome.received_at)
-        yield Publication(names.closings, record.key, outcome.closing_value, closing_headers + trace)
+        yield Publication(topics.closings, record.key, outcome.closing_value, closing_headers + trace)
     if outcome.correction_value is not None:
         correction_id = correction_id_of(record.store_id, record.command_id)
         correction_headers = cloud_event_headers(correction_id, "closing_correction", outcome.received_at)
-        yield Publication(names.closings, record.key, outcome.correction_value, correction_headers + trace)
-    yield Publication(names.events, record.key, outcome.value, headers)
+        yield Publication(topics.closings, record.key, outcome.correction_value, correction_headers + trace)
+    yield Publication(topics.events, record.key, outcome.value, headers)

@@ -40,7 +40,7 @@ class Publisher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._names = settings.topics
+        self._topics = settings.topics
         self._producer: AIOKafkaProducer | None = None
         self._letters: AIOKafkaProducer | None = None
         self._partition_counts: dict[str, int] = {}
@@ -99,7 +99,7 @@ class Publisher:
         return waiting
 
     async def _producer_of(self, topic: str) -> AIOKafkaProducer:
-        if topic == self._names.dead_letters:
+        if topic == self._topics.dead_letters:
             if self._letters is None:
                 self._letters = await self._connect(DEAD_LETTER_REQUEST_BYTES_MAX)
             return self._letters

@@ -8,7 +8,7 @@ from asyncpg import Connection
 from contracts.events import claimless_event_id_of, reused_event_id_of
 from contracts.times import wire_time
 from services.sessions.ledger.load import load_state
-from services.sessions.ledger.published import load_closings, load_corrections, load_places
+from services.sessions.ledger.published import load_closings, load_corrections, load_positions
 from services.sessions.rules.model import BatchState, KnownAnswer, Outcome, Received
 
 CORRECTING: Final = frozenset(
@@ -22,9 +22,9 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
     if not again:
         return {}
     state = BatchState()
-    places = {
+    positions = {
         (row["partition"], row["record_offset"]): row
-        for row in await load_places(tx, topic_id, {(r.store_id, r.partition, r.offset) for r in again})
+        for row in await load_positions(tx, topic_id, {(r.store_id, r.partition, r.offset) for r in again})
     }
     ids = {(r.store_id, r.command_id) for r in again}
     await load_state(tx, state, answers=ids, reused=ids)
@@ -37,7 +37,7 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
     corrections = await load_corrections(tx, ids)
     found = {}
     for record in again:
-        outcome = _stored_outcome(record, places.get((record.partition, record.offset)), state, closings)
+        outcome = _stored_outcome(record, positions.get((record.partition, record.offset)), state, closings)
         if outcome is not None:
             correction = corrections.get((record.store_id, record.command_id))
             outcome = replace(outcome, correction_value=correction if outcome.kind in CORRECTING else None)
@@ -46,12 +46,12 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
 
 
 def _stored_outcome(
-    record: Received, place: Any, state: BatchState, closings: dict[tuple[str, str], bytes]
+    record: Received, position: Any, state: BatchState, closings: dict[tuple[str, str], bytes]
 ) -> Outcome | None:
-    if place is not None:
+    if position is not None:
         event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
-        at = wire_time(place["received_at"])
-        return Outcome(record, "nothing", event_id, place["kind"], at, place["answer"], error=place["error"])
+        at = wire_time(position["received_at"])
+        return Outcome(record, "nothing", event_id, position["kind"], at, position["answer"], error=position["error"])
     known: KnownAnswer | None = state.answers.get((record.store_id, record.command_id))
     if known is not None and known.body_hash != record.body_hash:
         event_id = reused_event_id_of(record.store_id, record.command_id, record.body_hash.hex())
