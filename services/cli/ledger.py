@@ -305,13 +305,13 @@ def _on_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
 def _told(work: Callable[[], Any]) -> Any:
     """Run to the end; what is wrong is one sentence and exit code 1 (the ledger) or 2 (could not look)."""
     from services.platform.kafka.read_topic import TopicUnread
-    from services.sessions.tools.recompute import Bad
+    from services.sessions.tools.recompute import LedgerMismatch
     from services.sessions.tools.reports import NoReport
     from services.sessions.worker.publisher import AnswerStuck, BrokerAway
 
     try:
         return run_to_end(work())
-    except Bad as bad:
+    except LedgerMismatch as bad:
         typer.echo(f"first bad: {bad}")
         raise typer.Exit(1) from bad
     except NoReport as none:

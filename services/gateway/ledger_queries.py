@@ -5,16 +5,19 @@ Answers are published after the commit of their effects, so whoever has seen an 
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from contracts.commands import Tender
 from services.platform.kafka.position import Position
+from services.sessions.ledger.encoding import BUSINESS_DATE
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules import totals
-from services.sessions.rules.model import BatchState, Session
+from services.sessions.rules.model import BatchState, Session, cash_tender
 
 CONNECTIONS: Final = 8
 CONNECT_TIMEOUT_S: Final = 5
@@ -31,10 +34,19 @@ SESSIONS = """
 FILTERS: Final = {
     "profile_id": "AND s.profile_id = :profile_id",
     "state": "AND s.state = :state",
-    # The fifth of the words that are frozen at the opening; see services.sessions.ledger.encoding.opening_row.
-    "business_date": "AND convert_from(s.opening, 'UTF8')::jsonb ->> 4 = :business_date",
+    "business_date": f"AND {BUSINESS_DATE.format(opening='s.opening')} = :business_date",
     "after": "AND (s.store_id, s.profile_id, s.ordinal) > (:after_store, :after_profile, :after_ordinal)",
 }
+# The latest of two may be an approval: what was approved came before it.
+OPENED_AND_CLOSED = text("""
+    (SELECT sequence, received_at, command, answer FROM journal
+      WHERE store_id = :store_id AND session_id = :session_id AND sequence = 1)
+    UNION ALL
+    (SELECT sequence, received_at, command, answer FROM journal
+      WHERE store_id = :store_id AND session_id = :session_id AND sequence > 1
+        AND kind IN ('closing_pending', 'session_closed')
+      ORDER BY sequence DESC LIMIT 2)
+""")
 OPEN_SESSION = text("""
     SELECT session_id FROM sessions
      WHERE store_id = :store_id AND profile_id = :profile_id AND state IN ('open', 'suspended')
@@ -98,6 +110,7 @@ class Entry:
     """One accepted command of a session as canonical JSON, with its answer as it was published."""
 
     sequence: int
+    received_at: datetime
     command: bytes
     answer: bytes
 
@@ -126,6 +139,11 @@ class ProfileRow:
     last_session_id: str | None
     last_state: str | None
     z_number: int
+
+    @property
+    def cash_tender(self) -> str:
+        """The tender that is meant by cash where none is named."""
+        return cash_tender(map(Tender.model_validate, self.tenders), self.currency)
 
 
 def open_ledger(database_url: str) -> AsyncEngine:
@@ -197,7 +215,14 @@ async def journal(engine: AsyncEngine, store_id: str, session_id: str, after: in
     """The accepted commands of a session in their order, from behind the sequence `after`."""
     values = {"store_id": store_id, "session_id": session_id, "after": after, "limit": limit}
     async with engine.connect() as tx:
-        return [Entry(row.sequence, row.command, row.answer) for row in await tx.execute(JOURNAL, values)]
+        return [Entry(*row) for row in await tx.execute(JOURNAL, values)]
+
+
+async def opened_and_closed(engine: AsyncEngine, store_id: str, session_id: str) -> list[Entry]:
+    """The command that opened a session, and the last two that closed it or asked to, latest first."""
+    values = {"store_id": store_id, "session_id": session_id}
+    async with engine.connect() as tx:
+        return [Entry(*row) for row in await tx.execute(OPENED_AND_CLOSED, values)]
 
 
 def x_report(session: Session) -> dict[str, Any]:

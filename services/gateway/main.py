@@ -20,12 +20,12 @@ from services.gateway.access.callers import Access, access_engine
 from services.gateway.adapters import jethings, shifts
 from services.gateway.adapters.final import routes as final
 from services.gateway.commands import pending
-from services.gateway.commands.client import Courier
+from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import open_ledger
 from services.gateway.own_api import documentation
 from services.gateway.own_api import routes as own_api
 from services.gateway.problems import problems
-from services.gateway.resources import Rooms
+from services.gateway.resources import Resources
 from services.platform.auth.tokens import open_verifier
 from services.platform.http.request_log import Requests
 from services.platform.http.server import Check, health_routes, serve
@@ -69,7 +69,7 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         ledger, own = open_ledger(settings.database_url), access_engine(settings.database_url)
         stack.push_async_callback(ledger.dispose)
         stack.push_async_callback(own.dispose)
-        courier = Courier(
+        client = CommandClient(
             kafka=partial(connection, settings),
             names=settings.topics,
             partitions=settings.topic_partitions,
@@ -79,12 +79,12 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
             wait_s=settings.gateway_wait_s,
             waiting_max=settings.gateway_waiting_max,
         )
-        await courier.start()
-        stack.push_async_callback(courier.stop)
-        following = await stack.enter_async_context(_beside(courier.follow(), stop))
+        await client.start()
+        stack.push_async_callback(client.stop)
+        following = await stack.enter_async_context(_beside(client.follow(), stop))
         app = gateway_app(
-            Rooms(settings, courier, ledger, own, verifier),
-            {"database": partial(_answers, ledger), "events": courier.check},
+            Resources(settings, client, ledger, own, verifier),
+            {"database": partial(_answers, ledger), "events": client.check},
         )
         yield await stack.enter_async_context(serve(settings.gateway_http, app, CONNECTIONS_MAX))
         if following.done():
@@ -103,7 +103,7 @@ async def _beside(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> Async
         await asyncio.wait({task})
 
 
-def gateway_app(rooms: Rooms, checks: dict[str, Check]) -> FastAPI:
+def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     """The app with all its APIs; `checks` decide whether it is ready."""
     app = FastAPI(
         title="Tillstream gateway",
@@ -115,8 +115,8 @@ def gateway_app(rooms: Rooms, checks: dict[str, Check]) -> FastAPI:
         redirect_slashes=False,
     )
     app.add_middleware(Requests, apis=APIS)
-    app.state.rooms = rooms
-    app.state.access = Access(rooms.settings, rooms.own, rooms.verifier)
+    app.state.resources = resources
+    app.state.access = Access(resources.settings, resources.own, resources.verifier)
     shapes = {final.PREFIX: final.error_body}
     shapes |= {adapter.router.prefix: adapter.error_body for adapter in (jethings, shifts)}
     problems(app, shapes)

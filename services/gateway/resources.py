@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.gateway.commands.client import Courier
+from services.gateway.commands.client import CommandClient
 from services.platform.auth.tokens import Verifier
 from services.platform.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class Resources:
     """The connections of the process. `ledger` can only read; `own` reads and writes the schema `gateway`."""
 
     settings: Settings
-    courier: Courier
+    commands: CommandClient
     ledger: AsyncEngine
     own: AsyncEngine
     verifier: Verifier
 
 
-def rooms(request: Request) -> Rooms:
+def resources(request: Request) -> Resources:
     """The rooms of the process that serves this request."""
-    found: Rooms = request.app.state.rooms
+    found: Resources = request.app.state.resources
     return found

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from services.sessions.tools.recompute import Bad
+from services.sessions.tools.recompute import LedgerMismatch
 from services.sessions.tools.verify import verify
 from tests import recount
 from tests.faults.commands import Body
@@ -93,7 +93,7 @@ async def check_ledger(shop: Shop, tally: Tally) -> None:
     """The ledger proves itself."""
     try:
         seen = await verify(shop.engine, progress=lambda _done, _total: None)
-    except Bad as bad:
+    except LedgerMismatch as bad:
         tally.check(False, f"verify: {bad}")
     else:
         tally.check(seen.tills > 0, "verify looked at nothing")

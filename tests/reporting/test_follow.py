@@ -25,7 +25,7 @@ from tests.reporting.published import closing, value, voided
 READER = """
 import asyncio
 from services.reporting.main import run
-from services.settings import Settings
+from services.platform.settings import Settings
 asyncio.run(run(Settings()))
 """
 

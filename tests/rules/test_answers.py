@@ -62,7 +62,7 @@ def test_the_same_value_written_differently_gets_the_first_answer_byte_for_byte(
     again = json.dumps(dict(reversed(body.items())), indent=3, ensure_ascii=True)
     till.send_bytes(again.encode(), at_ms=MORNING_MS + 10**9)
     first, second = till.outcomes[-2:]
-    assert (second.value, second.event_id, second.kept) == (first.value, first.event_id, "nothing")
+    assert (second.value, second.event_id, second.stored_in) == (first.value, first.event_id, "nothing")
     assert state(till) == before
 
 
@@ -101,7 +101,7 @@ def test_another_body_under_the_id_is_reused_and_stable(till: Till) -> None:
     third = till.send(other | {"amount_minor": 7})
     assert (third["reason"], third["event_id"] != refused["event_id"]) == ("command_id_reused", True)
     assert till.send(body) == first
-    assert [outcome.kept for outcome in till.outcomes[-4:]] == ["reused", "nothing", "reused", "nothing"]
+    assert [outcome.stored_in for outcome in till.outcomes[-4:]] == ["reused", "nothing", "reused", "nothing"]
     assert state(till) == before
 
 
@@ -205,7 +205,7 @@ def test_an_answer_that_claims_nothing_is_named_by_its_place_and_the_id_stays_fr
         outcome = till.outcomes[-1]
         place = f"till:{TOPIC}/0/{outcome.record.offset}"
         assert (answer["reason"], answer["event_id"]) == ("unauthenticated", str(uuid5(NAMESPACE_URL, place)))
-        assert outcome.kept == "place"
+        assert outcome.stored_in == "position"
     assert till.send(body)["sequence"] == 2
     answer = till.send(body, verify=lambda *_: None)
     assert answer["reason"] == "unauthenticated", "without a good token not even an old answer is given"

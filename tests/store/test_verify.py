@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from services.sessions.tools.verify import Bad, Verified, verify
+from services.sessions.tools.verify import LedgerMismatch, Verified, verify
 from tests.conftest import BY_FORCE
 from tests.rules.trade import Till, amounts
 from tests.store.conftest import Ledger, profile
@@ -97,7 +97,7 @@ async def test_damage_is_found(ledger: Ledger, damage: str) -> None:
     await ledger.sql(SWAP)
     await ledger.sql(BY_FORCE)
     await ledger.sql(statement)
-    with pytest.raises(Bad) as bad:
+    with pytest.raises(LedgerMismatch) as bad:
         await verify(ledger.engine, progress=silent)
     assert sentence in str(bad.value)
 
@@ -108,7 +108,7 @@ async def test_only_the_part_that_is_asked_for_is_looked_at(ledger: Ledger) -> N
     await ledger.apply(*(body | {"store_id": "s2", "profile_id": "p2"} for body in a_week()))
     await ledger.sql("UPDATE tills SET z_number = 7 WHERE store_id = 's2'")
     assert (await verify(ledger.engine, store="s", progress=silent)).sessions == 3
-    with pytest.raises(Bad, match="till s2/p2"):
+    with pytest.raises(LedgerMismatch, match="till s2/p2"):
         await verify(ledger.engine, progress=silent)
 
 

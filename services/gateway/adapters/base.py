@@ -27,14 +27,13 @@ from services.gateway.commands.envelope import written
 from services.gateway.idempotency import header, stored
 from services.gateway.idempotency.request import fingerprint, keyed
 from services.gateway.replies import pending_reply
-from services.gateway.resources import rooms
+from services.gateway.resources import resources
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
 from services.platform.http.replies import json_reply
 from services.sessions.rules.answers import MESSAGES
 from services.sessions.rules.command_rights import RightRefusal, refused_right
 
-CASH: Final = "cash"
 SENDS: Final = {
     "202": "Taken, not answered yet: {command_id, status, location}. It is applied later.",
     "500": "The service keeps failing on this command and has parked it; nothing was changed.",
@@ -66,7 +65,7 @@ class Pending(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class AdapterRequest:
     """One request and the till that it is about.
 
     `words` are what tells the request from another one under the same key; no password is among them. `refusal` makes
@@ -135,7 +134,7 @@ class Errand:
         under_key = keyed(self.request, self.who, self.store_id, self.words)
         if under_key is not None:
             await under_key.claim()
-            own = rooms(self.request).own
+            own = resources(self.request).own
             value = await stored.remember(own, self.store_id, command["command_id"], under_key.fingerprint, value)
         return await self._carry(value, location, wait_s)
 
@@ -150,12 +149,12 @@ class Errand:
             return None
         command_id = header.command_id_of(self.store_id, key, part)
         said = fingerprint(self.request, self.who, self.words)
-        command = await stored.find(rooms(self.request).own, self.store_id, command_id, said)
+        command = await stored.find(resources(self.request).own, self.store_id, command_id, said)
         return None if command is None else await self._carry(command, None, None)
 
     async def _carry(self, command: bytes, location: str | None, wait_s: float | None) -> Answer:
         trace = self.request.headers.get("traceparent")
-        reply = await rooms(self.request).courier.carry(
+        reply = await resources(self.request).commands.send(
             command,
             self.who.token,
             traceparent=trace.encode("latin-1") if trace else None,
@@ -183,10 +182,10 @@ def shaped(render: Callable[[int, str], dict[str, Any]]) -> type[APIRoute]:
                 except Pending as pending:
                     return pending_reply(pending.command_id, pending.location)
                 except Exception as error:
-                    said = _said(error)
-                    if said is None:
+                    known = _error_of(error)
+                    if known is None:
                         raise
-                    status, message, headers = said
+                    status, message, headers = known
                     return json_reply(render(status, message), status, headers)
                 return response
 
@@ -242,18 +241,12 @@ def new_id() -> str:
     return str(UUID(int=millis << 80 | 0x7 << 76 | (chance >> 62) << 64 | 0x2 << 62 | chance & (1 << 62) - 1))
 
 
-def cash_tender(tenders: list[dict[str, Any]], currency: str) -> str:
-    """The tender that an API without tenders means by cash: `cash` itself, or the first cash in this currency."""
-    cash = [tender["id"] for tender in tenders if tender["type"] == "cash" and tender["currency"] == currency]
-    return CASH if CASH in cash or not cash else cash[0]
-
-
 def to_the_milli(when: str) -> str:
     """A time of the wire to the millisecond, without its zone: 2025-01-29T09:00:00.000."""
     return moment(when).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
 
 
-def _said(error: Exception) -> tuple[int, str, dict[str, str]] | None:
+def _error_of(error: Exception) -> tuple[int, str, dict[str, str]] | None:
     """Status, sentence and headers of an error; None for what is a bug."""
     said: tuple[int, str, dict[str, str]] | None = None
     match error:
@@ -263,7 +256,7 @@ def _said(error: Exception) -> tuple[int, str, dict[str, str]] | None:
             said = error.status, error.detail, error.headers
         case HTTPException():
             said = error.status_code, error.detail, dict(error.headers or {})
-        case stored.AnotherRequest():
+        case stored.IdempotencyKeyReused():
             said = HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request.", {}
         case TooManyFailures():
             said = HTTPStatus.TOO_MANY_REQUESTS, str(error), {"retry-after": str(error.retry_after_s)}

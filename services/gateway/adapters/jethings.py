@@ -13,10 +13,9 @@ from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
 from services.gateway.adapters.amounts import json_number, minor_of_number
 from services.gateway.adapters.base import (
+    AdapterRequest,
     Answer,
-    Errand,
     Refused,
-    cash_tender,
     documented,
     new_id,
     passwords_of,
@@ -25,10 +24,9 @@ from services.gateway.adapters.base import (
     to_the_milli,
 )
 from services.gateway.ledger_queries import ProfileRow
-from services.gateway.resources import rooms
+from services.gateway.resources import resources
 from services.platform.http.replies import json_reply
 from services.sessions.rules.model import Session
-from services.sessions.rules.totals import OPENING
 
 CASH_FIELDS: Final = ("openningCash", "openingCash")
 """The document's spelling, and the one that its sessions are shown with."""
@@ -104,13 +102,15 @@ async def create_session(request: Request, where: InStore) -> Response:
         raise Refused(HTTPStatus.BAD_REQUEST, f"openningCash {error}") from None
     if not await passwords_of(request).check_profile(store_id, profile_id, password):
         raise Refused(HTTPStatus.UNAUTHORIZED, "Invalid password")
-    errand = Errand(request, who, store_id, profile_id, {"profileId": profile_id, "openingCash": minor}, _refusal)
-    opened = await errand.ask(
+    adapter_request = AdapterRequest(
+        request, who, store_id, profile_id, {"profileId": profile_id, "openingCash": minor}, _refusal
+    )
+    opened = await adapter_request.ask(
         "open_session",
         new_id(),
         {"id": who.claims.sub},
         currency=profile.currency,
-        opening=[{"tender": cash_tender(profile.tenders, profile.currency), "amount_minor": minor}],
+        opening=[{"tender": profile.cash_tender, "amount_minor": minor}],
     )
     created_at = to_the_milli(opened["occurred_at"]) + "Z"
     session = {
@@ -145,7 +145,7 @@ async def current_session(request: Request, where: InStore, profile_id: str) -> 
 @router.get("/profiles", summary="All profiles of a store with their session status", openapi_extra=_READ)
 async def profiles(request: Request, where: InStore) -> Response:
     """Every profile of the store, open or not, by its id."""
-    shared, (_, store_id) = rooms(request), where
+    shared, (_, store_id) = resources(request), where
     rows: list[ProfileRow] = []
     while page := await ledger_queries.profiles(shared.ledger, store_id, rows[-1].profile_id if rows else ""):
         rows += page
@@ -170,7 +170,7 @@ async def profiles(request: Request, where: InStore) -> Response:
 async def _profile(request: Request, store_id: str, profile_id: str) -> ProfileRow:
     found = None
     if ID_TEXT.fullmatch(profile_id):
-        found = await ledger_queries.profile_of(rooms(request).ledger, store_id, profile_id)
+        found = await ledger_queries.profile_of(resources(request).ledger, store_id, profile_id)
     if found is None:
         raise Refused(HTTPStatus.BAD_REQUEST, "Profile not found")
     return found
@@ -178,17 +178,15 @@ async def _profile(request: Request, store_id: str, profile_id: str) -> ProfileR
 
 async def _open_session(request: Request, store_id: str, profile_id: str) -> dict[str, Any] | None:
     profile = await _profile(request, store_id, profile_id)
-    session = await ledger_queries.open_session_of(rooms(request).ledger, store_id, profile.profile_id)
+    session = await ledger_queries.open_session_of(resources(request).ledger, store_id, profile.profile_id)
     return None if session is None else _shown(session)
 
 
 def _shown(session: Session) -> dict[str, Any]:
     opening = session.opening
-    cash = cash_tender([tender.model_dump() for tender in opening.tenders.tenders.values()], opening.currency)
-    minor = session.totals.tenders[cash][OPENING] if cash in session.totals.tenders else 0
     return {
         "id": session.session_id,
-        "openingCash": json_number(minor, opening.currency),
+        "openingCash": json_number(session.opening_minor, opening.currency),
         "posProfileId": session.profile_id,
         "storeId": session.store_id,
         "createdAt": to_the_milli(opening.opened_at) + "Z",

@@ -16,10 +16,9 @@ from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
 from services.gateway.adapters.amounts import json_number
 from services.gateway.adapters.base import (
+    AdapterRequest,
     Answer,
-    Errand,
     Refused,
-    cash_tender,
     documented,
     new_id,
     passwords_of,
@@ -27,11 +26,10 @@ from services.gateway.adapters.base import (
     shaped,
 )
 from services.gateway.ledger_queries import ProfileRow
-from services.gateway.resources import Rooms, rooms
+from services.gateway.resources import Resources, resources
 from services.platform.auth.claims import EVERY_STORE
 from services.platform.http.replies import json_reply
 from services.sessions.rules.model import Session
-from services.sessions.rules.totals import OPENING
 
 ROLES: Final = frozenset({"admin", "manager", "cashier"})
 MOVEMENTS: Final = {"cash_in": "pay_in", "cash_out": "pay_out"}
@@ -103,17 +101,17 @@ async def start(request: Request, who: Worker) -> Response:
     body = await read_json(request)
     start_cash, password = _whole(body, "start_cash", 0), _password(body)
     profile = await _till(request, who, password)
-    errand = _errand(request, who, profile, {"start_cash": start_cash})
-    cash = cash_tender(profile.tenders, profile.currency)
-    opened = await errand.ask(
+    adapter_request = _adapter_request(request, who, profile, {"start_cash": start_cash})
+    cash = profile.cash_tender
+    opened = await adapter_request.ask(
         "open_session",
         new_id(),
         {"id": who.claims.sub},
         currency=profile.currency,
         opening=[{"tender": cash, "amount_minor": _minor("start_cash", start_cash, profile.currency)}],
     )
-    data = await _shift(rooms(request), profile.store_id, opened["session_id"])
-    return _said("Shift started successfully", data, HTTPStatus.CREATED)
+    data = await _shift(resources(request), profile.store_id, opened["session_id"])
+    return _reply("Shift started successfully", data, HTTPStatus.CREATED)
 
 
 @router.post(
@@ -130,18 +128,18 @@ async def end(request: Request, who: Worker) -> Response:
     body = await read_json(request)
     actual, password = _whole(body, "actual_cash_end", 0), _password(body)
     profile = await _till(request, who, password)
-    errand = _errand(request, who, profile, {"actual_cash_end": actual})
-    ended = await errand.again()
+    adapter_request = _adapter_request(request, who, profile, {"actual_cash_end": actual})
+    ended = await adapter_request.again()
     if ended is None:
         session = await _own_session(request, who, profile)
         minor = _minor("actual_cash_end", actual, session.opening.currency)
-        ended = await errand.ask(
+        ended = await adapter_request.ask(
             "close_session",
             session.session_id,
             {"id": who.claims.sub},
-            counted=[{"tender": _cash(session), "amount_minor": minor}],
+            counted=[{"tender": session.opening.cash_tender, "amount_minor": minor}],
         )
-    return _said("Shift ended successfully", await _shift(rooms(request), profile.store_id, ended["session_id"]))
+    return _reply("Shift ended successfully", await _shift(resources(request), profile.store_id, ended["session_id"]))
 
 
 @router.get("/current", summary="The own open shift", openapi_extra=documented({"200": "The shift."} | _NO_SHIFT))
@@ -149,7 +147,7 @@ async def current(request: Request, who: Worker) -> Response:
     """The open shift; 404 when there is none."""
     profile = await _till(request, who, None)
     session = await _own_session(request, who, profile)
-    return _said("Current shift retrieved successfully", _open_shift(session))
+    return _reply("Current shift retrieved successfully", _open_shift(session))
 
 
 @router.post(
@@ -176,17 +174,17 @@ async def cash_transaction(request: Request, who: Worker) -> Response:
     category, description = _text(body, "category", 1, 64), _text(body, "description", 0, 2_000, required=False)
     profile = await _till(request, who, None)
     words = {"amount": amount, "type": kind, "category": category, "description": description}
-    errand = _errand(request, who, profile, words)
-    moved = await errand.again()
+    adapter_request = _adapter_request(request, who, profile, words)
+    moved = await adapter_request.again()
     if moved is None:
         session = await _own_session(request, who, profile)
-        moved = await errand.ask(
+        moved = await adapter_request.ask(
             "move_cash",
             session.session_id,
             {"id": who.claims.sub},
             movement=MOVEMENTS[kind],
             amount_minor=_minor("amount", amount, session.opening.currency),
-            tender=_cash(session),
+            tender=session.opening.cash_tender,
             category=category,
             description=description,
         )
@@ -200,16 +198,16 @@ async def cash_transaction(request: Request, who: Worker) -> Response:
         "description": description,
         "created_at": _second(moved["occurred_at"]),
     }
-    return _said("Cash transaction created successfully", data, HTTPStatus.CREATED)
+    return _reply("Cash transaction created successfully", data, HTTPStatus.CREATED)
 
 
-def _errand(request: Request, who: Caller, profile: ProfileRow, words: dict[str, Any]) -> Errand:
-    return Errand(request, who, profile.store_id, profile.profile_id, words, _refusal)
+def _adapter_request(request: Request, who: Caller, profile: ProfileRow, words: dict[str, Any]) -> AdapterRequest:
+    return AdapterRequest(request, who, profile.store_id, profile.profile_id, words, _refusal)
 
 
 async def _till(request: Request, who: Caller, password: str | None) -> ProfileRow:
     """The till that the user works at, after their password where one is given. Raises Refused."""
-    shared = rooms(request)
+    shared = resources(request)
     store_id, profile_id = await _place(request, who)
     if password is not None and await passwords_of(request).check_user(store_id, who.claims.sub, password) is None:
         raise Refused(HTTPStatus.UNAUTHORIZED, "Invalid password.")
@@ -231,7 +229,7 @@ async def _place(request: Request, who: Caller) -> tuple[str, str | None]:
     else:
         allowed = {store for store in who.claims.stores if store == EVERY_STORE or who.claims.allows_store(store)}
         stores = None if EVERY_STORE in allowed else sorted(allowed)
-    async with rooms(request).own.connect() as tx:
+    async with resources(request).own.connect() as tx:
         found = (await tx.execute(USERS, {"user_id": who.claims.sub, "stores": stores})).all()
     if len(found) > 1:
         raise Refused(HTTPStatus.CONFLICT, "This user works in several stores: name one in the header x-store-id.")
@@ -243,18 +241,18 @@ async def _place(request: Request, who: Caller) -> tuple[str, str | None]:
 
 async def _own_session(request: Request, who: Caller, profile: ProfileRow) -> Session:
     """The open shift of this user. Another user's at the same till is not theirs."""
-    session = await ledger_queries.open_session_of(rooms(request).ledger, profile.store_id, profile.profile_id)
+    session = await ledger_queries.open_session_of(resources(request).ledger, profile.store_id, profile.profile_id)
     if session is None or session.opening.opened_by.id != who.claims.sub:
         raise Refused(HTTPStatus.NOT_FOUND, NONE_OPEN)
     return session
 
 
-async def _shift(shared: Rooms, store_id: str, session_id: str) -> dict[str, Any]:
+async def _shift(shared: Resources, store_id: str, session_id: str) -> dict[str, Any]:
     """The shift as it stands now: one that awaits approval is closed, its figures follow."""
     session = await ledger_queries.session_of(shared.ledger, store_id, session_id)
     if session is None:
         raise AssertionError(f"the ledger has answered for the session {session_id} and has none")
-    shift, currency, cash = _open_shift(session), session.opening.currency, _cash(session)
+    shift, currency, cash = _open_shift(session), session.opening.currency, session.opening.cash_tender
     if session.attempt is not None and session.state == "pending":
         counted = session.attempt.counted.get(cash)
         return shift | {
@@ -280,29 +278,23 @@ async def _shift(shared: Rooms, store_id: str, session_id: str) -> dict[str, Any
 
 
 def _open_shift(session: Session) -> dict[str, Any]:
-    opening, cash = session.opening, _cash(session)
-    start_cash = session.totals.tenders[cash][OPENING] if cash in session.totals.tenders else 0
+    opening = session.opening
     return {
         "id": session.session_id,
         "user_id": opening.opened_by.id,
         "status": "open",
         "start_time": _second(opening.opened_at),
         "end_time": None,
-        "start_cash": json_number(start_cash, opening.currency),
+        "start_cash": json_number(session.opening_minor, opening.currency),
         "expected_cash_end": None,
         "actual_cash_end": None,
         "difference": None,
         "created_at": _second(opening.opened_at),
-        "updated_at": _second(session.moved_at),
+        "updated_at": _second(session.last_command_at),
     }
 
 
-def _cash(session: Session) -> str:
-    tenders = [tender.model_dump() for tender in session.opening.tenders.tenders.values()]
-    return cash_tender(tenders, session.opening.currency)
-
-
-def _said(message: str, data: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
+def _reply(message: str, data: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
     return json_reply({"message": message, "data": data}, status)
 
 

@@ -22,7 +22,7 @@ from structlog.contextvars import bind_contextvars
 
 from contracts.topics import RECORD_BYTES_MAX, Topics, key_of
 from services.gateway import ledger_queries
-from services.gateway.commands.envelope import Letter, letter_of, written
+from services.gateway.commands.envelope import Envelope, envelope_of, written
 from services.platform.kafka.position import Position
 
 log = structlog.get_logger()
@@ -71,11 +71,11 @@ class _Waiter:
 
 Kafka = Callable[[], dict[str, Any]]
 """Tells how Kafka is reached, anew for every client."""
-Note = Callable[[Letter, Position], Awaitable[None]]
+Note = Callable[[Envelope, Position], Awaitable[None]]
 """Remembers for all gateways that a command was published and has no answer yet."""
 
 
-class Courier:
+class CommandClient:
     """Publishes commands and waits for their answers; one for a process. `follow` must run beside it."""
 
     def __init__(
@@ -112,10 +112,10 @@ class Courier:
         traceparent: bytes | None = None,
         wait_s: float | None = None,
     ) -> Reply:
-        """Publish a command that names store, profile and id, and wait for its answer. As `carry`."""
-        return await self.carry(written(command), token, traceparent=traceparent, wait_s=wait_s)
+        """Publish a command that names store, profile and id, and wait for its answer. As `send`."""
+        return await self.send(written(command), token, traceparent=traceparent, wait_s=wait_s)
 
-    async def carry(
+    async def send(
         self,
         value: bytes,
         token: str | None,
@@ -129,25 +129,25 @@ class Courier:
         """
         if len(self._waiters) >= self._waiting_max:
             raise TooManyWaiting
-        letter = letter_of(value, traceparent)
-        bind_contextvars(command_id=letter.command_id, store_id=letter.store_id, profile_id=letter.profile_id)
-        waiter = _Waiter(key_of(letter.store_id, letter.profile_id), letter.command_id.encode(), asyncio.Future())
-        self._waiters[letter.trace] = waiter
+        envelope = envelope_of(value, traceparent)
+        bind_contextvars(command_id=envelope.command_id, store_id=envelope.store_id, profile_id=envelope.profile_id)
+        waiter = _Waiter(key_of(envelope.store_id, envelope.profile_id), envelope.command_id.encode(), asyncio.Future())
+        self._waiters[envelope.trace] = waiter
         WAITING.set(len(self._waiters))
         begun = time.perf_counter()
         limit = begun + (self._wait_s if wait_s is None else wait_s)
         try:
-            position = await self._publish(letter, waiter.key, token, limit)
-            raw = await self._wait(letter, waiter, position, limit)
+            position = await self._publish(envelope, waiter.key, token, limit)
+            raw = await self._wait(envelope, waiter, position, limit)
         finally:
-            del self._waiters[letter.trace]
+            del self._waiters[envelope.trace]
             WAITING.set(len(self._waiters))
         if raw is None:
             PENDING.inc()
-            await self._note(letter, position)
-            return Reply(letter.command_id, None, None)
+            await self._note(envelope, position)
+            return Reply(envelope.command_id, None, None)
         SECONDS.observe(time.perf_counter() - begun)
-        return Reply(letter.command_id, orjson.loads(raw), raw)
+        return Reply(envelope.command_id, orjson.loads(raw), raw)
 
     async def follow(self) -> None:
         """Read the events topic until cancelled; after any trouble begin anew at its end."""
@@ -175,8 +175,8 @@ class Courier:
         """Connect the producer, so that the first command need not wait for it."""
         await self._connected()
 
-    async def _publish(self, letter: Letter, key: bytes, token: str | None, limit: float) -> Position:
-        headers = [("till-command-id", letter.command_id.encode()), ("traceparent", letter.trace)]
+    async def _publish(self, envelope: Envelope, key: bytes, token: str | None, limit: float) -> Position:
+        headers = [("till-command-id", envelope.command_id.encode()), ("traceparent", envelope.trace)]
         if token is not None:
             headers.append(("authorization", b"Bearer " + token.encode()))
         producer = None
@@ -184,7 +184,7 @@ class Courier:
             async with asyncio.timeout(max(0.0, limit - time.perf_counter())):
                 producer = await self._connected()
                 acknowledged = await producer.send_and_wait(
-                    self._names.commands, letter.value, key=key, headers=headers
+                    self._names.commands, envelope.value, key=key, headers=headers
                 )
         except (KafkaError, OSError, TimeoutError) as error:
             # An idempotent producer that has lost a batch never finds its sequence again; and one that waits for a
@@ -218,7 +218,7 @@ class Courier:
                 self._producer = producer
             return self._producer
 
-    async def _wait(self, letter: Letter, waiter: _Waiter, position: Position, limit: float) -> bytes | None:
+    async def _wait(self, envelope: Envelope, waiter: _Waiter, position: Position, limit: float) -> bytes | None:
         """The answer, from the topic or, at the end or when events may have been missed, from the ledger."""
         while (left := limit - time.perf_counter()) > 0:
             await asyncio.wait({waiter.found}, timeout=left)
@@ -229,17 +229,17 @@ class Courier:
                 return raw
             # Waiting again comes before looking: an answer that is published in between is then seen here.
             waiter.found = asyncio.Future()
-            raw = await self._look(letter, position)
+            raw = await self._look(envelope, position)
             if raw is not None:
                 return raw
-        return await self._look(letter, position)
+        return await self._look(envelope, position)
 
-    async def _look(self, letter: Letter, position: Position) -> bytes | None:
+    async def _look(self, envelope: Envelope, position: Position) -> bytes | None:
         """The answer in the ledger: it is there before it is published."""
         try:
             async with asyncio.timeout(LEDGER_LOOK_S):
                 raw = await ledger_queries.answer_to(
-                    self._engine, position, letter.store_id, letter.command_id, letter.body_hash
+                    self._engine, position, envelope.store_id, envelope.command_id, envelope.body_hash
                 )
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("ledger_away", error=repr(error)[:500])
@@ -248,10 +248,10 @@ class Courier:
             FOUND.inc()
         return raw
 
-    async def _note(self, letter: Letter, position: Position) -> None:
+    async def _note(self, envelope: Envelope, position: Position) -> None:
         try:
             async with asyncio.timeout(LEDGER_LOOK_S):
-                await self._note_pending(letter, position)
+                await self._note_pending(envelope, position)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             # The command is on its topic, and that is what 202 promises.
             log.warning("pending_not_noted", error=repr(error)[:500])

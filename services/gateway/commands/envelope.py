@@ -10,7 +10,7 @@ from services.platform.traces import trace_of
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Envelope:
     """One command on its way. `trace` is its own, whatever the sender's was."""
 
     store_id: str
@@ -21,10 +21,10 @@ class Letter:
     value: bytes
 
 
-def letter_of(value: bytes, traceparent: bytes | None) -> Letter:
+def envelope_of(value: bytes, traceparent: bytes | None) -> Envelope:
     """The command in `value`, which is readable, with a trace of its own within the sender's."""
     body = read_object(value)
-    return Letter(
+    return Envelope(
         store_id=body["store_id"],
         profile_id=body["profile_id"],
         command_id=body["command_id"].lower(),

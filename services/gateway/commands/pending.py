@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.gateway.commands.envelope import Letter
+from services.gateway.commands.envelope import Envelope
 from services.platform.kafka.position import Position
 
 # A command that is sent again lies at a later place; what counts is where it came to lie last.
@@ -29,12 +29,12 @@ FIND = text("""
 """)
 
 
-async def note(engine: AsyncEngine, letter: Letter, position: Position) -> None:
+async def note(engine: AsyncEngine, envelope: Envelope, position: Position) -> None:
     """Remember where the command lies. Old notes are dropped on the way, faster than new ones come."""
     async with engine.begin() as tx:
         values = {
-            "store_id": letter.store_id,
-            "command_id": letter.command_id,
+            "store_id": envelope.store_id,
+            "command_id": envelope.command_id,
             "topic_id": position.topic_id,
             "partition": position.partition,
             "record_offset": position.offset,

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.jsontext import canonical
 from services.gateway.access.callers import Caller
 from services.gateway.idempotency import header
-from services.gateway.idempotency.stored import AnotherRequest
-from services.gateway.resources import rooms
+from services.gateway.idempotency.stored import IdempotencyKeyReused
+from services.gateway.resources import resources
 
 CLAIM = text("""
     INSERT INTO gateway.keyed (store_id, key_id, fingerprint, plan)
@@ -45,7 +45,7 @@ class Keyed:
     fingerprint: bytes
 
     async def replied(self) -> tuple[int, bytes] | None:
-        """Status and body that this request was told before, or None. Raises AnotherRequest."""
+        """Status and body that this request was told before, or None. Raises IdempotencyKeyReused."""
         async with self.own.connect() as tx:
             row = (await tx.execute(FIND, self._place())).one_or_none()
         if row is None:
@@ -54,7 +54,7 @@ class Keyed:
         return None if row.reply is None else (row.status, row.reply)
 
     async def claim(self, plan: bytes | None = None) -> bytes | None:
-        """Take the key for this request, before anything is done for it. Raises AnotherRequest.
+        """Take the key for this request, before anything is done for it. Raises IdempotencyKeyReused.
 
         `plan` is what is to be done; the one that the request came with first is returned, and is the one to follow.
         """
@@ -76,7 +76,7 @@ class Keyed:
 
     def _check(self, known: bytes) -> None:
         if known != self.fingerprint:
-            raise AnotherRequest
+            raise IdempotencyKeyReused
 
 
 def keyed(request: Request, who: Caller, store_id: str, words: Any) -> Keyed | None:
@@ -85,7 +85,7 @@ def keyed(request: Request, who: Caller, store_id: str, words: Any) -> Keyed | N
     if key is None:
         return None
     key_id = header.command_id_of(store_id, key)
-    return Keyed(rooms(request).own, store_id, key_id, fingerprint(request, who, words))
+    return Keyed(resources(request).own, store_id, key_id, fingerprint(request, who, words))
 
 
 def fingerprint(request: Request, who: Caller, words: Any) -> bytes:

@@ -18,12 +18,12 @@ FORGET = text("""
 """)
 
 
-class AnotherRequest(Exception):
+class IdempotencyKeyReused(Exception):
     """The key was used for another request before."""
 
 
 async def remember(engine: AsyncEngine, store_id: str, command_id: str, fingerprint: bytes, command: bytes) -> bytes:
-    """The command that goes by this id: `command`, unless one was made before. Raises AnotherRequest."""
+    """The command that goes by this id: `command`, unless one was made before. Raises IdempotencyKeyReused."""
     async with engine.begin() as tx:
         await tx.execute(FORGET)
         values = {"store_id": store_id, "command_id": command_id, "fingerprint": fingerprint, "command": command}
@@ -33,7 +33,7 @@ async def remember(engine: AsyncEngine, store_id: str, command_id: str, fingerpr
 
 
 async def find(engine: AsyncEngine, store_id: str, command_id: str, fingerprint: bytes) -> bytes | None:
-    """The command that was made for this request before, or None. Raises AnotherRequest."""
+    """The command that was made for this request before, or None. Raises IdempotencyKeyReused."""
     async with engine.connect() as tx:
         row = (await tx.execute(FIND, {"store_id": store_id, "command_id": command_id})).one_or_none()
     return None if row is None else _same(row.fingerprint, fingerprint, row.command)
@@ -41,5 +41,5 @@ async def find(engine: AsyncEngine, store_id: str, command_id: str, fingerprint:
 
 def _same(known: bytes, fingerprint: bytes, command: bytes) -> bytes:
     if known != fingerprint:
-        raise AnotherRequest
+        raise IdempotencyKeyReused
     return command

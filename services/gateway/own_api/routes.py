@@ -16,7 +16,7 @@ from services.gateway.ledger_queries import SessionFilters
 from services.gateway.own_api import documentation, views
 from services.gateway.own_api.documentation import CommandId, SessionId, StoreId
 from services.gateway.replies import pending_reply
-from services.gateway.resources import rooms
+from services.gateway.resources import resources
 from services.platform.auth.claims import EVERY_STORE
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
@@ -51,7 +51,7 @@ async def post_command(request: Request, who: ByToken) -> Response:
     if not who.claims.allows_store(store_id):
         raise Problem(HTTPStatus.FORBIDDEN, "This token does not allow that store.", reason="forbidden")
     traceparent = request.headers.get("traceparent")
-    reply = await rooms(request).courier.carry(
+    reply = await resources(request).commands.send(
         value,
         who.token,
         traceparent=traceparent.encode("latin-1") if traceparent else None,
@@ -64,7 +64,7 @@ async def post_command(request: Request, who: ByToken) -> Response:
 @router.get("/api/commands/{command_id}", **documentation.GET_COMMAND)
 async def get_command(request: Request, who: ByToken, command_id: CommandId) -> Response:
     """The answer to a command, or that it waits."""
-    shared, stores = rooms(request), await _stores(request, who)
+    shared, stores = resources(request), await _stores(request, who)
     found = None
     if UUID_TEXT.fullmatch(command_id):
         command_id = command_id.lower()
@@ -95,7 +95,7 @@ async def list_sessions(request: Request, who: ByToken) -> Response:
     if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
         raise Problem(HTTPStatus.BAD_REQUEST, "profile is no id of a profile.")
     place = None if after is None else (after[0], after[1], after[2])
-    found = await ledger_queries.sessions(rooms(request).ledger, filters, place, limit + 1)
+    found = await ledger_queries.sessions(resources(request).ledger, filters, place, limit + 1)
     places = [[session.store_id, session.profile_id, session.ordinal] for session in found]
     return json_reply(views.page([views.session_view(session) for session in found], limit, places))
 
@@ -113,7 +113,7 @@ async def get_journal(request: Request, who: ByToken, session_id: SessionId) -> 
     session = await _session(request, who, session_id)
     await _check_blind(request, who, session)
     found = await ledger_queries.journal(
-        rooms(request).ledger, session.store_id, session.session_id, after[0] if after else 0, limit + 1
+        resources(request).ledger, session.store_id, session.session_id, after[0] if after else 0, limit + 1
     )
     return json_reply(views.page(views.journal_view(found), limit, [[entry.sequence] for entry in found]))
 
@@ -135,7 +135,7 @@ async def list_profiles(request: Request, who: ByToken, store_id: StoreId) -> Re
     _check_store(who, store_id)
     if not ID_TEXT.fullmatch(store_id):
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
-    found = await ledger_queries.profiles(rooms(request).ledger, store_id, after[0] if after else "", limit + 1)
+    found = await ledger_queries.profiles(resources(request).ledger, store_id, after[0] if after else "", limit + 1)
     return json_reply(
         views.page([views.profile_view(row) for row in found], limit, [[row.profile_id] for row in found])
     )
@@ -192,7 +192,7 @@ async def _stores(request: Request, who: Caller) -> Collection[str] | None:
         return claims.stores - claims.revoked
     if not claims.revoked:
         return None
-    return frozenset(await ledger_queries.store_names(rooms(request).ledger)) - claims.revoked
+    return frozenset(await ledger_queries.store_names(resources(request).ledger)) - claims.revoked
 
 
 async def _session(request: Request, who: Caller, session_id: str) -> Session:
@@ -200,7 +200,7 @@ async def _session(request: Request, who: Caller, session_id: str) -> Session:
     found = None
     if UUID_TEXT.fullmatch(session_id):
         found = await ledger_queries.find_session(
-            rooms(request).ledger, await _stores(request, who), session_id.lower()
+            resources(request).ledger, await _stores(request, who), session_id.lower()
         )
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such session.")
@@ -211,7 +211,7 @@ async def _check_blind(request: Request, who: Caller, session: Session) -> None:
     """On a blind profile whoever counts must not know what to find, and sales and movements would tell it too."""
     if who.claims.role not in COUNT_BLIND or session.state not in UNCLOSED:
         return
-    profile = await ledger_queries.profile_of(rooms(request).ledger, session.store_id, session.profile_id)
+    profile = await ledger_queries.profile_of(resources(request).ledger, session.store_id, session.profile_id)
     if profile is not None and profile.blind:
         raise Problem(
             HTTPStatus.FORBIDDEN,

@@ -48,7 +48,7 @@ def session_view(session: Session) -> dict[str, Any]:
         "closing_id": ended.closing_id if ended else None,
         "origin": ended.origin if ended else None,
         "corrections": ended.corrections if ended else 0,
-        "last_command_at": session.moved_at,
+        "last_command_at": session.last_command_at,
     }
 
 
@@ -69,7 +69,7 @@ def x_report_view(session: Session) -> dict[str, Any]:
         "sequence": session.sequence,
         "opened_at": opening.opened_at,
         "opened_by": actor_json(opening.opened_by),
-        "as_of": session.moved_at,
+        "as_of": session.last_command_at,
         **ledger_queries.x_report(session),
     }
 

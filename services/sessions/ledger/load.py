@@ -126,7 +126,7 @@ def _profile(
 
 def _take_session(state: BatchState, row: Any) -> None:
     store_id, uuid, profile_id, session_state, sequence, journal_hash, opening, tenders, *figures = row
-    totals, register, ending, ordinal, moved_at, fence = figures
+    totals, register, ending, ordinal, last_command_at, fence = figures
     session_id = str(uuid)
     session = Session(
         store_id=store_id,
@@ -139,7 +139,7 @@ def _take_session(state: BatchState, row: Any) -> None:
         journal_hash=journal_hash.hex(),
         register=encoding.read_register(register),
         ordinal=ordinal,
-        moved_at=wire_time(moved_at),
+        last_command_at=wire_time(last_command_at),
         fence=fence,
         stored=True,
     )

@@ -1,4 +1,4 @@
-"""What was published before: answers by place, closings and corrections, found again for re-reads."""
+"""What was published before: answers by position, closings and corrections, found again for re-reads."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -22,9 +22,11 @@ LOAD_CORRECTIONS: Final = """
 """
 
 
-async def load_positions(tx: asyncpg.Connection, topic_id: str, places: Collection[tuple[str, int, int]]) -> list[Any]:
+async def load_positions(
+    tx: asyncpg.Connection, topic_id: str, positions: Collection[tuple[str, int, int]]
+) -> list[Any]:
     """The answers that are kept by place, of these records (store, partition, offset)."""
-    stores, partitions, offsets = columns(places, 3)
+    stores, partitions, offsets = columns(positions, 3)
     return list(await tx.fetch(LOAD_PLACES, stores, topic_id, partitions, offsets))
 
 

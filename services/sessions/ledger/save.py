@@ -109,7 +109,7 @@ PARTS: Final = {
         received_at="timestamptz",
         answer="bytea",
     ),
-    "places": _insert(
+    "positions": _insert(
         "place_answers",
         store_id="text",
         topic_id="text",
@@ -192,18 +192,18 @@ async def save_batch(
 @cache
 def _statement(names: tuple[str, ...]) -> str:
     """The statement of these parts and the frontier. Its text depends on nothing else: it is planned once."""
-    places = count(1)
+    numbers = count(1)
     parts = []
     for name in names:
-        query = PARTS[name].query.format(rows=_rows(PARTS[name].columns, places))
+        query = PARTS[name].query.format(rows=_rows(PARTS[name].columns, numbers))
         after = AFTER_MOVED if name == "opened" and "moved" in names else ""
         parts.append(f"{name} AS ({query}{after})")
-    frontier = FRONTIER.format(rows=_rows(FRONTIER_COLUMNS, places))
+    frontier = FRONTIER.format(rows=_rows(FRONTIER_COLUMNS, numbers))
     return f"WITH {', '.join(parts)} {frontier}" if parts else frontier
 
 
-def _rows(columns: Mapping[str, str], places: Iterator[int]) -> str:
-    arrays = ", ".join(f"${next(places)}::{kind}[]" for kind in columns.values())
+def _rows(columns: Mapping[str, str], numbers: Iterator[int]) -> str:
+    arrays = ", ".join(f"${next(numbers)}::{kind}[]" for kind in columns.values())
     return f"unnest({arrays}) AS n({', '.join(columns)})"
 
 
@@ -222,9 +222,9 @@ def _parts(
     yield "moved", [_state(session, fence) for session in changed if session.stored]
     yield "opened", [_opened(session, fence) for session in changed if not session.stored]
     yield "tills", [_till(till, fence) for till in state.tills.values() if till.changed]
-    yield "voids", [_void(o) for o in outcomes if o.kind == "movement_voided" and o.kept == "journal"]
-    yield "reused", [_reused(outcome) for outcome in outcomes if outcome.kept == "reused"]
-    yield "places", [_place(outcome, topic_id) for outcome in outcomes if outcome.kept == "place"]
+    yield "voids", [_void(o) for o in outcomes if o.kind == "movement_voided" and o.stored_in == "journal"]
+    yield "reused", [_reused(outcome) for outcome in outcomes if outcome.stored_in == "reused"]
+    yield "positions", [_position_answer(outcome, topic_id) for outcome in outcomes if outcome.stored_in == "position"]
     yield "closings", [_closing(outcome, outcome.closing) for outcome in outcomes if outcome.closing is not None]
     yield (
         "corrections",
@@ -243,7 +243,7 @@ def _state(session: Session, fence: int) -> Row:
         encoding.register_row(session.register),
         max(session.fence, fence),
         encoding.ending_row(session),
-        moment(session.moved_at),
+        moment(session.last_command_at),
         None if session.stored and not session.amended else encoding.opening_row(session.opening),
     )
 
@@ -298,7 +298,7 @@ def _reused(outcome: Outcome) -> Row:
     return record.store_id, record.command_id, record.body_hash, moment(outcome.received_at), outcome.value
 
 
-def _place(outcome: Outcome, topic_id: str) -> Row:
+def _position_answer(outcome: Outcome, topic_id: str) -> Row:
     record = outcome.record
     place = record.store_id, topic_id, record.partition, record.offset
     return *place, outcome.kind, moment(outcome.received_at), outcome.error, outcome.value

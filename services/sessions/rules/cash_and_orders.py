@@ -5,14 +5,14 @@ from contracts.events import CashMoved, MovementVoided, OrderRecorded, fill
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, apply_change
 from services.sessions.rules.corrections import corrected
-from services.sessions.rules.model import Session
+from services.sessions.rules.model import CASH, Session
 from services.sessions.rules.totals import Totals, add_movement, add_order, order_total, order_weight
 
 
 def move_cash(context: RuleContext, session: Session, command: MoveCash) -> Decision | Refusal:
     """Money in or out that is no sale."""
     tenders = session.opening.tenders
-    tender = command.tender or "cash"
+    tender = command.tender or CASH
     if not tenders.is_cash(tender):
         return Refusal("tender_unknown")
     if (command.amount_minor == 0) != (command.movement == "no_sale"):
@@ -52,7 +52,7 @@ def void_movement(context: RuleContext, session: Session, command: VoidMovement)
         return Refusal("movement_unknown")
     if key in context.state.voided:
         return Refusal("movement_already_voided")
-    movement = (voided.movement, voided.tender or "cash", voided.amount_minor)
+    movement = (voided.movement, voided.tender or CASH, voided.amount_minor)
 
     def change(totals: Totals) -> None:
         add_movement(totals, movement, -1)

@@ -42,7 +42,7 @@ def accept(context: RuleContext, session: Session) -> None:
     """Give the command its place in the session's journal."""
     session.sequence += 1
     session.journal_hash = journal_link(session.journal_hash, session.sequence, context.record.text)
-    session.moved_at = context.record.received_at
+    session.last_command_at = context.record.received_at
     session.changed = True
 
 

@@ -30,7 +30,7 @@ from services.sessions.rules import cash_and_orders, close_session, session_deta
 from services.sessions.rules.admission import admit
 from services.sessions.rules.answers import Refusal, parked, rejection
 from services.sessions.rules.context import Decision, RuleContext
-from services.sessions.rules.model import UNCLOSED, BatchState, Kept, KnownAnswer, Outcome, Received
+from services.sessions.rules.model import UNCLOSED, BatchState, KnownAnswer, Outcome, Received, StoredIn
 from services.sessions.rules.open_session import open_session
 
 
@@ -39,7 +39,7 @@ def answer(state: BatchState, record: Received) -> Outcome:
     refused_right = "unauthenticated" if state.has_revoked(record) else record.refused_right
     if refused_right is not None:
         event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
-        return _refused(record, Refusal(refused_right), event_id, "place")
+        return _refused(record, Refusal(refused_right), event_id, "position")
     known = state.answers.get((record.store_id, record.command_id))
     if known is not None:
         return _repeat(record, known) if known.body_hash == record.body_hash else _reused(state, record)
@@ -96,14 +96,14 @@ def park(record: Received, error: str) -> Outcome:
     event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
     answered = parked(record, event_id)
     value = write_filled(answered)
-    return Outcome(record, "place", event_id, answered["kind"], record.received_at, value, error=error)
+    return Outcome(record, "position", event_id, answered["kind"], record.received_at, value, error=error)
 
 
-def _refused(record: Received, refusal: Refusal, event_id: str, kept: Kept) -> Outcome:
+def _refused(record: Received, refusal: Refusal, event_id: str, stored_in: StoredIn) -> Outcome:
     rejected = rejection(record, refusal, event_id)
     return Outcome(
         record,
-        kept,
+        stored_in,
         event_id,
         rejected["kind"],
         record.received_at,

@@ -6,17 +6,25 @@ from typing import Any, Final, Literal
 
 from contracts.closings import GAPS_MAX, GENESIS_HASH
 from contracts.commands import Actor, Command, FieldError, MoveCash, RecordOrder, Tender
-from services.sessions.rules.totals import Tenders, Totals
+from services.sessions.rules.totals import OPENING, Tenders, Totals
 
 State = Literal["open", "suspended", "pending", "closed", "voided"]
 HOLDING: Final = frozenset({"open", "suspended"})
 """The states in which a session holds its profile."""
 UNCLOSED: Final = HOLDING | {"pending"}
 
-Kept = Literal["journal", "reused", "place", "nothing"]
+StoredIn = Literal["journal", "reused", "position", "nothing"]
+CASH: Final = "cash"
+"""The tender that is meant where a movement names none, and the one of a profile that has no others."""
 TillKey = tuple[str, str]
 SessionKey = tuple[str, str]
 OrderKey = tuple[str, str, str]
+
+
+def cash_tender(tenders: Iterable[Tender], currency: str) -> str:
+    """The tender that is meant by cash where none is named: `cash` itself, or the first cash in this currency."""
+    cash = [tender.id for tender in tenders if tender.type == "cash" and tender.currency == currency]
+    return CASH if CASH in cash or not cash else cash[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,11 @@ class Opening:
     store_name: str
     profile_name: str
     company_id: str | None
+
+    @property
+    def cash_tender(self) -> str:
+        """The tender that is meant by cash where none is named."""
+        return cash_tender(self.tenders.tenders.values(), self.currency)
 
 
 @dataclass(slots=True)
@@ -152,7 +165,7 @@ class Session:
     journal_hash: str = GENESIS_HASH
     register: RegisterSequence = field(default_factory=RegisterSequence)
     ordinal: int = 0
-    moved_at: str = ""
+    last_command_at: str = ""
     suspended_at: str | None = None
     attempt: Attempt | None = None
     ended: Ended | None = None
@@ -161,6 +174,19 @@ class Session:
     stored: bool = False
     changed: bool = False
     amended: bool = False
+
+    @property
+    def opening_minor(self) -> int:
+        """The opening float in cash, in the base currency's minor units."""
+        cells = self.totals.tenders.get(self.opening.cash_tender)
+        return 0 if cells is None else cells[OPENING]
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """What counts as counted, by tender: later counts included, and those that await approval."""
+        if self.ended is not None:
+            return self.ended.counted
+        return self.attempt.counted if self.attempt is not None and self.state == "pending" else {}
 
 
 @dataclass(slots=True)
@@ -213,14 +239,14 @@ class Received:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one record led to: the answer's bytes, and what must be kept of it and where.
+    """What one record led to: the answer's bytes, and where it is stored.
 
-    `journal`: the answer claims the command's id. `reused`: it is kept by (command id, body). `place`: it claims
-    nothing and is kept by the record's place. `nothing`: it was kept before.
+    `journal`: the answer claims the command's id. `reused`: it is kept by (command id, body). `position`: it claims
+    nothing and is kept by the record's position. `nothing`: it was kept before.
     """
 
     record: Received
-    kept: Kept
+    stored_in: StoredIn
     event_id: str
     kind: str
     received_at: str

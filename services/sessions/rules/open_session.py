@@ -10,7 +10,7 @@ from contracts.money import is_one
 from contracts.times import business_date, offset_of
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext, accept, adds_up, answer_fields, by_tender
-from services.sessions.rules.model import HOLDING, Opening, Profile, Session
+from services.sessions.rules.model import CASH, HOLDING, Opening, Profile, Session
 from services.sessions.rules.totals import Tenders, fits, new_totals
 
 
@@ -101,7 +101,7 @@ def _opening(context: RuleContext, command: OpenSession, tenders: Tenders) -> Op
 
 
 def _only_cash(currency: str) -> Tender:
-    return Tender(id="cash", name="cash", type="cash", currency=currency, exchange_rate="1")
+    return Tender(id=CASH, name=CASH, type="cash", currency=currency, exchange_rate="1")
 
 
 def _tell_previous(context: RuleContext, opened: Session) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.kafka.read_topic import Progress, records
 from services.platform.settings import Settings
-from services.sessions.tools.recompute import Bad
+from services.sessions.tools.recompute import LedgerMismatch
 from services.sessions.tools.replay import published_again
 
 UNPUBLISHED_WAIT_S: Final = 20.0
@@ -56,8 +56,9 @@ class Head:
 async def check_topic(
     settings: Settings, engine: AsyncEngine, store: str | None, profile: str | None, progress: Progress
 ) -> int:
-    """Compare every closing and correction with the closings topic; how many there are. Raises Bad or TopicUnread.
+    """Compare every closing and correction with the closings topic; how many there are.
 
+    Raises LedgerMismatch or TopicUnread.
     The topic is read first: what was published was stored before, so the ledger, looked at later, must have it.
     """
     starts: dict[int, int] = {}
@@ -73,10 +74,12 @@ async def check_topic(
                 if name not in on_topic:
                     waiting[name] = digest
                 elif on_topic[name] != digest:
-                    raise Bad(f"{name}: the ledger has other bytes than the topic {settings.topics.closings}")
+                    raise LedgerMismatch(
+                        f"{name}: the ledger has other bytes than the topic {settings.topics.closings}"
+                    )
     for name in on_topic:
         if name not in seen:
-            raise Bad(f"{name}: it is on the topic {settings.topics.closings}, but not in the ledger")
+            raise LedgerMismatch(f"{name}: it is on the topic {settings.topics.closings}, but not in the ledger")
     await _await_on_topic(settings, starts, waiting)
     return len(seen)
 
@@ -88,9 +91,11 @@ async def _await_on_topic(settings: Settings, starts: dict[int, int], waiting: d
     while waiting:
         for name, digest in (await _on_topic(settings, starts, None, None, lambda _done, _total: None)).items():
             if waiting.pop(name, digest) != digest:
-                raise Bad(f"{name}: the ledger has other bytes than the topic {settings.topics.closings}")
+                raise LedgerMismatch(f"{name}: the ledger has other bytes than the topic {settings.topics.closings}")
         if waiting and loop.time() > until:
-            raise Bad(f"{min(waiting)}: it is in the ledger, but not on the topic {settings.topics.closings}")
+            raise LedgerMismatch(
+                f"{min(waiting)}: it is in the ledger, but not on the topic {settings.topics.closings}"
+            )
         if waiting:
             await asyncio.sleep(UNPUBLISHED_PAUSE_S)
 
@@ -108,10 +113,10 @@ async def _on_topic(
                 mine = store in (None, body["store_id"]) and profile in (None, body["profile_id"])
                 name = _name_of(record.value)
             except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-                raise Bad(f"{place}: it is neither a closing nor a correction") from error
+                raise LedgerMismatch(f"{place}: it is neither a closing nor a correction") from error
             digest = sha256(record.value).digest()
             if mine and found.setdefault(name, digest) != digest:
-                raise Bad(f"{name}: it came twice with different bytes, again at {place}")
+                raise LedgerMismatch(f"{name}: it came twice with different bytes, again at {place}")
     return found
 
 
@@ -136,16 +141,16 @@ def read_anchor(path: Path) -> list[Head]:
 
 
 async def check_anchor(engine: AsyncEngine, heads: Iterable[Head]) -> None:
-    """See whether every noted closing is still there with its hash. Raises Bad."""
+    """See whether every noted closing is still there with its hash. Raises LedgerMismatch."""
     async with engine.connect() as tx:
         for head in heads:
             key = {"store": head.store_id, "profile": head.profile_id, "z_number": head.z_number}
             found = (await tx.execute(HASH_OF, key)).scalar_one_or_none()
             name = f"closing z {head.z_number} of {head.store_id}/{head.profile_id}"
             if found is None:
-                raise Bad(f"{name}: it was noted, but is not in the ledger")
+                raise LedgerMismatch(f"{name}: it was noted, but is not in the ledger")
             if found.hex() != head.hash:
-                raise Bad(f"{name}: its hash was noted as {head.hash}, and is {found.hex()}")
+                raise LedgerMismatch(f"{name}: its hash was noted as {head.hash}, and is {found.hex()}")
 
 
 async def write_anchor(engine: AsyncEngine, path: Path, store: str | None, profile: str | None) -> int:

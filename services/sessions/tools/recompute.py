@@ -47,11 +47,11 @@ CORRECTIONS: Final[dict[str, CorrectionKind]] = {
 """What an accepted command after the closing makes; amendments make nothing."""
 
 
-class Bad(Exception):
+class LedgerMismatch(Exception):
     """The first row that is not as it must be."""
 
 
-class Refold:
+class Recomputation:
     """A session folded again from its accepted commands, one by one."""
 
     def __init__(self, name: str, row: Any) -> None:
@@ -74,21 +74,21 @@ class Refold:
             self._numbers.add(register_seq)
 
     def add(self, entry: Any) -> None:
-        """The next row of the journal. Raises Bad where it is not what its neighbours and its content ask for."""
+        """The next row of the journal. Raises LedgerMismatch where its neighbours and its content ask for another."""
         session = self.session
         where = f"{self.name}, command {entry.sequence} ({entry.command_id})"
         if entry.sequence != session.sequence + 1:
-            raise Bad(f"{self.name}: command {session.sequence + 1} is missing from its journal")
+            raise LedgerMismatch(f"{self.name}: command {session.sequence + 1} is missing from its journal")
         session.sequence = entry.sequence
         session.journal_hash = journal_link(session.journal_hash, entry.sequence, entry.command)
         if entry.link.hex() != session.journal_hash:
-            raise Bad(f"{where}: its content does not have the hash that links it")
+            raise LedgerMismatch(f"{where}: its content does not have the hash that links it")
         try:
             command = read_command(read_object(entry.command))
         except ValueError as error:
-            raise Bad(f"{where}: it can't be read: {error}") from error
+            raise LedgerMismatch(f"{where}: it can't be read: {error}") from error
         if command.command_id != str(entry.command_id):
-            raise Bad(f"{where}: its content is another command's")
+            raise LedgerMismatch(f"{where}: its content is another command's")
         if not self._closed:
             self.see(command.register_seq)
         before = session.totals.copy() if session.ended else None
@@ -98,19 +98,21 @@ class Refold:
             self._check_correction(command, before, counted, entry.received_at, where)
 
     def finish(self, row: Any) -> None:
-        """Compare with the session's row. Raises Bad where it says something else."""
+        """Compare with the session's row. Raises LedgerMismatch where it says something else."""
         session = self.session
         if (row.sequence, row.journal_hash.hex()) != (session.sequence, session.journal_hash):
-            raise Bad(f"{self.name}: its row ends at command {row.sequence}, its journal at {session.sequence}")
+            raise LedgerMismatch(
+                f"{self.name}: its row ends at command {row.sequence}, its journal at {session.sequence}"
+            )
         if row.state != session.state:
-            raise Bad(f"{self.name}: its row says {row.state}, its journal leads to {session.state}")
+            raise LedgerMismatch(f"{self.name}: its row says {row.state}, its journal leads to {session.state}")
         stored = report(encoding.read_totals(row.totals), session.opening.tenders, {})
         if stored != report(session.totals, session.opening.tenders, {}):
-            raise Bad(f"{self.name}: its running totals are not what its journal adds up to")
+            raise LedgerMismatch(f"{self.name}: its running totals are not what its journal adds up to")
         if self.closing is not None and not self._closed:
-            raise Bad(f"{self.name}: it has a closing that its journal does not lead to")
+            raise LedgerMismatch(f"{self.name}: it has a closing that its journal does not lead to")
         if self._corrected < len(self.corrections):
-            raise Bad(f"{self.name}: it has corrections that its journal does not lead to")
+            raise LedgerMismatch(f"{self.name}: it has corrections that its journal does not lead to")
 
     def _apply(self, command: Any, entry: Any, where: str) -> None:
         session = self.session
@@ -156,7 +158,7 @@ class Refold:
             case VoidMovement():
                 voided = self._movements.pop(command.movement_id, None)
                 if voided is None:
-                    raise Bad(f"{where}: it voids a movement that is not there")
+                    raise LedgerMismatch(f"{where}: it voids a movement that is not there")
                 add_movement(totals, _movement(voided), -1)
             case RecordOrder():
                 earlier = self._orders.get(command.order_id)
@@ -209,7 +211,7 @@ class Refold:
     def _check_closing(self, entry: Any, *, origin: Any = "register", approved: Any = None) -> None:
         session, attempt, stored = self.session, self.session.attempt, self.closing
         if attempt is None or stored is None:
-            raise Bad(f"{self.name}: it was closed by command {entry.sequence}, but has no closing")
+            raise LedgerMismatch(f"{self.name}: it was closed by command {entry.sequence}, but has no closing")
         said = orjson.loads(stored.body)
         session.register = self._register(said["register_seq_gaps"])
         body = close(
@@ -224,7 +226,7 @@ class Refold:
         if canonical(said["sales_report"]) == canonical(body["sales_report"]):
             body["sales_report"] = said["sales_report"]
         if compact(body) != stored.body:
-            raise Bad(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
+            raise LedgerMismatch(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
         self._closed, session.state, session.attempt = True, "closed", None
         session.ended = Ended(
             closing_id=body["closing_id"],
@@ -261,7 +263,7 @@ class Refold:
             after = report(new_totals(tenders, {}), tenders, {})
         stored = next((c for c in self.corrections if str(c.command_id) == command.command_id), None)
         if stored is None:
-            raise Bad(f"{where}: it came after the closing, but its correction is missing")
+            raise LedgerMismatch(f"{where}: it came after the closing, but its correction is missing")
         self._corrected += 1
         ended.corrections = self._corrected
         said = orjson.loads(stored.body)
@@ -278,7 +280,9 @@ class Refold:
         )
         if compact(expected) != stored.body or stored.correction_number != self._corrected:
             wrong = [name for name, value in expected.items() if said.get(name) != value]
-            raise Bad(f"{where}: its correction {stored.correction_number} has another {', '.join(wrong) or 'form'}")
+            raise LedgerMismatch(
+                f"{where}: its correction {stored.correction_number} has another {', '.join(wrong) or 'form'}"
+            )
 
 
 def _movement(command: MoveCash) -> tuple[str, str, int]:

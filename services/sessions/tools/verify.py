@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.closings import GENESIS_HASH, closing_hash
-from services.sessions.tools.recompute import Bad, Refold
+from services.sessions.tools.recompute import LedgerMismatch, Recomputation
 
 PAGE_ROWS: Final = 500
 
@@ -78,7 +78,7 @@ async def verify(
     profile: str | None = None,
     progress: Callable[[int, int], None],
 ) -> Verified:
-    """Check the ledger, or one store's or profile's part of it. Raises Bad at the first row that is wrong.
+    """Check the ledger, or one store's or profile's part of it. Raises LedgerMismatch at the first row that is wrong.
 
     All is read in one snapshot, so a worker may go on meanwhile. `progress` hears (sessions done, sessions in all).
     """
@@ -98,7 +98,7 @@ async def rebuild(
     profile: str | None = None,
     progress: Callable[[int, int], None],
 ) -> Verified:
-    """Recompute all closings and corrections from the journal and compare. Raises Bad at the first that is another."""
+    """Recompute all closings and corrections from the journal. Raises LedgerMismatch at the first that is another."""
     seen = Verified()
     async with _snapshot(engine) as tx:
         await _check_sessions(tx, {"store": store, "profile": profile}, seen, progress)
@@ -150,16 +150,18 @@ async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
         page = list(await tx.execute(CLOSINGS_OF_TILL, key | {"after": z_number, "rows": PAGE_ROWS}))
         for row in page:
             if row.z_number != z_number + 1:
-                raise Bad(f"{name}: closing z {z_number + 1} is missing; the next is z {row.z_number}")
+                raise LedgerMismatch(f"{name}: closing z {z_number + 1} is missing; the next is z {row.z_number}")
             head = _check_closing(row, head)
             z_number = row.z_number
         if len(page) < PAGE_ROWS:
             break
     if (till.z_number, till.last_hash.hex()) != (z_number, head):
-        raise Bad(f"{name}: its row says z {till.z_number} was the last closing, the closings end at z {z_number}")
+        raise LedgerMismatch(
+            f"{name}: its row says z {till.z_number} was the last closing, the closings end at z {z_number}"
+        )
     holders = [str(row.session_id) for row in await tx.execute(HOLDERS_OF_TILL, key)]
     if holders != ([] if till.open_session_id is None else [str(till.open_session_id)]):
-        raise Bad(f"{name}: held by {till.open_session_id}, but open or suspended: {holders or 'none'}")
+        raise LedgerMismatch(f"{name}: held by {till.open_session_id}, but open or suspended: {holders or 'none'}")
     seen.tills += 1
 
 
@@ -169,36 +171,36 @@ def _check_closing(row: Any, previous: str) -> str:
     try:
         body = orjson.loads(row.body)
     except orjson.JSONDecodeError as error:
-        raise Bad(f"{name}: its bytes are no JSON") from error
+        raise LedgerMismatch(f"{name}: its bytes are no JSON") from error
     if body.get("hash") != closing_hash(body) or body["hash"] != row.hash.hex():
-        raise Bad(f"{name}: its content does not have the hash that it states")
+        raise LedgerMismatch(f"{name}: its content does not have the hash that it states")
     if body["prev_hash"] != previous or row.prev_hash.hex() != previous:
-        raise Bad(f"{name}: it does not follow the closing before it")
+        raise LedgerMismatch(f"{name}: it does not follow the closing before it")
     columns = (row.store_id, row.profile_id, str(row.session_id), str(row.closing_id), row.z_number)
     if columns != tuple(body[k] for k in ("store_id", "profile_id", "session_id", "closing_id", "z_number")):
-        raise Bad(f"{name}: its columns are not what its content says")
+        raise LedgerMismatch(f"{name}: its columns are not what its content says")
     return str(body["hash"])
 
 
 async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
     """A session's journal, its running totals, its closing and its corrections, recomputed from its commands."""
     name = f"session {row.session_id} of {row.store_id}/{row.profile_id}"
-    refold = Refold(name, row)
+    recomputation = Recomputation(name, row)
     key = {"store": row.store_id, "session": row.session_id}
-    refold.closing = (await tx.execute(CLOSING_OF_SESSION, key)).one_or_none()
-    refold.corrections = list(await tx.execute(CORRECTIONS_OF_SESSION, key))
+    recomputation.closing = (await tx.execute(CLOSING_OF_SESSION, key)).one_or_none()
+    recomputation.corrections = list(await tx.execute(CORRECTIONS_OF_SESSION, key))
     for refused in await tx.execute(REFUSED_NUMBERS, key | {"profile": row.profile_id}):
-        refold.see(refused.register_seq)
+        recomputation.see(refused.register_seq)
     after = 0
     while True:
         page = list(await tx.execute(JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))
         for entry in page:
-            refold.add(entry)
+            recomputation.add(entry)
         if len(page) < PAGE_ROWS:
             break
         after = page[-1].sequence
-    refold.finish(row)
-    seen.commands += refold.session.sequence
-    seen.corrections += len(refold.corrections)
-    seen.closings += refold.closing is not None
+    recomputation.finish(row)
+    seen.commands += recomputation.session.sequence
+    seen.corrections += len(recomputation.corrections)
+    seen.closings += recomputation.closing is not None
     seen.sessions += 1

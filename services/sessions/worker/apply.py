@@ -141,7 +141,7 @@ def _decide(
             outcome = decide.park(read, batch.park)
         decided.outcomes.append(outcome)
         decided.publications.extend(published(topics, read, outcome))
-        if outcome.kept == "journal":
+        if outcome.stored_in == "journal":
             decided.entries.append(journal_row(outcome))
     return decided
 

@@ -202,7 +202,7 @@ async def _read_through(broker: KafkaBroker, consumer: Consumer) -> None:
         raise TypeError(f"FastStream no longer makes its consumer by a partial, but by {plain!r}.")
 
     def tolerant(**options: Any) -> TolerantConsumer:
-        consumer.kafka = TolerantConsumer(reader=consumer, **plain.keywords, **options)
+        consumer.kafka = TolerantConsumer(reader=consumer, **(plain.keywords | options))
         return consumer.kafka
 
     config.builder = tolerant

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 from contracts.commands import COMMANDS as KINDS
-from services.sessions.rules.model import Kept, Outcome
+from services.sessions.rules.model import Outcome, StoredIn
 
 REPEATED: Final = "repeated"
 """Stands where a reason stands, for a command that had its answer before and got it again."""
@@ -83,21 +83,21 @@ def count_answers(outcomes: Sequence[Outcome]) -> Tally[tuple[str, str, str]]:
     """Count what a batch was answered, by the kind of command, its answer and the reason of a refusal."""
     tally = Tally[tuple[str, str, str]]()
     # Models stand for kinds and what was kept for repeats: turned into words once each, not once a command.
-    for (model, answer, reason, kept), count in Tally(
-        [(o.record.command.__class__, o.kind, o.reason, o.kept) for o in outcomes]
+    for (model, answer, reason, stored_in), count in Tally(
+        [(o.record.command.__class__, o.kind, o.reason, o.stored_in) for o in outcomes]
     ).items():
         if model in KIND_OF:
-            tally[KIND_OF[model], answer, _reason(reason, kept)] += count
+            tally[KIND_OF[model], answer, _reason(reason, stored_in)] += count
     for o in outcomes:
         if o.record.command is None:
-            tally[_kind_named(o), o.kind, _reason(o.reason, o.kept)] += 1
+            tally[_kind_named(o), o.kind, _reason(o.reason, o.stored_in)] += 1
     for labels, count in tally.items():
         COMMANDS.labels(*labels).inc(count)
     return tally
 
 
-def _reason(reason: str | None, kept: Kept) -> str:
-    return REPEATED if kept == "nothing" else reason or ""
+def _reason(reason: str | None, stored_in: StoredIn) -> str:
+    return REPEATED if stored_in == "nothing" else reason or ""
 
 
 def _kind_named(outcome: Outcome) -> str:

@@ -18,17 +18,15 @@ from services.gateway import ledger_queries
 from services.gateway.access.callers import ByKey, Caller
 from services.gateway.adapters.base import (
     SENDS,
+    AdapterRequest,
     Answer,
-    Errand,
     Pending,
     Refused,
-    cash_tender,
     documented,
     new_id,
     read_json,
     shaped,
 )
-from services.gateway.adapters.final import view
 from services.gateway.adapters.final.fields import (
     REQUIRED,
     Fields,
@@ -38,10 +36,11 @@ from services.gateway.adapters.final.fields import (
     read_counted,
     read_fields,
 )
-from services.gateway.adapters.final.view import WORDS, Told, document, name_of
+from services.gateway.adapters.final.view import document, name_of
+from services.gateway.adapters.final.words import WORDS, SessionWords, keep_words, session_words
 from services.gateway.idempotency.request import Keyed, keyed
 from services.gateway.ledger_queries import ProfileRow
-from services.gateway.resources import rooms
+from services.gateway.resources import resources
 from services.platform.http.replies import json_reply
 from services.sessions.rules.model import HOLDING, Session
 
@@ -143,42 +142,42 @@ async def create(request: Request, owner: Owner) -> Response:
     who, store_id = owner
     fields = read_fields(await read_json(request), REQUIRED)
     under_key = keyed(request, who, store_id, fields)
-    if under_key is not None and (told := await under_key.replied()):
-        return _again(told)
+    if under_key is not None and (earlier_reply := await under_key.replied()):
+        return _again(earlier_reply)
     profile = await _station(request, owner, fields["stationId"])
     tenders = {row["id"]: row["currency"] for row in profile.tenders if row["type"] != "third_party"}
     tenders = tenders or {"cash": profile.currency}
     opening = read_amount("openingAmount", fields["openingAmount"], profile.currency)
     counted = read_counted(fields, tenders, profile.currency)
-    errand = Errand(request, who, store_id, profile.profile_id, fields, _refusal)
+    adapter_request = AdapterRequest(request, who, store_id, profile.profile_id, fields, _refusal)
     session_id = new_id()
     location = f"{PATH}/{session_id}"
     commands = [
-        errand.command(
+        adapter_request.command(
             "open_session",
             session_id,
             _actor(fields["openedBy"]),
             occurred_at=fields["openTime"],
             currency=profile.currency,
-            opening=[{"tender": cash_tender(profile.tenders, profile.currency), "amount_minor": opening}],
+            opening=[{"tender": profile.cash_tender, "amount_minor": opening}],
             session_number=fields["sessionNumber"],
             note=fields["openingNote"],
             notes=fields["notes"],
         )
     ]
     if "closeTime" in fields:
-        commands.append(_closing(errand, session_id, fields, counted))
+        commands.append(_closing(adapter_request, session_id, fields, counted))
     try:
-        opened = await errand.send(commands[0], location=location)
+        opened = await adapter_request.send(commands[0], location=location)
     except Pending:
         for command in commands[1:]:
             # Applied after the opening, whenever that is: both lie on one partition, in this order.
             with suppress(Pending):
-                await errand.send(command, wait_s=PENDING_WAIT_S)
+                await adapter_request.send(command, wait_s=PENDING_WAIT_S)
         raise
     session_id = opened["session_id"]
     for command in commands[1:]:
-        await _send_close(errand, command, session_id)
+        await _send_close(adapter_request, command, session_id)
     session = await _session(request, owner, session_id)
     return await _done(under_key, await _shown(request, owner, session, fields, HTTPStatus.CREATED))
 
@@ -199,27 +198,27 @@ async def update(request: Request, owner: Owner, session_id: str) -> Response:
     who, store_id = owner
     fields = read_fields(await read_json(request), ())
     under_key = keyed(request, who, store_id, fields)
-    if under_key is not None and (told := await under_key.replied()):
-        return _again(told)
+    if under_key is not None and (earlier_reply := await under_key.replied()):
+        return _again(earlier_reply)
     session = await _session(request, owner, session_id)
-    shared = rooms(request)
-    said = await view.told(shared.ledger, shared.own, session)
-    await _refuse_other_opening(request, owner, session, fields, said)
+    shared = resources(request)
+    texts = await session_words(shared.ledger, shared.own, session)
+    await _refuse_other_opening(request, owner, session, fields, texts)
     if session.state in HOLDING and fields.get("closingAmounts") and "closeTime" not in fields:
         raise invalid("closeTime", "is required with closingAmounts")
     opening = session.opening
     tenders = {name: row.currency for name, row in opening.tenders.tenders.items() if opening.tenders.has_drawer(name)}
     counted = read_counted(fields, tenders, opening.currency)
-    errand = Errand(request, who, store_id, session.profile_id, fields, _refusal)
+    adapter_request = AdapterRequest(request, who, store_id, session.profile_id, fields, _refusal)
     if session.state in HOLDING and "closeTime" in fields:
         # What was said of the closing before is said with it.
-        fields = {name: word for name, word in said.words.items() if word is not None} | fields
-    commands = _changes(errand, session, fields, counted)
+        fields = {name: word for name, word in texts.words.items() if word is not None} | fields
+    commands = _changes(adapter_request, session, fields, counted)
     if under_key is not None:
         # Sent again, the request does what it was to do when it came first, whatever became of the session since.
         commands = orjson.loads(await under_key.claim(orjson.dumps(commands)) or b"[]")
     for command in commands:
-        await errand.send(command, location=f"{PATH}/{session.session_id}")
+        await adapter_request.send(command, location=f"{PATH}/{session.session_id}")
     session = await _session(request, owner, session_id)
     return await _done(under_key, await _shown(request, owner, session, fields))
 
@@ -233,50 +232,54 @@ async def delete(request: Request, owner: Owner, session_id: str) -> Response:
     """Void the session: its closing stays, and a correction takes every figure back."""
     who, store_id = owner
     under_key = keyed(request, who, store_id, None)
-    if under_key is not None and (told := await under_key.replied()):
-        return _again(told)
+    if under_key is not None and (earlier_reply := await under_key.replied()):
+        return _again(earlier_reply)
     session = await _session(request, owner, session_id, voided=True)
-    errand = Errand(request, who, store_id, session.profile_id, None, _refusal)
-    if await errand.again() is None:
+    adapter_request = AdapterRequest(request, who, store_id, session.profile_id, None, _refusal)
+    if await adapter_request.again() is None:
         if session.state == "voided":
             raise _not_found(session_id)
-        await errand.ask("void_session", session.session_id, _actor(None, who), reason=ON_DELETE)
+        await adapter_request.ask("void_session", session.session_id, _actor(None, who), reason=ON_DELETE)
     done = json_reply({"statusCode": 200, "message": f"Resource with Id {session_id} deleted successfully"})
     return await _done(under_key, done)
 
 
-def _changes(errand: Errand, session: Session, fields: Fields, counted: dict[str, int]) -> list[dict[str, Any]]:
+def _changes(
+    adapter_request: AdapterRequest, session: Session, fields: Fields, counted: dict[str, int]
+) -> list[dict[str, Any]]:
     """The commands that make of the session what the request says it is. Raises Refused."""
     commands = []
     amended = _amended(session, fields)
     if amended:
-        actor = _actor(fields.get("openedBy"), errand.who)
-        commands.append(errand.command("amend_session", session.session_id, actor, part="amend", **amended))
-    before = view.counted(session)
+        actor = _actor(fields.get("openedBy"), adapter_request.who)
+        commands.append(adapter_request.command("amend_session", session.session_id, actor, part="amend", **amended))
+    before = session.counted
     other = {tender: minor for tender, minor in counted.items() if before.get(tender) != minor}
     if session.state in HOLDING and "closeTime" in fields:
         if "closingAmounts" not in fields:
             raise missing("closingAmounts")
-        commands.append(_closing(errand, session.session_id, fields, counted))
+        commands.append(_closing(adapter_request, session.session_id, fields, counted))
     elif session.state == "pending" and other:
         # Taken where a new count was asked for; else the answer says that the closing awaits approval.
-        commands.append(_closing(errand, session.session_id, fields, before | counted))
+        commands.append(_closing(adapter_request, session.session_id, fields, before | counted))
     elif session.state == "closed" and other:
-        actor = _actor(fields.get("closedBy"), errand.who)
+        actor = _actor(fields.get("closedBy"), adapter_request.who)
         lines = _lines(other)
         commands.append(
-            errand.command("recount", session.session_id, actor, part="recount", counted=lines, reason=ON_PUT)
+            adapter_request.command("recount", session.session_id, actor, part="recount", counted=lines, reason=ON_PUT)
         )
     return commands
 
 
-def _closing(errand: Errand, session_id: str, fields: Fields, counted: dict[str, int]) -> dict[str, Any]:
+def _closing(
+    adapter_request: AdapterRequest, session_id: str, fields: Fields, counted: dict[str, int]
+) -> dict[str, Any]:
     """Close with what was counted; without any count, by force, as a session that nobody counted."""
-    actor, when = _actor(fields.get("closedBy"), errand.who), fields.get("closeTime")
+    actor, when = _actor(fields.get("closedBy"), adapter_request.who), fields.get("closeTime")
     if not counted:
-        return errand.command("force_close", session_id, actor, part="close", occurred_at=when, reason=ON_PUT)
+        return adapter_request.command("force_close", session_id, actor, part="close", occurred_at=when, reason=ON_PUT)
     report = {name: fields[name] for name in ("closingAmount", "closingReportData") if name in fields}
-    return errand.command(
+    return adapter_request.command(
         "close_session",
         session_id,
         actor,
@@ -288,11 +291,11 @@ def _closing(errand: Errand, session_id: str, fields: Fields, counted: dict[str,
     )
 
 
-async def _send_close(errand: Errand, command: dict[str, Any], session_id: str) -> None:
+async def _send_close(adapter_request: AdapterRequest, command: dict[str, Any], session_id: str) -> None:
     """Close what was opened just now. Raises Refused, which then says that the session is open."""
     # Under a key, the command that is sent is the stored one, of the session that was opened first.
     try:
-        await errand.send(command | {"session_id": session_id}, location=f"{PATH}/{session_id}")
+        await adapter_request.send(command | {"session_id": session_id}, location=f"{PATH}/{session_id}")
     except Refused as refused:
         message = f"{refused.message} The session {session_id} was opened and is open."
         raise Refused(refused.status, message, refused.headers) from None
@@ -302,17 +305,18 @@ async def _shown(
     request: Request, owner: Owner, session: Session, fields: Fields | None = None, status: int = HTTPStatus.OK
 ) -> Response:
     """The session's record. What `fields` say and no command carried is kept beside it first."""
-    shared = rooms(request)
-    said = await view.told(shared.ledger, shared.own, session)
-    uncarried = {name: fields[name] for name in WORDS if fields and name in fields and fields[name] != said.words[name]}
+    shared = resources(request)
+    texts = await session_words(shared.ledger, shared.own, session)
+    given = fields or {}
+    uncarried = {name: given[name] for name in WORDS if name in given and given[name] != texts.words[name]}
     if uncarried:
-        await view.keep_words(shared.own, session, said.words | uncarried)
-        said = Told(said.created_at, said.open_time, said.close, said.words | uncarried)
-    return json_reply(document(session, said, owner[0].claims.company), status)
+        await keep_words(shared.own, session, texts.words | uncarried)
+        texts = SessionWords(texts.created_at, texts.open_time, texts.close, texts.words | uncarried)
+    return json_reply(document(session, texts, owner[0].claims.company), status)
 
 
-def _again(told: tuple[int, bytes]) -> Response:
-    status, body = told
+def _again(earlier_reply: tuple[int, bytes]) -> Response:
+    status, body = earlier_reply
     return json_reply(orjson.loads(body), status)
 
 
@@ -327,7 +331,7 @@ async def _session(request: Request, owner: Owner, session_id: str, *, voided: b
     """The key's session of this id. Another store's or company's is not there, a voided one only where asked for."""
     found = None
     if UUID_TEXT.fullmatch(session_id):
-        found = await ledger_queries.session_of(rooms(request).ledger, owner[1], str(UUID(session_id)))
+        found = await ledger_queries.session_of(resources(request).ledger, owner[1], str(UUID(session_id)))
     if found is None or not _is_of(owner[0], found.opening.company_id) or (found.state == "voided" and not voided):
         raise _not_found(session_id)
     return found
@@ -336,7 +340,7 @@ async def _session(request: Request, owner: Owner, session_id: str, *, voided: b
 async def _station(request: Request, owner: Owner, station_id: str) -> ProfileRow:
     found = None
     if ID_TEXT.fullmatch(station_id):
-        found = await ledger_queries.profile_of(rooms(request).ledger, owner[1], station_id)
+        found = await ledger_queries.profile_of(resources(request).ledger, owner[1], station_id)
     if found is None or not _is_of(owner[0], found.company_id):
         raise Refused(HTTPStatus.NOT_FOUND, f"Station with Id {station_id[:64]} not found")
     return found
@@ -347,7 +351,9 @@ def _is_of(who: Caller, company_id: str | None) -> bool:
     return company_id is None or company_id == who.claims.company
 
 
-async def _refuse_other_opening(request: Request, owner: Owner, session: Session, fields: Fields, said: Told) -> None:
+async def _refuse_other_opening(
+    request: Request, owner: Owner, session: Session, fields: Fields, texts: SessionWords
+) -> None:
     """Raise Refused where the request would change what was frozen when the session was opened."""
     if fields.get("stationId", session.profile_id) != session.profile_id:
         await _station(request, owner, fields["stationId"])
@@ -357,11 +363,11 @@ async def _refuse_other_opening(request: Request, owner: Owner, session: Session
         name_of(session.opening.opened_by),
     }:
         raise _frozen("openedBy")
-    if "openTime" in fields and read_time(fields["openTime"]) != read_time(said.open_time):
+    if "openTime" in fields and read_time(fields["openTime"]) != read_time(texts.open_time):
         raise _frozen("openTime")
     if "openingAmount" in fields:
         minor = read_amount("openingAmount", fields["openingAmount"], session.opening.currency)
-        if minor != view.opening_minor(session):
+        if minor != session.opening_minor:
             raise _frozen("openingAmount")
 
 
