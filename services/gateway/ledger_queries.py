@@ -3,7 +3,7 @@
 Answers are published after the commit of their effects, so whoever has seen an answer finds its effect here.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from contracts.commands import Tender
+from services.platform.auth.store_scope import StoreScope
 from services.platform.kafka.position import Position
 from services.sessions.ledger.encoding import BUSINESS_DATE
 from services.sessions.ledger.load import load_state
@@ -298,10 +299,12 @@ async def closing_of(engine: AsyncEngine, store_id: str, session_id: str) -> byt
         return (await tx.execute(CLOSING, values)).scalar_one_or_none()
 
 
-async def store_names(engine: AsyncEngine) -> list[str]:
-    """Every store that has a profile."""
+async def stores_in(engine: AsyncEngine, scope: StoreScope) -> Sequence[str] | None:
+    """The stores of a scope by name, or None for every one; names are looked up only where some are left out."""
+    if scope.stores is not None or not scope.without:
+        return scope.stores
     async with engine.connect() as tx:
-        return await _names(tx, None)
+        return [store_id for store_id in await _names(tx, None) if store_id not in scope.without]
 
 
 async def _names(tx: AsyncConnection, stores: Collection[str] | None) -> list[str]:

@@ -71,7 +71,7 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         stack.push_async_callback(own.dispose)
         client = CommandClient(
             kafka=partial(connection, settings),
-            names=settings.topics,
+            topics=settings.topics,
             partitions=settings.topic_partitions,
             topic_id=facts[settings.topics.commands].topic_id,
             engine=ledger,

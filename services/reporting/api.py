@@ -17,14 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import BaseRoute
 
-from contracts.commands import ID_TEXT
-from services.platform.auth.claims import EVERY_STORE
 from services.platform.auth.tokens import Verifier
 from services.platform.http.problems import problem
 from services.platform.http.replies import json_reply
 from services.platform.http.request_log import Requests
 from services.reporting import store
-from services.reporting.access import allowed_stores
+from services.reporting.access import caller, visible_stores
 from services.reporting.closings_api import add_closings
 from services.reporting.parrot import cashier_session
 from services.reporting.queries import (
@@ -64,12 +62,12 @@ def reporting_app(
     app.add_middleware(Requests, apis=APIS)
 
     async def cashier_sessions(request: Request) -> Response:
-        allowed = allowed_stores(verifier, request)
+        claims = caller(verifier, request)
         try:
             query = read_query(request.query_params)
         except BadQuery as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
-        stores = _wanted_stores(query, allowed)
+        stores = visible_stores(claims, "storeUUID", query.stores)
         count, closings = await store.closed_between(
             engine,
             stores,
@@ -90,7 +88,7 @@ def reporting_app(
         cashier_sessions,
         summary="List the sessions closed in a span of time",
         openapi_extra=_DOCUMENTATION,
-        # Only says in the documentation what `allowed_stores` asks for.
+        # Only says in the documentation what `caller` asks for.
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )
     app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False)
@@ -100,18 +98,6 @@ def reporting_app(
     for outage in (SQLAlchemyError, asyncpg.PostgresError, OSError):
         app.add_exception_handler(outage, _out_of_order)
     return app
-
-
-def _wanted_stores(query: Query, allowed: frozenset[str]) -> list[str] | None:
-    """The stores to search, None for all there are. Raises the 403 for one beyond the wall."""
-    if EVERY_STORE in allowed:
-        if not query.stores:
-            return None
-        # What can't be a store's id is none; it must not reach the database as one.
-        return [store_id for store_id in query.stores if ID_TEXT.fullmatch(store_id)]
-    if any(store_id not in allowed for store_id in query.stores):
-        raise HTTPException(HTTPStatus.FORBIDDEN, "This token does not allow one of the stores in storeUUID.")
-    return list(query.stores) or sorted(allowed)
 
 
 def _pagination(request: Request, query: Query, count: int) -> dict[str, Any]:

@@ -20,11 +20,10 @@ from starlette.datastructures import QueryParams
 
 from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import moment, read_date, read_time, wire_time
-from services.platform.auth.claims import EVERY_STORE
 from services.platform.auth.tokens import Verifier
 from services.platform.http.replies import json_reply
 from services.reporting import search
-from services.reporting.access import allowed_stores
+from services.reporting.access import caller, visible_stores
 from services.reporting.search import Key, Wanted
 from services.reporting.stream import Streams
 
@@ -40,14 +39,14 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
     """Adds the three paths to `app`."""
 
     async def closings(request: Request) -> Response:
-        allowed, params = allowed_stores(verifier, request), request.query_params
-        wanted = _wanted(params, seen_stores(params.getlist("store"), allowed))
+        claims, params = caller(verifier, request), request.query_params
+        wanted = _wanted(params, visible_stores(claims, "store", params.getlist("store")))
         found, last = await search.closings(engine, wanted, _cursor(params.get("cursor")), _limit(params.get("limit")))
         following = b"null" if last is None else b'"%s"' % _written(last)
         return json_reply(b'{"items":[%s],"next_cursor":%s}' % (b",".join(found), following))
 
     async def closing(request: Request) -> Response:
-        stores, closing_id = seen_stores([], allowed_stores(verifier, request)), request.path_params["closing_id"]
+        stores, closing_id = visible_stores(caller(verifier, request), "store"), request.path_params["closing_id"]
         # Another store's closing is not told from one that does not exist.
         found = await search.closing(engine, stores, UUID(closing_id)) if UUID_TEXT.fullmatch(closing_id) else None
         if found is None:
@@ -57,7 +56,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
 
     async def stream(request: Request) -> Response:
         def seen() -> search.Stores:
-            return seen_stores(request.query_params.getlist("store"), allowed_stores(verifier, request))
+            return visible_stores(caller(verifier, request), "store", request.query_params.getlist("store"))
 
         return await streams.begin(request, seen)
 
@@ -69,16 +68,6 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
         app.add_api_route(
             path, endpoint, summary=summary, openapi_extra=documentation, response_model=None, dependencies=_SECURITY
         )
-
-
-def seen_stores(asked: list[str], allowed: frozenset[str]) -> search.Stores:
-    """The stores to look at, None for all there are. Raises the 403 for one beyond the wall."""
-    if EVERY_STORE in allowed:
-        # What can't be a store's id is none; it must not reach the database as one.
-        return [store_id for store_id in asked if ID_TEXT.fullmatch(store_id)] if asked else None
-    if any(store_id not in allowed for store_id in asked):
-        raise HTTPException(HTTPStatus.FORBIDDEN, "This token does not allow one of the stores in store.")
-    return asked or sorted(allowed)
 
 
 def _wanted(params: QueryParams, stores: search.Stores) -> Wanted:

@@ -17,9 +17,10 @@ from services.gateway.access import api_keys
 from services.gateway.access.api_keys import ApiKey
 from services.gateway.access.passwords import HASHING_MAX, Passwords
 from services.platform.auth import revocations
-from services.platform.auth.claims import EVERY_STORE, VIA_KEY, Claims
+from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
 from services.platform.auth.signing_keys import load_private_key
-from services.platform.auth.tokens import API_AUDIENCE, Verifier, bearer, mint
+from services.platform.auth.tokens import Verifier, mint
+from services.platform.http.bearer import request_claims, token_needed
 from services.platform.settings import Settings
 
 KEY_HEADER: Final = "x-api-key"
@@ -28,9 +29,6 @@ KEY_TOKEN_RENEWED_S: Final = 120
 """A key's token is used again for so long: signing anew each time would keep the consumer from knowing it."""
 KEYS_REMEMBERED_MAX: Final = 1_000
 CONNECTIONS: Final = HASHING_MAX + 4
-
-ANYBODY: Final = Claims("anybody", "admin", frozenset({EVERY_STORE}), None, None, None, float("inf"))
-"""Who asks where TILL_AUTH is off and no token came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,15 @@ class Access:
 
     async def by_token(self, request: Request) -> Caller | None:
         """Whoever the request's bearer token names."""
-        brought = request.headers.getlist("authorization")
-        token = bearer([("authorization", value.encode("latin-1")) for value in brought])
-        claims = self._verifier.claims(token, time.time(), API_AUDIENCE) if token else None
-        if token is None or claims is None:
+        verified = request_claims(self._verifier, request)
+        if verified is None:
             return Caller(ANYBODY, None) if self.settings.auth == "off" else None
+        claims, token = verified
         async with self.engine.connect() as tx:
             revoked = await revocations.revoked_stores(tx, claims)
         if revocations.counts_nowhere(claims, revoked):
             return None
-        return Caller(replace(claims, revoked=revoked), token.decode())
+        return Caller(replace(claims, revoked=revoked), token)
 
     async def by_key(self, request: Request) -> Caller | None:
         """Whoever the request's API key names: a company and one store."""
@@ -127,11 +124,7 @@ async def caller(request: Request, _: Annotated[object, Security(HTTPBearer(auto
     access: Access = request.app.state.access
     found = await access.by_token(request)
     if found is None:
-        raise HTTPException(
-            HTTPStatus.UNAUTHORIZED,
-            "A valid bearer token is needed: send the header Authorization: Bearer <token>.",
-            {"www-authenticate": "Bearer"},
-        )
+        raise token_needed()
     return found
 
 

@@ -8,7 +8,6 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import text
 
-from contracts.commands import ID_TEXT
 from contracts.limits import Text
 from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS
 from contracts.times import moment
@@ -27,7 +26,7 @@ from services.gateway.adapters.base import (
 )
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import Resources, resources
-from services.platform.auth.claims import EVERY_STORE
+from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of
 from services.platform.http.replies import json_reply
 from services.sessions.rules.model import Session
 
@@ -222,13 +221,13 @@ async def _till(request: Request, who: Caller, password: str | None) -> ProfileR
 async def _place(request: Request, who: Caller) -> tuple[str, str | None]:
     """The user's store and till; where the token names several stores, the one that has this user."""
     named = request.headers.get("x-store-id")
-    if named is not None:
-        if not ID_TEXT.fullmatch(named) or not who.claims.allows_store(named):
-            raise Refused(HTTPStatus.FORBIDDEN, "This token does not allow that store.")
-        stores: list[str] | None = [named]
-    else:
-        allowed = {store for store in who.claims.stores if store == EVERY_STORE or who.claims.allows_store(store)}
-        stores = None if EVERY_STORE in allowed else sorted(allowed)
+    try:
+        scope = scope_of(who.claims, () if named is None else (named,))
+    except StoreRefused:
+        scope = StoreScope([])
+    stores = await ledger_queries.stores_in(resources(request).ledger, scope)
+    if named is not None and not stores:
+        raise Refused(HTTPStatus.FORBIDDEN, "This token does not allow that store.")
     async with resources(request).own.connect() as tx:
         found = (await tx.execute(USERS, {"user_id": who.claims.sub, "stores": stores})).all()
     if len(found) > 1:

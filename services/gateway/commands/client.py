@@ -82,7 +82,7 @@ class CommandClient:
         self,
         *,
         kafka: Kafka,
-        names: Topics,
+        topics: Topics,
         partitions: int,
         topic_id: str,
         engine: AsyncEngine,
@@ -91,8 +91,8 @@ class CommandClient:
         waiting_max: int,
     ) -> None:
         self._kafka = kafka
-        self._names = names
-        self._partitions = [TopicPartition(names.events, partition) for partition in range(partitions)]
+        self._topics = topics
+        self._partitions = [TopicPartition(topics.events, partition) for partition in range(partitions)]
         self._topic_id = topic_id
         self._engine = engine
         self._note_pending = note_pending
@@ -184,7 +184,7 @@ class CommandClient:
             async with asyncio.timeout(max(0.0, limit - time.perf_counter())):
                 producer = await self._connected()
                 acknowledged = await producer.send_and_wait(
-                    self._names.commands, envelope.value, key=key, headers=headers
+                    self._topics.commands, envelope.value, key=key, headers=headers
                 )
         except (KafkaError, OSError, TimeoutError) as error:
             # An idempotent producer that has lost a batch never finds its sequence again; and one that waits for a

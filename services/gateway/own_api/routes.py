@@ -17,7 +17,7 @@ from services.gateway.own_api import documentation, views
 from services.gateway.own_api.documentation import CommandId, SessionId, StoreId
 from services.gateway.replies import pending_reply
 from services.gateway.resources import resources
-from services.platform.auth.claims import EVERY_STORE
+from services.platform.auth.store_scope import StoreRefused, scope_of
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
 from services.platform.http.replies import json_reply
@@ -176,23 +176,20 @@ def _status(answer: dict[str, Any], *, keyed: bool) -> HTTPStatus:
 
 def _check_store(who: Caller, store_id: str) -> None:
     if not who.claims.allows_store(store_id):
-        raise Problem(HTTPStatus.FORBIDDEN, f"This token does not allow the store {store_id[:64]}.", reason="forbidden")
+        raise _refused_store(store_id)
+
+
+def _refused_store(store_id: str) -> Problem:
+    return Problem(HTTPStatus.FORBIDDEN, f"This token does not allow the store {store_id[:64]}.", reason="forbidden")
 
 
 async def _stores(request: Request, who: Caller) -> Collection[str] | None:
     """The stores that the request is about: those it names in `store`, else all of its token; None for every one."""
-    named = request.query_params.getlist("store")
-    for store_id in named:
-        _check_store(who, store_id)
-    if named:
-        # What can't be a store's id is none; it must not reach the database as one.
-        return [store_id for store_id in named if ID_TEXT.fullmatch(store_id)]
-    claims = who.claims
-    if EVERY_STORE not in claims.stores:
-        return claims.stores - claims.revoked
-    if not claims.revoked:
-        return None
-    return frozenset(await ledger_queries.store_names(resources(request).ledger)) - claims.revoked
+    try:
+        scope = scope_of(who.claims, request.query_params.getlist("store"))
+    except StoreRefused as refused:
+        raise _refused_store(refused.store_id) from None
+    return await ledger_queries.stores_in(resources(request).ledger, scope)
 
 
 async def _session(request: Request, who: Caller, session_id: str) -> Session:

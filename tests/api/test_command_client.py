@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from contracts.events import event_id_of
 from deploy.embedded.stack import Stack, start_server, stop_server
-from services.gateway.commands.client import Courier
+from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import open_ledger
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics
@@ -40,17 +40,17 @@ async def open_session(market: Market, profile: str) -> str:
 
 
 @asynccontextmanager
-async def courier(market: Market, *, follows: bool, wait_s: float) -> AsyncIterator[Courier]:
-    """A courier without a gateway around it; `follows` says whether it looks at the events at once."""
+async def client(market: Market, *, follows: bool, wait_s: float) -> AsyncIterator[CommandClient]:
+    """A client without a gateway around it; `follows` says whether it looks at the events at once."""
     facts = await check_topics(market.settings)
     ledger = open_ledger(market.settings.database_url)
 
     async def forget(*_: Any) -> None:
         return
 
-    made = Courier(
+    made = CommandClient(
         kafka=partial(connection, market.settings),
-        names=market.settings.topics,
+        topics=market.settings.topics,
         partitions=3,
         topic_id=facts[market.settings.topics.commands].topic_id,
         engine=ledger,
@@ -175,7 +175,7 @@ async def test_who_lost_the_connection_gets_the_first_answer_by_the_same_key(mar
 
 async def test_an_answer_whose_event_was_never_seen_is_found_in_the_ledger(market: Market) -> None:
     body = movement("p1", await open_session(market, "p1"), 9)
-    async with courier(market, follows=False, wait_s=2.0) as blind:
+    async with client(market, follows=False, wait_s=2.0) as blind:
         accepted = await blind.ask(body, market.token("s1"))
         reused = await blind.ask(body | {"amount_minor": 10}, market.token("s1"))
         forbidden = await blind.ask(command("void_session", "p1", body["session_id"], reason="x"), market.token("s1"))
@@ -190,14 +190,14 @@ async def test_an_answer_whose_event_was_never_seen_is_found_in_the_ledger(marke
 
 async def test_those_who_wait_while_events_are_out_of_sight_are_told_when_they_are_back(market: Market) -> None:
     body = movement("p1", await open_session(market, "p1"), 9)
-    async with courier(market, follows=False, wait_s=60.0) as late:
+    async with client(market, follows=False, wait_s=60.0) as late:
         asked = asyncio.create_task(late.ask(body, market.token("s1")))
 
         async def applied() -> bool:
             return bool(await market.rows("SELECT 1 FROM journal WHERE command_id = :id", id=body["command_id"]))
 
         await eventually(applied)
-        # The event is published by now or soon; the courier begins at the end of the topic, behind or before it.
+        # The event is published by now or soon; the client begins at the end of the topic, behind or before it.
         begun = time.monotonic()
         following = asyncio.create_task(late.follow())
         reply = await asked

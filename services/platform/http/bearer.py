@@ -1,0 +1,26 @@
+"""The bearer token of a request over HTTP."""
+
+import time
+from http import HTTPStatus
+
+from fastapi import HTTPException, Request
+
+from services.platform.auth.claims import Claims
+from services.platform.auth.tokens import API_AUDIENCE, Verifier, bearer
+
+
+def request_claims(verifier: Verifier, request: Request) -> tuple[Claims, str] | None:
+    """What the request's token says now, and the token; None where there is no good one."""
+    brought = request.headers.getlist("authorization")
+    token = bearer([("authorization", value.encode("latin-1")) for value in brought])
+    claims = verifier.claims(token, time.time(), API_AUDIENCE) if token else None
+    return None if token is None or claims is None else (claims, token.decode())
+
+
+def token_needed() -> HTTPException:
+    """The 401 of a request without a good token."""
+    return HTTPException(
+        HTTPStatus.UNAUTHORIZED,
+        "A valid bearer token is needed: send the header Authorization: Bearer <token>.",
+        {"www-authenticate": "Bearer"},
+    )
