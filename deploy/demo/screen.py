@@ -8,8 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from contracts.money import CURRENCY_EXPONENTS
 from deploy.demo.tally import News, Tally
+from services.platform.money_text import grouped_text
 
 Body = dict[str, Any]
 
@@ -56,18 +56,10 @@ REPEATED = "A register heard no answer and asked again: it got the same answer, 
 PARKED = "These bytes are no command. They were parked with their place, and nobody was held up:"
 
 
-def major(minor: int, currency: str) -> str:
-    """Minor units as people write them: 704160 MXN is 7,041.60."""
-    exponent = CURRENCY_EXPONENTS[currency]
-    whole, rest = divmod(abs(minor), 10**exponent)
-    sign = "-" if minor < 0 else ""
-    return f"{sign}{whole:,}.{rest:0{exponent}}" if exponent else f"{sign}{whole:,}"
-
-
 def signed(minor: int, currency: str) -> Text:
     """An over/short with its sign: nothing missing is green, everything else stands out."""
     if minor == 0:
-        return Text(major(0, currency), style="green")
+        return Text(grouped_text(0, currency), style="green")
     return Text(_change(minor, currency), style="bold yellow")
 
 
@@ -91,21 +83,22 @@ def _tender_row(row: Body, base: str) -> Iterable[RenderableType]:
     currency = row["currency"]
     name = row["name"] if currency == base else f"{row['name']} ({currency})"
     yield name
-    yield major(row["expected_minor"], currency)
+    yield grouped_text(row["expected_minor"], currency)
     if row["counted_minor"] is None:
         yield Text("not counted", style="dim")
         yield Text("-", style="dim")
     else:
-        yield major(row["counted_minor"], currency)
+        yield grouped_text(row["counted_minor"], currency)
         yield signed(row["over_short_minor"], currency)
 
 
 def _sales(closing: Body) -> Iterable[Text]:
     currency, sales = closing["currency"], closing["sales"]
     providers = [
-        f"{row['provider']} {major(row['total_minor'], currency)} ({row['count']})" for row in sales["by_provider"]
+        f"{row['provider']} {grouped_text(row['total_minor'], currency)} ({row['count']})"
+        for row in sales["by_provider"]
     ]
-    total = major(sales["total_minor"], currency)
+    total = grouped_text(sales["total_minor"], currency)
     yield Text(
         f"sales {total} in {sales['count']} {'order' if sales['count'] == 1 else 'orders'}: {', '.join(providers)}"
     )
@@ -114,7 +107,7 @@ def _sales(closing: Body) -> Iterable[Text]:
         count = sum(row["count"] for row in closing[name])
         if count:
             amount = _total(closing, name)
-            others.append(f"{name.replace('_', ' ')} {major(amount, currency)} ({count})")
+            others.append(f"{name.replace('_', ' ')} {grouped_text(amount, currency)} ({count})")
     standing = sum(row["open"] for row in closing["orders"])
     if standing:
         others.append(f"still open {standing}")
@@ -147,7 +140,7 @@ def correction_view(made: Body) -> RenderableType:
 
 
 def _change(minor: int, currency: str) -> str:
-    return ("+" if minor > 0 else "") + major(minor, currency)
+    return ("+" if minor > 0 else "") + grouped_text(minor, currency)
 
 
 def news_view(news: News) -> RenderableType:
@@ -204,7 +197,7 @@ def _by_store(tally: Tally) -> RenderableType:
         currency = mine[0]["currency"]
         sales = sum(closing["sales"]["total_minor"] for closing in mine)
         off = sum(row["base"]["over_short_minor"] or 0 for closing in mine for row in closing["tenders"])
-        sold = f"{major(sales, currency)} {currency}"
+        sold = f"{grouped_text(sales, currency)} {currency}"
         table.add_row(store, str(len(mine)), sold, signed(off, currency))
     return table
 

@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from orjson import Fragment
 
-from contracts.money import CURRENCY_EXPONENTS
+from services.platform.money_text import json_amount, json_decimal
 
 THIRD_PARTY: Final = "third_party"
 
@@ -29,7 +29,7 @@ def cashier_session(closing: Row) -> Row:
     `closing` is a published closing as read from its bytes. Amounts are exact JSON numbers in
     major units, written digit by digit: no float is on the way.
     """
-    amount = partial(major, currency=closing["currency"])
+    amount = partial(amount_or_none, currency=closing["currency"])
     tenders = {tender["tender"]: tender for tender in closing["tenders"]}
     return {
         "closingType": "DAILY_CLOSING",
@@ -73,19 +73,15 @@ def cashier_session(closing: Row) -> Row:
         ],
         "tips": [
             _named_tender(closing["store_id"], tenders[row["tender"]])
-            | {"total": major(row["total_minor"], tenders[row["tender"]]["currency"])}
+            | {"total": amount_or_none(row["total_minor"], tenders[row["tender"]]["currency"])}
             for row in closing["tips"]
         ],
     }
 
 
-def major(minor: int | None, currency: str) -> Fragment | None:
-    """An amount in major units as an exact JSON number without trailing zeros; null stays null."""
-    if minor is None:
-        return None
-    digits = str(abs(minor)).rjust(CURRENCY_EXPONENTS[currency] + 1, "0")
-    point = len(digits) - CURRENCY_EXPONENTS[currency]
-    return _number("-" if minor < 0 else "", digits[:point], digits[point:])
+def amount_or_none(minor: int | None, currency: str) -> Fragment | None:
+    """An amount in major units as an exact JSON number; null stays null."""
+    return None if minor is None else json_amount(minor, currency)
 
 
 def own_provider(closing: Row) -> str | None:
@@ -121,7 +117,7 @@ def _cash_movements(cash: Row, amount: Amount) -> Row:
 
 
 def _drawer(tender: Row) -> Row:
-    amount = partial(major, currency=tender["currency"])
+    amount = partial(amount_or_none, currency=tender["currency"])
     return {
         "name": tender["name"],
         "paymentType": tender["type"].upper(),
@@ -129,7 +125,7 @@ def _drawer(tender: Row) -> Row:
         "expectedAmount": amount(tender["expected_minor"]),
         "reportedAmount": amount(tender["counted_minor"]),
         "differenceAmount": amount(tender["over_short_minor"]),
-        "exchangeRate": _rate(tender["exchange_rate"]),
+        "exchangeRate": json_decimal(tender["exchange_rate"]),
         "currencyCode": tender["currency"],
     }
 
@@ -203,17 +199,6 @@ def _orders(closing: Row) -> Row:
 
 def _total(rows: Iterable[Row], *names: str) -> int:
     return sum(row[name] for row in rows for name in names)
-
-
-def _rate(rate: str) -> Fragment:
-    whole, _, fraction = rate.partition(".")
-    return _number("", whole, fraction)
-
-
-def _number(sign: str, whole: str, fraction: str) -> Fragment:
-    """A JSON number of decimal digits, without zeros that say nothing."""
-    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
-    return Fragment(f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}")
 
 
 def _integer_or_none(text: str) -> Fragment | None:

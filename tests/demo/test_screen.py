@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from deploy.demo import screen
 from deploy.demo.day import read_expected
 from deploy.demo.tally import WORTH_TELLING, News, Tally
+from services.platform.money_text import grouped_text
 
 GOLDEN = Path(__file__).parents[2] / "contracts" / "golden" / "closing.json"
 WIDTH = 80
@@ -80,7 +81,7 @@ def test_a_tender_that_was_not_counted_says_so(closing: dict[str, Any]) -> None:
     ],
 )
 def test_amounts_have_the_digits_of_their_currency(minor: int, currency: str, shown: str) -> None:
-    assert screen.major(minor, currency) == shown
+    assert grouped_text(minor, currency) == shown
 
 
 def test_every_refusal_of_the_day_is_explained() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.money import CURRENCY_EXPONENTS
-from services.reporting.parrot import cashier_session, major, own_provider
+from services.reporting.parrot import amount_or_none, cashier_session, own_provider
 from tests.reporting.published import closing, orders, side, tender, total
 
 STORE = "a2f09385-7f1b-436c-9baa-bb9cf1174c25"
@@ -316,7 +316,7 @@ def test_no_provider_is_hidden_when_the_own_one_cannot_be_told() -> None:
     st.sampled_from(["JPY", "MXN", "KWD", "CLF"]),
 )
 def test_amounts_are_exact_and_have_no_trailing_zeros(minor: int, currency: str) -> None:
-    digits = orjson.dumps(major(minor, currency)).decode()
+    digits = orjson.dumps(amount_or_none(minor, currency)).decode()
 
     whole, _, fraction = digits.partition(".")
     exponent = CURRENCY_EXPONENTS[currency]

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.sessions.tools.reports import NoReport, slip
-from services.sessions.tools.slip import major
+from services.sessions.tools.slip import amount_text
 from tests.golden.cases import load
 from tests.tools.conftest import Cli, Play
 
@@ -107,6 +107,12 @@ async def test_an_id_that_several_stores_use_asks_for_the_store(
 
 
 def test_amounts_have_the_decimals_of_their_currency() -> None:
-    written = [major(-123_456, "EUR"), major(-5, "EUR"), major(1_001, "JPY"), major(1_250, "KWD"), major(None, "EUR")]
+    written = [
+        amount_text(-123_456, "EUR"),
+        amount_text(-5, "EUR"),
+        amount_text(1_001, "JPY"),
+        amount_text(1_250, "KWD"),
+        amount_text(None, "EUR"),
+    ]
 
     assert written == ["-1,234.56 EUR", "-0.05 EUR", "1,001 JPY", "1.250 KWD", "-"]

@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 import orjson
-from orjson import Fragment
 
 from contracts.jsontext import Digits
 from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS
@@ -34,20 +33,6 @@ def minor_of_number(value: Any, currency: str) -> int:
     if minor != minor.to_integral_value():
         raise ValueError(f"must have at most {exponent} decimals")
     return _within(int(minor))
-
-
-def decimal_text(minor: int, currency: str) -> str:
-    """The amount with all decimals of its currency: 200.00."""
-    exponent = CURRENCY_EXPONENTS[currency]
-    digits = f"{abs(minor):0{exponent + 1}}"
-    sign = "-" if minor < 0 else ""
-    return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}" if exponent else sign + digits
-
-
-def json_number(minor: int, currency: str) -> Fragment:
-    """The amount as a JSON number without trailing zeros: 200, 150.5."""
-    text = decimal_text(minor, currency)
-    return Fragment((text.rstrip("0").rstrip(".") if "." in text else text).encode())
 
 
 def _decimal(value: Any) -> Decimal | None:

@@ -11,7 +11,7 @@ from contracts.commands import ID_TEXT
 from contracts.times import wire_time
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
-from services.gateway.adapters.amounts import json_number, minor_of_number
+from services.gateway.adapters.amounts import minor_of_number
 from services.gateway.adapters.base import (
     AdapterRequest,
     Answer,
@@ -26,6 +26,7 @@ from services.gateway.adapters.base import (
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import resources
 from services.platform.http.replies import json_reply
+from services.platform.money_text import json_amount
 from services.sessions.rules.model import Session
 
 CASH_FIELDS: Final = ("openningCash", "openingCash")
@@ -117,7 +118,7 @@ async def create_session(request: Request, where: InStore) -> Response:
         "id": opened["session_id"],
         "posProfileId": profile_id,
         "storeId": store_id,
-        "openingCash": json_number(minor, profile.currency),
+        "openingCash": json_amount(minor, profile.currency),
         "posClosingId": None,
         "createdAt": created_at,
         "updatedAt": created_at,
@@ -186,7 +187,7 @@ def _shown(session: Session) -> dict[str, Any]:
     opening = session.opening
     return {
         "id": session.session_id,
-        "openingCash": json_number(session.opening_minor, opening.currency),
+        "openingCash": json_amount(session.opening_minor, opening.currency),
         "posProfileId": session.profile_id,
         "storeId": session.store_id,
         "createdAt": to_the_milli(opening.opened_at) + "Z",

@@ -13,7 +13,6 @@ from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS
 from contracts.times import moment
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
-from services.gateway.adapters.amounts import json_number
 from services.gateway.adapters.base import (
     AdapterRequest,
     Answer,
@@ -28,6 +27,7 @@ from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import Resources, resources
 from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of
 from services.platform.http.replies import json_reply
+from services.platform.money_text import json_amount
 from services.sessions.rules.model import Session
 
 ROLES: Final = frozenset({"admin", "manager", "cashier"})
@@ -257,7 +257,7 @@ async def _shift(shared: Resources, store_id: str, session_id: str) -> dict[str,
         return shift | {
             "status": "closed",
             "end_time": _second(session.attempt.closed_at),
-            "actual_cash_end": None if counted is None else json_number(counted, currency),
+            "actual_cash_end": None if counted is None else json_amount(counted, currency),
         }
     value = await ledger_queries.closing_of(shared.ledger, store_id, session_id)
     if value is None:
@@ -270,7 +270,7 @@ async def _shift(shared: Resources, store_id: str, session_id: str) -> dict[str,
         "difference": "over_short_minor",
     }
     figures = {
-        name: None if row is None or row[figure] is None else json_number(row[figure], currency)
+        name: None if row is None or row[figure] is None else json_amount(row[figure], currency)
         for name, figure in names.items()
     }
     return shift | {"status": "closed", "end_time": _second(closing["closed_at"])} | figures
@@ -284,7 +284,7 @@ def _open_shift(session: Session) -> dict[str, Any]:
         "status": "open",
         "start_time": _second(opening.opened_at),
         "end_time": None,
-        "start_cash": json_number(session.opening_minor, opening.currency),
+        "start_cash": json_amount(session.opening_minor, opening.currency),
         "expected_cash_end": None,
         "actual_cash_end": None,
         "difference": None,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from unicodedata import east_asian_width
 
-from contracts.money import CURRENCY_EXPONENTS
+from services.platform.money_text import grouped_text
 from services.sessions.rules.model import Session
 
 WIDTH_MIN: Final = 42
@@ -45,14 +45,11 @@ def z_slip(closing: Report, corrections: int, width: int) -> list[str]:
     return [*lines, *_folded(f"Hash {closing['hash']}", _within(width))]
 
 
-def major(amount_minor: int | None, currency: str) -> str:
+def amount_text(amount_minor: int | None, currency: str) -> str:
     """An amount as people write it, with the decimals that its currency has; a dash for none."""
     if amount_minor is None:
         return "-"
-    decimals = CURRENCY_EXPONENTS[currency]
-    whole, rest = divmod(abs(amount_minor), 10**decimals)
-    fraction = f".{rest:0{decimals}d}" if decimals else ""
-    return f"{'-' if amount_minor < 0 else ''}{whole:,}{fraction} {currency}"
+    return f"{grouped_text(amount_minor, currency)} {currency}"
 
 
 def _slip(title: str, words: dict[str, str], report: Report, currency: str, width: int) -> list[str]:
@@ -63,19 +60,21 @@ def _slip(title: str, words: dict[str, str], report: Report, currency: str, widt
     for tender in report["tenders"]:
         lines += ["-" * width, *_folded(f"{tender['name']} ({tender['currency']})", width)]
         for label, amount in _tender(tender):
-            lines += _line(f"  {label}", major(amount, tender["currency"]), width)
+            lines += _line(f"  {label}", amount_text(amount, tender["currency"]), width)
     cash = report["cash_movements"]
     if len({tender["currency"] for tender in report["tenders"] if tender["type"] == "cash"}) > 1:
         lines += ["-" * width, f"All cash in {currency}"]
         for label in ("expected", "reported", "difference"):
-            lines += _line(f"  {label.capitalize()}", major(cash[f"{label}_minor"], currency), width)
+            lines += _line(f"  {label.capitalize()}", amount_text(cash[f"{label}_minor"], currency), width)
     for heading, rows in _tables(report):
         lines += ["-" * width, heading]
         for label, row in rows:
-            lines += _line(f"  {label} × {row['count']}", major(row["total_minor"], row.get("in", currency)), width)
+            lines += _line(
+                f"  {label} × {row['count']}", amount_text(row["total_minor"], row.get("in", currency)), width
+            )
     lines += ["-" * width, *_line(f"Sales × {report['sales']['count']}", _sold(report, currency), width)]
     net = sum(side["net_minor"] for side in report["summary"].values())
-    return [*lines, *_line("Net of tax", major(net, currency), width), "=" * width]
+    return [*lines, *_line("Net of tax", amount_text(net, currency), width), "=" * width]
 
 
 def _tender(row: Report) -> Iterator[tuple[str, int | None]]:
@@ -114,7 +113,7 @@ def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, Report]]]]:
 
 
 def _sold(report: Report, currency: str) -> str:
-    return major(report["sales"]["total_minor"], currency)
+    return amount_text(report["sales"]["total_minor"], currency)
 
 
 def _line(label: str, value: str, width: int) -> list[str]:

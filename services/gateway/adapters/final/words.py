@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.times import wire_time
-from services.gateway.adapters.amounts import decimal_text
 from services.gateway.ledger_queries import opened_and_closed
+from services.platform.money_text import decimal_text
 from services.sessions.rules.model import HOLDING, Session
 
 WORDS: Final = ("closingAmount", "closingReportData", "closingNote")
