@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from services.cli.common import read_settings, run_to_end
+from services.cli.common import on_ledger, read_settings, run_to_end
 from services.cli.profiles import profiles
 
 users = typer.Typer(no_args_is_help=True, help="The people of a store, and who of them may come in no more.")
@@ -291,17 +291,11 @@ def token(
 def _in_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
     """Do it in one transaction."""
 
-    async def transaction() -> Any:
-        from sqlalchemy.ext.asyncio import create_async_engine
+    async def transaction(engine: Any) -> Any:
+        async with engine.begin() as tx:
+            return await work(tx)
 
-        engine = create_async_engine(read_settings().database_url)
-        try:
-            async with engine.begin() as tx:
-                return await work(tx)
-        finally:
-            await engine.dispose()
-
-    return run_to_end(transaction())
+    return run_to_end(on_ledger(transaction, "till-access"))
 
 
 def _read_password(*, password: bool, bcrypt_hash: bool) -> str:

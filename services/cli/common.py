@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Annotated, Any, Final
 
 import click
@@ -77,3 +77,17 @@ def run_to_end(work: Coroutine[Any, Any, Any], *, fast: bool = False) -> Any:
     except OSError as error:
         typer.echo(f"A server does not answer: {error}. Are the TILL_… addresses right?", err=True)
     raise typer.Exit(2)
+
+
+def on_ledger(work: Callable[[Any], Awaitable[Any]], name: str) -> Coroutine[Any, Any, Any]:
+    """`work` with connections to the ledger under this name, which are closed at its end."""
+    from services.platform.postgres.engine import open_tool_engine
+
+    async def worked() -> Any:
+        engine = open_tool_engine(read_settings().database_url, name)
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    return worked()

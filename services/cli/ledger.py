@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from services.cli.common import Profile, Store, progress_bar, read_settings, run_to_end
+from services.cli.common import Profile, Store, on_ledger, progress_bar, read_settings, run_to_end
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read or applied, and was put aside.")
 
@@ -289,17 +289,7 @@ def _text(value: bytes | None) -> str:
 
 def _on_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
     """Work with connections to the ledger, which are closed at the end."""
-
-    async def worked() -> Any:
-        from sqlalchemy.ext.asyncio import create_async_engine
-
-        engine = create_async_engine(read_settings().database_url)
-        try:
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
-    return _told(worked)
+    return _told(lambda: on_ledger(work, "till-tools"))
 
 
 def _told(work: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.common import read_settings, run_to_end
+from services.cli.common import on_ledger, run_to_end
 
 profiles = typer.Typer(no_args_is_help=True, help="The tills of the stores: their names, tenders and rules.")
 
@@ -24,7 +24,6 @@ def import_profiles(
     """
     from services.sessions.ledger.profiles import BadRow, read_profiles
     from services.sessions.ledger.profiles import import_profiles as write
-    from services.sessions.worker.main import ledger_engine
 
     try:
         rows = read_profiles(file)
@@ -32,11 +31,4 @@ def import_profiles(
         typer.echo(f"{file}: {bad}. Nothing was imported.", err=True)
         raise typer.Exit(2) from bad
 
-    async def imported() -> int:
-        engine = ledger_engine(read_settings().database_url)
-        try:
-            return await write(engine, rows)
-        finally:
-            await engine.dispose()
-
-    typer.echo(run_to_end(imported()))
+    typer.echo(run_to_end(on_ledger(lambda engine: write(engine, rows), "till-profiles")))

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.commands import Tender
 from services.platform.auth.store_scope import StoreScope
 from services.platform.kafka.position import Position
+from services.platform.postgres.engine import COMMAND_TIMEOUT_S, open_engine
 from services.sessions.ledger.encoding import BUSINESS_DATE
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
@@ -21,8 +22,6 @@ from services.sessions.rules import totals
 from services.sessions.rules.model import BatchState, Session, cash_tender
 
 CONNECTIONS: Final = 8
-CONNECT_TIMEOUT_S: Final = 5
-COMMAND_TIMEOUT_S: Final = 10
 LIMIT_MAX: Final = 500
 LIMIT_DEFAULT: Final = 100
 
@@ -149,25 +148,19 @@ class ProfileRow:
 
 def open_ledger(database_url: str) -> AsyncEngine:
     """Connections that can only read, and that give up in time."""
-    settings = {
-        "application_name": "till-gateway",
-        "default_transaction_read_only": "on",
-        "statement_timeout": "5s",
-        "idle_in_transaction_session_timeout": "5s",
-    }
-    return create_async_engine(
+    return open_engine(
         database_url,
-        pool_size=CONNECTIONS,
-        max_overflow=0,
+        "till-gateway",
+        connections=CONNECTIONS,
+        limits={
+            "default_transaction_read_only": "on",
+            "statement_timeout": "5s",
+            "idle_in_transaction_session_timeout": "5s",
+        },
         pool_timeout=COMMAND_TIMEOUT_S,
         # Each statement sees what was committed before it, and costs one round trip instead of three.
         isolation_level="AUTOCOMMIT",
         pool_reset_on_return=None,
-        connect_args={
-            "server_settings": settings,
-            "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": COMMAND_TIMEOUT_S,
-        },
     )
 
 

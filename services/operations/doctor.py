@@ -13,13 +13,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.operations.clocks import broker_clock, database_clock
 from services.platform.auth.tokens import open_verifier
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import TopicsWrong, check_topics
+from services.platform.postgres.engine import open_tool_engine
 from services.platform.postgres.migrate import is_behind
 from services.platform.settings import Settings
 from services.sessions.ledger.frontier import expired_commands, sessions_held
@@ -59,7 +59,7 @@ Look = Callable[[_Patient], Awaitable[Sequence[Finding]]]
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """All findings in their order. What would need a server that is away is left out. To be read to the end."""
     async with AsyncExitStack() as stack:
-        engine = create_async_engine(settings.database_url, poolclass=NullPool, connect_args={"timeout": LOOK_S})
+        engine = open_tool_engine(settings.database_url, "till-doctor", connect_timeout_s=LOOK_S)
         stack.push_async_callback(engine.dispose)
         kafka = AIOKafkaConsumer(**connection(settings), group_id=None, enable_auto_commit=False)
         stack.push_async_callback(kafka.stop)

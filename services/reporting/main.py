@@ -13,7 +13,7 @@ from services.platform.kafka.topics import check_topics
 from services.platform.settings import Settings
 from services.reporting.api import reporting_app
 from services.reporting.follow import Progress, follow
-from services.reporting.store import open_engine
+from services.reporting.store import reporting_engine
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ async def run(settings: Settings) -> None:
     for stopping in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(stopping, stop.set)
     verifier = open_verifier(settings) if settings.auth == "required" else None
-    engine = open_engine(settings.reader_database_url)
+    engine = reporting_engine(settings.reader_database_url)
     progress = Progress()
     routes = health_routes({"database": lambda: _answers(engine), "kafka": progress.check})
     app = reporting_app(engine, verifier, routes, stop)

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.platform.postgres.engine import CONNECT_TIMEOUT_S, open_engine
 from services.reporting.records import ClosingRow, CorrectionRow
 
 CONNECTIONS_MAX: Final = 10
-CONNECT_TIME_LIMIT_S: Final = 5
 STATEMENT_TIME_LIMIT_MS: Final = 8_000
 """Shorter than the group's session time-out: a stuck transaction ends before its reader."""
 
@@ -137,27 +137,24 @@ LIST_CLOSED = text(
 )
 
 
-def open_engine(database_url: str) -> AsyncEngine:
+def reporting_engine(database_url: str) -> AsyncEngine:
     """Connections whose every statement, lock and pause is limited; none is made yet."""
-    return create_async_engine(
+    limit = str(STATEMENT_TIME_LIMIT_MS)
+    return open_engine(
         database_url,
-        pool_size=CONNECTIONS_MAX,
-        max_overflow=0,
-        pool_timeout=CONNECT_TIME_LIMIT_S,
-        pool_pre_ping=True,
-        connect_args={
-            "timeout": CONNECT_TIME_LIMIT_S,
-            "command_timeout": STATEMENT_TIME_LIMIT_MS / 1_000 + 5,
-            "server_settings": {
-                "application_name": "till-reporting",
-                "statement_timeout": str(STATEMENT_TIME_LIMIT_MS),
-                "lock_timeout": str(STATEMENT_TIME_LIMIT_MS),
-                "idle_in_transaction_session_timeout": str(STATEMENT_TIME_LIMIT_MS),
-                "tcp_keepalives_idle": "10",
-                "tcp_keepalives_interval": "5",
-                "tcp_keepalives_count": "3",
-            },
+        "till-reporting",
+        connections=CONNECTIONS_MAX,
+        limits={
+            "statement_timeout": limit,
+            "lock_timeout": limit,
+            "idle_in_transaction_session_timeout": limit,
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
         },
+        command_timeout_s=STATEMENT_TIME_LIMIT_MS / 1_000 + 5,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_pre_ping=True,
     )
 
 

@@ -17,7 +17,7 @@ from services.platform.http.server import serve
 from services.platform.postgres.migrate import upgrade
 from services.reporting.api import reporting_app
 from services.reporting.follow import Progress, follow
-from services.reporting.store import open_engine
+from services.reporting.store import reporting_engine
 from tests.api.cases import Known, Tried, try_operations
 from tests.api.conftest import Market
 from tests.api.shops import PASSWORD, key, password, set_up, user
@@ -168,7 +168,7 @@ async def reader(market: Market) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a reporting reader of this market."""
     settings = market.settings
     await upgrade(settings.reader_database_url, "services.reporting.migrations")
-    engine, stop = open_engine(settings.reader_database_url), asyncio.Event()
+    engine, stop = reporting_engine(settings.reader_database_url), asyncio.Event()
     app = reporting_app(engine, open_verifier(settings), [], stop)
     try:
         async with (

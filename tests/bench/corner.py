@@ -22,8 +22,8 @@ from services.platform.auth.tokens import mint
 from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.profiles import import_profiles, read_profiles
-from services.sessions.worker.main import ledger_engine
 from tests.bench.workload import profiles_csv
 
 PARTITIONS: Final = 8

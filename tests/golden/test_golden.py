@@ -15,6 +15,7 @@ from contracts.events import Reason
 from contracts.topics import topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import know_partition
 from services.sessions.ledger.profiles import import_profiles
 from services.sessions.rules import decide
@@ -22,7 +23,6 @@ from services.sessions.rules.model import Received
 from services.sessions.tools.verify import verify
 from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
-from services.sessions.worker.main import ledger_engine
 from tests import recount
 from tests.golden.cases import NAMES, Body, Case, load
 

@@ -15,7 +15,7 @@ from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting.follow import Progress, follow
-from services.reporting.store import open_engine
+from services.reporting.store import reporting_engine
 from tests.conftest import eventually
 
 Reading = Callable[[], AbstractAsyncContextManager[Progress]]
@@ -37,7 +37,7 @@ async def reporting(corner: Settings) -> Settings:
 
 @pytest.fixture
 async def engine(reporting: Settings) -> AsyncIterator[AsyncEngine]:
-    made = open_engine(reporting.reader_database_url)
+    made = reporting_engine(reporting.reader_database_url)
     yield made
     await made.dispose()
 

@@ -358,7 +358,7 @@ async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
     await asyncio.gather(*(upgrade(corner.database_url, package) for _ in range(4)))
     await upgrade(corner.database_url, package)
 
-    engine = store.open_engine(corner.database_url)
+    engine = store.reporting_engine(corner.database_url)
     async with engine.connect() as tx:
         found = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
         assert list(found.scalars()) == ["0002"]

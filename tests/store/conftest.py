@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.topics import topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import know_partition
 from services.sessions.ledger.profiles import import_profiles
 from services.sessions.worker.apply import Applied, Batch, apply
-from services.sessions.worker.main import ledger_engine
 from services.sessions.worker.read_record import Verify, read
 from tests.rules.chance import MINUTE_MS, TENDERS
 from tests.rules.trade import MORNING_MS, TOPIC, Body, Raw

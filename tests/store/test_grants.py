@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from services.operations.database_grants import grant
 from services.platform.postgres.migrate import is_behind, upgrade
 from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
 from services.sessions.tools.verify import verify
-from services.sessions.worker.main import ledger_engine
 from tests.store.conftest import Ledger, profile
 from tests.store.day import a_week
 from tests.store.test_verify import silent

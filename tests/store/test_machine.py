@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.topics import topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
 from services.sessions.rules.model import Outcome, Received
 from services.sessions.tools.verify import verify
 from services.sessions.worker.apply import Applied, Batch, apply
-from services.sessions.worker.main import ledger_engine
 from tests.rules.shops import KINDS, Shops, limits, seeds
 from tests.rules.test_laws import THOROUGH
 from tests.store.conftest import MIGRATIONS, TOPIC_ID, Ledger, profile, published

@@ -8,8 +8,8 @@ from sqlalchemy.exc import IntegrityError
 
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
 from services.sessions.migrations import versions
-from services.sessions.worker.main import ledger_engine
 from tests.conftest import BY_FORCE
 from tests.store.conftest import MIGRATIONS, Ledger, profile
 from tests.store.day import a_week

@@ -13,11 +13,11 @@ from services.cli.app import app
 from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import know_partition
 from services.sessions.ledger.profiles import import_profiles
 from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
-from services.sessions.worker.main import ledger_engine
 from services.sessions.worker.publisher import Publisher
 from tests.golden.cases import load
 

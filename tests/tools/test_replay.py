@@ -16,7 +16,7 @@ from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting.follow import Progress, follow
-from services.reporting.store import open_engine
+from services.reporting.store import reporting_engine
 from tests.conftest import eventually
 from tests.tools.conftest import Cli, Play
 
@@ -71,7 +71,7 @@ async def test_a_file_holds_one_record_a_line_in_the_order_of_the_chains(
 @pytest.fixture
 async def reader(corner: Settings) -> AsyncIterator[AsyncEngine]:
     await upgrade(corner.reader_database_url, "services.reporting.migrations")
-    engine = open_engine(corner.reader_database_url)
+    engine = reporting_engine(corner.reader_database_url)
     yield engine
     await engine.dispose()
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.access import api_keys
 from services.gateway.access.api_keys import ApiKey
@@ -21,6 +21,7 @@ from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
 from services.platform.auth.signing_keys import load_private_key
 from services.platform.auth.tokens import Verifier, mint
 from services.platform.http.bearer import request_claims, token_needed
+from services.platform.postgres.engine import open_engine
 from services.platform.settings import Settings
 
 KEY_HEADER: Final = "x-api-key"
@@ -100,22 +101,13 @@ class Access:
 
 def access_engine(database_url: str) -> AsyncEngine:
     """Connections for what this room reads and writes: users, keys, failures, revocations."""
-    return create_async_engine(
+    return open_engine(
         database_url,
-        pool_size=CONNECTIONS,
-        max_overflow=0,
+        "till-gateway-access",
+        connections=CONNECTIONS,
+        limits={"statement_timeout": "8s", "lock_timeout": "6s", "idle_in_transaction_session_timeout": "8s"},
         # An error's text would quote what was asked for, hashes of passwords too.
         hide_parameters=True,
-        connect_args={
-            "server_settings": {
-                "application_name": "till-gateway-access",
-                "statement_timeout": "8s",
-                "lock_timeout": "6s",
-                "idle_in_transaction_session_timeout": "8s",
-            },
-            "timeout": 5,
-            "command_timeout": 10,
-        },
     )
 
 

@@ -17,10 +17,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.platform.postgres import alembic_env
+from services.platform.postgres.engine import open_tool_engine
 
 LOCK_WAIT_S_MAX: Final = 60
 """How long a copy waits while another one migrates the same database."""
@@ -43,7 +43,7 @@ async def upgrade(database_url: str, package: str) -> None:
 @asynccontextmanager
 async def alone_in(database_url: str) -> AsyncIterator[AsyncConnection]:
     """A transaction that no other copy of this program, which changes tables or rights, runs beside."""
-    engine = create_async_engine(database_url, poolclass=NullPool)
+    engine = open_tool_engine(database_url, "till-migrate")
     try:
         async with engine.begin() as tx:
             await tx.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S_MAX}s'"))
@@ -59,7 +59,7 @@ async def is_behind(database_url: str, package: str) -> bool:
     A database with migrations that this version does not know is not behind: the version after this one has migrated
     it, and what still runs of this one must be able to start again. Raises SQLAlchemyError or OSError.
     """
-    engine = create_async_engine(database_url, poolclass=NullPool)
+    engine = open_tool_engine(database_url, "till-migrate")
     try:
         async with engine.connect() as tx:
             return await tx.run_sync(_is_behind, package)

@@ -13,7 +13,7 @@ from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.security import BaseSecurity, SASLScram512
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.auth.claims import Claims
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, open_verifier
@@ -22,6 +22,7 @@ from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics
 from services.platform.kafka.undecodable import TolerantConsumer
 from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import expired_commands
 from services.sessions.worker.apply import FaultPoint
 from services.sessions.worker.batch_retry import BatchRunner
@@ -44,48 +45,14 @@ POLL_INTERVAL_MS: Final = 120_000
 BATCH_WAIT_MS: Final = 1
 """FastStream sleeps so long after each empty poll; a command that falls into it waits as long."""
 GRACEFUL_STOP_S: Final = 25.0
-CONNECTIONS: Final = 3
-CONNECT_TIMEOUT_S: Final = 5
-COMMAND_TIMEOUT_S: Final = 10
 
 GC_NEW_OBJECTS: Final = 1_000_000
 """Python looks for garbage cycles after so many new objects. A batch's objects live until it ends: while it does,
 looking finds nothing and costs up to half of a command's time. Two of the largest batches have about 500,000."""
 
-# A frozen worker must not hold its tills: PostgreSQL ends its transaction and frees the rows. Lookups go by index
-# whatever the planner believes of a table that was empty when the statement was prepared.
-DATABASE_SETTINGS: Final = {
-    "application_name": "till-sessions",
-    "statement_timeout": "8s",
-    "lock_timeout": "6s",
-    "idle_in_transaction_session_timeout": "5s",
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
-
 
 class DatabaseWrong(ValueError):
     """The database would lose what it has acknowledged; the message says why."""
-
-
-def ledger_engine(database_url: str) -> AsyncEngine:
-    """Connections to the ledger with the time-outs that a frozen worker must not outlive."""
-    return create_async_engine(
-        database_url,
-        pool_size=CONNECTIONS,
-        max_overflow=0,
-        connect_args={
-            "server_settings": DATABASE_SETTINGS,
-            "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": COMMAND_TIMEOUT_S,
-        },
-    )
 
 
 async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> None:
