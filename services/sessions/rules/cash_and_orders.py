@@ -5,7 +5,7 @@ from contracts.events import CashMoved, MovementVoided, OrderRecorded, fill
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, apply_change
 from services.sessions.rules.corrections import corrected
-from services.sessions.rules.model import CASH, Session
+from services.sessions.rules.model import CASH, Opening, Session
 from services.sessions.rules.totals import Totals, add_movement, add_order, order_total, order_weight
 
 
@@ -17,7 +17,7 @@ def move_cash(context: RuleContext, session: Session, command: MoveCash) -> Deci
         return Refusal("tender_unknown")
     if (command.amount_minor == 0) != (command.movement == "no_sale"):
         return Refusal("amount_invalid")
-    movement = (command.movement, tender, command.amount_minor)
+    movement = movement_of(command)
 
     def change(totals: Totals) -> None:
         add_movement(totals, movement)
@@ -30,7 +30,7 @@ def move_cash(context: RuleContext, session: Session, command: MoveCash) -> Deci
         return refusal
     context.state.movements[command.store_id, command.command_id] = command
     accept(context, session)
-    ids, correction = corrected(context, session, command, "late_movement", before)
+    ids, correction = corrected(context, session, command, before)
     answer = fill(
         CashMoved,
         answer_fields(context, session, command),
@@ -52,7 +52,7 @@ def void_movement(context: RuleContext, session: Session, command: VoidMovement)
         return Refusal("movement_unknown")
     if key in context.state.voided:
         return Refusal("movement_already_voided")
-    movement = (voided.movement, voided.tender or CASH, voided.amount_minor)
+    movement = movement_of(voided)
 
     def change(totals: Totals) -> None:
         add_movement(totals, movement, -1)
@@ -63,7 +63,7 @@ def void_movement(context: RuleContext, session: Session, command: VoidMovement)
         return refusal
     context.state.voided.add(key)
     accept(context, session)
-    ids, correction = corrected(context, session, command, "late_void", before, reason=command.reason)
+    ids, correction = corrected(context, session, command, before, reason=command.reason)
     answer = fill(
         MovementVoided,
         answer_fields(context, session, command),
@@ -76,7 +76,7 @@ def void_movement(context: RuleContext, session: Session, command: VoidMovement)
 
 def record_order(context: RuleContext, session: Session, command: RecordOrder) -> Decision | Refusal:
     """An order as it is now; it replaces what its earlier revision added."""
-    tenders, own = session.opening.tenders, session.opening.own_provider
+    opening, tenders = session.opening, session.opening.tenders
     for payment in command.payments:
         if payment.tender not in tenders.tenders:
             return Refusal("tender_unknown")
@@ -88,9 +88,7 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
         return Refusal("order_revision_stale")
 
     def change(totals: Totals) -> None:
-        if earlier is not None:
-            add_order(totals, tenders, own, earlier, -1)
-        add_order(totals, tenders, own, command)
+        replace_order(totals, opening, earlier, command)
 
     before = session.totals.copy() if context.late else None
     paid: dict[str, int] = {}
@@ -101,7 +99,7 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
         return refusal
     context.state.orders[key] = command
     accept(context, session)
-    ids, correction = corrected(context, session, command, "late_order", before)
+    ids, correction = corrected(context, session, command, before)
     answer = fill(
         OrderRecorded,
         answer_fields(context, session, command),
@@ -111,6 +109,18 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
         status=command.status,
     )
     return Decision(answer, correction=correction)
+
+
+def movement_of(command: MoveCash) -> tuple[str, str, int]:
+    """What a movement adds to the totals: its kind, its tender, and its amount in minor units."""
+    return command.movement, command.tender or CASH, command.amount_minor
+
+
+def replace_order(totals: Totals, opening: Opening, earlier: RecordOrder | None, order: RecordOrder) -> None:
+    """Put an order into the totals, in the place of its earlier revision."""
+    if earlier is not None:
+        add_order(totals, opening.tenders, opening.own_provider, earlier, -1)
+    add_order(totals, opening.tenders, opening.own_provider, order)
 
 
 def _order_adds_up(order: RecordOrder) -> bool:

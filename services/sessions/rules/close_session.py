@@ -1,6 +1,6 @@
 """The rules of how a session ends: closing, approval, force, recount, voiding."""
 
-from typing import Any, Literal
+from typing import Any
 
 from contracts.commands import Actor, ApproveClosing, CloseSession, ForceClose, Recount, VoidSession
 from contracts.events import ClosingCorrected, ClosingPending, CountRequested, SessionClosed, SessionVoided, fill
@@ -9,7 +9,7 @@ from services.sessions.rules.answers import Refusal
 from services.sessions.rules.closing import close
 from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, bad_count, by_tender
 from services.sessions.rules.corrections import NO_IDS, correction, recounted_rows
-from services.sessions.rules.model import Attempt, Ended, Session
+from services.sessions.rules.model import Attempt, Ended, Origin, Session
 from services.sessions.rules.totals import fits, new_totals, report
 
 SWEEPER = "till-sweeper"
@@ -21,23 +21,14 @@ def close_session(context: RuleContext, session: Session, command: CloseSession)
     refusal = bad_count(session, command.counted, in_report=True)
     if refusal is not None:
         return refusal
-    counted, limit = by_tender(command.counted), context.till.profile.over_short_limit_minor
+    limit = context.till.profile.over_short_limit_minor
     _release(context, session)
     accept(context, session)
-    attempt = Attempt(
-        waits_for="approval",
-        counted=counted,
-        closed_at=context.occurred,
-        closed_by=command.actor,
-        limit_minor=limit,
-        note=command.note,
-        notes=command.notes or (),
-        sales_report=command.sales_report,
-    )
-    if limit is not None and _off_by(session, counted) > limit:
+    attempt = attempt_of(command, closed_at=context.occurred, limit_minor=limit)
+    if limit is not None and _off_by(session, attempt.counted) > limit:
         session.state, session.attempt = "pending", attempt
         return Decision(fill(ClosingPending, answer_fields(context, session, command), counted=command.counted))
-    closing = _end(context, session, attempt, origin="register", approved_by=None)
+    closing = _end(context, session, attempt, origin=origin_of(command), approved_by=None)
     return _closed(context, session, command, closing)
 
 
@@ -59,21 +50,11 @@ def approve_closing(context: RuleContext, session: Session, command: ApproveClos
 
 def force_close(context: RuleContext, session: Session, command: ForceClose) -> Decision | Refusal:
     """Close a session that nobody counted."""
-    idle = command.actor.id == SWEEPER and command.reason == ABANDONED
     limit = context.till.profile.over_short_limit_minor
     _release(context, session)
     accept(context, session)
-    uncounted = Attempt(
-        waits_for="approval",
-        counted={},
-        closed_at=context.occurred,
-        closed_by=command.actor,
-        limit_minor=limit,
-        note=None,
-        notes=(),
-        sales_report=None,
-    )
-    closing = _end(context, session, uncounted, origin="idle" if idle else "manager", approved_by=None)
+    uncounted = attempt_of(command, closed_at=context.occurred, limit_minor=limit)
+    closing = _end(context, session, uncounted, origin=origin_of(command), approved_by=None)
     return _closed(context, session, command, closing)
 
 
@@ -94,7 +75,7 @@ def recount(context: RuleContext, session: Session, command: Recount) -> Decisio
     named = {entry.tender for entry in command.counted}
     recounted = recounted_rows(after, named)
     moved = differences.differences(before, after)
-    made = correction(context, session, command, "recount", moved, reason=command.reason, recounted=recounted)
+    made = correction(context, session, command, moved, reason=command.reason, recounted=recounted)
     answer = fill(
         ClosingCorrected,
         answer_fields(context, session, command),
@@ -111,12 +92,62 @@ def void_session(context: RuleContext, session: Session, command: VoidSession) -
     accept(context, session)
     if ended is not None:
         figures = report(session.totals, session.opening.tenders, ended.counted)
-        moved = differences.differences(figures, _nothing(session))
-        made = correction(context, session, command, "session_voided", moved, reason=command.reason)
+        moved = differences.differences(figures, no_figures(session))
+        made = correction(context, session, command, moved, reason=command.reason)
         ids = {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}
     session.state = "voided"
     answer = fill(SessionVoided, answer_fields(context, session, command), ids, reason=command.reason)
     return Decision(answer, correction=made)
+
+
+def attempt_of(command: CloseSession | ForceClose, *, closed_at: str, limit_minor: int | None) -> Attempt:
+    """The attempt to close that a command is; nobody counted where it is forced."""
+    words: dict[str, Any] = {"counted": {}, "note": None, "notes": (), "sales_report": None}
+    if isinstance(command, CloseSession):
+        words = {
+            "counted": by_tender(command.counted),
+            "note": command.note,
+            "notes": command.notes or (),
+            "sales_report": command.sales_report,
+        }
+    return Attempt(waits_for="approval", closed_at=closed_at, closed_by=command.actor, limit_minor=limit_minor, **words)
+
+
+def origin_of(command: CloseSession | ForceClose) -> Origin:
+    """Who closes by such a command: the register, the sweeper of idle sessions, or a manager."""
+    if isinstance(command, CloseSession):
+        return "register"
+    return "idle" if (command.actor.id, command.reason) == (SWEEPER, ABANDONED) else "manager"
+
+
+def end_session(
+    session: Session,
+    attempt: Attempt,
+    *,
+    z_number: int,
+    prev_hash: str,
+    origin: Origin,
+    approved: tuple[str, Actor] | None,
+    applied_at: str,
+) -> dict[str, Any]:
+    """Freeze the session by the latest attempt to close it; its closing. As `closing.close`."""
+    closing = close(session, attempt, z_number=z_number, prev_hash=prev_hash, origin=origin, approved=approved)
+    session.state, session.attempt = "closed", None
+    session.ended = Ended(
+        closing_id=closing["closing_id"],
+        closing_hash=closing["hash"],
+        closed_at=attempt.closed_at,
+        applied_at=applied_at,
+        origin=origin,
+        counted_by=attempt.closed_by.id if attempt.counted else None,
+        counted=attempt.counted,
+    )
+    return closing
+
+
+def no_figures(session: Session) -> dict[str, Any]:
+    """The figures of a session in which nothing was, as of one that is voided."""
+    return report(new_totals(session.opening.tenders, {}), session.opening.tenders, {})
 
 
 def _release(context: RuleContext, session: Session) -> None:
@@ -137,30 +168,21 @@ def _end(
     session: Session,
     attempt: Attempt,
     *,
-    origin: Literal["register", "idle", "manager"],
+    origin: Origin,
     approved_by: Actor | None,
 ) -> dict[str, Any]:
     """Freeze the session: its closing gets the till's next number and becomes the head of its chain."""
     till = context.till
-    closing = close(
+    closing = end_session(
         session,
         attempt,
         z_number=till.z_number + 1,
         prev_hash=till.last_hash,
         origin=origin,
         approved=None if approved_by is None else (context.occurred, approved_by),
+        applied_at=context.record.received_at,
     )
     till.z_number, till.last_hash, till.changed = closing["z_number"], closing["hash"], True
-    session.state, session.attempt = "closed", None
-    session.ended = Ended(
-        closing_id=closing["closing_id"],
-        closing_hash=closing["hash"],
-        closed_at=attempt.closed_at,
-        applied_at=context.record.received_at,
-        origin=origin,
-        counted_by=attempt.closed_by.id if attempt.counted else None,
-        counted=attempt.counted,
-    )
     if origin != "register":
         context.state.forced[session.store_id, session.profile_id, session.ordinal] = session
     return closing
@@ -179,8 +201,3 @@ def _closed(
         approved_by=command.actor if isinstance(command, ApproveClosing) else None,
     )
     return Decision(answer, closing=closing)
-
-
-def _nothing(session: Session) -> dict[str, Any]:
-    """The figures of a session in which nothing was."""
-    return report(new_totals(session.opening.tenders, {}), session.opening.tenders, {})

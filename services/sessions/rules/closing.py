@@ -1,11 +1,11 @@
 """The closing of a session: its Z report, frozen, numbered and chained."""
 
-from typing import Any, Literal
+from typing import Any
 
 from contracts.closings import closing_hash
 from contracts.commands import Actor
 from contracts.events import closing_id_of
-from services.sessions.rules.model import Attempt, Session
+from services.sessions.rules.model import Attempt, Origin, Session
 from services.sessions.rules.totals import report
 
 
@@ -20,7 +20,7 @@ def close(
     *,
     z_number: int,
     prev_hash: str,
-    origin: Literal["register", "idle", "manager"],
+    origin: Origin,
     approved: tuple[str, Actor] | None,
 ) -> dict[str, Any]:
     """The closing of `session` by the latest attempt to close it, approved (when, by whom) or not in need of it.

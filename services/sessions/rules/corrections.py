@@ -1,7 +1,7 @@
 """Corrections: what came to light after a closing, kept beside it as signed differences of its figures."""
 
 from collections.abc import Collection
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from contracts.commands import Command
 from contracts.events import correction_id_of
@@ -11,7 +11,14 @@ from services.sessions.rules.differences import differences
 from services.sessions.rules.model import Session
 from services.sessions.rules.totals import Totals, report
 
-CorrectionKind = Literal["late_movement", "late_order", "late_void", "recount", "session_voided"]
+CORRECTION_KINDS: Final = {
+    "move_cash": "late_movement",
+    "record_order": "late_order",
+    "void_movement": "late_void",
+    "recount": "recount",
+    "void_session": "session_voided",
+}
+"""What a command after the closing makes, by its kind. Amendments make nothing."""
 
 NO_IDS: Final[dict[str, Any]] = {}
 """What the answer to a command that corrects nothing says of corrections."""
@@ -21,7 +28,6 @@ def corrected(
     context: RuleContext,
     session: Session,
     command: Command,
-    kind: CorrectionKind,
     before: Totals | None,
     *,
     reason: str | None = None,
@@ -35,7 +41,7 @@ def corrected(
         return NO_IDS, None
     tenders = session.opening.tenders
     deltas = differences(report(before, tenders, ended.counted), report(session.totals, tenders, ended.counted))
-    made = correction(context, session, command, kind, deltas, reason=reason)
+    made = correction(context, session, command, deltas, reason=reason)
     return {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}, made
 
 
@@ -43,7 +49,6 @@ def correction(
     context: RuleContext,
     session: Session,
     command: Command,
-    kind: CorrectionKind,
     deltas: dict[str, Any],
     *,
     reason: str | None,
@@ -57,7 +62,6 @@ def correction(
     return correction_body(
         session,
         command,
-        kind,
         deltas,
         received_at=context.record.received_at,
         reason=reason,
@@ -69,7 +73,6 @@ def correction(
 def correction_body(
     session: Session,
     command: Command,
-    kind: CorrectionKind,
     deltas: dict[str, Any],
     *,
     received_at: str,
@@ -92,7 +95,7 @@ def correction_body(
         "profile_id": session.profile_id,
         "session_id": session.session_id,
         "command_id": command.command_id,
-        "correction": kind,
+        "correction": CORRECTION_KINDS[command.kind],
         "occurred_at": command.occurred_at,
         "received_at": received_at,
         "actor": actor_json(command.actor),

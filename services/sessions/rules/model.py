@@ -13,6 +13,8 @@ HOLDING: Final = frozenset({"open", "suspended"})
 """The states in which a session holds its profile."""
 UNCLOSED: Final = HOLDING | {"pending"}
 
+Origin = Literal["register", "idle", "manager"]
+"""Who closed a session: its register, the sweeper of idle sessions, or a manager."""
 StoredIn = Literal["journal", "reused", "position", "nothing"]
 CASH: Final = "cash"
 """The tender that is meant where a movement names none, and the one of a profile that has no others."""
@@ -141,7 +143,7 @@ class Ended:
     closing_hash: str
     closed_at: str
     applied_at: str
-    origin: Literal["register", "idle", "manager"]
+    origin: Origin
     counted_by: str | None
     counted: dict[str, int]
     corrections: int = 0

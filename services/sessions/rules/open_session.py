@@ -1,6 +1,7 @@
 """The rule of `open_session`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -89,15 +90,22 @@ def _opening(context: RuleContext, command: OpenSession, tenders: Tenders) -> Op
         opened_at=context.occurred,
         opened_by=command.actor,
         business_date=command.business_date or business_date(context.occurred, offset, profile.business_day_starts_at),
-        session_number=command.session_number or str(context.till.sessions_opened),
-        station=command.station,
-        note=command.note,
-        notes=command.notes or (),
+        **opening_words(command, context.till.sessions_opened),
         own_provider=profile.own_provider,
         store_name=profile.store_name,
         profile_name=profile.name,
         company_id=profile.company_id,
     )
+
+
+def opening_words(command: OpenSession, ordinal: int) -> dict[str, Any]:
+    """The words of an opening that may be amended later."""
+    return {
+        "session_number": command.session_number or str(ordinal),
+        "station": command.station,
+        "note": command.note,
+        "notes": command.notes or (),
+    }
 
 
 def _only_cash(currency: str) -> Tender:

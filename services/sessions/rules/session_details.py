@@ -1,7 +1,6 @@
 """The rules of what changes no figure: counts in between, hand-overs, suspension, and words."""
 
 from dataclasses import replace
-from typing import Any
 
 from contracts.commands import AmendSession, CountDrawer, HandOver, ResumeSession, SuspendSession
 from contracts.events import DrawerCounted, SessionAmended, SessionHandedOver, SessionResumed, SessionSuspended, fill
@@ -40,27 +39,30 @@ def suspend_session(context: RuleContext, session: Session, command: SuspendSess
 def resume_session(context: RuleContext, session: Session, command: ResumeSession) -> Decision | Refusal:
     """Take the session up again, at another station where one is named."""
     session.state, session.suspended_at = "open", None
-    if command.station is not None:
-        _reword(session, station=command.station)
+    reword(session, command)
     accept(context, session)
     return Decision(fill(SessionResumed, answer_fields(context, session, command), station=command.station))
 
 
 def amend_session(context: RuleContext, session: Session, command: AmendSession) -> Decision | Refusal:
     """Change words; a closing that was made keeps its own."""
-    words: dict[str, Any] = {
-        "session_number": command.session_number,
-        "station": command.station,
-        "note": command.note,
-    }
-    _reword(session, notes=command.notes, **words)
+    reword(session, command)
     accept(context, session)
-    answer = fill(SessionAmended, answer_fields(context, session, command), **words, notes=command.notes)
+    answer = fill(
+        SessionAmended,
+        answer_fields(context, session, command),
+        session_number=command.session_number,
+        station=command.station,
+        note=command.note,
+        notes=command.notes,
+    )
     return Decision(answer)
 
 
-def _reword(session: Session, *, notes: tuple[str, ...] | None = None, **words: Any) -> None:
-    named = {name: word for name, word in words.items() if word is not None}
-    opening = replace(session.opening, **named)
-    session.opening = opening if notes is None else replace(opening, notes=notes)
-    session.amended = True
+def reword(session: Session, command: AmendSession | ResumeSession) -> None:
+    """Put the words that the command names in the place of those of the opening."""
+    names = ("session_number", "station", "note", "notes") if isinstance(command, AmendSession) else ("station",)
+    words = {name: word for name in names if (word := getattr(command, name)) is not None}
+    if words or isinstance(command, AmendSession):
+        session.opening = replace(session.opening, **words)
+        session.amended = True

@@ -1,14 +1,14 @@
 """One session, recomputed from its journal alone and compared with what is stored of it.
 
 Whether a command was rightly accepted is not asked again: that hung on the profile's rules of its day. What it did to
-the figures, the words, the closing and the corrections is. The limits that a closing and its corrections went by are
-taken from them.
+the figures, the words, the closing and the corrections is, by the very rules that did it: what is found is a row that
+was altered since, not a rule that is wrong. The limits that a closing and its corrections went by are taken from them.
 """
 
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -17,6 +17,7 @@ from contracts.commands import (
     AmendSession,
     ApproveClosing,
     CloseSession,
+    Command,
     ForceClose,
     MoveCash,
     OpenSession,
@@ -29,22 +30,15 @@ from contracts.commands import (
 from contracts.jsontext import canonical, compact, read_object
 from contracts.times import wire_time
 from services.sessions.ledger import encoding
-from services.sessions.rules.close_session import ABANDONED, SWEEPER
-from services.sessions.rules.closing import close
+from services.sessions.rules.cash_and_orders import movement_of, replace_order
+from services.sessions.rules.close_session import attempt_of, end_session, no_figures, origin_of
 from services.sessions.rules.context import by_tender
-from services.sessions.rules.corrections import CorrectionKind, correction_body, recounted_rows
+from services.sessions.rules.corrections import correction_body, recounted_rows
 from services.sessions.rules.differences import differences
-from services.sessions.rules.model import Attempt, Ended, RegisterSequence, Session
-from services.sessions.rules.totals import Totals, add_movement, add_order, new_totals, report
-
-CORRECTIONS: Final[dict[str, CorrectionKind]] = {
-    "move_cash": "late_movement",
-    "record_order": "late_order",
-    "void_movement": "late_void",
-    "recount": "recount",
-    "void_session": "session_voided",
-}
-"""What an accepted command after the closing makes; amendments make nothing."""
+from services.sessions.rules.model import Origin, RegisterSequence, Session
+from services.sessions.rules.open_session import opening_words
+from services.sessions.rules.session_details import reword
+from services.sessions.rules.totals import Totals, add_movement, new_totals, report
 
 
 class LedgerMismatch(Exception):
@@ -118,88 +112,46 @@ class Recomputation:
         session = self.session
         match command:
             case OpenSession():
-                self._open(command)
+                # The words as they were at the opening: those in the row may have been amended since.
+                session.opening = replace(session.opening, **opening_words(command, session.ordinal))
+                session.totals = new_totals(session.opening.tenders, by_tender(command.opening))
             case MoveCash() | VoidMovement() | RecordOrder():
                 self._move(command, where)
             case AmendSession() | ResumeSession():
-                self._reword(command)
-            case CloseSession():
-                self._attempt(command, by_tender(command.counted), entry, command.note, command.notes or ())
-            case ForceClose():
-                self._attempt(command, {}, entry, None, ())
+                reword(session, command)
+            case CloseSession() | ForceClose():
+                self._attempt(command, entry)
             case ApproveClosing(decision="approve"):
-                self._check_closing(
-                    entry, approved=(min(command.occurred_at, wire_time(entry.received_at)), command.actor)
-                )
+                self._check_closing(entry, approved=(_occurred(command, entry), command.actor))
             case Recount():
                 if session.ended is not None:
                     session.ended.counted |= by_tender(command.counted)
         states = {"session_suspended": "suspended", "session_resumed": "open", "session_voided": "voided"}
         session.state = states.get(entry.kind, session.state)  # type: ignore[assignment]
 
-    def _open(self, command: OpenSession) -> None:
-        """The words as they were at the opening: those in the row may have been amended since."""
-        session = self.session
-        session.opening = replace(
-            session.opening,
-            session_number=command.session_number or str(session.ordinal),
-            station=command.station,
-            note=command.note,
-            notes=command.notes or (),
-        )
-        session.totals = new_totals(session.opening.tenders, by_tender(command.opening))
-
     def _move(self, command: MoveCash | VoidMovement | RecordOrder, where: str) -> None:
         totals, opening = self.session.totals, self.session.opening
         match command:
             case MoveCash():
                 self._movements[command.command_id] = command
-                add_movement(totals, _movement(command))
+                add_movement(totals, movement_of(command))
             case VoidMovement():
                 voided = self._movements.pop(command.movement_id, None)
                 if voided is None:
                     raise LedgerMismatch(f"{where}: it voids a movement that is not there")
-                add_movement(totals, _movement(voided), -1)
+                add_movement(totals, movement_of(voided), -1)
             case RecordOrder():
-                earlier = self._orders.get(command.order_id)
-                if earlier is not None:
-                    add_order(totals, opening.tenders, opening.own_provider, earlier, -1)
-                add_order(totals, opening.tenders, opening.own_provider, command)
+                replace_order(totals, opening, self._orders.get(command.order_id), command)
                 self._orders[command.order_id] = command
 
-    def _reword(self, command: AmendSession | ResumeSession) -> None:
-        named: dict[str, Any] = {"station": command.station}
-        if isinstance(command, AmendSession):
-            named |= {"session_number": command.session_number, "note": command.note}
-            if command.notes is not None:
-                self.session.opening = replace(self.session.opening, notes=command.notes)
-        words = {name: word for name, word in named.items() if word is not None}
-        self.session.opening = replace(self.session.opening, **words)
-
-    def _attempt(
-        self,
-        command: CloseSession | ForceClose,
-        counted: dict[str, int],
-        entry: Any,
-        note: str | None,
-        notes: tuple[str, ...],
-    ) -> None:
+    def _attempt(self, command: CloseSession | ForceClose, entry: Any) -> None:
         """An attempt to close; where it led to the closing, that is compared."""
-        self.session.attempt = Attempt(
-            waits_for="approval",
-            counted=counted,
-            closed_at=min(command.occurred_at, wire_time(entry.received_at)),
-            closed_by=command.actor,
-            limit_minor=self._stated_limit(),
-            note=note,
-            notes=notes,
-            sales_report=command.sales_report if isinstance(command, CloseSession) else None,
-        )
+        closed_at = _occurred(command, entry)
+        self.session.attempt = attempt_of(command, closed_at=closed_at, limit_minor=self._stated_limit())
         if entry.kind == "closing_pending":
             self.session.state = "pending"
             return
-        idle = isinstance(command, ForceClose) and (command.actor.id, command.reason) == (SWEEPER, ABANDONED)
-        self._check_closing(entry, origin="register" if counted else "idle" if idle else "manager")
+        self._check_closing(entry, origin=origin_of(command))
 
     def _stated_limit(self) -> int | None:
         """The profile's limit of that day, which only the closing still tells."""
@@ -208,35 +160,27 @@ class Recomputation:
         limit: int | None = orjson.loads(self.closing.body)["limit_in_force_minor"]
         return limit
 
-    def _check_closing(self, entry: Any, *, origin: Any = "register", approved: Any = None) -> None:
+    def _check_closing(self, entry: Any, *, origin: Origin = "register", approved: Any = None) -> None:
         session, attempt, stored = self.session, self.session.attempt, self.closing
         if attempt is None or stored is None:
             raise LedgerMismatch(f"{self.name}: it was closed by command {entry.sequence}, but has no closing")
         said = orjson.loads(stored.body)
         session.register = self._register(said["register_seq_gaps"])
-        body = close(
+        body = end_session(
             session,
             attempt,
             z_number=stored.z_number,
             prev_hash=stored.prev_hash.hex(),
             origin=origin,
             approved=approved,
+            applied_at=wire_time(entry.received_at),
         )
         # The journal keeps a report's value, the closing also the order in which the register wrote its members.
         if canonical(said["sales_report"]) == canonical(body["sales_report"]):
             body["sales_report"] = said["sales_report"]
         if compact(body) != stored.body:
             raise LedgerMismatch(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
-        self._closed, session.state, session.attempt = True, "closed", None
-        session.ended = Ended(
-            closing_id=body["closing_id"],
-            closing_hash=body["hash"],
-            closed_at=attempt.closed_at,
-            applied_at=wire_time(entry.received_at),
-            origin=origin,
-            counted_by=attempt.closed_by.id if attempt.counted else None,
-            counted=dict(attempt.counted),
-        )
+        self._closed = True
 
     def _register(self, stated: list[list[int]]) -> RegisterSequence:
         """The register's numbers as the closing may state them.
@@ -260,7 +204,7 @@ class Recomputation:
         tenders = session.opening.tenders
         after = report(session.totals, tenders, ended.counted)
         if session.state == "voided":
-            after = report(new_totals(tenders, {}), tenders, {})
+            after = no_figures(session)
         stored = next((c for c in self.corrections if str(c.command_id) == command.command_id), None)
         if stored is None:
             raise LedgerMismatch(f"{where}: it came after the closing, but its correction is missing")
@@ -271,7 +215,6 @@ class Recomputation:
         expected = correction_body(
             session,
             command,
-            CORRECTIONS[command.kind],
             differences(report(before, tenders, counted), after),
             received_at=wire_time(received_at),
             reason=getattr(command, "reason", None),
@@ -285,5 +228,6 @@ class Recomputation:
             )
 
 
-def _movement(command: MoveCash) -> tuple[str, str, int]:
-    return command.movement, command.tender or "cash", command.amount_minor
+def _occurred(command: Command, entry: Any) -> str:
+    """When a command happened: by its register's clock, or by the broker's where the register's is fast."""
+    return min(command.occurred_at, wire_time(entry.received_at))
