@@ -6,6 +6,8 @@ from typing import Final
 DEFAULT_PREFIX: Final = "till."
 DEFAULT_PARTITIONS: Final = 12
 DAY_MS: Final = 86_400_000
+COMMANDS_KEPT_DAYS: Final = 7
+"""A command that lies on its topic for longer is gone: it was applied before, or lost in a way that is said loudly."""
 
 COMMANDS: Final = "commands.v1"
 EVENTS: Final = "events.v1"
@@ -22,7 +24,7 @@ TOPIC_CONFIGS: Final[dict[str, dict[str, str]]] = {
     # The broker checks sizes of what is compressed only when it stores it uncompressed itself.
     COMMANDS: _ALL
     | {
-        "retention.ms": str(7 * DAY_MS),
+        "retention.ms": str(COMMANDS_KEPT_DAYS * DAY_MS),
         "segment.ms": "3600000",
         "max.message.bytes": str(RECORD_BYTES_MAX),
         "compression.type": "uncompressed",

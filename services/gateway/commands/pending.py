@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.commands.envelope import Envelope
+from services.gateway.retention import forget
 from services.platform.kafka.position import Position
 
 # A command that is sent again lies at a later place; what counts is where it came to lie last.
@@ -15,11 +16,7 @@ NOTE = text("""
     ON CONFLICT (store_id, command_id) DO UPDATE SET topic_id = excluded.topic_id, partition = excluded.partition,
            record_offset = excluded.record_offset, noted_at = excluded.noted_at
 """)
-# The topic keeps a command for seven days: what is older has been applied, or lost in a way that is said loudly.
-FORGET = text("""
-    DELETE FROM gateway.pending WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM gateway.pending WHERE noted_at < now() - interval '8 days' LIMIT 10))
-""")
+FORGET = forget("pending")
 # The own store of each id is found by the index on ids alone, whatever the number of stores.
 FIND = text("""
     SELECT store_id, topic_id, partition, record_offset FROM gateway.pending

@@ -1,6 +1,6 @@
 """The request that an `Idempotency-Key` belongs to: another one under it is refused, a repeat gets the first reply.
 
-This is about whole requests, those that need no command too; `repeats` keeps the commands that were made of them.
+This is about whole requests, those that need no command too; `stored` keeps the commands that were made of them.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from services.gateway.access.callers import Caller
 from services.gateway.idempotency import header
 from services.gateway.idempotency.stored import IdempotencyKeyReused
 from services.gateway.resources import resources
+from services.gateway.retention import forget
 
 CLAIM = text("""
     INSERT INTO gateway.keyed (store_id, key_id, fingerprint, plan)
@@ -29,10 +30,7 @@ DONE = text("""
     UPDATE gateway.keyed SET status = :status, reply = :reply
      WHERE store_id = :store_id AND key_id = :key_id AND reply IS NULL
 """)
-FORGET = text("""
-    DELETE FROM gateway.keyed WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM gateway.keyed WHERE noted_at < now() - interval '8 days' LIMIT 10))
-""")
+FORGET = forget("keyed")
 
 
 @dataclass(frozen=True, slots=True)

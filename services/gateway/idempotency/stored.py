@@ -6,16 +6,15 @@ Without a key nothing tells a repeat from a second payment of the same amount, s
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.gateway.retention import forget
+
 REMEMBER = text("""
     INSERT INTO gateway.requests (store_id, command_id, fingerprint, command)
     VALUES (:store_id, :command_id, :fingerprint, :command) ON CONFLICT DO NOTHING
 """)
 FIND = text("SELECT fingerprint, command FROM gateway.requests WHERE store_id = :store_id AND command_id = :command_id")
 # A key that comes again after that makes a new command under an id that is taken: it is refused, never applied twice.
-FORGET = text("""
-    DELETE FROM gateway.requests WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM gateway.requests WHERE noted_at < now() - interval '8 days' LIMIT 10))
-""")
+FORGET = forget("requests")
 
 
 class IdempotencyKeyReused(Exception):

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.kafka.read_topic import Progress, records
 from services.platform.settings import Settings
+from services.sessions.ledger import queries
 from services.sessions.tools.recompute import LedgerMismatch
 from services.sessions.tools.replay import published_again
 
@@ -28,16 +28,6 @@ UNPUBLISHED_WAIT_S: Final = 20.0
 UNPUBLISHED_PAUSE_S: Final = 0.5
 
 _ANCHOR: Final = re.compile(r"([A-Za-z0-9._:-]{1,64})/([A-Za-z0-9._:-]{1,64}) ([1-9][0-9]{0,15}) ([0-9a-f]{64})")
-
-HEADS = text("""
-    SELECT store_id, profile_id, z_number, last_hash FROM tills
-     WHERE z_number > 0 AND (CAST(:store AS text) IS NULL OR store_id = :store)
-       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
-     ORDER BY store_id, profile_id
-""")
-HASH_OF = text("""
-    SELECT hash FROM closings WHERE store_id = :store AND profile_id = :profile AND z_number = :z_number
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +135,7 @@ async def check_anchor(engine: AsyncEngine, heads: Iterable[Head]) -> None:
     async with engine.connect() as tx:
         for head in heads:
             key = {"store": head.store_id, "profile": head.profile_id, "z_number": head.z_number}
-            found = (await tx.execute(HASH_OF, key)).scalar_one_or_none()
+            found = (await tx.execute(queries.HASH_OF_CLOSING, key)).scalar_one_or_none()
             name = f"closing z {head.z_number} of {head.store_id}/{head.profile_id}"
             if found is None:
                 raise LedgerMismatch(f"{name}: it was noted, but is not in the ledger")
@@ -156,7 +146,7 @@ async def check_anchor(engine: AsyncEngine, heads: Iterable[Head]) -> None:
 async def write_anchor(engine: AsyncEngine, path: Path, store: str | None, profile: str | None) -> int:
     """Note the present heads in a file, whole or not at all; how many tills there are."""
     async with engine.connect() as tx:
-        rows = list(await tx.execute(HEADS, {"store": store, "profile": profile}))
+        rows = list(await tx.execute(queries.HEADS, {"store": store, "profile": profile}))
     lines = [f"{Head(row.store_id, row.profile_id, row.z_number, row.last_hash.hex())}\n" for row in rows]
     draft = path.with_name(f".{path.name}.draft")
     with draft.open("w", encoding="utf-8") as file:

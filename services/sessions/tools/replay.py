@@ -3,34 +3,16 @@
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.events import closing_id_of, correction_id_of
 from contracts.times import wire_time
 from contracts.topics import cloud_event_headers, key_of
 from services.platform.kafka.read_topic import Progress
+from services.sessions.ledger import queries
 from services.sessions.worker.publications import Publication
 
 PAGE_ROWS: Final = 500
-
-COUNT = text("""
-    SELECT count(*) FROM closings
-     WHERE (CAST(:store AS text) IS NULL OR store_id = :store)
-       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
-""")
-CLOSINGS = text("""
-    SELECT store_id, profile_id, z_number, session_id, received_at, body FROM closings
-     WHERE (CAST(:store AS text) IS NULL OR store_id = :store)
-       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
-       AND (store_id, profile_id, z_number) > (:after_store, :after_profile, :after_z)
-     ORDER BY store_id, profile_id, z_number LIMIT :rows
-""")
-CORRECTIONS = text("""
-    SELECT c.store_id, c.session_id, c.command_id, c.received_at, c.body
-      FROM unnest(CAST(:stores AS text[]), CAST(:sessions AS uuid[])) AS k(store_id, session_id)
-      JOIN corrections c USING (store_id, session_id) ORDER BY c.correction_number
-""")
 
 
 async def published_again(
@@ -43,10 +25,10 @@ async def published_again(
     part = {"store": store, "profile": profile}
     async with engine.connect() as tx:
         await tx.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        total, done = (await tx.execute(COUNT, part)).scalar_one(), 0
+        total, done = (await tx.execute(queries.COUNT_CLOSINGS, part)).scalar_one(), 0
         after: dict[str, Any] = {"after_store": "", "after_profile": "", "after_z": 0}
         while True:
-            page = list(await tx.execute(CLOSINGS, part | after | {"rows": PAGE_ROWS}))
+            page = list(await tx.execute(queries.PAGE_OF_CLOSINGS, part | after | {"rows": PAGE_ROWS}))
             if page:
                 yield await _publications(tx, topic, page)
                 done += len(page)
@@ -60,7 +42,7 @@ async def published_again(
 async def _publications(tx: AsyncConnection, topic: str, page: list[Any]) -> list[Publication]:
     keys = {"stores": [row.store_id for row in page], "sessions": [row.session_id for row in page]}
     corrections: dict[Any, list[Any]] = {(row.store_id, row.session_id): [] for row in page}
-    for row in await tx.execute(CORRECTIONS, keys):
+    for row in await tx.execute(queries.CORRECTIONS_OF_CLOSINGS, keys):
         corrections[row.store_id, row.session_id].append(row)
     made = []
     for closing in page:

@@ -1,27 +1,15 @@
 """X and Z reports of one session, from the ledger; reading changes nothing."""
 
-from typing import Final
-
 import orjson
 from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.sessions.ledger import queries
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules.model import UNCLOSED, BatchState
 from services.sessions.rules.totals import report
 from services.sessions.tools.slip import x_slip, z_slip
-
-# Every table's index begins with the store, so a session without one is looked for in each of them.
-STORES_OF: Final = """
-    SELECT s.store_id FROM (SELECT DISTINCT store_id FROM profiles) AS k(store_id)
-      JOIN sessions s ON s.store_id = k.store_id AND s.session_id = $1::uuid ORDER BY s.store_id
-"""
-CLOSING: Final = """
-    SELECT c.body, (SELECT count(*) FROM corrections k WHERE k.store_id = c.store_id AND k.session_id = c.session_id)
-           AS corrections
-      FROM closings c WHERE c.store_id = $1 AND c.session_id = $2::uuid
-"""
 
 
 class NoReport(Exception):
@@ -35,7 +23,7 @@ async def slip(engine: AsyncEngine, kind: str, session_id: str, store_id: str | 
         state = BatchState()
         await load_state(tx, state, sessions={(found, session_id)})
         session = state.sessions.get((found, session_id))
-        closing = await tx.fetchrow(CLOSING, found, session_id)
+        closing = await tx.fetchrow(queries.CLOSING_WITH_CORRECTIONS, found, session_id)
     if session is None:
         raise NoReport(f"The store {found} has no session {session_id}.")
     if kind == "x":
@@ -49,7 +37,7 @@ async def slip(engine: AsyncEngine, kind: str, session_id: str, store_id: str | 
 
 
 async def _store_of(tx: Connection, session_id: str) -> str:
-    stores = [row["store_id"] for row in await tx.fetch(STORES_OF, session_id)]
+    stores = [row["store_id"] for row in await tx.fetch(queries.STORES_OF_SESSION, session_id)]
     if not stores:
         raise NoReport(f"No store has a session {session_id}.")
     if len(stores) > 1:

@@ -10,54 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.closings import GENESIS_HASH, closing_hash
+from services.sessions.ledger import queries
 from services.sessions.tools.recompute import LedgerMismatch, Recomputation
 
 PAGE_ROWS: Final = 500
-
-COUNT_SESSIONS = text("""
-    SELECT count(*) FROM sessions
-     WHERE (CAST(:store AS text) IS NULL OR store_id = :store)
-       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
-""")
-PAGE_OF_TILLS = text("""
-    SELECT * FROM tills
-     WHERE (store_id, profile_id) > (:after_store, :after_profile)
-       AND (CAST(:store AS text) IS NULL OR store_id = :store)
-       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
-     ORDER BY store_id, profile_id LIMIT :rows
-""")
-PAGE_OF_SESSIONS = text("""
-    SELECT * FROM sessions
-     WHERE (store_id, session_id) > (:after_store, CAST(:after_session AS uuid))
-       AND (CAST(:store AS text) IS NULL OR store_id = :store)
-       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
-     ORDER BY store_id, session_id LIMIT :rows
-""")
-CLOSINGS_OF_TILL = text("""
-    SELECT * FROM closings WHERE store_id = :store AND profile_id = :profile AND z_number > :after
-     ORDER BY z_number LIMIT :rows
-""")
-HOLDERS_OF_TILL = text("""
-    SELECT session_id FROM sessions WHERE store_id = :store AND profile_id = :profile AND state IN ('open', 'suspended')
-""")
-JOURNAL_OF_SESSION = text("""
-    SELECT sequence, kind, command_id, received_at, register_seq, link, command FROM journal
-     WHERE store_id = :store AND session_id = :session AND sequence > :after
-     ORDER BY sequence LIMIT :rows
-""")
-REFUSED_NUMBERS = text("""
-    SELECT register_seq FROM journal
-     WHERE store_id = :store AND session_id = :session AND profile_id = :profile AND register_seq IS NOT NULL
-       AND reason IS NOT NULL
-""")
-CORRECTIONS_OF_SESSION = text("""
-    SELECT * FROM corrections WHERE store_id = :store AND session_id = :session ORDER BY correction_number
-""")
-CLOSING_OF_SESSION = text("SELECT * FROM closings WHERE store_id = :store AND session_id = :session")
 
 
 @dataclass(slots=True)
@@ -85,7 +44,9 @@ async def verify(
     seen = Verified()
     part = {"store": store, "profile": profile}
     async with _snapshot(engine) as tx:
-        async for till in _pages(tx, PAGE_OF_TILLS, part, {"after_store": "store_id", "after_profile": "profile_id"}):
+        async for till in _pages(
+            tx, queries.PAGE_OF_TILLS, part, {"after_store": "store_id", "after_profile": "profile_id"}
+        ):
             await _check_till(tx, till, seen)
         await _check_sessions(tx, part, seen, progress)
     return seen
@@ -115,10 +76,10 @@ async def _snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 async def _check_sessions(
     tx: AsyncConnection, part: dict[str, Any], seen: Verified, progress: Callable[[int, int], None]
 ) -> None:
-    total = (await tx.execute(COUNT_SESSIONS, part)).scalar_one()
+    total = (await tx.execute(queries.COUNT_SESSIONS, part)).scalar_one()
     nowhere = "00000000-0000-0000-0000-000000000000"
     keys = {"after_store": "store_id", "after_session": "session_id"}
-    async for session in _pages(tx, PAGE_OF_SESSIONS, part, keys, {"after_session": nowhere}):
+    async for session in _pages(tx, queries.PAGE_OF_SESSIONS, part, keys, {"after_session": nowhere}):
         await _check_session(tx, session, seen)
         progress(seen.sessions, total)
 
@@ -147,7 +108,7 @@ async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
     key = {"store": till.store_id, "profile": till.profile_id}
     z_number, head = 0, GENESIS_HASH
     while True:
-        page = list(await tx.execute(CLOSINGS_OF_TILL, key | {"after": z_number, "rows": PAGE_ROWS}))
+        page = list(await tx.execute(queries.CLOSINGS_OF_TILL, key | {"after": z_number, "rows": PAGE_ROWS}))
         for row in page:
             if row.z_number != z_number + 1:
                 raise LedgerMismatch(f"{name}: closing z {z_number + 1} is missing; the next is z {row.z_number}")
@@ -159,7 +120,7 @@ async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
         raise LedgerMismatch(
             f"{name}: its row says z {till.z_number} was the last closing, the closings end at z {z_number}"
         )
-    holders = [str(row.session_id) for row in await tx.execute(HOLDERS_OF_TILL, key)]
+    holders = [str(row.session_id) for row in await tx.execute(queries.HOLDERS_OF_TILL, key)]
     if holders != ([] if till.open_session_id is None else [str(till.open_session_id)]):
         raise LedgerMismatch(f"{name}: held by {till.open_session_id}, but open or suspended: {holders or 'none'}")
     seen.tills += 1
@@ -187,13 +148,13 @@ async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
     name = f"session {row.session_id} of {row.store_id}/{row.profile_id}"
     recomputation = Recomputation(name, row)
     key = {"store": row.store_id, "session": row.session_id}
-    recomputation.closing = (await tx.execute(CLOSING_OF_SESSION, key)).one_or_none()
-    recomputation.corrections = list(await tx.execute(CORRECTIONS_OF_SESSION, key))
-    for refused in await tx.execute(REFUSED_NUMBERS, key | {"profile": row.profile_id}):
+    recomputation.closing = (await tx.execute(queries.CLOSING_OF_SESSION, key)).one_or_none()
+    recomputation.corrections = list(await tx.execute(queries.CORRECTIONS_OF_SESSION, key))
+    for refused in await tx.execute(queries.REFUSED_NUMBERS, key | {"profile": row.profile_id}):
         recomputation.see(refused.register_seq)
     after = 0
     while True:
-        page = list(await tx.execute(JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))
+        page = list(await tx.execute(queries.JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))
         for entry in page:
             recomputation.add(entry)
         if len(page) < PAGE_ROWS:

@@ -14,7 +14,6 @@ from uuid import NAMESPACE_URL, uuid5
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.jsontext import compact
@@ -23,6 +22,7 @@ from contracts.topics import key_of
 from services.platform.auth.tokens import mint
 from services.platform.kafka.connection import connection
 from services.platform.settings import Settings
+from services.sessions.ledger import queries
 from services.sessions.rules.close_session import ABANDONED, SWEEPER
 from services.sessions.worker.metrics import RESTING, SWEPT
 from services.sessions.worker.publications import Publication
@@ -34,18 +34,6 @@ SESSIONS_MAX: Final = 500
 """Sessions of one sweep; what is left over is closed by the next."""
 TOKEN_TTL_S: Final = 60
 """A sweep's tokens need not outlive its publishing: they are compared with the append time."""
-
-NOW = text("SELECT clock_timestamp()")
-FRONTIER = text("SELECT partition, next_offset FROM consumed WHERE topic_id = :topic_id")
-# Only open sessions hold a till without being looked after: a suspended one was put aside on purpose.
-IDLE = text("""
-    SELECT s.store_id, s.profile_id, s.session_id, s.sequence,
-           s.moved_at + make_interval(secs => p.idle_close_after_s) AS idle_at
-      FROM sessions s JOIN profiles p USING (store_id, profile_id)
-     WHERE s.state = 'open' AND p.idle_close_after_s IS NOT NULL
-       AND s.moved_at + make_interval(secs => p.idle_close_after_s) <= :until
-     ORDER BY idle_at, s.store_id, s.session_id LIMIT :rows
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +92,16 @@ async def sweep(
     BrokerAway and what the database raises.
     """
     async with engine.connect() as tx:
-        at = (await tx.execute(NOW)).scalar_one()
+        at = (await tx.execute(queries.NOW)).scalar_one()
     noted = Noted(at, await _ends(settings))
     if before is None:
         return noted
     async with engine.connect() as tx:
-        frontier = {row.partition: row.next_offset for row in await tx.execute(FRONTIER, {"topic_id": topic_id})}
+        frontier = {
+            row.partition: row.next_offset for row in await tx.execute(queries.FRONTIER, {"topic_id": topic_id})
+        }
         lags = any(frontier.get(partition, 0) < end for partition, end in before.ends.items())
-        idle = [] if lags else list(await tx.execute(IDLE, {"until": before.at, "rows": SESSIONS_MAX}))
+        idle = [] if lags else list(await tx.execute(queries.IDLE_SESSIONS, {"until": before.at, "rows": SESSIONS_MAX}))
     RESTING.set(lags)
     headers = {store_id: _headers(settings, store_id) for store_id in {row.store_id for row in idle}}
     commands = settings.topics.commands

@@ -1,0 +1,104 @@
+"""What is asked of the ledger beside the way of a command: by the tools, and by the sweeper of idle sessions."""
+
+from typing import Final
+
+from sqlalchemy import text
+
+# What `till verify` and `till rebuild` read, in one snapshot, a page at a time.
+
+COUNT_SESSIONS: Final = text("""
+    SELECT count(*) FROM sessions
+     WHERE (CAST(:store AS text) IS NULL OR store_id = :store)
+       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
+""")
+PAGE_OF_TILLS: Final = text("""
+    SELECT * FROM tills
+     WHERE (store_id, profile_id) > (:after_store, :after_profile)
+       AND (CAST(:store AS text) IS NULL OR store_id = :store)
+       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
+     ORDER BY store_id, profile_id LIMIT :rows
+""")
+PAGE_OF_SESSIONS: Final = text("""
+    SELECT * FROM sessions
+     WHERE (store_id, session_id) > (:after_store, CAST(:after_session AS uuid))
+       AND (CAST(:store AS text) IS NULL OR store_id = :store)
+       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
+     ORDER BY store_id, session_id LIMIT :rows
+""")
+CLOSINGS_OF_TILL: Final = text("""
+    SELECT * FROM closings WHERE store_id = :store AND profile_id = :profile AND z_number > :after
+     ORDER BY z_number LIMIT :rows
+""")
+HOLDERS_OF_TILL: Final = text("""
+    SELECT session_id FROM sessions WHERE store_id = :store AND profile_id = :profile AND state IN ('open', 'suspended')
+""")
+JOURNAL_OF_SESSION: Final = text("""
+    SELECT sequence, kind, command_id, received_at, register_seq, link, command FROM journal
+     WHERE store_id = :store AND session_id = :session AND sequence > :after
+     ORDER BY sequence LIMIT :rows
+""")
+REFUSED_NUMBERS: Final = text("""
+    SELECT register_seq FROM journal
+     WHERE store_id = :store AND session_id = :session AND profile_id = :profile AND register_seq IS NOT NULL
+       AND reason IS NOT NULL
+""")
+CORRECTIONS_OF_SESSION: Final = text("""
+    SELECT * FROM corrections WHERE store_id = :store AND session_id = :session ORDER BY correction_number
+""")
+CLOSING_OF_SESSION: Final = text("SELECT * FROM closings WHERE store_id = :store AND session_id = :session")
+
+# What was published, and the heads of the chains.
+
+COUNT_CLOSINGS: Final = text("""
+    SELECT count(*) FROM closings
+     WHERE (CAST(:store AS text) IS NULL OR store_id = :store)
+       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
+""")
+PAGE_OF_CLOSINGS: Final = text("""
+    SELECT store_id, profile_id, z_number, session_id, received_at, body FROM closings
+     WHERE (CAST(:store AS text) IS NULL OR store_id = :store)
+       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
+       AND (store_id, profile_id, z_number) > (:after_store, :after_profile, :after_z)
+     ORDER BY store_id, profile_id, z_number LIMIT :rows
+""")
+CORRECTIONS_OF_CLOSINGS: Final = text("""
+    SELECT c.store_id, c.session_id, c.command_id, c.received_at, c.body
+      FROM unnest(CAST(:stores AS text[]), CAST(:sessions AS uuid[])) AS k(store_id, session_id)
+      JOIN corrections c USING (store_id, session_id) ORDER BY c.correction_number
+""")
+HEADS: Final = text("""
+    SELECT store_id, profile_id, z_number, last_hash FROM tills
+     WHERE z_number > 0 AND (CAST(:store AS text) IS NULL OR store_id = :store)
+       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
+     ORDER BY store_id, profile_id
+""")
+HASH_OF_CLOSING: Final = text("""
+    SELECT hash FROM closings WHERE store_id = :store AND profile_id = :profile AND z_number = :z_number
+""")
+
+# One session's report; these two go to the driver itself.
+
+# Every table's index begins with the store, so a session without one is looked for in each of them.
+STORES_OF_SESSION: Final = """
+    SELECT s.store_id FROM (SELECT DISTINCT store_id FROM profiles) AS k(store_id)
+      JOIN sessions s ON s.store_id = k.store_id AND s.session_id = $1::uuid ORDER BY s.store_id
+"""
+CLOSING_WITH_CORRECTIONS: Final = """
+    SELECT c.body, (SELECT count(*) FROM corrections k WHERE k.store_id = c.store_id AND k.session_id = c.session_id)
+           AS corrections
+      FROM closings c WHERE c.store_id = $1 AND c.session_id = $2::uuid
+"""
+
+# What the sweeper of idle sessions looks at.
+
+NOW: Final = text("SELECT clock_timestamp()")
+FRONTIER: Final = text("SELECT partition, next_offset FROM consumed WHERE topic_id = :topic_id")
+# Only open sessions hold a till without being looked after: a suspended one was put aside on purpose.
+IDLE_SESSIONS: Final = text("""
+    SELECT s.store_id, s.profile_id, s.session_id, s.sequence,
+           s.moved_at + make_interval(secs => p.idle_close_after_s) AS idle_at
+      FROM sessions s JOIN profiles p USING (store_id, profile_id)
+     WHERE s.state = 'open' AND p.idle_close_after_s IS NOT NULL
+       AND s.moved_at + make_interval(secs => p.idle_close_after_s) <= :until
+     ORDER BY idle_at, s.store_id, s.session_id LIMIT :rows
+""")
