@@ -12,17 +12,9 @@ from contracts.times import wire_time
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
 from services.gateway.adapters.amounts import minor_of_number
-from services.gateway.adapters.base import (
-    AdapterRequest,
-    Answer,
-    Refused,
-    documented,
-    new_id,
-    passwords_of,
-    read_json,
-    shaped,
-    to_the_milli,
-)
+from services.gateway.adapters.base import AdapterRequest, Answer, new_id, passwords_of, read_json, to_the_milli
+from services.gateway.adapters.documented import documented
+from services.gateway.adapters.errors import Refused, shaped
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import resources
 from services.platform.http.replies import json_reply

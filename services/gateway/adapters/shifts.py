@@ -13,16 +13,9 @@ from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS
 from contracts.times import moment
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
-from services.gateway.adapters.base import (
-    AdapterRequest,
-    Answer,
-    Refused,
-    documented,
-    new_id,
-    passwords_of,
-    read_json,
-    shaped,
-)
+from services.gateway.adapters.base import AdapterRequest, Answer, new_id, passwords_of, read_json
+from services.gateway.adapters.documented import documented
+from services.gateway.adapters.errors import Refused, shaped
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import Resources, resources
 from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of

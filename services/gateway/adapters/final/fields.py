@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from contracts.times import read_time
 from services.gateway.adapters.amounts import minor_of_text
-from services.gateway.adapters.base import Refused
+from services.gateway.adapters.errors import Refused
 
 TEXTS: Final = (
     "stationId",

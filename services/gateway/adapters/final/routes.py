@@ -16,17 +16,9 @@ from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import read_time
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByKey, Caller
-from services.gateway.adapters.base import (
-    SENDS,
-    AdapterRequest,
-    Answer,
-    Pending,
-    Refused,
-    documented,
-    new_id,
-    read_json,
-    shaped,
-)
+from services.gateway.adapters.base import AdapterRequest, Answer, new_id, read_json
+from services.gateway.adapters.documented import SENDS, documented
+from services.gateway.adapters.errors import Pending, Refused, shaped
 from services.gateway.adapters.final.fields import (
     REQUIRED,
     Fields,

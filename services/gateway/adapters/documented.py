@@ -1,0 +1,36 @@
+"""What /docs says of the adapters' routes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+SENDS: Final = {
+    "202": "Taken, not answered yet: {command_id, status, location}. It is applied later.",
+    "500": "The service keeps failing on this command and has parked it; nothing was changed.",
+}
+"""What every request that sends a command may be told."""
+
+
+def documented(
+    responses: Mapping[str, str],
+    *,
+    example: Mapping[str, Any] | None = None,
+    required: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What /docs says of a route beside its summary; one with an example takes a body, and an Idempotency-Key."""
+    named = dict(headers or {})
+    said = {"401": "Nobody who is known.", "503": "The broker or the ledger is away; try again.", **responses}
+    more: dict[str, Any] = {}
+    if example is not None:
+        named["Idempotency-Key"] = "A request that is sent again under its key counts once; 1 to 255 characters."
+        said = {"400": "The body is no JSON object that can be read, or the Idempotency-Key is none."} | said | SENDS
+        schema = {"type": "object", "required": list(required)}
+        content = {"application/json": {"schema": schema, "example": dict(example)}}
+        more["requestBody"] = {"required": True, "content": content}
+    return more | {
+        "parameters": [
+            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+            for name, text in named.items()
+        ],
+        "responses": {status: {"description": text} for status, text in sorted(said.items())},
+    }
