@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Patient:
+class _Servers:
     """What is looked at, and what it is looked at with."""
 
     settings: Settings
@@ -53,7 +53,7 @@ class _Patient:
     kafka: AIOKafkaConsumer
 
 
-Look = Callable[[_Patient], Awaitable[Sequence[Finding]]]
+Look = Callable[[_Servers], Awaitable[Sequence[Finding]]]
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
@@ -63,21 +63,21 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         stack.push_async_callback(engine.dispose)
         kafka = AIOKafkaConsumer(**connection(settings), group_id=None, enable_auto_commit=False)
         stack.push_async_callback(kafka.stop)
-        patient = _Patient(settings, engine, kafka)
+        servers = _Servers(settings, engine, kafka)
         there = set[str]()
         for name, needs, look in LOOKS:
             if needs <= there:
-                found = await _found(name, look, patient)
+                found = await _found(name, look, servers)
                 if not any(finding.verdict == "away" for finding in found):
                     there.add(name)
                 for finding in found:
                     yield finding
 
 
-async def _found(name: str, look: Look, patient: _Patient) -> Sequence[Finding]:
+async def _found(name: str, look: Look, servers: _Servers) -> Sequence[Finding]:
     try:
         async with asyncio.timeout(LOOK_S):
-            return await look(patient)
+            return await look(servers)
     except OUTAGES as error:
         why = getattr(error, "__cause__", None) or error
         return [Finding("away", f"{name} could not be looked at: {why!s:.300}".rstrip() + _full_stop(str(why)))]
@@ -87,26 +87,26 @@ def _full_stop(sentence: str) -> str:
     return "" if sentence.rstrip().endswith(".") else "."
 
 
-async def _kafka(patient: _Patient) -> Sequence[Finding]:
-    await patient.kafka.start()
-    return [Finding("well", f"Kafka answers at {patient.settings.kafka}.")]
+async def _kafka(servers: _Servers) -> Sequence[Finding]:
+    await servers.kafka.start()
+    return [Finding("well", f"Kafka answers at {servers.settings.kafka}.")]
 
 
-async def _postgresql(patient: _Patient) -> Sequence[Finding]:
-    async with patient.engine.connect() as tx:
+async def _postgresql(servers: _Servers) -> Sequence[Finding]:
+    async with servers.engine.connect() as tx:
         version = (await tx.execute(text("SHOW server_version"))).scalar_one()
         off = [name for name in SAFE if (await tx.execute(text(f"SHOW {name}"))).scalar_one() == "off"]
     well = Finding("well", f"PostgreSQL {version} answers.")
     return [well, *(Finding("bad", f"PostgreSQL runs with {name}=off and would lose commits.") for name in off)]
 
 
-async def _redis(patient: _Patient) -> Sequence[Finding]:
-    redis = Redis.from_url(patient.settings.redis_url, socket_timeout=5, socket_connect_timeout=5)
+async def _redis(servers: _Servers) -> Sequence[Finding]:
+    redis = Redis.from_url(servers.settings.redis_url, socket_timeout=5, socket_connect_timeout=5)
     try:
         await redis.ping()
     except (RedisError, OSError) as error:
         why = f"Redis does not answer ({error}): batches go on under row locks alone"
-        if patient.settings.lock == "required":
+        if servers.settings.lock == "required":
             return [Finding("away", f"Redis does not answer ({error}), and TILL_LOCK=required: workers wait for it.")]
         return [Finding("look", f"{why}.")]
     finally:
@@ -114,26 +114,26 @@ async def _redis(patient: _Patient) -> Sequence[Finding]:
     return [Finding("well", "Redis answers.")]
 
 
-async def _tokens(patient: _Patient) -> Sequence[Finding]:
-    if patient.settings.auth == "off":
+async def _tokens(servers: _Servers) -> Sequence[Finding]:
+    if servers.settings.auth == "off":
         return [Finding("look", "TILL_AUTH is off: whoever reaches Kafka speaks as admin of every store.")]
     try:
-        open_verifier(patient.settings)
+        open_verifier(servers.settings)
     except ValueError as error:
         return [Finding("bad", f"Tokens can't be verified: {error}")]
     return [Finding("well", "Tokens can be verified.")]
 
 
-async def _topics(patient: _Patient) -> Sequence[Finding]:
+async def _topics(servers: _Servers) -> Sequence[Finding]:
     try:
-        await check_topics(patient.settings)
+        await check_topics(servers.settings)
     except TopicsWrong as wrong:
         return [Finding("bad", str(wrong))]
     return [Finding("well", "The four topics are as promised, LogAppendTime among their settings.")]
 
 
-async def _tables(patient: _Patient) -> Sequence[Finding]:
-    settings = patient.settings
+async def _tables(servers: _Servers) -> Sequence[Finding]:
+    settings = servers.settings
     places = {"sessions": settings.database_url, "gateway": settings.database_url}
     places["reporting"] = settings.reader_database_url
     behind = [name for name, url in places.items() if await is_behind(url, f"services.{name}.migrations")]
@@ -142,8 +142,8 @@ async def _tables(patient: _Patient) -> Sequence[Finding]:
     return [Finding("well", "The tables of all services are up to date.")]
 
 
-async def _ledger(patient: _Patient) -> Sequence[Finding]:
-    async with patient.engine.connect() as tx:
+async def _ledger(servers: _Servers) -> Sequence[Finding]:
+    async with servers.engine.connect() as tx:
         held = await sessions_held(tx)
         expired = await expired_commands(tx)
     found = [Finding("well", f"Open sessions: {held['open']}, suspended: {held['suspended']}.")]
@@ -153,13 +153,13 @@ async def _ledger(patient: _Patient) -> Sequence[Finding]:
     return found
 
 
-async def _frontier(patient: _Patient) -> Sequence[Finding]:
-    settings, kafka = patient.settings, patient.kafka
+async def _frontier(servers: _Servers) -> Sequence[Finding]:
+    settings, kafka = servers.settings, servers.kafka
     topic = settings.topics.commands
     topic_id = (await check_topics(settings))[topic].topic_id
     places = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
     begins, ends = await kafka.beginning_offsets(places), await kafka.end_offsets(places)
-    async with patient.engine.connect() as tx:
+    async with servers.engine.connect() as tx:
         rows = await tx.execute(FRONTIERS, {"topic_id": topic_id})
         frontiers = {TopicPartition(topic, row.partition): row.next_offset for row in rows}
     found = []
@@ -177,19 +177,19 @@ async def _frontier(patient: _Patient) -> Sequence[Finding]:
     return found or [Finding("well", "Every command on the topic is applied.")]
 
 
-async def _letters(patient: _Patient) -> Sequence[Finding]:
-    topic = patient.settings.topics.dead_letters
-    places = [TopicPartition(topic, number) for number in range(patient.settings.topic_partitions)]
-    begins, ends = await patient.kafka.beginning_offsets(places), await patient.kafka.end_offsets(places)
+async def _letters(servers: _Servers) -> Sequence[Finding]:
+    topic = servers.settings.topics.dead_letters
+    places = [TopicPartition(topic, number) for number in range(servers.settings.topic_partitions)]
+    begins, ends = await servers.kafka.beginning_offsets(places), await servers.kafka.end_offsets(places)
     count = sum(ends[place] - begins[place] for place in places)
     if count:
         return [Finding("look", f"Dead letters kept: {count}; `till dead-letters list` shows them.")]
     return [Finding("well", "There are no dead letters.")]
 
 
-async def _clocks(patient: _Patient) -> Sequence[Finding]:
-    broker = await broker_clock(patient.settings)
-    apart = broker.ahead_of(await database_clock(patient.engine))
+async def _clocks(servers: _Servers) -> Sequence[Finding]:
+    broker = await broker_clock(servers.settings)
+    apart = broker.ahead_of(await database_clock(servers.engine))
     said = f"The broker's clock is {abs(apart.ahead_s):.2f} s {'ahead of' if apart.ahead_s > 0 else 'behind'}"
     sentence = f"{said} the database's, give or take {apart.give_or_take_s:.2f} s"
     if abs(apart.ahead_s) - apart.give_or_take_s > SKEW_S:

@@ -20,6 +20,7 @@ from kafka.admin import (
 from kafka.errors import NoError
 
 from contracts.topics import TOPIC_CONFIGS
+from services.platform.errors import TillError
 from services.platform.kafka.connection import MECHANISM
 from services.platform.kafka.topics import admin_client
 from services.platform.settings import Settings
@@ -31,7 +32,7 @@ REGISTER: Final = "register"
 Right = tuple[ResourceType, str, ACLOperation]
 
 
-class PrincipalsWrong(ValueError):
+class PrincipalsWrong(TillError, ValueError):
     """A principal could not be set up; the message says why."""
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from kafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.platform.errors import TillError
 from services.platform.kafka.topics import TopicsWrong, check_topics
 from services.platform.postgres.migrate import is_behind
 from services.platform.settings import Settings
@@ -17,7 +18,7 @@ Service = Literal["sessions", "gateway", "reporting"]
 ASK_AGAIN_AFTER_S: Final = 1.0
 
 
-class NotReady(Exception):
+class NotReady(TillError):
     """What was still missing when the time was over, in a sentence."""
 
 

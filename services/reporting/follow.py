@@ -61,7 +61,7 @@ LAG = Gauge("till_reporting_lag_records", "Records not yet read, by partition.",
 
 UNDECODABLE: Final = "A header name in the record's batch is not UTF-8."
 
-OUTAGES: Final = (OSError, KafkaError, SQLAlchemyError, asyncpg.PostgresError, store.MovedOn)
+OUTAGES: Final = (OSError, KafkaError, SQLAlchemyError, asyncpg.PostgresError, store.OffsetsMoved)
 """What goes away by itself or by beginning anew. Anything else is a bug and ends the process."""
 
 Row = TypeVar("Row", ClosingRow, CorrectionRow)

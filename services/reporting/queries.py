@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from contracts.times import moment, read_time
+from services.platform.errors import TillError
 
 PATH: Final = "/v1/cashier-sessions/"
 SPAN_H_MAX: Final = 48
@@ -17,7 +18,7 @@ PAGE_DIGITS_MAX: Final = 15
 """A page number of more digits is a mistake, and its offset no number that PostgreSQL takes."""
 
 
-class BadQuery(ValueError):
+class BadQuery(TillError, ValueError):
     """The question can't be answered; the message is a sentence for the one who asked."""
 
 

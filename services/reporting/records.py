@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from contracts.closings import Closing, ClosingCorrection, closing_hash
 from contracts.events import closing_id_of
 from contracts.times import moment
+from services.platform.errors import TillError
 
 ERROR_CHARACTERS_MAX: Final = 1_000
 
 
-class Unreadable(ValueError):
+class Unreadable(TillError, ValueError):
     """The record is neither a closing nor a correction; the message is one sentence."""
 
 

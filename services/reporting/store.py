@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.platform.errors import TillError
 from services.platform.postgres.engine import CONNECT_TIMEOUT_S, open_engine
 from services.reporting.records import ClosingRow, CorrectionRow
 
@@ -23,7 +24,7 @@ Place = tuple[int, int]
 """A record's partition and offset."""
 
 
-class MovedOn(Exception):
+class OffsetsMoved(TillError):
     """The tables stand elsewhere than this reader believed: another reader, or a restore."""
 
 
@@ -167,7 +168,7 @@ async def offsets(tx: AsyncConnection, topic: str, partitions: Sequence[int]) ->
 
 
 async def advance(tx: AsyncConnection, topic: str, held: Offsets, reached: Offsets) -> None:
-    """Moves the offsets of `reached` on from what the reader holds. Raises MovedOn instead."""
+    """Moves the offsets of `reached` on from what the reader holds. Raises OffsetsMoved instead."""
     partitions = sorted(reached)
     await tx.execute(LOCK_OFFSETS, {"topic": topic, "partitions": partitions})
     moved = await tx.execute(
@@ -180,7 +181,7 @@ async def advance(tx: AsyncConnection, topic: str, held: Offsets, reached: Offse
         },
     )
     if moved.rowcount != len(partitions):
-        raise MovedOn("The stored offsets are not those that this reader went on from.")
+        raise OffsetsMoved("The stored offsets are not those that this reader went on from.")
 
 
 async def save_closings(

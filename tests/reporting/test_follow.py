@@ -257,7 +257,7 @@ async def test_a_frozen_reader_that_wakes_cannot_move_what_others_have_moved(
     async with engine.begin() as tx:
         await store.advance(tx, topic, held, {0: 10})
 
-    with pytest.raises(store.MovedOn):
+    with pytest.raises(store.OffsetsMoved):
         async with engine.begin() as tx:
             await store.advance(tx, topic, held, {0: 3})
 

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.commands import ID_TEXT
 from services.gateway.access.users import User, as_user
 from services.platform.auth.tokens import SUBJECT_BYTES_MAX
+from services.platform.errors import TillError
 
 PASSWORD_BYTES_MAX: Final = 1_024
 FAILURES_MAX: Final = 5
@@ -72,7 +73,7 @@ REHASH: Final = {
 }
 
 
-class TooManyFailures(Exception):
+class TooManyFailures(TillError):
     """Nobody may try this name for `retry_after_s` seconds, not even with the right password."""
 
     def __init__(self, retry_after_s: int) -> None:

@@ -16,13 +16,14 @@ from services.gateway.access.passwords import TooManyFailures
 from services.gateway.commands.client import NotPublished, TooManyWaiting
 from services.gateway.idempotency import stored
 from services.gateway.replies import pending_reply
+from services.platform.errors import TillError
 from services.platform.http.problems import Problem
 from services.platform.http.replies import json_reply
 
 log = structlog.get_logger(__name__)
 
 
-class Refused(Exception):
+class Refused(TillError):
     """A request that can't be done; the message is a sentence for whoever sent it."""
 
     def __init__(self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -32,7 +33,7 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
 
-class Pending(Exception):
+class Pending(TillError):
     """The command is on its topic and not answered yet; it is applied later."""
 
     def __init__(self, command_id: str, location: str | None) -> None:

@@ -75,14 +75,14 @@ router = APIRouter(prefix="/api/v1/shifts", route_class=shaped(error_body), tags
 _SHIFT: Final = {"403": "The role has no shifts.", "409": "The user has no till, or the state forbids it."}
 _NO_SHIFT: Final = _SHIFT | {"404": "No open shift."}
 _BAD: Final = {"422": "A field is missing or wrong, or the Idempotency-Key was used for another request."}
-_GUESSED: Final = {"429": "Five wrong passwords within 15 minutes; Retry-After says when to try again."}
+_TOO_MANY_ATTEMPTS: Final = {"429": "Five wrong passwords within 15 minutes; Retry-After says when to try again."}
 
 
 @router.post(
     "/start",
     summary="Start the own shift",
     openapi_extra=documented(
-        {"201": "The shift."} | _SHIFT | _BAD | _GUESSED,
+        {"201": "The shift."} | _SHIFT | _BAD | _TOO_MANY_ATTEMPTS,
         example={"start_cash": 100000, "password": "your_password"},
         required=("start_cash", "password"),
     ),
@@ -110,7 +110,7 @@ async def start(request: Request, who: Worker) -> Response:
     "/end",
     summary="End the own shift",
     openapi_extra=documented(
-        {"200": "The shift with its figures; null while they await approval."} | _NO_SHIFT | _BAD | _GUESSED,
+        {"200": "The shift with its figures; null while they await approval."} | _NO_SHIFT | _BAD | _TOO_MANY_ATTEMPTS,
         example={"actual_cash_end": 250000, "password": "your_password"},
         required=("actual_cash_end", "password"),
     ),

@@ -23,6 +23,7 @@ from structlog.contextvars import bind_contextvars
 from contracts.topics import RECORD_BYTES_MAX, Topics, key_of
 from services.gateway import ledger_queries
 from services.gateway.commands.envelope import Envelope, envelope_of, written
+from services.platform.errors import TillError
 from services.platform.kafka.position import Position
 
 log = structlog.get_logger()
@@ -44,11 +45,11 @@ SECONDS = Histogram(
 )
 
 
-class TooManyWaiting(Exception):
+class TooManyWaiting(TillError):
     """This process has as many unanswered requests as it may have; nothing was published."""
 
 
-class NotPublished(Exception):
+class NotPublished(TillError):
     """The broker did not confirm the command. It may be there all the same: send it again with the same id."""
 
 

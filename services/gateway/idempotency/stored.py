@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.retention import forget
+from services.platform.errors import TillError
 
 REMEMBER = text("""
     INSERT INTO gateway.requests (store_id, command_id, fingerprint, command)
@@ -17,7 +18,7 @@ FIND = text("SELECT fingerprint, command FROM gateway.requests WHERE store_id = 
 FORGET = forget("requests")
 
 
-class IdempotencyKeyReused(Exception):
+class IdempotencyKeyReused(TillError):
     """The key was used for another request before."""
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from contracts.commands import ID_TEXT
 from services.platform.auth.claims import EVERY_STORE, Claims
+from services.platform.errors import TillError
 
 
-class StoreRefused(Exception):
+class StoreRefused(TillError):
     """A store was named that the caller's token does not allow, or in which its bearer was revoked."""
 
     def __init__(self, store_id: str) -> None:

@@ -7,10 +7,12 @@ from typing import Any, Final
 import orjson
 from fastapi import Response
 
+from services.platform.errors import TillError
+
 MEDIA_TYPE: Final = "application/problem+json"
 
 
-class Problem(Exception):
+class Problem(TillError):
     """A request that can't be done as it stands; `detail` is a sentence for whoever sent it."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from contracts.topics import DEAD_LETTER_BYTES_MAX
+from services.platform.errors import TillError
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics
 from services.platform.settings import Settings
@@ -16,7 +17,7 @@ Progress = Callable[[int, int], None]
 """Hears (done, in all)."""
 
 
-class TopicUnread(Exception):
+class TopicUnread(TillError):
     """The topic can't be read to its end; the message says why."""
 
 

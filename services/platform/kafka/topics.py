@@ -8,13 +8,14 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError
 
 from contracts.topics import TOPIC_CONFIGS
+from services.platform.errors import TillError
 from services.platform.kafka.connection import connection
 from services.platform.settings import Settings
 
 ADMIN_TIMEOUT_MS = 10_000
 
 
-class TopicsWrong(Exception):
+class TopicsWrong(TillError):
     """The topics are missing or not as the wire promises; the message says which and what to do."""
 
 

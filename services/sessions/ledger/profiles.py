@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.commands import ID_TEXT, Tender, Tenders
 from contracts.jsontext import SAFE_INTEGER
 from contracts.money import CURRENCY_EXPONENTS, is_one
+from services.platform.errors import TillError
 
 REQUIRED: Final = ("store_id", "profile_id", "name", "currency")
 COLUMNS: Final = (
@@ -52,7 +53,7 @@ NEW_TILLS: Final = text("""
 """)
 
 
-class BadRow(ValueError):
+class BadRow(TillError, ValueError):
     """A row of the file can't be taken; `line` counts from 1, the header included."""
 
     def __init__(self, line: int, problem: str) -> None:

@@ -29,6 +29,7 @@ from contracts.commands import (
 )
 from contracts.jsontext import canonical, compact, read_object
 from contracts.times import wire_time
+from services.platform.errors import TillError
 from services.sessions.ledger import encoding
 from services.sessions.rules.cash_and_orders import movement_of, replace_order
 from services.sessions.rules.close_session import attempt_of, end_session, no_figures, origin_of
@@ -41,7 +42,7 @@ from services.sessions.rules.session_details import reword
 from services.sessions.rules.totals import Totals, add_movement, new_totals, report
 
 
-class LedgerMismatch(Exception):
+class LedgerMismatch(TillError):
     """The first row that is not as it must be."""
 
 

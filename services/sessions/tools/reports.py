@@ -4,6 +4,7 @@ import orjson
 from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.errors import TillError
 from services.sessions.ledger import queries
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
@@ -12,7 +13,7 @@ from services.sessions.rules.totals import report
 from services.sessions.tools.slip import x_slip, z_slip
 
 
-class NoReport(Exception):
+class NoReport(TillError):
     """The session has no such report; the message says why and what to do."""
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.commands import RecordOrder
 from contracts.topics import Topics
 from services.platform.auth.claims import EVERY_STORE
+from services.platform.errors import TillError
 from services.sessions.ledger.frontier import lock_frontier
 from services.sessions.ledger.load import load_state, lock_tills
 from services.sessions.ledger.save import Frontier, Row, journal_row, save_batch
@@ -29,7 +30,7 @@ FaultPoint = Callable[[str], Awaitable[None]]
 UNKNOWN: Final = -1
 
 
-class Gap(Exception):
+class Gap(TillError):
     """The batch begins above the frontier: commands in between were not seen. Seek back and read them.
 
     The frontier is UNKNOWN where the ledger has none for the partition: it is older than the worker's first look.
@@ -41,7 +42,7 @@ class Gap(Exception):
         self.frontier = frontier
 
 
-class FenceRefused(Exception):
+class FenceRefused(TillError):
     """Another worker has held a newer lock on one of these tills. Take the lock again, above `floor`."""
 
     def __init__(self, floor: int) -> None:

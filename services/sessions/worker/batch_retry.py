@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import Topics
+from services.platform.errors import TillError
 from services.sessions.rules.model import Received
 from services.sessions.worker.apply import Applied, Batch, FaultPoint, FenceRefused, Gap, Read, apply
 from services.sessions.worker.batch_log import about, report, report_wrong_keys
@@ -32,7 +33,7 @@ PositionedRead = tuple[int, int, Read]
 """A record that was read, with its partition and offset."""
 
 
-class _Exhausted(Exception):
+class _TooManyAttempts(TillError):
     """The batch was begun often enough without ending: its process may have died of it."""
 
 
@@ -80,7 +81,7 @@ class BatchRunner:
                 continue
             if len(reads) == 1:
                 await self._once(reads, ["parking"], park=f"The service keeps failing on this command: {error}.")
-            elif isinstance(error, _Exhausted):
+            elif isinstance(error, _TooManyAttempts):
                 # What ends the process leaves no memory of halves, and the next process may be handed other batches:
                 # only the position of a single record stays the same.
                 survived.append(reads)
@@ -91,7 +92,7 @@ class BatchRunner:
         for reads in survived:
             await self._locks.forget_attempts(self._attempts_of(reads))
 
-    async def _try(self, reads: list[PositionedRead]) -> _Exhausted | str | None:
+    async def _try(self, reads: list[PositionedRead]) -> _TooManyAttempts | str | None:
         """Apply and publish; why these keep failing when it is not the outside world's fault."""
         attempts_of = self._attempts_of(reads)
         failed = 0
@@ -101,7 +102,7 @@ class BatchRunner:
                 await self._once(reads, attempts_of)
             except (Gap, AnswerStuck):
                 raise
-            except _Exhausted as exhausted:
+            except _TooManyAttempts as exhausted:
                 return exhausted
             except Exception as error:
                 if is_outage(error):
@@ -142,7 +143,7 @@ class BatchRunner:
             crashed_before = lease.attempts > ATTEMPTS_MAX and park is None
             try:
                 if crashed_before:
-                    raise _Exhausted(f"{lease.attempts - 1} attempts ended with their process")
+                    raise _TooManyAttempts(f"{lease.attempts - 1} attempts ended with their process")
                 batch = Batch(
                     self._topic_id, reads, dict(self._answered), lease.token, self._gaps_seen, park, timer=timer
                 )

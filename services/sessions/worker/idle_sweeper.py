@@ -20,6 +20,7 @@ from contracts.jsontext import compact
 from contracts.times import wire_time
 from contracts.topics import key_of
 from services.platform.auth.tokens import mint
+from services.platform.errors import TillError
 from services.platform.kafka.connection import connection
 from services.platform.settings import Settings
 from services.sessions.ledger import queries
@@ -78,7 +79,7 @@ async def _sweep_on(settings: Settings, engine: AsyncEngine, topic_id: str) -> N
         await publisher.stop()
 
 
-class CannotSign(Exception):
+class CannotSign(TillError):
     """The sweeper's commands need a token, and there is no key to make one with."""
 
 

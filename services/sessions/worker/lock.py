@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from services.platform.errors import TillError
 from services.sessions.rules.model import TillKey
 from services.sessions.worker.metrics import LOCK_LOST, LOCK_MISSING, LOCK_WAITS
 
@@ -72,7 +73,7 @@ return held
 """
 
 
-class LockUnavailable(Exception):
+class LockUnavailable(TillError):
     """The lock is required, and it could not be had in time."""
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.auth.claims import Claims
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, open_verifier
+from services.platform.errors import TillError
 from services.platform.http.server import health_app, serve
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics
@@ -51,7 +52,7 @@ GC_NEW_OBJECTS: Final = 1_000_000
 looking finds nothing and costs up to half of a command's time. Two of the largest batches have about 500,000."""
 
 
-class DatabaseWrong(ValueError):
+class DatabaseWrong(TillError, ValueError):
     """The database would lose what it has acknowledged; the message says why."""
 
 

@@ -15,6 +15,7 @@ from contracts.topics import (
     DEAD_LETTER_BYTES_MAX,
     RECORD_BYTES_MAX,
 )
+from services.platform.errors import TillError
 from services.platform.kafka.connection import connection
 from services.platform.settings import Settings
 from services.sessions.worker.publications import Publication
@@ -27,11 +28,11 @@ DEAD_LETTER_REQUEST_BYTES_MAX: Final = DEAD_LETTER_BYTES_MAX - 1_024
 PUBLISH_TIMEOUT_S: Final = 15.0
 
 
-class AnswerStuck(Exception):
+class AnswerStuck(TillError):
     """An answer can't be published, now or later: a bug. The worker stops loudly."""
 
 
-class BrokerAway(Exception):
+class BrokerAway(TillError):
     """The broker did not take the answers in time; the batch is read again and they are published then."""
 
 

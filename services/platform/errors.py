@@ -1,0 +1,43 @@
+"""The root of all errors that are this service's own."""
+
+
+class TillError(Exception):
+    """What this service itself raises; the message is a sentence for whoever must do something about it.
+
+    The tree, by the rooms that raise::
+
+        TillError
+        ├── platform
+        │   ├── Problem               a request over HTTP that can't be done as it stands
+        │   ├── StoreRefused          a store that the caller's token does not allow
+        │   ├── TopicsWrong           the topics are not what the wire promises
+        │   └── TopicUnread           a topic can't be read to its end
+        ├── sessions
+        │   ├── BadRow                a row of a CSV of profiles (also a ValueError)
+        │   ├── DatabaseWrong         a database that would lose what it acknowledged (also a ValueError)
+        │   ├── Gap                   a batch begins above the frontier
+        │   ├── FenceRefused          another worker has held a newer lock
+        │   ├── LockUnavailable       the lock is required, and could not be had in time
+        │   ├── AnswerStuck           an answer can't be published, now or later: the worker stops
+        │   ├── BrokerAway            the broker did not take the answers in time
+        │   ├── CannotSign            the sweeper has no key to sign its commands with
+        │   ├── LedgerMismatch        a row of the ledger that is not as it must be
+        │   └── NoReport              a session has no such report
+        ├── gateway
+        │   ├── Refused               a request to an adapter that can't be done
+        │   ├── Pending               a command is on its topic and not answered yet
+        │   ├── TooManyFailures       too many wrong passwords
+        │   ├── TooManyWaiting        too many requests wait for their answers
+        │   ├── NotPublished          the broker did not confirm a command
+        │   └── IdempotencyKeyReused  a key that belongs to another request
+        ├── reporting
+        │   ├── BadQuery              a question that can't be answered (also a ValueError)
+        │   ├── OffsetsMoved          the tables stand elsewhere than the reader believed
+        │   └── Unreadable            a record of the closings topic that says nothing (also a ValueError)
+        └── operations
+            ├── NotReady              tables or topics are not yet what a service needs
+            └── PrincipalsWrong       Kafka's principals can't be set up so (also a ValueError)
+
+    What the wire itself refuses (`contracts.jsontext.Unreadable`, `contracts.commands.Malformed`) is a ValueError and
+    none of these: the wire needs no service.
+    """
