@@ -1,6 +1,7 @@
 """The sessions service: reads commands, applies them batch by batch, answers each one once.
 
-    main -> consumer -> apply -> store, lock -> decide
+    worker:  main -> consumer -> batch_retry -> apply -> lock, ledger -> rules
 
-`decide` and what it stands on (`book`, `figures`, `closing`, `rights`) know no clock, no network and no database.
+`rules` know no clock, no network and no database; `ledger` is their rows in PostgreSQL; `tools` prove what the
+worker has written, and give it back.
 """

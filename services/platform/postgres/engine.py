@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
 CONNECT_TIMEOUT_S: Final = 5
 COMMAND_TIMEOUT_S: Final = 10
 """The driver gives up on a statement after so long, whatever the server does; the server's own limits are shorter."""
+TOOL_CONNECTIONS: Final = 4
 TOOL_LOCK_TIMEOUT: Final = "60s"
 """A tool waits so long for a lock that somebody holds."""
 
@@ -28,24 +28,22 @@ def open_engine(
         database_url,
         pool_size=connections,
         max_overflow=0,
-        connect_args=_connect_args(name, limits, connect_timeout_s, command_timeout_s),
+        connect_args={
+            "server_settings": {"application_name": name, **limits},
+            "timeout": connect_timeout_s,
+            "command_timeout": command_timeout_s,
+        },
         **options,
     )
 
 
 def open_tool_engine(database_url: str, name: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> AsyncEngine:
-    """A connection of its own for each piece of work, which may take as long as a whole ledger takes."""
-    limits = {"lock_timeout": TOOL_LOCK_TIMEOUT}
-    return create_async_engine(
-        database_url, poolclass=NullPool, connect_args=_connect_args(name, limits, connect_timeout_s, None)
+    """For a piece of work that may take as long as a whole ledger takes; dispose of it at the end."""
+    return open_engine(
+        database_url,
+        name,
+        connections=TOOL_CONNECTIONS,
+        limits={"lock_timeout": TOOL_LOCK_TIMEOUT},
+        connect_timeout_s=connect_timeout_s,
+        command_timeout_s=None,
     )
-
-
-def _connect_args(
-    name: str, limits: Mapping[str, str], connect_timeout_s: float, command_timeout_s: float | None
-) -> dict[str, Any]:
-    return {
-        "server_settings": {"application_name": name, **limits},
-        "timeout": connect_timeout_s,
-        "command_timeout": command_timeout_s,
-    }
