@@ -22,6 +22,6 @@ class Resources:
 
 
 def resources(request: Request) -> Resources:
-    """The rooms of the process that serves this request."""
+    """The resources of the process that serves this request."""
     found: Resources = request.app.state.resources
     return found

@@ -4,7 +4,7 @@
 class TillError(Exception):
     """What this service itself raises; the message is a sentence for whoever must do something about it.
 
-    The tree, by the rooms that raise::
+    The tree, by the folders that raise::
 
         TillError
         ├── platform

@@ -16,8 +16,9 @@ from services.sessions.rules.totals import Tenders, Totals, expected, fits, repo
 
 @dataclass(slots=True)
 class RuleContext:
-    """One command's turn. `occurred` is the register's time, or the broker's where the register's clock is fast.
+    """What a rule is given of one command.
 
+    `occurred` is the register's time, or the broker's where the register's clock is fast.
     `late` is set once it is known that the command comes after the closing and corrects it.
     """
 

@@ -1,7 +1,7 @@
 """The rules: what becomes of one command, given all that its batch has loaded. Pure.
 
-`answer` checks reasons in the order of `contracts.events.Reason`. A command that is accepted moves the book; one that
-is refused leaves it as it was, except that the register's own sequence number has been seen.
+`answer` checks reasons in the order of `contracts.events.Reason`. A command that is accepted moves the batch's
+state; one that is refused leaves it as it was, except that the register's own sequence number has been seen.
 """
 
 from typing import Any, Final

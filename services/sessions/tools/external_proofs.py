@@ -1,4 +1,4 @@
-"""What left the ledger and bears witness against it: the closings topic, and heads that were noted elsewhere.
+"""What left the ledger and can speak against it: the closings topic, and heads that were noted elsewhere.
 
 Whoever can write to the database can recompute every hash in it. What was published, or written down on other paper,
 they can't take back.

@@ -1,4 +1,4 @@
-"""A session as the Final API shows it: from its books, and from the words that no command carries.
+"""A session as the Final API shows it: from its row, and from the words that no command carries.
 
 Times come back as they were sent, from the commands in the journal. Amounts have all decimals of their currency.
 """
