@@ -24,7 +24,7 @@ from services.platform.auth.tokens import Verifier
 from services.platform.http.replies import json_reply
 from services.reporting import search
 from services.reporting.access import caller, visible_stores
-from services.reporting.search import Key, Wanted
+from services.reporting.search import Key, Selection
 from services.reporting.stream import Streams
 
 PATH: Final = "/api/closings"
@@ -40,18 +40,20 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
 
     async def closings(request: Request) -> Response:
         claims, params = caller(verifier, request), request.query_params
-        wanted = _wanted(params, visible_stores(claims, "store", params.getlist("store")))
-        found, last = await search.closings(engine, wanted, _cursor(params.get("cursor")), _limit(params.get("limit")))
+        selection = _selection(params, visible_stores(claims, "store", params.getlist("store")))
+        items, last = await search.closings(
+            engine, selection, _cursor(params.get("cursor")), _limit(params.get("limit"))
+        )
         following = b"null" if last is None else b'"%s"' % _written(last)
-        return json_reply(b'{"items":[%s],"next_cursor":%s}' % (b",".join(found), following))
+        return json_reply(b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), following))
 
     async def closing(request: Request) -> Response:
         stores, closing_id = visible_stores(caller(verifier, request), "store"), request.path_params["closing_id"]
         # Another store's closing is not told from one that does not exist.
-        found = await search.closing(engine, stores, UUID(closing_id)) if UUID_TEXT.fullmatch(closing_id) else None
-        if found is None:
+        stored = await search.closing(engine, stores, UUID(closing_id)) if UUID_TEXT.fullmatch(closing_id) else None
+        if stored is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such closing in the stores of this token.")
-        value, corrections = found
+        value, corrections = stored
         return json_reply(b'{"closing":%s,"corrections":[%s]}' % (value, b",".join(corrections)))
 
     async def stream(request: Request) -> Response:
@@ -70,11 +72,11 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
         )
 
 
-def _wanted(params: QueryParams, stores: search.Stores) -> Wanted:
+def _selection(params: QueryParams, stores: search.Stores) -> Selection:
     profile_id = params.get("profile")
     if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
         raise _bad("profile is 1 to 64 of A-Z a-z 0-9 . _ : -")
-    return Wanted(
+    return Selection(
         stores=stores,
         profile_id=profile_id,
         business_date=_date(params.get("business_date")),
@@ -130,11 +132,11 @@ def _bad(sentence: str) -> HTTPException:
     return HTTPException(HTTPStatus.BAD_REQUEST, f"{sentence}.")
 
 
-def _parameter(name: str, description: str, place: str = "query", **schema: Any) -> Any:
+def _parameter(name: str, description: str, location: str = "query", **schema: Any) -> Any:
     return {
         "name": name,
-        "in": place,
-        "required": place == "path",
+        "in": location,
+        "required": location == "path",
         "description": description,
         "schema": schema or {"type": "string"},
     }

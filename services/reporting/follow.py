@@ -239,8 +239,8 @@ def _read(
     return rows, oddities
 
 
-def _apart(placed: Sequence[tuple[Row, store.Place]]) -> tuple[list[Row], list[store.Place]]:
-    return [row for row, _ in placed], [at for _, at in placed]
+def _apart(pairs: Sequence[tuple[Row, store.Position]]) -> tuple[list[Row], list[store.Position]]:
+    return [row for row, _ in pairs], [at for _, at in pairs]
 
 
 def _log_batch(topic: str, taken: int, unreadable: list[Oddity], conflicts: list[Oddity]) -> None:

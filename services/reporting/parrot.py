@@ -92,15 +92,15 @@ def own_provider(closing: Row) -> str | None:
     """
     figures: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     tables = (closing["discounts"], closing["service_charges"], closing["sales"]["by_provider"])
-    for place, table in enumerate(tables):
+    for index, table in enumerate(tables):
         for row in table:
-            figures[row["provider"]][place] += row["total_minor"]
+            figures[row["provider"]][index] += row["total_minor"]
     store = closing["summary"]["store"]
-    wanted = [store["discounts_minor"], store["service_charges_minor"], store["total_minor"]]
+    store_figures = [store["discounts_minor"], store["service_charges_minor"], store["total_minor"]]
     alike = [
         row["provider"]
         for row in closing["orders"]
-        if row["finished"] + row["forced_close"] > 0 and figures[row["provider"]] == wanted
+        if row["finished"] + row["forced_close"] > 0 and figures[row["provider"]] == store_figures
     ]
     return alike[0] if len(alike) == 1 else None
 

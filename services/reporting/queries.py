@@ -54,8 +54,8 @@ def read_query(params: QueryParams) -> Query:
 
 def link(params: QueryParams, page: int) -> str:
     """The same question about another page, as a relative link."""
-    kept = [(name, value) for name, value in params.multi_items() if name != "page"]
-    return f"{PATH}?{urlencode([*kept, ('page', str(page))])}"
+    others = [(name, value) for name, value in params.multi_items() if name != "page"]
+    return f"{PATH}?{urlencode([*others, ('page', str(page))])}"
 
 
 def _timestamp(params: QueryParams, name: str) -> datetime:

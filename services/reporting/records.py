@@ -114,8 +114,8 @@ def _sentence(error: ValidationError) -> str:
     """Where and why, without the values: they may be of any size and hold any character."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     first = problems[0]
-    place = ".".join(map(str, first["loc"])) or "The value"
-    sentence = f"{place}: {first['msg']} ({len(problems)} problems in all)."
+    path = ".".join(map(str, first["loc"])) or "The value"
+    sentence = f"{path}: {first['msg']} ({len(problems)} problems in all)."
     # PostgreSQL's text takes no NUL, and member names are whatever somebody wrote.
     printable = sentence.encode("utf-8", "replace").decode().replace("\0", "?")
     return printable[:ERROR_CHARACTERS_MAX]

@@ -28,7 +28,7 @@ Key = tuple[datetime, str, UUID]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Selection:
     """Which closings are asked for; None sets no bound. They were closed in [closed_from, closed_to)."""
 
     stores: Stores
@@ -105,16 +105,16 @@ SINCE = text("""
 
 
 async def closings(
-    engine: AsyncEngine, wanted: Wanted, after: Key | None, limit: int
+    engine: AsyncEngine, selection: Selection, after: Key | None, limit: int
 ) -> tuple[list[bytes], Key | None]:
     """One page of closings in the order of `Key`, and the key to go on after; None when the page is the last."""
     time, store_id, closing_id = after or (None, None, None)
     asked: dict[str, Any] = {
-        "stores": wanted.stores,
-        "profile_id": wanted.profile_id,
-        "business_date": wanted.business_date,
-        "closed_from": wanted.closed_from,
-        "closed_to": wanted.closed_to,
+        "stores": selection.stores,
+        "profile_id": selection.profile_id,
+        "business_date": selection.business_date,
+        "closed_from": selection.closed_from,
+        "closed_to": selection.closed_to,
         "after_time": time,
         "after_store": store_id,
         "after_id": closing_id,
@@ -123,21 +123,21 @@ async def closings(
         "bytes_max": PAGE_BYTES_MAX,
     }
     async with engine.connect() as tx:
-        found = (await tx.execute(LIST, asked)).all()
-    rows = found[:limit]
-    more = len(found) > limit or sum(len(row.value) for row in rows) >= PAGE_BYTES_MAX
-    last = (rows[-1].closed_at, rows[-1].store_id, rows[-1].closing_id) if more else None
-    return [row.value for row in rows], last
+        rows = (await tx.execute(LIST, asked)).all()
+    page = rows[:limit]
+    more = len(rows) > limit or sum(len(row.value) for row in page) >= PAGE_BYTES_MAX
+    last = (page[-1].closed_at, page[-1].store_id, page[-1].closing_id) if more else None
+    return [row.value for row in page], last
 
 
 async def closing(engine: AsyncEngine, stores: Stores, closing_id: UUID) -> tuple[bytes, list[bytes]] | None:
     """A closing and its corrections in the order of their numbers; None where these stores have none by that id."""
     async with engine.connect() as tx:
-        found = (await tx.execute(ONE, {"closing_id": closing_id, "stores": stores})).one_or_none()
-        if found is None:
+        row = (await tx.execute(ONE, {"closing_id": closing_id, "stores": stores})).one_or_none()
+        if row is None:
             return None
-        place = {"store_id": found.store_id, "closing_id": closing_id}
-        return found.value, list((await tx.execute(ITS_CORRECTIONS, place)).scalars())
+        key = {"store_id": row.store_id, "closing_id": closing_id}
+        return row.value, list((await tx.execute(ITS_CORRECTIONS, key)).scalars())
 
 
 async def reached(engine: AsyncEngine) -> Vector:
@@ -167,14 +167,14 @@ async def since(
     }
     async with engine.connect() as tx:
         rows = (await tx.execute(SINCE, asked)).all()
-    found: list[tuple[bytes, Vector]] = []
-    place, passed = dict(at), 0
+    messages: list[tuple[bytes, Vector]] = []
+    vector, passed = dict(at), 0
     for row in rows:
         # Rows come span by span: with the first of a later one, all before it are done.
-        place |= {key: top for key, _, top in spans[passed : row.number - 1]}
+        vector |= {key: top for key, _, top in spans[passed : row.number - 1]}
         passed = row.number - 1
-        place[spans[passed][0]] = row.offset + 1
-        found.append((row.value, dict(place)))
+        vector[spans[passed][0]] = row.offset + 1
+        messages.append((row.value, dict(vector)))
     if len(rows) < limit and sum(len(row.value) for row in rows) < PAGE_BYTES_MAX:
-        place |= {key: top for key, _, top in spans}
-    return found, place
+        vector |= {key: top for key, _, top in spans}
+    return messages, vector

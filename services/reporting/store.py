@@ -20,7 +20,7 @@ Offsets = Mapping[int, int]
 """The next offset to read, by partition."""
 
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 """A record's partition and offset."""
 
 
@@ -30,7 +30,7 @@ class OffsetsMoved(TillError):
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """A record that was not taken, its place, and why."""
+    """A record that was not taken, its position, and why."""
 
     partition: int
     offset: int
@@ -161,9 +161,9 @@ def reporting_engine(database_url: str) -> AsyncEngine:
 
 async def offsets(tx: AsyncConnection, topic: str, partitions: Sequence[int]) -> dict[int, int]:
     """Where reading goes on in each of `partitions`: 0 for those that were never read."""
-    place = {"topic": topic, "partitions": sorted(partitions)}
-    await tx.execute(BEGIN_AT_ZERO, place)
-    rows = await tx.execute(LOCK_OFFSETS, place)
+    key = {"topic": topic, "partitions": sorted(partitions)}
+    await tx.execute(BEGIN_AT_ZERO, key)
+    rows = await tx.execute(LOCK_OFFSETS, key)
     return {row.partition: row.next_offset for row in rows}
 
 
@@ -185,33 +185,33 @@ async def advance(tx: AsyncConnection, topic: str, held: Offsets, reached: Offse
 
 
 async def save_closings(
-    tx: AsyncConnection, topic: str, rows: Sequence[ClosingRow], places: Sequence[Place]
+    tx: AsyncConnection, topic: str, rows: Sequence[ClosingRow], positions: Sequence[Position]
 ) -> list[int]:
-    """Keeps what is new, each row with its place; the indexes of rows whose id is already taken by other bytes."""
+    """Keeps what is new, each row with its position; the indexes of rows whose id is already taken by other bytes."""
     if not rows:
         return []
     columns = _columns(rows, ClosingRow.__slots__)
-    await tx.execute(INSERT_CLOSINGS, columns | _places(topic, places))
+    await tx.execute(INSERT_CLOSINGS, columns | _position_columns(topic, positions))
     keys = ("store_id", "closing_id", "value")
     others = await tx.execute(OTHER_CLOSINGS, {name: columns[name] for name in keys})
-    return [place - 1 for place in others.scalars()]
+    return [ordinal - 1 for ordinal in others.scalars()]
 
 
 async def save_corrections(
-    tx: AsyncConnection, topic: str, rows: Sequence[CorrectionRow], places: Sequence[Place]
+    tx: AsyncConnection, topic: str, rows: Sequence[CorrectionRow], positions: Sequence[Position]
 ) -> list[int]:
-    """Keeps what is new, each row with its place; the indexes of rows whose id is already taken by other bytes."""
+    """Keeps what is new, each row with its position; the indexes of rows whose id is already taken by other bytes."""
     if not rows:
         return []
     columns = _columns(rows, CorrectionRow.__slots__)
-    await tx.execute(INSERT_CORRECTIONS, columns | _places(topic, places))
+    await tx.execute(INSERT_CORRECTIONS, columns | _position_columns(topic, positions))
     keys = ("store_id", "correction_id", "value")
     others = await tx.execute(OTHER_CORRECTIONS, {name: columns[name] for name in keys})
-    return [place - 1 for place in others.scalars()]
+    return [ordinal - 1 for ordinal in others.scalars()]
 
 
 async def save_oddities(tx: AsyncConnection, topic: str, oddities: Sequence[Oddity]) -> None:
-    """Keeps the places of records that were not taken."""
+    """Keeps the positions of records that were not taken."""
     if oddities:
         await tx.execute(
             INSERT_UNREADABLE,
@@ -237,13 +237,13 @@ async def closed_between(
 
     `stores` None means all stores. Voided sessions are left out. Both figures are of one moment.
     """
-    found = {"stores": stores, "start": start, "end": end}
+    bounds = {"stores": stores, "start": start, "end": end}
     async with engine.connect() as connection:
         tx = await connection.execution_options(isolation_level="REPEATABLE READ")
-        count: int = (await tx.execute(COUNT_CLOSED, found)).scalar_one()
+        count: int = (await tx.execute(COUNT_CLOSED, bounds)).scalar_one()
         if skip >= count:
             return count, []
-        page = await tx.execute(LIST_CLOSED, found | {"skip": skip, "limit": limit})
+        page = await tx.execute(LIST_CLOSED, bounds | {"skip": skip, "limit": limit})
         return count, list(page.scalars())
 
 
@@ -251,9 +251,9 @@ def _columns(rows: Sequence[ClosingRow | CorrectionRow], names: Sequence[str]) -
     return {name: [getattr(row, name) for row in rows] for name in names}
 
 
-def _places(topic: str, places: Sequence[Place]) -> dict[str, object]:
+def _position_columns(topic: str, positions: Sequence[Position]) -> dict[str, object]:
     return {
         "topic": topic,
-        "partitions": [partition for partition, _ in places],
-        "offsets": [offset for _, offset in places],
+        "partitions": [partition for partition, _ in positions],
+        "offsets": [offset for _, offset in positions],
     }

@@ -86,16 +86,16 @@ class Streams:
         while not self._stop.is_set():
             before = at
             try:
-                found, at = await self._since(seen(), at)
+                messages, at = await self._since(seen(), at)
             except HTTPException:
                 # The token has ended. With a new one the client goes on from its last id.
                 return
             except _OUTAGES as error:
                 log.warning("stream_waits_for_the_database", error=repr(error)[:500])
-                found = []
+                messages = []
                 await asyncio.sleep(1)
-            for value, place in found:
-                yield _event(value, place)
+            for value, vector in messages:
+                yield _event(value, vector)
                 spoken_at = time.monotonic()
             if time.monotonic() - spoken_at >= HEARTBEAT_S:
                 # The id moves on past other stores' closings, so that a later return has less to pass by.
@@ -106,7 +106,7 @@ class Streams:
 
     async def _since(self, stores: Stores, at: Vector) -> tuple[list[tuple[bytes, Vector]], Vector]:
         end = await self._look()
-        if all(at.get(place, 0) >= top for place, top in end.items()):
+        if all(at.get(key, 0) >= top for key, top in end.items()):
             return [], at
         async with self._queries:
             return await search.since(self._engine, stores, at, end, EVENTS_MAX)
@@ -173,7 +173,7 @@ def read_id(text: str) -> Vector:
     return at
 
 
-def _event(value: bytes, place: Vector) -> bytes:
+def _event(value: bytes, at: Vector) -> bytes:
     """One event. JSON that another program wrote over several lines is sent line by line."""
     lines = b"".join(b"data: %s\n" % line for line in _LINE_END.split(value))
-    return b"id: %s\n%s\n" % (write_id(place), lines)
+    return b"id: %s\n%s\n" % (write_id(at), lines)
