@@ -24,9 +24,9 @@ class Trace:
 
 def trace_of(traceparent: bytes | None) -> Trace:
     """The trace that a header names; a new one where there is no header, or none that can be read."""
-    found = _FORM.fullmatch(traceparent or b"")
-    if found is not None:
-        version, trace_id, span, flags, more = found.groups()
+    match = _FORM.fullmatch(traceparent or b"")
+    if match is not None:
+        version, trace_id, span, flags, more = match.groups()
         # Later versions may say more behind what all have; this one may not.
         known = version != b"ff" and (version != b"00" or more is None)
         if known and trace_id != _NO_TRACE and span != _NO_SPAN:

@@ -30,10 +30,10 @@ async def restore(tx: AsyncConnection, store_id: str, sub: str) -> None:
 
 async def revoked_stores(tx: AsyncConnection, claims: Claims) -> frozenset[str]:
     """The stores in which these claims count no longer; `*` among them means all."""
-    found = await tx.execute(OF_SUBJECT, {"sub": claims.sub})
+    rows = await tx.execute(OF_SUBJECT, {"sub": claims.sub})
     return frozenset(
         row.store_id
-        for row in found
+        for row in rows
         if row.restored_at is None or claims.iat is None or claims.iat < row.restored_at.timestamp()
     )
 

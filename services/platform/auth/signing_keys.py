@@ -62,13 +62,13 @@ def rotate(settings: Settings, *, wait_s: float = 0.0) -> str:
         ensure_key(settings)
         fresh, now = Ed25519PrivateKey.generate(), time.time()
         signing = kid_of(load_private_key(settings).public_key())
-        kept = []
+        retired = []
         for jwk in _read_file(settings.jwks):
             # What signs until now retires now, also where an earlier rotation was cut off half-way.
             retired_at = now if jwk.get("kid") == signing else jwk.get("retired_at", now)
             if now - retired_at < KEPT_S:
-                kept.append({**jwk, "retired_at": int(retired_at)})
-        _replace(settings.jwks, _as_file([_as_jwk(fresh.public_key()), *kept]), 0o644)
+                retired.append({**jwk, "retired_at": int(retired_at)})
+        _replace(settings.jwks, _as_file([_as_jwk(fresh.public_key()), *retired]), 0o644)
         time.sleep(wait_s)
         _replace(settings.token_key, _as_pem(fresh), 0o600)
     return kid_of(fresh.public_key())

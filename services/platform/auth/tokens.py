@@ -200,13 +200,13 @@ def bearer(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
 
     Total: a second such header, a null, another scheme or anything but ASCII is no token.
     """
-    found = False
+    seen = False
     value: bytes | None = None
     for name, content in headers:
         if len(name) == len(_HEADER_NAME) and name.lower() == _HEADER_NAME:
-            if found:
+            if seen:
                 return None
-            found, value = True, content
+            seen, value = True, content
     if value is None or not value.isascii() or value[: len(_SCHEME)].lower() != _SCHEME:
         return None
     token = value[len(_SCHEME) :].strip(b" ")

@@ -62,9 +62,9 @@ class Requests:
         try:
             await self._app(inner, receive, traced)
         finally:
-            self._say(inner, status, took_s if took_s is not None else time.perf_counter() - begun)
+            self._report(inner, status, took_s if took_s is not None else time.perf_counter() - begun)
 
-    def _say(self, scope: dict[str, Any], status: int, took_s: float) -> None:
+    def _report(self, scope: dict[str, Any], status: int, took_s: float) -> None:
         route = getattr(scope.get("route"), "path", NO_ROUTE)
         api = next((name for beginning, name in self._apis.items() if route.startswith(beginning)), "other")
         method = scope["method"] if scope["method"] in METHODS else "other"

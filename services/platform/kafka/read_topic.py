@@ -30,7 +30,7 @@ async def records(
     and TopicsWrong.
     """
     # A count that is wrong would leave partitions unread, and what lies there unseen.
-    places = [TopicPartition(topic, p) for p in range((await check_topics(settings))[topic].partitions)]
+    partitions = [TopicPartition(topic, p) for p in range((await check_topics(settings))[topic].partitions)]
     consumer = AIOKafkaConsumer(
         **connection(settings),
         group_id=None,
@@ -41,7 +41,7 @@ async def records(
     )
     try:
         await consumer.start()
-        async for record in _to_the_end(consumer, places, starts, progress):
+        async for record in _to_the_end(consumer, partitions, starts, progress):
             yield record
     except KafkaError as error:
         raise TopicUnread(f"The topic {topic} can't be read: {error!r}. Is TILL_KAFKA right?") from error
@@ -50,26 +50,26 @@ async def records(
 
 
 async def _to_the_end(
-    consumer: AIOKafkaConsumer, places: list[TopicPartition], starts: dict[int, int], progress: Progress
+    consumer: AIOKafkaConsumer, partitions: list[TopicPartition], starts: dict[int, int], progress: Progress
 ) -> AsyncGenerator[ConsumerRecord, None]:
-    consumer.assign(places)
-    begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
-    for place in places:
-        starts[place.partition] = max(starts.get(place.partition, 0), begins[place])
-        consumer.seek(place, starts[place.partition])
-    total, done = sum(ends[place] - starts[place.partition] for place in places), 0
-    reading = [place for place in places if starts[place.partition] < ends[place]]
-    consumer.pause(*(place for place in places if place not in reading))
+    consumer.assign(partitions)
+    begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    for partition in partitions:
+        starts[partition.partition] = max(starts.get(partition.partition, 0), begins[partition])
+        consumer.seek(partition, starts[partition.partition])
+    total, done = sum(ends[partition] - starts[partition.partition] for partition in partitions), 0
+    reading = [partition for partition in partitions if starts[partition.partition] < ends[partition]]
+    consumer.pause(*(partition for partition in partitions if partition not in reading))
     while reading:
-        for place, batch in (await consumer.getmany(timeout_ms=FETCH_WAIT_MS)).items():
+        for partition, batch in (await consumer.getmany(timeout_ms=FETCH_WAIT_MS)).items():
             for record in batch:
-                if record.offset < ends[place]:
+                if record.offset < ends[partition]:
                     yield record
             done += len(batch)
             progress(min(done, total), total)
         # The position, not the last record, says how far it is: the end may be a transaction's marker.
-        for place in list(reading):
-            starts[place.partition] = min(await consumer.position(place), ends[place])
-            if starts[place.partition] >= ends[place]:
-                reading.remove(place)
-                consumer.pause(place)
+        for partition in list(reading):
+            starts[partition.partition] = min(await consumer.position(partition), ends[partition])
+            if starts[partition.partition] >= ends[partition]:
+                reading.remove(partition)
+                consumer.pause(partition)

@@ -100,23 +100,23 @@ def _facts(admin: KafkaAdminClient, settings: Settings) -> dict[str, TopicFacts]
 
 
 def _configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    wanted: dict[str, Any] = admin.describe_configs(
+    reply: dict[str, Any] = admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, name) for name in names], config_filter="all"
     )
-    return {name: {key: str(entry["value"]) for key, entry in wanted["topic"][name].items()} for name in names}
+    return {name: {key: str(entry["value"]) for key, entry in reply["topic"][name].items()} for name in names}
 
 
 def _compare(settings: Settings, facts: dict[str, TopicFacts]) -> None:
     wrong = []
     for suffix, promised in TOPIC_CONFIGS.items():
         name = settings.topic_prefix + suffix
-        found = facts[name]
-        if found.partitions != settings.topic_partitions:
-            wrong.append(f"{name} has {found.partitions} partitions, not {settings.topic_partitions}")
+        topic = facts[name]
+        if topic.partitions != settings.topic_partitions:
+            wrong.append(f"{name} has {topic.partitions} partitions, not {settings.topic_partitions}")
         wrong += [
-            f"{name} has {key}={found.configs.get(key)}, not {value}"
+            f"{name} has {key}={topic.configs.get(key)}, not {value}"
             for key, value in promised.items()
-            if found.configs.get(key) != value
+            if topic.configs.get(key) != value
         ]
     if wrong:
         raise TopicsWrong(

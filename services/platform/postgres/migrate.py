@@ -71,8 +71,8 @@ def _is_behind(connection: Connection, package: str) -> bool:
     context = MigrationContext.configure(connection, opts={"version_table": _version_table(package)})
     scripts = ScriptDirectory.from_config(_config(package))
     older = {script.revision for script in scripts.walk_revisions()} - set(scripts.get_heads())
-    found = context.get_current_heads()
-    return not found or not older.isdisjoint(found)
+    heads = context.get_current_heads()
+    return not heads or not older.isdisjoint(heads)
 
 
 def _upgrade(connection: Connection, package: str) -> None:
