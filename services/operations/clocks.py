@@ -68,9 +68,9 @@ def _reading(now: float, before: float) -> Reading:
 
 
 def _create(settings: Settings, name: str) -> None:
-    wanted = {"num_partitions": 1, "replication_factor": 1, "configs": LOG_APPEND_TIME}
+    topic = {"num_partitions": 1, "replication_factor": 1, "configs": LOG_APPEND_TIME}
     with closing(admin_client(settings)) as admin:
-        admin.create_topics({name: wanted}, wait_for_metadata=True)
+        admin.create_topics({name: topic}, wait_for_metadata=True)
 
 
 def _delete(settings: Settings, name: str) -> None:

@@ -67,14 +67,14 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         there = set[str]()
         for name, needs, look in LOOKS:
             if needs <= there:
-                found = await _found(name, look, servers)
-                if not any(finding.verdict == "away" for finding in found):
+                findings = await _findings(name, look, servers)
+                if not any(finding.verdict == "away" for finding in findings):
                     there.add(name)
-                for finding in found:
+                for finding in findings:
                     yield finding
 
 
-async def _found(name: str, look: Look, servers: _Servers) -> Sequence[Finding]:
+async def _findings(name: str, look: Look, servers: _Servers) -> Sequence[Finding]:
     try:
         async with asyncio.timeout(LOOK_S):
             return await look(servers)
@@ -134,9 +134,9 @@ async def _topics(servers: _Servers) -> Sequence[Finding]:
 
 async def _tables(servers: _Servers) -> Sequence[Finding]:
     settings = servers.settings
-    places = {"sessions": settings.database_url, "gateway": settings.database_url}
-    places["reporting"] = settings.reader_database_url
-    behind = [name for name, url in places.items() if await is_behind(url, f"services.{name}.migrations")]
+    addresses = {"sessions": settings.database_url, "gateway": settings.database_url}
+    addresses["reporting"] = settings.reader_database_url
+    behind = [name for name, url in addresses.items() if await is_behind(url, f"services.{name}.migrations")]
     if behind:
         return [Finding("bad", f"The tables of {', '.join(behind)} are not up to date: run `till migrate`.")]
     return [Finding("well", "The tables of all services are up to date.")]
@@ -146,42 +146,42 @@ async def _ledger(servers: _Servers) -> Sequence[Finding]:
     async with servers.engine.connect() as tx:
         held = await sessions_held(tx)
         expired = await expired_commands(tx)
-    found = [Finding("well", f"Open sessions: {held['open']}, suspended: {held['suspended']}.")]
+    findings = [Finding("well", f"Open sessions: {held['open']}, suspended: {held['suspended']}.")]
     if expired:
-        said = "commands were deleted by the broker before they were read. Let the registers send again what they hold."
-        found.append(Finding("bad", f"{expired} {said}"))
-    return found
+        loss = "commands were deleted by the broker before they were read. Let the registers send again what they hold."
+        findings.append(Finding("bad", f"{expired} {loss}"))
+    return findings
 
 
 async def _frontier(servers: _Servers) -> Sequence[Finding]:
     settings, kafka = servers.settings, servers.kafka
     topic = settings.topics.commands
     topic_id = (await check_topics(settings))[topic].topic_id
-    places = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
-    begins, ends = await kafka.beginning_offsets(places), await kafka.end_offsets(places)
+    partitions = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
+    begins, ends = await kafka.beginning_offsets(partitions), await kafka.end_offsets(partitions)
     async with servers.engine.connect() as tx:
         rows = await tx.execute(FRONTIERS, {"topic_id": topic_id})
         frontiers = {TopicPartition(topic, row.partition): row.next_offset for row in rows}
-    found = []
-    for place in places:
-        frontier, where = frontiers.get(place, begins[place]), f"partition {place.partition} of {topic}"
-        if frontier < begins[place]:
-            gone = begins[place] - frontier
-            found.append(Finding("bad", f"{gone} commands of {where} are deleted and were never read."))
-        if frontier > ends[place]:
-            sentence = f"The ledger applied {where} up to {frontier}, but it ends at {ends[place]}"
-            found.append(Finding("bad", f"{sentence}: the topic has lost records. Workers refuse to go on."))
-    waiting = sum(max(0, ends[place] - frontiers.get(place, begins[place])) for place in places)
+    findings = []
+    for partition in partitions:
+        frontier, where = frontiers.get(partition, begins[partition]), f"partition {partition.partition} of {topic}"
+        if frontier < begins[partition]:
+            gone = begins[partition] - frontier
+            findings.append(Finding("bad", f"{gone} commands of {where} are deleted and were never read."))
+        if frontier > ends[partition]:
+            sentence = f"The ledger applied {where} up to {frontier}, but it ends at {ends[partition]}"
+            findings.append(Finding("bad", f"{sentence}: the topic has lost records. Workers refuse to go on."))
+    waiting = sum(max(0, ends[partition] - frontiers.get(partition, begins[partition])) for partition in partitions)
     if waiting:
-        return [*found, Finding("look", f"Commands that wait to be applied: {waiting}.")]
-    return found or [Finding("well", "Every command on the topic is applied.")]
+        return [*findings, Finding("look", f"Commands that wait to be applied: {waiting}.")]
+    return findings or [Finding("well", "Every command on the topic is applied.")]
 
 
 async def _letters(servers: _Servers) -> Sequence[Finding]:
     topic = servers.settings.topics.dead_letters
-    places = [TopicPartition(topic, number) for number in range(servers.settings.topic_partitions)]
-    begins, ends = await servers.kafka.beginning_offsets(places), await servers.kafka.end_offsets(places)
-    count = sum(ends[place] - begins[place] for place in places)
+    partitions = [TopicPartition(topic, number) for number in range(servers.settings.topic_partitions)]
+    begins, ends = await servers.kafka.beginning_offsets(partitions), await servers.kafka.end_offsets(partitions)
+    count = sum(ends[partition] - begins[partition] for partition in partitions)
     if count:
         return [Finding("look", f"Dead letters kept: {count}; `till dead-letters list` shows them.")]
     return [Finding("well", "There are no dead letters.")]
@@ -190,8 +190,8 @@ async def _letters(servers: _Servers) -> Sequence[Finding]:
 async def _clocks(servers: _Servers) -> Sequence[Finding]:
     broker = await broker_clock(servers.settings)
     apart = broker.ahead_of(await database_clock(servers.engine))
-    said = f"The broker's clock is {abs(apart.ahead_s):.2f} s {'ahead of' if apart.ahead_s > 0 else 'behind'}"
-    sentence = f"{said} the database's, give or take {apart.give_or_take_s:.2f} s"
+    skew = f"The broker's clock is {abs(apart.ahead_s):.2f} s {'ahead of' if apart.ahead_s > 0 else 'behind'}"
+    sentence = f"{skew} the database's, give or take {apart.give_or_take_s:.2f} s"
     if abs(apart.ahead_s) - apart.give_or_take_s > SKEW_S:
         return [Finding("bad", f"{sentence}: revocations and idle closing count from the wrong moment.")]
     return [Finding("well", f"{sentence}.")]

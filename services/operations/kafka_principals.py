@@ -81,31 +81,31 @@ async def set_up(settings: Settings, folder: Path) -> list[str]:
 def _set_up(settings: Settings, folder: Path) -> list[str]:
     files = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
     passwords = {file.name: file.read_text(encoding="utf-8").strip() for file in files}
-    wanted = {name: rights(settings, name) for name in passwords}
+    principals = {name: rights(settings, name) for name in passwords}
     with closing(admin_client(settings)) as admin:
-        told = admin.alter_user_scram_credentials(
+        reply = admin.alter_user_scram_credentials(
             [UserScramCredentialUpsertion(PREFIX + name, MECHANISM, word) for name, word in passwords.items()]
         )
-        if refused := {user: why for user, why in told.items() if why}:
+        if refused := {user: why for user, why in reply.items() if why}:
             raise PrincipalsWrong(f"Kafka refused these passwords: {refused}.")
-        for name, allowed in wanted.items():
+        for name, allowed in principals.items():
             _allow(admin, settings, PREFIX + name, allowed)
     return [PREFIX + name for name in passwords]
 
 
 def _allow(admin: KafkaAdminClient, settings: Settings, user: str, allowed: set[Right]) -> None:
     # New rights first, then the removal of others: whoever works meanwhile keeps what both have.
-    told = admin.create_acls([_acl(user, *right) for right in sorted(allowed)])
-    if told["failed"]:
-        raise PrincipalsWrong(f"Kafka refused rights of {user}: {told['failed']}. Does it have an authorizer?")
+    reply = admin.create_acls([_acl(user, *right) for right in sorted(allowed)])
+    if reply["failed"]:
+        raise PrincipalsWrong(f"Kafka refused rights of {user}: {reply['failed']}. Does it have an authorizer?")
     ours = {settings.sessions_group, settings.reporting_group, *(settings.topic_prefix + s for s in TOPIC_CONFIGS)}
     everything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
-    found, error = admin.describe_acls(
+    acls, error = admin.describe_acls(
         ACLFilter(f"User:{user}", None, ACLOperation.ANY, ACLPermissionType.ANY, everything)
     )
     if error is not NoError:
         raise PrincipalsWrong(f"Kafka does not tell the rights of {user}: {error.__name__}.")
-    others = [acl for acl in found if acl.resource_pattern.resource_name in ours and _right(acl) not in allowed]
+    others = [acl for acl in acls if acl.resource_pattern.resource_name in ours and _right(acl) not in allowed]
     if others:
         admin.delete_acls(others)
 

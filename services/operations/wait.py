@@ -22,16 +22,16 @@ class NotReady(TillError):
     """What was still missing when the time was over, in a sentence."""
 
 
-async def wait(settings: Settings, service: Service, limit_s: float, say: Callable[[str], None]) -> None:
-    """Return when `service` may start. `say` is told what is waited for whenever that changes. Raises NotReady."""
+async def wait(settings: Settings, service: Service, limit_s: float, show: Callable[[str], None]) -> None:
+    """Return when `service` may start. `show` gets what is waited for whenever that changes. Raises NotReady."""
     until = time.monotonic() + limit_s
-    told: str | None = None
+    last: str | None = None
     while (reason := await _missing(settings, service)) is not None:
         if time.monotonic() >= until:
             raise NotReady(reason)
-        if reason != told:
-            say(reason)
-            told = reason
+        if reason != last:
+            show(reason)
+            last = reason
         await asyncio.sleep(ASK_AGAIN_AFTER_S)
 
 
