@@ -152,8 +152,8 @@ def add_key(
 
     _check_store(store)
     _check_id("company", company)
-    made, secret = _in_ledger(lambda tx: rows.add(tx, company, store, role.value))
-    typer.echo(f"{made.key_id} of {company} for {store}, as {role.value}:", err=True)
+    key, secret = _in_ledger(lambda tx: rows.add(tx, company, store, role.value))
+    typer.echo(f"{key.key_id} of {company} for {store}, as {role.value}:", err=True)
     typer.echo(secret)
 
 

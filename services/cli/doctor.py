@@ -19,14 +19,14 @@ def doctor() -> None:
     """
     from services.operations.doctor import examine
 
-    async def told() -> set[str]:
+    async def examined() -> set[str]:
         verdicts = set[str]()
         async for finding in examine(read_settings()):
             typer.echo(f"{MARKS[finding.verdict]}  {finding.sentence}")
             verdicts.add(finding.verdict)
         return verdicts
 
-    verdicts = run_to_end(told())
+    verdicts = run_to_end(examined())
     if "away" in verdicts:
         raise typer.Exit(2)
     if "bad" in verdicts:

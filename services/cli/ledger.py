@@ -171,8 +171,8 @@ def verify(
             words.append(f"As noted in {anchor}: {len(heads)} heads.")
         if against_topic:
             with progress_bar("Records") as progress:
-                found = await external_proofs.check_topic(settings, engine, store, profile, progress)
-            words.append(f"As on {settings.topics.closings}: {found} closings and corrections.")
+                count = await external_proofs.check_topic(settings, engine, store, profile, progress)
+            words.append(f"As on {settings.topics.closings}: {count} closings and corrections.")
         if write_anchor is not None:
             noted = await external_proofs.write_anchor(engine, write_anchor, store, profile)
             words.append(f"Noted in {write_anchor}: {noted} heads. Keep it where nobody who can change the ledger can.")
@@ -190,7 +190,7 @@ def list_letters() -> None:
     count = 0
     for letter in _letters():
         command = letter.command.command_id if letter.command else "unreadable"
-        typer.echo(f"{letter.place}  {_when(letter)}  {command:<36}  {letter.header('till-error')}")
+        typer.echo(f"{letter.position}  {_when(letter)}  {command:<36}  {letter.header('till-error')}")
         count += 1
     typer.echo(f"{count} dead letters.", err=True)
 
@@ -234,9 +234,9 @@ def retry_letters(
     if everything == bool(places):
         _refuse("Name the letters to bring back, or give --all.")
     settings = read_settings()
-    found = [letter for letter in _letters() if letter.command] if everything else _chosen(places or [])
+    letters = [letter for letter in _letters() if letter.command] if everything else _chosen(places or [])
     try:
-        publications = [sent_again(settings, letter) for letter in found]
+        publications = [sent_again(settings, letter) for letter in letters]
     except ValueError as error:
         _refuse(str(error))
 
@@ -249,7 +249,7 @@ def retry_letters(
         finally:
             await publisher.stop()
 
-    _told(published)
+    _run(published)
     typer.echo(f"Sent again: {len(publications)}. Their answers are on {settings.topics.events}.")
 
 
@@ -262,17 +262,17 @@ def _letters() -> list[Any]:
         with progress_bar("Dead letters") as progress:
             return [letter async for letter in letters(settings, progress)]
 
-    found: list[Any] = _told(read)
-    return found
+    result: list[Any] = _run(read)
+    return result
 
 
-def _chosen(places: list[str]) -> list[Any]:
-    """The letters at these places. Leaves with exit code 2 where one is not there."""
-    letters = {letter.place: letter for letter in _letters()}
-    missing = [place for place in places if place not in letters]
+def _chosen(positions: list[str]) -> list[Any]:
+    """The letters at these positions. Leaves with exit code 2 where one is not there."""
+    letters = {letter.position: letter for letter in _letters()}
+    missing = [position for position in positions if position not in letters]
     if missing:
         _refuse(f"There is no dead letter {missing[0]}; `till dead-letters list` shows them all.")
-    return [letters[place] for place in dict.fromkeys(places)]
+    return [letters[position] for position in dict.fromkeys(positions)]
 
 
 def _when(letter: Any) -> str:
@@ -289,10 +289,10 @@ def _text(value: bytes | None) -> str:
 
 def _on_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
     """Work with connections to the ledger, which are closed at the end."""
-    return _told(lambda: on_ledger(work, "till-tools"))
+    return _run(lambda: on_ledger(work, "till-tools"))
 
 
-def _told(work: Callable[[], Any]) -> Any:
+def _run(work: Callable[[], Any]) -> Any:
     """Run to the end; what is wrong is one sentence and exit code 1 (the ledger) or 2 (could not look)."""
     from services.platform.kafka.read_topic import TopicUnread
     from services.sessions.tools.recompute import LedgerMismatch

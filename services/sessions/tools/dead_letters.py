@@ -36,14 +36,14 @@ class Letter:
     command: Received | None
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         """Where it lies on the dead-letters topic."""
         return f"{self.record.partition}/{self.record.offset}"
 
     def header(self, name: str) -> str:
         """A header of its own as text; empty where it is missing."""
-        found = next((value for key, value in self.record.headers if key == name), None)
-        return (found or b"").decode("utf-8", "backslashreplace")
+        value = next((content for key, content in self.record.headers if key == name), None)
+        return (value or b"").decode("utf-8", "backslashreplace")
 
     @property
     def came_from(self) -> str:
@@ -53,8 +53,8 @@ class Letter:
 
 async def letters(settings: Settings, progress: Progress) -> AsyncGenerator[Letter, None]:
     """All dead letters that are still kept, in the order of each partition. Raises TopicUnread."""
-    async with aclosing(records(settings, settings.topics.dead_letters, {}, progress)) as found:
-        async for record in found:
+    async with aclosing(records(settings, settings.topics.dead_letters, {}, progress)) as stream:
+        async for record in stream:
             taken = read(record, None)
             yield Letter(record, taken if isinstance(taken, Received) else None)
 
@@ -68,7 +68,7 @@ def sent_again(settings: Settings, letter: Letter) -> Publication:
     """
     command, record = letter.command, letter.record
     if command is None:
-        raise ValueError(f"{letter.place} holds no readable command: it would be put aside again.")
+        raise ValueError(f"{letter.position} holds no readable command: it would be put aside again.")
     headers = [(name, value) for name, value in record.headers if name.lower() not in OWN_HEADERS]
     if settings.auth == "required":
         stores = [command.store_id]
