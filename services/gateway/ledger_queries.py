@@ -166,14 +166,13 @@ def open_ledger(database_url: str) -> AsyncEngine:
 
 async def session_of(engine: AsyncEngine, store_id: str, session_id: str) -> Session | None:
     """A session with all its row says, whatever its state; None when this store has no such session."""
-    found = await _load(engine, [(store_id, session_id)])
-    return found[0] if found else None
+    return next(iter(await _load(engine, [(store_id, session_id)])), None)
 
 
 async def find_session(engine: AsyncEngine, stores: Collection[str] | None, session_id: str) -> Session | None:
     """The session of this id in one of these stores (None: in any), the first by their ids."""
     async with engine.connect() as tx:
-        values = {"stores": await _names(tx, stores), "session_id": session_id}
+        values = {"stores": await _store_ids(tx, stores), "session_id": session_id}
         store_id = (await tx.execute(FIND_SESSION, values)).scalar_one_or_none()
     return None if store_id is None else await session_of(engine, store_id, session_id)
 
@@ -199,9 +198,9 @@ async def sessions(
     }
     if after is not None:
         values |= {"after": after, "after_store": after[0], "after_profile": after[1], "after_ordinal": after[2]}
-    wanted = [clause for name, clause in FILTERS.items() if values.get(name) is not None]
+    clauses = [clause for name, clause in FILTERS.items() if values.get(name) is not None]
     async with engine.connect() as tx:
-        rows = list(await tx.execute(text(SESSIONS.format(filters="\n".join(wanted))), _bound(values)))
+        rows = list(await tx.execute(text(SESSIONS.format(filters="\n".join(clauses))), _bound(values)))
     return await _load(engine, [(row.store_id, str(row.session_id)) for row in rows])
 
 
@@ -239,8 +238,8 @@ async def profiles(engine: AsyncEngine, store_id: str, after: str = "", limit: i
 
 async def profile_of(engine: AsyncEngine, store_id: str, profile_id: str) -> ProfileRow | None:
     """One till, or None when this store has no such profile."""
-    found = await _profiles(engine, {"store_id": store_id, "profile_id": profile_id, "after": "", "limit": 1})
-    return found[0] if found else None
+    rows = await _profiles(engine, {"store_id": store_id, "profile_id": profile_id, "after": "", "limit": 1})
+    return rows[0] if rows else None
 
 
 async def answer_of(engine: AsyncEngine, store_id: str, command_id: str) -> bytes | None:
@@ -251,8 +250,8 @@ async def answer_of(engine: AsyncEngine, store_id: str, command_id: str) -> byte
 async def find_answer(engine: AsyncEngine, stores: Collection[str] | None, command_id: str) -> bytes | None:
     """The answer that claims this id in one of these stores (None: of all), the first by their ids."""
     async with engine.connect() as tx:
-        names = await _names(tx, stores)
-        row = (await tx.execute(ANSWERS_OF, {"stores": names, "command_id": command_id})).first()
+        store_ids = await _store_ids(tx, stores)
+        row = (await tx.execute(ANSWERS_OF, {"stores": store_ids, "command_id": command_id})).first()
     return None if row is None else bytes(row.answer)
 
 
@@ -297,10 +296,10 @@ async def stores_in(engine: AsyncEngine, scope: StoreScope) -> Sequence[str] | N
     if scope.stores is not None or not scope.without:
         return scope.stores
     async with engine.connect() as tx:
-        return [store_id for store_id in await _names(tx, None) if store_id not in scope.without]
+        return [store_id for store_id in await _store_ids(tx, None) if store_id not in scope.without]
 
 
-async def _names(tx: AsyncConnection, stores: Collection[str] | None) -> list[str]:
+async def _store_ids(tx: AsyncConnection, stores: Collection[str] | None) -> list[str]:
     """These stores, or all that are set up: every table's index begins with the store."""
     return sorted(stores) if stores is not None else list((await tx.execute(STORES)).scalars())
 
@@ -331,5 +330,5 @@ def _profile(row: Any) -> ProfileRow:
 
 def _bound(values: dict[str, Any]) -> dict[str, Any]:
     """The values that a statement names; those of filters that are left out would be refused."""
-    kept = {name: value for name, value in values.items() if value is not None and name != "after"}
-    return kept | {"stores": values["stores"]}
+    bound = {name: value for name, value in values.items() if value is not None and name != "after"}
+    return bound | {"stores": values["stores"]}

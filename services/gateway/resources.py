@@ -23,5 +23,5 @@ class Resources:
 
 def resources(request: Request) -> Resources:
     """The resources of the process that serves this request."""
-    found: Resources = request.app.state.resources
-    return found
+    shared: Resources = request.app.state.resources
+    return shared

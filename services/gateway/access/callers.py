@@ -80,8 +80,8 @@ class Access:
         return Caller(claims, self._token_of(key, now))
 
     def _token_of(self, key: ApiKey, now: float) -> str:
-        made_at, token = self._key_tokens.get((key.store_id, key.key_id), (0.0, ""))
-        if now - made_at < KEY_TOKEN_RENEWED_S:
+        minted_at, token = self._key_tokens.get((key.store_id, key.key_id), (0.0, ""))
+        if now - minted_at < KEY_TOKEN_RENEWED_S:
             return token
         token = mint(
             self.settings,
@@ -114,10 +114,10 @@ def access_engine(database_url: str) -> AsyncEngine:
 async def caller(request: Request, _: Annotated[object, Security(HTTPBearer(auto_error=False))] = None) -> Caller:
     """Whoever the bearer token names. Raises the 401."""
     access: Access = request.app.state.access
-    found = await access.by_token(request)
-    if found is None:
+    who = await access.by_token(request)
+    if who is None:
         raise token_needed()
-    return found
+    return who
 
 
 async def key_caller(
@@ -125,10 +125,10 @@ async def key_caller(
 ) -> Caller:
     """Whoever the API key names. Raises the 401."""
     access: Access = request.app.state.access
-    found = await access.by_key(request)
-    if found is None:
+    who = await access.by_key(request)
+    if who is None:
         raise HTTPException(HTTPStatus.UNAUTHORIZED, f"A valid API key is needed: send the header {KEY_HEADER}.")
-    return found
+    return who
 
 
 ByToken = Annotated[Caller, Depends(caller)]

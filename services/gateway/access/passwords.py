@@ -97,14 +97,14 @@ def read_bcrypt_hash(line: str) -> str:
 
 def matches(stored: str, password: str) -> bool:
     """Whether `password` is the one that `stored` was made from."""
-    given = _bytes(password)
-    if len(given) > PASSWORD_BYTES_MAX:
-        given = b""
+    encoded = _bytes(password)
+    if len(encoded) > PASSWORD_BYTES_MAX:
+        encoded = b""
     try:
         if stored.startswith("$argon2"):
-            return _HASHER.verify(stored, given)
+            return _HASHER.verify(stored, encoded)
         # Where these hashes come from, what lies beyond 72 bytes was never looked at.
-        return bcrypt.checkpw(given[:_BCRYPT_BYTES_MAX], stored.encode())
+        return bcrypt.checkpw(encoded[:_BCRYPT_BYTES_MAX], stored.encode())
     except (VerificationError, InvalidHashError, ValueError):
         return False
 
@@ -115,48 +115,48 @@ class Passwords:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._hashing = asyncio.Semaphore(HASHING_MAX)
-        self._turns: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
         self._nobodys = hash_password(secrets.token_urlsafe())
 
     async def check_profile(self, store_id: str, profile_id: str, password: str) -> bool:
         """Whether this is the profile's password."""
         if not ID_TEXT.fullmatch(profile_id):
             return await self._unknown(password)
-        found = await self._check((store_id, "profile", profile_id), PROFILE, password)
-        return found is not None
+        row = await self._check((store_id, "profile", profile_id), PROFILE, password)
+        return row is not None
 
     async def check_user(self, store_id: str, user_id: str, password: str) -> User | None:
         """The user whose password this is."""
         if "\0" in user_id or not 1 <= len(_bytes(user_id)) <= SUBJECT_BYTES_MAX or not _is_utf8(user_id):
             await self._unknown(password)
             return None
-        found = await self._check((store_id, "user", user_id), USER, password)
-        return None if found is None else as_user(found)
+        row = await self._check((store_id, "user", user_id), USER, password)
+        return None if row is None else as_user(row)
 
     async def _check(self, subject: Subject, statement: Any, password: str) -> Row[Any] | None:
         if not ID_TEXT.fullmatch(subject[0]):
             await self._unknown(password)
             return None
         # One after the other: many guesses at the same moment are counted like those that come in a row.
-        turn = self._turns.setdefault(subject, asyncio.Lock())
-        async with turn:
+        lock = self._locks.setdefault(subject, asyncio.Lock())
+        async with lock:
             return await self._refused_slowly(lambda: self._try(subject, statement, password))
 
     async def _try(self, subject: Subject, statement: Any, password: str) -> Row[Any] | None:
-        names = dict(zip(("store_id", "kind", "name"), subject, strict=True))
+        key = dict(zip(("store_id", "kind", "name"), subject, strict=True))
         async with self._hashing, self._engine.begin() as tx:
             await tx.execute(LOCK, {"words": "\n".join(subject)})
-            await _refuse_after_too_many(tx, names)
-            row = (await tx.execute(statement, names)).one_or_none()
+            await _refuse_after_too_many(tx, key)
+            row = (await tx.execute(statement, key)).one_or_none()
             stored = self._nobodys if row is None else row.password_hash
             right = await asyncio.to_thread(matches, stored, password)
             if row is None or not right:
                 await tx.execute(FORGET_FAILURES, {"window_s": FAILURES_WINDOW_S})
-                await tx.execute(NOTE_FAILURE, names)
+                await tx.execute(NOTE_FAILURE, key)
                 return None
             if not stored.startswith("$argon2") or _HASHER.check_needs_rehash(stored):
                 fresh = await asyncio.to_thread(hash_password, password)
-                await tx.execute(REHASH[subject[1]], names | {"stored": stored, "fresh": fresh})
+                await tx.execute(REHASH[subject[1]], key | {"stored": stored, "fresh": fresh})
             return row
 
     async def _unknown(self, password: str) -> bool:
@@ -177,8 +177,8 @@ class Passwords:
         return row
 
 
-async def _refuse_after_too_many(tx: AsyncConnection, names: dict[str, str]) -> None:
-    values = {**names, "window_s": FAILURES_WINDOW_S, "before": FAILURES_MAX - 1}
+async def _refuse_after_too_many(tx: AsyncConnection, key: dict[str, str]) -> None:
+    values = {**key, "window_s": FAILURES_WINDOW_S, "before": FAILURES_MAX - 1}
     retry_after_s = (await tx.execute(RETRY_AFTER, values)).scalar_one_or_none()
     if retry_after_s is not None:
         raise TooManyFailures(max(1, math.ceil(retry_after_s)))

@@ -57,9 +57,9 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
 async def sign_in(request: Request) -> Response:
     """Trade a user's password for a bearer token."""
     access: Access = request.app.state.access
-    wanted = await _read(request)
+    credentials = await _read(request)
     try:
-        user = await access.passwords.check_user(wanted.store_id, wanted.user, wanted.password)
+        user = await access.passwords.check_user(credentials.store_id, credentials.user, credentials.password)
     except TooManyFailures as many:
         headers = {"retry-after": str(many.retry_after_s)}
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, str(many), headers) from None

@@ -60,9 +60,9 @@ async def revoke(tx: AsyncConnection, store_id: str, user_id: str) -> bool:
 
     Registers have tokens and no password: they are revoked all the same.
     """
-    found = await tx.execute(REVOKE, {"store_id": store_id, "user_id": user_id})
+    result = await tx.execute(REVOKE, {"store_id": store_id, "user_id": user_id})
     await revocations.revoke(tx, store_id, user_id)
-    return found.rowcount > 0
+    return result.rowcount > 0
 
 
 async def listed(tx: AsyncConnection, store_id: str | None) -> list[tuple[User, bool]]:

@@ -62,7 +62,7 @@ class AdapterRequest:
         because of the second.
         """
         key = header.key_of(self.request)
-        made = {
+        command = {
             "kind": kind,
             "command_id": new_id() if key is None else header.command_id_of(self.store_id, key, part),
             "store_id": self.store_id,
@@ -73,16 +73,16 @@ class AdapterRequest:
             **members,
         }
         try:
-            read_command(made)
+            read_command(command)
         except Malformed as malformed:
             errors = [error.model_dump() for error in malformed.errors]
             answer = {"reason": "malformed", "command_kind": kind, "message": str(malformed), "errors": errors}
             raise self.refusal(answer) from None
-        right = self._refused_right(made)
+        right = self._refused_right(command)
         if right is not None:
             answer = {"reason": right, "command_kind": kind, "message": MESSAGES[right]}
             raise self.refusal(answer)
-        return made
+        return command
 
     def _refused_right(self, command: dict[str, Any]) -> RightRefusal | None:
         """Why the caller may not give this command; None where nobody is asked for a token."""
@@ -115,8 +115,8 @@ class AdapterRequest:
         if key is None:
             return None
         command_id = header.command_id_of(self.store_id, key, part)
-        said = fingerprint(self.request, self.who, self.words)
-        command = await stored.find(resources(self.request).own, self.store_id, command_id, said)
+        own = resources(self.request).own
+        command = await stored.find(own, self.store_id, command_id, fingerprint(self.request, self.who, self.words))
         return None if command is None else await self._carry(command, None, None)
 
     async def _carry(self, command: bytes, location: str | None, wait_s: float | None) -> Answer:

@@ -19,11 +19,11 @@ def documented(
 ) -> dict[str, Any]:
     """What /docs says of a route beside its summary; one with an example takes a body, and an Idempotency-Key."""
     named = dict(headers or {})
-    said = {"401": "Nobody who is known.", "503": "The broker or the ledger is away; try again.", **responses}
+    texts = {"401": "Nobody who is known.", "503": "The broker or the ledger is away; try again.", **responses}
     more: dict[str, Any] = {}
     if example is not None:
         named["Idempotency-Key"] = "A request that is sent again under its key counts once; 1 to 255 characters."
-        said = {"400": "The body is no JSON object that can be read, or the Idempotency-Key is none."} | said | SENDS
+        texts = {"400": "The body is no JSON object that can be read, or the Idempotency-Key is none."} | texts | SENDS
         schema = {"type": "object", "required": list(required)}
         content = {"application/json": {"schema": schema, "example": dict(example)}}
         more["requestBody"] = {"required": True, "content": content}
@@ -32,5 +32,5 @@ def documented(
             {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
             for name, text in named.items()
         ],
-        "responses": {status: {"description": text} for status, text in sorted(said.items())},
+        "responses": {status: {"description": text} for status, text in sorted(texts.items())},
     }

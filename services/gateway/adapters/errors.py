@@ -69,27 +69,27 @@ def shaped(render: Callable[[int, str], dict[str, Any]]) -> type[APIRoute]:
 
 def _error_of(error: Exception) -> tuple[int, str, dict[str, str]] | None:
     """Status, sentence and headers of an error; None for what is a bug."""
-    said: tuple[int, str, dict[str, str]] | None = None
+    reply: tuple[int, str, dict[str, str]] | None = None
     match error:
         case Refused():
-            said = error.status, error.message, error.headers
+            reply = error.status, error.message, error.headers
         case Problem():
-            said = error.status, error.detail, error.headers
+            reply = error.status, error.detail, error.headers
         case HTTPException():
-            said = error.status_code, error.detail, dict(error.headers or {})
+            reply = error.status_code, error.detail, dict(error.headers or {})
         case stored.IdempotencyKeyReused():
-            said = HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request.", {}
+            reply = HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request.", {}
         case TooManyFailures():
-            said = HTTPStatus.TOO_MANY_REQUESTS, str(error), {"retry-after": str(error.retry_after_s)}
+            reply = HTTPStatus.TOO_MANY_REQUESTS, str(error), {"retry-after": str(error.retry_after_s)}
         case TooManyWaiting():
-            said = HTTPStatus.SERVICE_UNAVAILABLE, problems.TOO_MANY, {"retry-after": problems.RETRY_AFTER_S}
+            reply = HTTPStatus.SERVICE_UNAVAILABLE, problems.TOO_MANY, {"retry-after": problems.RETRY_AFTER_S}
         case NotPublished():
             log.warning("not_published", error=repr(error.__cause__)[:500])
-            said = HTTPStatus.SERVICE_UNAVAILABLE, _NOT_PUBLISHED, {"retry-after": problems.RETRY_AFTER_S}
+            reply = HTTPStatus.SERVICE_UNAVAILABLE, _NOT_PUBLISHED, {"retry-after": problems.RETRY_AFTER_S}
         case SQLAlchemyError() | asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
             log.warning("database_away", error=repr(error)[:500])
-            said = HTTPStatus.SERVICE_UNAVAILABLE, problems.AWAY, {"retry-after": problems.AWAY_RETRY_AFTER_S}
-    return said
+            reply = HTTPStatus.SERVICE_UNAVAILABLE, problems.AWAY, {"retry-after": problems.AWAY_RETRY_AFTER_S}
+    return reply
 
 
 _NOT_PUBLISHED: Final = (

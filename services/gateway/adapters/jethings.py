@@ -161,21 +161,21 @@ async def profiles(request: Request, where: InStore) -> Response:
 
 
 async def _profile(request: Request, store_id: str, profile_id: str) -> ProfileRow:
-    found = None
+    profile = None
     if ID_TEXT.fullmatch(profile_id):
-        found = await ledger_queries.profile_of(resources(request).ledger, store_id, profile_id)
-    if found is None:
+        profile = await ledger_queries.profile_of(resources(request).ledger, store_id, profile_id)
+    if profile is None:
         raise Refused(HTTPStatus.BAD_REQUEST, "Profile not found")
-    return found
+    return profile
 
 
 async def _open_session(request: Request, store_id: str, profile_id: str) -> dict[str, Any] | None:
     profile = await _profile(request, store_id, profile_id)
     session = await ledger_queries.open_session_of(resources(request).ledger, store_id, profile.profile_id)
-    return None if session is None else _shown(session)
+    return None if session is None else _session_view(session)
 
 
-def _shown(session: Session) -> dict[str, Any]:
+def _session_view(session: Session) -> dict[str, Any]:
     opening = session.opening
     return {
         "id": session.session_id,

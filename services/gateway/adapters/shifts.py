@@ -200,18 +200,18 @@ def _adapter_request(request: Request, who: Caller, profile: ProfileRow, words: 
 async def _till(request: Request, who: Caller, password: str | None) -> ProfileRow:
     """The till that the user works at, after their password where one is given. Raises Refused."""
     shared = resources(request)
-    store_id, profile_id = await _place(request, who)
+    store_id, profile_id = await _store_and_till(request, who)
     if password is not None and await passwords_of(request).check_user(store_id, who.claims.sub, password) is None:
         raise Refused(HTTPStatus.UNAUTHORIZED, "Invalid password.")
-    found = None
+    profile = None
     if profile_id is not None:
-        found = await ledger_queries.profile_of(shared.ledger, store_id, profile_id)
-    if found is None:
+        profile = await ledger_queries.profile_of(shared.ledger, store_id, profile_id)
+    if profile is None:
         raise Refused(HTTPStatus.CONFLICT, "No till is set up for this user: ask for one (till users add --profile).")
-    return found
+    return profile
 
 
-async def _place(request: Request, who: Caller) -> tuple[str, str | None]:
+async def _store_and_till(request: Request, who: Caller) -> tuple[str, str | None]:
     """The user's store and till; where the token names several stores, the one that has this user."""
     named = request.headers.get("x-store-id")
     try:
@@ -222,11 +222,11 @@ async def _place(request: Request, who: Caller) -> tuple[str, str | None]:
     if named is not None and not stores:
         raise Refused(HTTPStatus.FORBIDDEN, "This token does not allow that store.")
     async with resources(request).own.connect() as tx:
-        found = (await tx.execute(USERS, {"user_id": who.claims.sub, "stores": stores})).all()
-    if len(found) > 1:
+        rows = (await tx.execute(USERS, {"user_id": who.claims.sub, "stores": stores})).all()
+    if len(rows) > 1:
         raise Refused(HTTPStatus.CONFLICT, "This user works in several stores: name one in the header x-store-id.")
-    if found:
-        return found[0].store_id, found[0].profile_id
+    if rows:
+        return rows[0].store_id, rows[0].profile_id
     # Nobody by this name: the password is asked for all the same, so that a wrong one is told first.
     return (stores or [""])[0], None
 

@@ -66,7 +66,7 @@ class Reply:
 class _Waiter:
     key: bytes
     command_id: bytes
-    found: asyncio.Future[bytes | None]
+    answer: asyncio.Future[bytes | None]
     """The answer's bytes, or None: events may have been missed, so look into the ledger."""
 
 
@@ -222,14 +222,14 @@ class CommandClient:
     async def _wait(self, envelope: Envelope, waiter: _Waiter, position: Position, limit: float) -> bytes | None:
         """The answer, from the topic or, at the end or when events may have been missed, from the ledger."""
         while (left := limit - time.perf_counter()) > 0:
-            await asyncio.wait({waiter.found}, timeout=left)
-            if not waiter.found.done():
+            await asyncio.wait({waiter.answer}, timeout=left)
+            if not waiter.answer.done():
                 break
-            raw = waiter.found.result()
+            raw = waiter.answer.result()
             if raw is not None:
                 return raw
             # Waiting again comes before looking: an answer that is published in between is then seen here.
-            waiter.found = asyncio.Future()
+            waiter.answer = asyncio.Future()
             raw = await self._look(envelope, position)
             if raw is not None:
                 return raw
@@ -275,7 +275,7 @@ class CommandClient:
                 consumer.seek(partition, end)
             self._consumer = consumer
             for waiter in self._waiters.values():
-                _tell(waiter, None)
+                _resolve(waiter, None)
             while True:
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     for record in records:
@@ -291,12 +291,12 @@ class CommandClient:
         headers = dict(record.headers)
         waiter = self._waiters.get(headers.get("traceparent") or b"")
         if waiter and headers.get("till-command-id") == waiter.command_id and record.key == waiter.key:
-            _tell(waiter, record.value)
+            _resolve(waiter, record.value)
 
 
-def _tell(waiter: _Waiter, raw: bytes | None) -> None:
-    if not waiter.found.done():
-        waiter.found.set_result(raw)
+def _resolve(waiter: _Waiter, raw: bytes | None) -> None:
+    if not waiter.answer.done():
+        waiter.answer.set_result(raw)
 
 
 async def _discard(client: Any) -> None:

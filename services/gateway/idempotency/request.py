@@ -45,7 +45,7 @@ class Keyed:
     async def replied(self) -> tuple[int, bytes] | None:
         """Status and body that this request was told before, or None. Raises IdempotencyKeyReused."""
         async with self.own.connect() as tx:
-            row = (await tx.execute(FIND, self._place())).one_or_none()
+            row = (await tx.execute(FIND, self._key())).one_or_none()
         if row is None:
             return None
         self._check(row.fingerprint)
@@ -58,8 +58,8 @@ class Keyed:
         """
         async with self.own.begin() as tx:
             await tx.execute(FORGET)
-            await tx.execute(CLAIM, self._place() | {"fingerprint": self.fingerprint, "plan": plan})
-            row = (await tx.execute(FIND, self._place())).one()
+            await tx.execute(CLAIM, self._key() | {"fingerprint": self.fingerprint, "plan": plan})
+            row = (await tx.execute(FIND, self._key())).one()
         self._check(row.fingerprint)
         planned: bytes | None = row.plan
         return planned
@@ -67,9 +67,9 @@ class Keyed:
     async def done(self, status: int, reply: bytes) -> None:
         """Keep what the request was told."""
         async with self.own.begin() as tx:
-            await tx.execute(DONE, self._place() | {"status": status, "reply": reply})
+            await tx.execute(DONE, self._key() | {"status": status, "reply": reply})
 
-    def _place(self) -> dict[str, Any]:
+    def _key(self) -> dict[str, Any]:
         return {"store_id": self.store_id, "key_id": self.key_id}
 
     def _check(self, known: bytes) -> None:

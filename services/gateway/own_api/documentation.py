@@ -78,10 +78,10 @@ SessionId = Annotated[str, Path(description="The session's id, a UUID.", example
 StoreId = Annotated[str, Path(description="The store.", examples=["parrot"])]
 
 
-def _parameter(name: str, description: str, place: str = "query", **schema: Any) -> dict[str, Any]:
+def _parameter(name: str, description: str, location: str = "query", **schema: Any) -> dict[str, Any]:
     return {
         "name": name,
-        "in": place,
+        "in": location,
         "required": False,
         "description": description,
         "schema": {"type": "string"} | schema,
@@ -92,14 +92,14 @@ def _operation(
     summary: str, description: str, parameters: list[dict[str, Any]], responses: dict[str, str], **more: Any
 ) -> dict[str, Any]:
     """The keyword arguments of a route."""
-    said = responses | {"401": "No valid bearer token.", "503": "The broker or the ledger is away; try again."}
+    texts = responses | {"401": "No valid bearer token.", "503": "The broker or the ledger is away; try again."}
     return {
         "summary": summary,
         "description": description,
         "tags": ["Own API"],
         "openapi_extra": {
             "parameters": parameters,
-            "responses": {status: {"description": text} for status, text in sorted(said.items())},
+            "responses": {status: {"description": text} for status, text in sorted(texts.items())},
             "security": BEARER,
             **more,
         },

@@ -65,20 +65,20 @@ async def post_command(request: Request, who: ByToken) -> Response:
 async def get_command(request: Request, who: ByToken, command_id: CommandId) -> Response:
     """The answer to a command, or that it waits."""
     shared, stores = resources(request), await _stores(request, who)
-    found = None
+    answer = None
     if UUID_TEXT.fullmatch(command_id):
         command_id = command_id.lower()
-        found = await ledger_queries.find_answer(shared.ledger, stores, command_id)
-        noted = None if found else await pending.find(shared.own, stores, command_id)
+        answer = await ledger_queries.find_answer(shared.ledger, stores, command_id)
+        noted = None if answer else await pending.find(shared.own, stores, command_id)
         if noted is not None:
-            applied, found = await ledger_queries.applied(shared.ledger, *noted)
+            applied, answer = await ledger_queries.applied(shared.ledger, *noted)
             if not applied:
                 return pending_reply(command_id)
             # It may have been applied between the two looks.
-            found = found or await ledger_queries.answer_of(shared.ledger, noted[0], command_id)
-    if found is None:
+            answer = answer or await ledger_queries.answer_of(shared.ledger, noted[0], command_id)
+    if answer is None:
         raise Problem(HTTPStatus.NOT_FOUND, "No command of this id was sent here, or it has claimed nothing.")
-    return json_reply(found)
+    return json_reply(answer)
 
 
 @router.get("/api/sessions", **documentation.LIST_SESSIONS)
@@ -94,10 +94,10 @@ async def list_sessions(request: Request, who: ByToken) -> Response:
     )
     if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
         raise Problem(HTTPStatus.BAD_REQUEST, "profile is no id of a profile.")
-    place = None if after is None else (after[0], after[1], after[2])
-    found = await ledger_queries.sessions(resources(request).ledger, filters, place, limit + 1)
-    places = [[session.store_id, session.profile_id, session.ordinal] for session in found]
-    return json_reply(views.page([views.session_view(session) for session in found], limit, places))
+    key = None if after is None else (after[0], after[1], after[2])
+    sessions = await ledger_queries.sessions(resources(request).ledger, filters, key, limit + 1)
+    keys = [[session.store_id, session.profile_id, session.ordinal] for session in sessions]
+    return json_reply(views.page([views.session_view(session) for session in sessions], limit, keys))
 
 
 @router.get("/api/sessions/{session_id}", **documentation.GET_SESSION)
@@ -112,10 +112,10 @@ async def get_journal(request: Request, who: ByToken, session_id: SessionId) -> 
     limit, after = views.read_limit(request), views.read_cursor(request, int)
     session = await _session(request, who, session_id)
     await _check_blind(request, who, session)
-    found = await ledger_queries.journal(
+    entries = await ledger_queries.journal(
         resources(request).ledger, session.store_id, session.session_id, after[0] if after else 0, limit + 1
     )
-    return json_reply(views.page(views.journal_view(found), limit, [[entry.sequence] for entry in found]))
+    return json_reply(views.page(views.journal_view(entries), limit, [[entry.sequence] for entry in entries]))
 
 
 @router.get("/api/sessions/{session_id}/x-report", **documentation.GET_X_REPORT)
@@ -135,10 +135,8 @@ async def list_profiles(request: Request, who: ByToken, store_id: StoreId) -> Re
     _check_store(who, store_id)
     if not ID_TEXT.fullmatch(store_id):
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
-    found = await ledger_queries.profiles(resources(request).ledger, store_id, after[0] if after else "", limit + 1)
-    return json_reply(
-        views.page([views.profile_view(row) for row in found], limit, [[row.profile_id] for row in found])
-    )
+    rows = await ledger_queries.profiles(resources(request).ledger, store_id, after[0] if after else "", limit + 1)
+    return json_reply(views.page([views.profile_view(row) for row in rows], limit, [[row.profile_id] for row in rows]))
 
 
 def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:
@@ -149,11 +147,11 @@ def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:
             if not isinstance(body.get(name), str) or not ID_TEXT.fullmatch(body[name]):
                 raise Unreadable(f"The command has no valid {name}: nobody can be answered.")
         if key is not None:
-            wanted = header.command_id_of(body["store_id"], key)
+            expected = header.command_id_of(body["store_id"], key)
             if "command_id" not in body:
-                value = b'{"command_id":"%s",' % wanted.encode() + value.lstrip(_SPACE)[1:]
+                value = b'{"command_id":"%s",' % expected.encode() + value.lstrip(_SPACE)[1:]
                 body = read_object(value)
-            elif not isinstance(body["command_id"], str) or body["command_id"].lower() != wanted:
+            elif not isinstance(body["command_id"], str) or body["command_id"].lower() != expected:
                 raise Unreadable("The Idempotency-Key asks for another command_id than the body has.")
         command_id = body.get("command_id")
         if not isinstance(command_id, str) or not UUID_TEXT.fullmatch(command_id):
@@ -194,14 +192,14 @@ async def _stores(request: Request, who: Caller) -> Collection[str] | None:
 
 async def _session(request: Request, who: Caller, session_id: str) -> Session:
     """The session of this id in one of the caller's stores. Another store's is not there: 404, not 403."""
-    found = None
+    session = None
     if UUID_TEXT.fullmatch(session_id):
-        found = await ledger_queries.find_session(
+        session = await ledger_queries.find_session(
             resources(request).ledger, await _stores(request, who), session_id.lower()
         )
-    if found is None:
+    if session is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such session.")
-    return found
+    return session
 
 
 async def _check_blind(request: Request, who: Caller, session: Session) -> None:

@@ -76,10 +76,10 @@ def x_report_view(session: Session) -> dict[str, Any]:
 
 def profile_view(row: ProfileRow) -> dict[str, Any]:
     """A till as it is set up, and how it stands."""
-    shown = {name: getattr(row, name) for name in ProfileRow.__slots__}
-    shown["last_z_number"] = shown.pop("z_number")
-    shown["last_session_state"] = shown.pop("last_state")
-    return shown
+    view = {name: getattr(row, name) for name in ProfileRow.__slots__}
+    view["last_z_number"] = view.pop("z_number")
+    view["last_session_state"] = view.pop("last_state")
+    return view
 
 
 def journal_view(entries: list[Entry]) -> list[dict[str, Any]]:
@@ -100,28 +100,28 @@ def page(items: list[Any], limit: int, last: list[Any]) -> dict[str, Any]:
     return {"items": items[:limit], "next_cursor": write_cursor(last[limit - 1]) if more else None}
 
 
-def write_cursor(place: Any) -> str:
+def write_cursor(key: Any) -> str:
     """Where a page ends, for whoever asks for the next."""
-    return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(orjson.dumps(key)).rstrip(b"=").decode()
 
 
 def read_cursor(request: Request, *kinds: type) -> list[Any] | None:
-    """The place that the request's cursor names, its parts of these types. Raises the Problem (400)."""
+    """The key that the request's cursor names, its parts of these types. Raises the Problem (400)."""
     text = request.query_params.get("cursor")
     if text is None:
         return None
     try:
-        place = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        key = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except ValueError:
-        place = None
+        key = None
     if (
-        not isinstance(place, list)
-        or [type(part) for part in place] != list(kinds)
-        or any("\0" in part for part in place if isinstance(part, str))
-        or any(not 0 <= part < 2**63 for part in place if isinstance(part, int))
+        not isinstance(key, list)
+        or [type(part) for part in key] != list(kinds)
+        or any("\0" in part for part in key if isinstance(part, str))
+        or any(not 0 <= part < 2**63 for part in key if isinstance(part, int))
     ):
         raise Problem(HTTPStatus.BAD_REQUEST, "This cursor is none of ours: take next_cursor as it came.")
-    return place
+    return key
 
 
 def read_limit(request: Request) -> int:

@@ -171,7 +171,7 @@ async def create(request: Request, owner: Owner) -> Response:
     for command in commands[1:]:
         await _send_close(adapter_request, command, session_id)
     session = await _session(request, owner, session_id)
-    return await _done(under_key, await _shown(request, owner, session, fields, HTTPStatus.CREATED))
+    return await _done(under_key, await _record_reply(request, owner, session, fields, HTTPStatus.CREATED))
 
 
 @router.get(
@@ -181,7 +181,7 @@ async def create(request: Request, owner: Owner) -> Response:
 )
 async def read(request: Request, owner: Owner, session_id: str) -> Response:
     """The session as it stands."""
-    return await _shown(request, owner, await _session(request, owner, session_id))
+    return await _record_reply(request, owner, await _session(request, owner, session_id))
 
 
 @router.put(PATH + "/{session_id}", summary="Update a session by ID", openapi_extra=_UPDATE)
@@ -212,7 +212,7 @@ async def update(request: Request, owner: Owner, session_id: str) -> Response:
     for command in commands:
         await adapter_request.send(command, location=f"{PATH}/{session.session_id}")
     session = await _session(request, owner, session_id)
-    return await _done(under_key, await _shown(request, owner, session, fields))
+    return await _done(under_key, await _record_reply(request, owner, session, fields))
 
 
 @router.delete(
@@ -293,14 +293,14 @@ async def _send_close(adapter_request: AdapterRequest, command: dict[str, Any], 
         raise Refused(refused.status, message, refused.headers) from None
 
 
-async def _shown(
+async def _record_reply(
     request: Request, owner: Owner, session: Session, fields: Fields | None = None, status: int = HTTPStatus.OK
 ) -> Response:
     """The session's record. What `fields` say and no command carried is kept beside it first."""
     shared = resources(request)
     texts = await session_words(shared.ledger, shared.own, session)
-    given = fields or {}
-    uncarried = {name: given[name] for name in WORDS if name in given and given[name] != texts.words[name]}
+    fields = fields or {}
+    uncarried = {name: fields[name] for name in WORDS if name in fields and fields[name] != texts.words[name]}
     if uncarried:
         await keep_words(shared.own, session, texts.words | uncarried)
         texts = SessionWords(texts.created_at, texts.open_time, texts.close, texts.words | uncarried)
@@ -321,21 +321,25 @@ async def _done(under_key: Keyed | None, response: Response) -> Response:
 
 async def _session(request: Request, owner: Owner, session_id: str, *, voided: bool = False) -> Session:
     """The key's session of this id. Another store's or company's is not there, a voided one only where asked for."""
-    found = None
+    session = None
     if UUID_TEXT.fullmatch(session_id):
-        found = await ledger_queries.session_of(resources(request).ledger, owner[1], str(UUID(session_id)))
-    if found is None or not _is_of(owner[0], found.opening.company_id) or (found.state == "voided" and not voided):
+        session = await ledger_queries.session_of(resources(request).ledger, owner[1], str(UUID(session_id)))
+    if (
+        session is None
+        or not _is_of(owner[0], session.opening.company_id)
+        or (session.state == "voided" and not voided)
+    ):
         raise _not_found(session_id)
-    return found
+    return session
 
 
 async def _station(request: Request, owner: Owner, station_id: str) -> ProfileRow:
-    found = None
+    profile = None
     if ID_TEXT.fullmatch(station_id):
-        found = await ledger_queries.profile_of(resources(request).ledger, owner[1], station_id)
-    if found is None or not _is_of(owner[0], found.company_id):
+        profile = await ledger_queries.profile_of(resources(request).ledger, owner[1], station_id)
+    if profile is None or not _is_of(owner[0], profile.company_id):
         raise Refused(HTTPStatus.NOT_FOUND, f"Station with Id {station_id[:64]} not found")
-    return found
+    return profile
 
 
 def _is_of(who: Caller, company_id: str | None) -> bool:

@@ -41,7 +41,7 @@ async def session_words(ledger: AsyncEngine, own: AsyncEngine, session: Session)
     opening, *closings = await opened_and_closed(ledger, session.store_id, session.session_id)
     async with own.connect() as tx:
         values = {"store_id": session.store_id, "session_id": session.session_id}
-        kept = (await tx.execute(FIND_WORDS, values)).one_or_none()
+        row = (await tx.execute(FIND_WORDS, values)).one_or_none()
     opened = orjson.loads(opening.command)
     since, close = 1, None
     if session.state not in HOLDING:
@@ -49,8 +49,8 @@ async def session_words(ledger: AsyncEngine, own: AsyncEngine, session: Session)
         commands = ((entry.sequence, orjson.loads(entry.command)) for entry in closings)
         since, close = next((one for one in commands if one[1]["kind"] != "approve_closing"), (1, None))
     words = _closing_words(close, session)
-    if kept is not None and kept.sequence >= since:
-        words |= orjson.loads(kept.words)
+    if row is not None and row.sequence >= since:
+        words |= orjson.loads(row.words)
     return SessionWords(wire_time(opening.received_at), opened["occurred_at"], close, words)
 
 
