@@ -25,9 +25,9 @@ def texts(keys: Collection[tuple[str, ...]], types: tuple[str, ...]) -> list[Any
 
 
 def keys_table(types: tuple[str, ...], first: int) -> str:
-    """The SQL of a table of keys, from parameters whose places begin with `first`."""
+    """The SQL of a table of keys, from parameters whose numbers begin with `first`."""
     arrays = [
-        f"${place}::{kind}" if kind.endswith(ARRAY) else f"string_to_array(${place}::text, chr(31))::{kind}[]"
-        for place, kind in enumerate(types, first)
+        f"${number}::{kind}" if kind.endswith(ARRAY) else f"string_to_array(${number}::text, chr(31))::{kind}[]"
+        for number, kind in enumerate(types, first)
     ]
     return f"unnest({', '.join(arrays)})"

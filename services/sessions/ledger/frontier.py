@@ -33,9 +33,9 @@ COUNT_HELD = text("""
 
 async def know_partition(tx: AsyncConnection, topic_id: str, partition: int, start: int) -> tuple[int, int]:
     """The frontier of a partition: (next offset, below which all is answered); it begins at `start` when it is new."""
-    place = {"topic_id": topic_id, "partition": partition}
-    await tx.execute(KNOW_PARTITION, place | {"start": start})
-    row = (await tx.execute(READ_FRONTIER, place)).one()
+    key = {"topic_id": topic_id, "partition": partition}
+    await tx.execute(KNOW_PARTITION, key | {"start": start})
+    row = (await tx.execute(READ_FRONTIER, key)).one()
     return row.next_offset, row.answered_offset
 
 

@@ -55,19 +55,19 @@ async def lock_tills(tx: asyncpg.Connection, state: BatchState, keys: Collection
         )
 
 
-async def load_state(tx: asyncpg.Connection, state: BatchState, **wanted: Collection[tuple[str, ...]]) -> None:
+async def load_state(tx: asyncpg.Connection, state: BatchState, **loads: Collection[tuple[str, ...]]) -> None:
     """What deciding needs, by the names in LOADS and their keys; all by one statement.
 
     The tills of sessions, orders and movements must be locked before, so that these are their latest rows.
     """
-    asked = {name: keys for name, keys in wanted.items() if keys}
+    asked = {name: keys for name, keys in loads.items() if keys}
     if not asked:
         return
-    given = [column for name, keys in asked.items() for column in texts(keys, LOADS[name].keys)]
-    found = await tx.fetchrow(_statement(tuple(asked)), *given)
+    values = [column for name, keys in asked.items() for column in texts(keys, LOADS[name].keys)]
+    arrays = await tx.fetchrow(_statement(tuple(asked)), *values)
     for name in asked:
         take = LOADS[name].take
-        for row in found[name]:
+        for row in arrays[name]:
             take(state, row)
     if "sessions" in asked:
         await _load_next_openings(tx, state)
@@ -76,10 +76,10 @@ async def load_state(tx: asyncpg.Connection, state: BatchState, **wanted: Collec
 @cache
 def _statement(names: tuple[str, ...]) -> str:
     """One row with an array of rows for each of these names. Its text depends on nothing else: it is planned once."""
-    place, arrays = 1, []
+    number, arrays = 1, []
     for name in names:
-        keys = keys_table(LOADS[name].keys, place)
-        place += len(LOADS[name].keys)
+        keys = keys_table(LOADS[name].keys, number)
+        number += len(LOADS[name].keys)
         arrays.append(f"ARRAY({LOADS[name].query.format(keys=keys)}) AS {name}")
     return f"SELECT {', '.join(arrays)}"
 

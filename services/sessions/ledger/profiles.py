@@ -161,8 +161,8 @@ def _tenders(written: str, currency: str) -> list[dict[str, Any]]:
         raise ValueError(f"tenders is not JSON: {error.msg}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "tenders"
-        raise ValueError(f"tenders: {place}: {first['msg'].removeprefix('Value error, ')}") from error
+        path = ".".join(map(str, first["loc"])) or "tenders"
+        raise ValueError(f"tenders: {path}: {first['msg'].removeprefix('Value error, ')}") from error
     for tender in tenders:
         if tender.currency == currency and not is_one(tender.exchange_rate):
             raise ValueError(f"tender {tender.id} is in the profile's own currency: its exchange_rate is 1")

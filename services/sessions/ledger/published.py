@@ -7,7 +7,7 @@ import asyncpg
 
 from services.sessions.ledger.columns import Pairs, columns
 
-LOAD_PLACES: Final = """
+LOAD_POSITIONS: Final = """
     SELECT partition, record_offset, kind, received_at, error, answer FROM place_answers
      WHERE store_id = ANY($1::text[]) AND topic_id = $2
        AND partition = ANY($3::integer[]) AND record_offset = ANY($4::bigint[])
@@ -27,16 +27,16 @@ async def load_positions(
 ) -> list[Any]:
     """The answers that are kept by place, of these records (store, partition, offset)."""
     stores, partitions, offsets = columns(positions, 3)
-    return list(await tx.fetch(LOAD_PLACES, stores, topic_id, partitions, offsets))
+    return list(await tx.fetch(LOAD_POSITIONS, stores, topic_id, partitions, offsets))
 
 
 async def load_closings(tx: asyncpg.Connection, keys: Pairs) -> dict[tuple[str, str], bytes]:
     """The closings of these sessions, as they were published."""
-    found = await tx.fetch(LOAD_CLOSINGS, *columns(keys, 2))
-    return {(store_id, str(session_id)): body for store_id, session_id, body in found}
+    rows = await tx.fetch(LOAD_CLOSINGS, *columns(keys, 2))
+    return {(store_id, str(session_id)): body for store_id, session_id, body in rows}
 
 
 async def load_corrections(tx: asyncpg.Connection, keys: Pairs) -> dict[tuple[str, str], bytes]:
     """The corrections that these commands led to, as they were published."""
-    found = await tx.fetch(LOAD_CORRECTIONS, *columns(keys, 2))
-    return {(store_id, str(command_id)): body for store_id, command_id, body in found}
+    rows = await tx.fetch(LOAD_CORRECTIONS, *columns(keys, 2))
+    return {(store_id, str(command_id)): body for store_id, command_id, body in rows}

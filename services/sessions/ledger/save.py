@@ -177,7 +177,7 @@ async def save_batch(
 
     `entries` are the outcomes' `journal_row`s, `fence` is the lock's token, 0 where there was none.
     """
-    parts = {name: found for name, found in _parts(state, outcomes, frontier.topic_id, fence) if found}
+    parts = {name: rows for name, rows in _parts(state, outcomes, frontier.topic_id, fence) if rows}
     if len(entries) >= COPIED_ROWS:
         await tx.copy_records_to_table("journal", records=entries, columns=JOURNAL_COLUMNS)
     elif entries:
@@ -185,8 +185,8 @@ async def save_batch(
     moves = _frontier_rows(frontier)
     if not moves:
         return  # A batch of no records.
-    given = [column for table in (*parts.values(), moves) for column in zip(*table, strict=True)]
-    await tx.execute(_statement(tuple(parts)), *given)
+    values = [column for table in (*parts.values(), moves) for column in zip(*table, strict=True)]
+    await tx.execute(_statement(tuple(parts)), *values)
 
 
 @cache
@@ -300,8 +300,8 @@ def _reused(outcome: Outcome) -> Row:
 
 def _position_answer(outcome: Outcome, topic_id: str) -> Row:
     record = outcome.record
-    place = record.store_id, topic_id, record.partition, record.offset
-    return *place, outcome.kind, moment(outcome.received_at), outcome.error, outcome.value
+    position = record.store_id, topic_id, record.partition, record.offset
+    return *position, outcome.kind, moment(outcome.received_at), outcome.error, outcome.value
 
 
 def _closing(outcome: Outcome, closing: Mapping[str, Any]) -> Row:

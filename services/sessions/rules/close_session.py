@@ -75,29 +75,29 @@ def recount(context: RuleContext, session: Session, command: Recount) -> Decisio
     named = {entry.tender for entry in command.counted}
     recounted = recounted_rows(after, named)
     moved = differences.differences(before, after)
-    made = correction(context, session, command, moved, reason=command.reason, recounted=recounted)
+    body = correction(context, session, command, moved, reason=command.reason, recounted=recounted)
     answer = fill(
         ClosingCorrected,
         answer_fields(context, session, command),
-        closing_id=made["closing_id"],
-        correction_id=made["correction_id"],
+        closing_id=body["closing_id"],
+        correction_id=body["correction_id"],
     )
-    return Decision(answer, correction=made)
+    return Decision(answer, correction=body)
 
 
 def void_session(context: RuleContext, session: Session, command: VoidSession) -> Decision | Refusal:
     """Declare that the session never was: no closing, or a correction that takes every figure back to 0."""
-    ended, ids, made = session.ended, NO_IDS, None
+    ended, ids, body = session.ended, NO_IDS, None
     _release(context, session)
     accept(context, session)
     if ended is not None:
         figures = report(session.totals, session.opening.tenders, ended.counted)
         moved = differences.differences(figures, no_figures(session))
-        made = correction(context, session, command, moved, reason=command.reason)
-        ids = {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}
+        body = correction(context, session, command, moved, reason=command.reason)
+        ids = {"closing_id": body["closing_id"], "correction_id": body["correction_id"]}
     session.state = "voided"
     answer = fill(SessionVoided, answer_fields(context, session, command), ids, reason=command.reason)
-    return Decision(answer, correction=made)
+    return Decision(answer, correction=body)
 
 
 def attempt_of(command: CloseSession | ForceClose, *, closed_at: str, limit_minor: int | None) -> Attempt:

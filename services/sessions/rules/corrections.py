@@ -41,8 +41,8 @@ def corrected(
         return NO_IDS, None
     tenders = session.opening.tenders
     deltas = differences(report(before, tenders, ended.counted), report(session.totals, tenders, ended.counted))
-    made = correction(context, session, command, deltas, reason=reason)
-    return {"closing_id": made["closing_id"], "correction_id": made["correction_id"]}, made
+    body = correction(context, session, command, deltas, reason=reason)
+    return {"closing_id": body["closing_id"], "correction_id": body["correction_id"]}, body
 
 
 def correction(
@@ -84,7 +84,7 @@ def correction_body(
     ended = session.ended
     if ended is None:
         raise AssertionError(f"session {session.session_id} is corrected without a closing")
-    made: dict[str, Any] = {
+    body: dict[str, Any] = {
         "kind": "closing_correction",
         "schema_version": 1,
         "correction_id": correction_id_of(command.store_id, command.command_id),
@@ -104,8 +104,8 @@ def correction_body(
         "deltas": deltas,
     }
     if recounted is not None:
-        made["recounted"] = recounted
-    return made
+        body["recounted"] = recounted
+    return body
 
 
 def recounted_rows(after: dict[str, Any], named: Collection[str]) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def open_session(context: RuleContext, command: OpenSession) -> Decision | Refus
     early = context.state.early_numbers.get((command.store_id, command.profile_id, command.session_id), ())
     for number in (*early, *(() if command.register_seq is None else (command.register_seq,))):
         session.register.see(number)
-    _tell_previous(context, session)
+    _set_next_opened_at(context, session)
     context.state.sessions[command.store_id, command.session_id] = session
     accept(context, session)
     answer = fill(
@@ -112,7 +112,7 @@ def _only_cash(currency: str) -> Tender:
     return Tender(id=CASH, name=CASH, type="cash", currency=currency, exchange_rate="1")
 
 
-def _tell_previous(context: RuleContext, opened: Session) -> None:
+def _set_next_opened_at(context: RuleContext, opened: Session) -> None:
     """Late commands of a session that its register did not close are judged by when this one was opened."""
     previous = context.state.forced.get((opened.store_id, opened.profile_id, opened.ordinal - 1))
     if previous is not None:

@@ -94,20 +94,20 @@ async def _on_topic(
     settings: Settings, starts: dict[int, int], store: str | None, profile: str | None, progress: Progress
 ) -> dict[str, bytes]:
     """The SHA-256 of every closing and correction on the topic by its name; a repeat must be the same."""
-    found: dict[str, bytes] = {}
+    digests: dict[str, bytes] = {}
     async with aclosing(records(settings, settings.topics.closings, starts, progress)) as taken:
         async for record in taken:
-            place = f"{record.topic}/{record.partition}/{record.offset}"
+            position = f"{record.topic}/{record.partition}/{record.offset}"
             try:
                 body = orjson.loads(record.value or b"")
                 mine = store in (None, body["store_id"]) and profile in (None, body["profile_id"])
                 name = _name_of(record.value)
             except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-                raise LedgerMismatch(f"{place}: it is neither a closing nor a correction") from error
+                raise LedgerMismatch(f"{position}: it is neither a closing nor a correction") from error
             digest = sha256(record.value).digest()
-            if mine and found.setdefault(name, digest) != digest:
-                raise LedgerMismatch(f"{name}: it came twice with different bytes, again at {place}")
-    return found
+            if mine and digests.setdefault(name, digest) != digest:
+                raise LedgerMismatch(f"{name}: it came twice with different bytes, again at {position}")
+    return digests
 
 
 def _name_of(value: bytes | None) -> str:
@@ -135,12 +135,12 @@ async def check_anchor(engine: AsyncEngine, heads: Iterable[Head]) -> None:
     async with engine.connect() as tx:
         for head in heads:
             key = {"store": head.store_id, "profile": head.profile_id, "z_number": head.z_number}
-            found = (await tx.execute(queries.HASH_OF_CLOSING, key)).scalar_one_or_none()
+            stored = (await tx.execute(queries.HASH_OF_CLOSING, key)).scalar_one_or_none()
             name = f"closing z {head.z_number} of {head.store_id}/{head.profile_id}"
-            if found is None:
+            if stored is None:
                 raise LedgerMismatch(f"{name}: it was noted, but is not in the ledger")
-            if found.hex() != head.hash:
-                raise LedgerMismatch(f"{name}: its hash was noted as {head.hash}, and is {found.hex()}")
+            if stored.hex() != head.hash:
+                raise LedgerMismatch(f"{name}: its hash was noted as {head.hash}, and is {stored.hex()}")
 
 
 async def write_anchor(engine: AsyncEngine, path: Path, store: str | None, profile: str | None) -> int:

@@ -165,8 +165,8 @@ class Recomputation:
         session, attempt, stored = self.session, self.session.attempt, self.closing
         if attempt is None or stored is None:
             raise LedgerMismatch(f"{self.name}: it was closed by command {entry.sequence}, but has no closing")
-        said = orjson.loads(stored.body)
-        session.register = self._register(said["register_seq_gaps"])
+        closing = orjson.loads(stored.body)
+        session.register = self._register(closing["register_seq_gaps"])
         body = end_session(
             session,
             attempt,
@@ -177,8 +177,8 @@ class Recomputation:
             applied_at=wire_time(entry.received_at),
         )
         # The journal keeps a report's value, the closing also the order in which the register wrote its members.
-        if canonical(said["sales_report"]) == canonical(body["sales_report"]):
-            body["sales_report"] = said["sales_report"]
+        if canonical(closing["sales_report"]) == canonical(body["sales_report"]):
+            body["sales_report"] = closing["sales_report"]
         if compact(body) != stored.body:
             raise LedgerMismatch(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
         self._closed = True
@@ -211,7 +211,7 @@ class Recomputation:
             raise LedgerMismatch(f"{where}: it came after the closing, but its correction is missing")
         self._corrected += 1
         ended.corrections = self._corrected
-        said = orjson.loads(stored.body)
+        correction = orjson.loads(stored.body)
         own = ended.counted_by == command.actor.id
         expected = correction_body(
             session,
@@ -219,11 +219,11 @@ class Recomputation:
             differences(report(before, tenders, counted), after),
             received_at=wire_time(received_at),
             reason=getattr(command, "reason", None),
-            needs_review=own or said.get("needs_review") is True,
+            needs_review=own or correction.get("needs_review") is True,
             recounted=recounted_rows(after, by_tender(command.counted)) if command.kind == "recount" else None,
         )
         if compact(expected) != stored.body or stored.correction_number != self._corrected:
-            wrong = [name for name, value in expected.items() if said.get(name) != value]
+            wrong = [name for name, value in expected.items() if correction.get(name) != value]
             raise LedgerMismatch(
                 f"{where}: its correction {stored.correction_number} has another {', '.join(wrong) or 'form'}"
             )

@@ -44,15 +44,15 @@ async def _publications(tx: AsyncConnection, topic: str, page: list[Any]) -> lis
     corrections: dict[Any, list[Any]] = {(row.store_id, row.session_id): [] for row in page}
     for row in await tx.execute(queries.CORRECTIONS_OF_CLOSINGS, keys):
         corrections[row.store_id, row.session_id].append(row)
-    made = []
+    publications = []
     for closing in page:
         key = key_of(closing.store_id, closing.profile_id)
         closing_id = closing_id_of(closing.store_id, str(closing.session_id))
-        made.append(_publication(topic, key, closing_id, "closing", closing))
+        publications.append(_publication(topic, key, closing_id, "closing", closing))
         for row in corrections[closing.store_id, closing.session_id]:
             correction_id = correction_id_of(row.store_id, str(row.command_id))
-            made.append(_publication(topic, key, correction_id, "closing_correction", row))
-    return made
+            publications.append(_publication(topic, key, correction_id, "closing_correction", row))
+    return publications
 
 
 def _publication(topic: str, key: bytes, ce_id: str, kind: str, row: Any) -> Publication:

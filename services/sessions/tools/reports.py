@@ -20,13 +20,13 @@ class NoReport(TillError):
 async def slip(engine: AsyncEngine, kind: str, session_id: str, store_id: str | None, width: int) -> list[str]:
     """The lines of a session's report of this kind (x or z), at most `width` columns wide. Raises NoReport."""
     async with transaction(engine, isolation="repeatable_read", readonly=True) as tx:
-        found = store_id or await _store_of(tx, session_id)
+        store_id = store_id or await _store_of(tx, session_id)
         state = BatchState()
-        await load_state(tx, state, sessions={(found, session_id)})
-        session = state.sessions.get((found, session_id))
-        closing = await tx.fetchrow(queries.CLOSING_WITH_CORRECTIONS, found, session_id)
+        await load_state(tx, state, sessions={(store_id, session_id)})
+        session = state.sessions.get((store_id, session_id))
+        closing = await tx.fetchrow(queries.CLOSING_WITH_CORRECTIONS, store_id, session_id)
     if session is None:
-        raise NoReport(f"The store {found} has no session {session_id}.")
+        raise NoReport(f"The store {store_id} has no session {session_id}.")
     if kind == "x":
         if session.state not in UNCLOSED:
             raise NoReport(f"The session {session_id} is {session.state}: it has no X report any more.")

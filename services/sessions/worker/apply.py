@@ -36,8 +36,8 @@ class Gap(TillError):
     The frontier is UNKNOWN where the ledger has none for the partition: it is older than the worker's first look.
     """
 
-    def __init__(self, partition: int, frontier: int, found: int) -> None:
-        super().__init__(f"partition {partition}: the frontier is {frontier}, the batch begins at {found}")
+    def __init__(self, partition: int, frontier: int, first: int) -> None:
+        super().__init__(f"partition {partition}: the frontier is {frontier}, the batch begins at {first}")
         self.partition = partition
         self.frontier = frontier
 

@@ -71,7 +71,7 @@ class Consumer:
         self._faults = 0
         self._ending: asyncio.Task[None] | None = None
         self._committing: asyncio.Task[None] | None = None
-        self._told_where = asyncio.Event()
+        self._ready = asyncio.Event()
         """Set while the client knows where to read, or nobody could tell it."""
         self._sought = False
         self.kafka: AIOKafkaConsumer | None = None
@@ -85,9 +85,9 @@ class Consumer:
         It returns while a large batch still waits for the servers: the next one is read meanwhile. Then it waits.
         """
         self._lag.taken(message.raw_message)
-        if not self._told_where.is_set():
+        if not self._ready.is_set():
             # The client hands records out before it has heard where to read; the seek makes them be read again.
-            await self._told_where.wait()
+            await self._ready.wait()
             if self._sought:
                 return
         records = self._not_done_yet(message.raw_message)
@@ -200,7 +200,7 @@ class Consumer:
 
     async def let_go(self, partitions: Sequence[TopicPartition]) -> None:
         """Partitions go to other workers: let the batch in hand end first, so that nothing is applied twice."""
-        self._told_where.clear()
+        self._ready.clear()
         self._sought = False
         if partitions:
             await self._drain()
@@ -224,7 +224,7 @@ class Consumer:
 
     def go_on(self) -> None:
         """Take records again. Should nobody have told where to read, the frontier check of the batch holds."""
-        self._told_where.set()
+        self._ready.set()
 
     def next_offset(self, partition: TopicPartition) -> int | None:
         """From where the partition has not been handed out yet, for the client that reads for this consumer."""

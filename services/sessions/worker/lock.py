@@ -177,9 +177,9 @@ class Locks:
         keys = [f"{self._prefix}last", *lease.attempts_keys, *lease.keys]
         # Counted once a batch, whether or not the lock can be had: a crashed worker's own lock outlives it.
         count = "0" if lease.attempts else "1"
-        given: list[str | int] = [lease.owner, LOCK_TTL_MS, floor, ATTEMPTS_KEPT_S, len(lease.attempts_keys), count]
+        args: list[str | int] = [lease.owner, LOCK_TTL_MS, floor, ATTEMPTS_KEPT_S, len(lease.attempts_keys), count]
         try:
-            token, attempts = await self._take(keys=keys, args=given)
+            token, attempts = await self._take(keys=keys, args=args)
         except (RedisError, OSError):
             self._asleep_until = time.monotonic() + REDIS_PAUSE_S
             return "redis_away"

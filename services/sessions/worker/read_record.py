@@ -57,15 +57,15 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
     command: Command | None = None
     errors: tuple[FieldError, ...] = ()
     try:
-        members, text, found = _read_value(record.value)
-        if isinstance(found, Malformed):
-            errors = tuple(found.errors)
+        members, text, result = _read_value(record.value)
+        if isinstance(result, Malformed):
+            errors = tuple(result.errors)
             command_id = _readable_id(members, "command_id", UUID_TEXT).lower()
             store_id = _readable_id(members, "store_id", ID_TEXT)
             profile_id = _readable_id(members, "profile_id", ID_TEXT)
         else:
-            command = found
-            command_id, store_id, profile_id = found.command_id, found.store_id, found.profile_id
+            command = result
+            command_id, store_id, profile_id = result.command_id, result.store_id, result.profile_id
     except Unreadable as error:
         return Parked(record, str(error))
     claims = verify(record.headers, record.timestamp) if verify else None

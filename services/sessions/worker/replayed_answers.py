@@ -35,14 +35,14 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
     }
     closings = await load_closings(tx, closed) if closed else {}
     corrections = await load_corrections(tx, ids)
-    found = {}
+    outcomes = {}
     for record in again:
         outcome = _stored_outcome(record, positions.get((record.partition, record.offset)), state, closings)
         if outcome is not None:
             correction = corrections.get((record.store_id, record.command_id))
             outcome = replace(outcome, correction_value=correction if outcome.kind in CORRECTING else None)
-            found[record.partition, record.offset] = outcome
-    return found
+            outcomes[record.partition, record.offset] = outcome
+    return outcomes
 
 
 def _stored_outcome(
