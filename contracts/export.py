@@ -70,8 +70,8 @@ def _contents() -> dict[str, str]:
 
 
 def _strangers(folder: Path, contents: dict[str, str]) -> list[str]:
-    found = (f"{SCHEMAS}/{path.name}" for path in (folder / SCHEMAS).glob("*.json"))
-    return [name for name in found if name not in contents]
+    files = (f"{SCHEMAS}/{path.name}" for path in (folder / SCHEMAS).glob("*.json"))
+    return [name for name in files if name not in contents]
 
 
 def _text_of(path: Path) -> str | None:
@@ -132,7 +132,7 @@ def _as_written(node: Any) -> Any:
 
 
 def _asyncapi() -> dict[str, Any]:
-    names = topics.topics()
+    addresses = topics.topics()
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -143,10 +143,10 @@ def _asyncapi() -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "channels": {
-            "commands": _channel(names.commands, topics.COMMANDS, COMMANDS),
-            "events": _channel(names.events, topics.EVENTS, _ANSWERS),
-            "closings": _channel(names.closings, topics.CLOSINGS, _CLOSINGS),
-            "deadLetters": _channel(names.dead_letters, topics.DEAD_LETTERS, ["dead_letter"]),
+            "commands": _channel(addresses.commands, topics.COMMANDS, COMMANDS),
+            "events": _channel(addresses.events, topics.EVENTS, _ANSWERS),
+            "closings": _channel(addresses.closings, topics.CLOSINGS, _CLOSINGS),
+            "deadLetters": _channel(addresses.dead_letters, topics.DEAD_LETTERS, ["dead_letter"]),
         },
         "operations": {
             "receiveCommands": _operation("receive", "commands", "Every command gets one answer."),
@@ -252,11 +252,11 @@ def _answer_headers(kind: str) -> dict[str, Any]:
 
 
 def _dead_letter() -> dict[str, Any]:
-    place = {"type": "string", "pattern": "^[0-9]+$", "description": "An ASCII decimal."}
+    number = {"type": "string", "pattern": "^[0-9]+$", "description": "An ASCII decimal."}
     required = {
         "till-topic": _text("The topic that the record came from."),
-        "till-partition": place,
-        "till-offset": place,
+        "till-partition": number,
+        "till-offset": number,
         "till-error": _text("What is wrong with it, without any secret.")
         | {"maxLength": topics.DEAD_LETTER_ERROR_CHARACTERS_MAX},
     }
