@@ -75,19 +75,19 @@ def find_uv() -> Path:
     base = os.environ.get("TILL_CACHE") or Path(
         os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "tillstream"
     )
-    kept = Path(base).expanduser() / f"uv-{UV}" / "uv"
-    if not kept.exists():
+    uv = Path(base).expanduser() / f"uv-{UV}" / "uv"
+    if not uv.exists():
         binary = fetch()
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
+            uv.parent.mkdir(parents=True, exist_ok=True)
             # Written beside it and renamed: an interrupted run leaves no half program.
-            fresh = kept.with_name(f"uv.{os.getpid()}")
+            fresh = uv.with_name(f"uv.{os.getpid()}")
             fresh.write_bytes(binary)
             fresh.chmod(0o755)
-            fresh.replace(kept)
+            fresh.replace(uv)
         except OSError as error:
-            sys.exit(f"{kept.parent} is not writable ({error}): name another folder in TILL_CACHE.")
-    return kept
+            sys.exit(f"{uv.parent} is not writable ({error}): name another folder in TILL_CACHE.")
+    return uv
 
 
 def fetch() -> bytes:
@@ -114,9 +114,9 @@ def fetch() -> bytes:
             f"uv {UV} could not be fetched from {index} ({error}). The first install needs the "
             "network; behind a mirror set UV_INDEX_URL, with an own authority SSL_CERT_FILE."
         )
-    found = hashlib.sha256(wheel).hexdigest()
-    if found != digest:
-        sys.exit(f"{name} has the SHA-256 {found} instead of {digest}: it is not run.")
+    actual = hashlib.sha256(wheel).hexdigest()
+    if actual != digest:
+        sys.exit(f"{name} has the SHA-256 {actual} instead of {digest}: it is not run.")
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         return archive.read(f"uv-{UV}.data/scripts/uv")
 
@@ -129,10 +129,10 @@ def download(url: str) -> bytes:
     opener = urllib.request.build_opener()
     if parts.username:
         url = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        names = urllib.request.HTTPPasswordMgrWithPriorAuth()
+        passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
         user, password = urllib.parse.unquote(parts.username), parts.password or ""
-        names.add_password(None, url, user, urllib.parse.unquote(password), is_authenticated=True)
-        opener.add_handler(urllib.request.HTTPBasicAuthHandler(names))
+        passwords.add_password(None, url, user, urllib.parse.unquote(password), is_authenticated=True)
+        opener.add_handler(urllib.request.HTTPBasicAuthHandler(passwords))
     with opener.open(url, timeout=DOWNLOAD_LIMIT_S) as answer:
         return bytes(answer.read())
 

@@ -51,15 +51,15 @@ def up(
 
     services = () if no_services else ("sessions", "gateway", "reporting")
     with _plain_errors(), _progress() as progress:
-        found = stack.up(_home(home), services=services, progress=progress, given=os.environ)
-    typer.echo(f"Kafka       {found.kafka}")
-    typer.echo(f"PostgreSQL  {_without_password(found.database_url)}")
-    typer.echo(f"Redis       {found.redis_url}")
-    if found.gateway_url:
-        typer.echo(f"Gateway     {found.gateway_url}")
-    if found.reporting_url:
-        typer.echo(f"Reporting   {found.reporting_url}")
-    typer.echo(f"Logs        {found.home / 'logs'}")
+        addresses = stack.up(_home(home), services=services, progress=progress, servers=os.environ)
+    typer.echo(f"Kafka       {addresses.kafka}")
+    typer.echo(f"PostgreSQL  {_without_password(addresses.database_url)}")
+    typer.echo(f"Redis       {addresses.redis_url}")
+    if addresses.gateway_url:
+        typer.echo(f"Gateway     {addresses.gateway_url}")
+    if addresses.reporting_url:
+        typer.echo(f"Reporting   {addresses.reporting_url}")
+    typer.echo(f"Logs        {addresses.home / 'logs'}")
     typer.echo('Next: eval "$(till env)" sets these addresses in your shell; till down stops it all.')
 
 
@@ -90,11 +90,11 @@ def env(*, home: Home = None) -> None:
     """
     from deploy.embedded import stack
 
-    found = stack.running(_home(home))
-    if found is None:
+    addresses = stack.running(_home(home))
+    if addresses is None:
         typer.echo(f"Nothing runs in {_home(home)}: start it with `till up`.", err=True)
         raise typer.Exit(1)
-    for name, value in found.env().items():
+    for name, value in addresses.env().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 

@@ -12,7 +12,7 @@ CLAIRE: Body = {"id": "claire", "name": "Claire Roche"}
 """The manager: what she decides bears her own token."""
 LATE_SALE = 1_450
 LATE_PAY_OUT = 600
-FOUND_SHORT = -400
+RECOUNT_SHORT = -400
 
 
 def market_stall(register: Register) -> None:
@@ -99,9 +99,9 @@ def _forced(register: Register) -> None:
     happen(trade(register, BAKERY, NOE, (at(15, 5), at(16, 50)), 20))
     register.fill_in([])
     register.managed("force_close", at(20), CLAIRE, "session_closed", reason="fermeture oubliée")
-    found = count_out(register, BAKERY, {"cash": FOUND_SHORT})
-    register.managed("recount", at(20, 30), CLAIRE, "closing_corrected", counted=found, reason="compté au bureau")
-    register.correct("recount", needs_review=False, over_short={"cash": FOUND_SHORT})
+    count = count_out(register, BAKERY, {"cash": RECOUNT_SHORT})
+    register.managed("recount", at(20, 30), CLAIRE, "closing_corrected", counted=count, reason="compté au bureau")
+    register.correct("recount", needs_review=False, over_short={"cash": RECOUNT_SHORT})
 
 
 def _voided(register: Register) -> None:

@@ -30,12 +30,12 @@ class GatewayError(Exception):
 
 @dataclass
 class Visit:
-    """One cashier's shift. `say` is called with a sentence for each step."""
+    """One cashier's shift. `show` is called with a sentence for each step."""
 
     url: str
     password: str
     tally: Tally
-    say: Callable[[str], None]
+    show: Callable[[str], None]
     token: str | None = None
     session_id: str | None = None
     faults: list[str] = field(default_factory=list)
@@ -78,23 +78,23 @@ class Visit:
         words = {"store_id": STORE_ID, "user": USER_ID, "password": self.password}
         reply = json.loads(self._post("/auth/token", words, OK))
         self.token = reply["access_token"]
-        self.say(f"Amina gives her password and gets a token for {reply['expires_in'] // 60} minutes.")
+        self.show(f"Amina gives her password and gets a token for {reply['expires_in'] // 60} minutes.")
 
     def _start(self) -> None:
         words = {"start_cash": FLOAT, "password": self.password}
         shift = json.loads(self._command("/api/v1/shifts/start", words, CREATED, str(uuid.uuid4())))["data"]
         self.session_id = shift["id"]
-        self.say(f"She starts her shift with {FLOAT:,} KES: {CREATED}, the shift is {shift['status']}.")
+        self.show(f"She starts her shift with {FLOAT:,} KES: {CREATED}, the shift is {shift['status']}.")
 
     def _sell(self) -> None:
         """A sale, sent twice with one key."""
         key, order = str(uuid.uuid4()), self._order()
         first = self._command("/api/commands", order, OK, key)
         answer = json.loads(first)
-        self.say(f"A sale of {SALE_MINOR // 100} KES: {OK}, {answer['kind']}, sequence {answer['sequence']}.")
+        self.show(f"A sale of {SALE_MINOR // 100} KES: {OK}, {answer['kind']}, sequence {answer['sequence']}.")
         if self._command("/api/commands", order, OK, key) != first:
             raise GatewayError("The same Idempotency-Key brought another answer than the first time.")
-        self.say(f"The same request with the same Idempotency-Key: {OK}, and the same bytes.")
+        self.show(f"The same request with the same Idempotency-Key: {OK}, and the same bytes.")
 
     def _order(self) -> Body:
         paid = {"amount_minor": SALE_MINOR, "tendered_minor": TENDERED_MINOR}
@@ -120,13 +120,13 @@ class Visit:
     def _pay_out(self) -> None:
         words = {"amount": BREAD, "type": "cash_out", "category": "bread"}
         self._command("/api/v1/shifts/cash-transaction", words, CREATED, str(uuid.uuid4()))
-        self.say(f"{BREAD} KES go out for bread: {CREATED}.")
+        self.show(f"{BREAD} KES go out for bread: {CREATED}.")
 
     def _end(self) -> None:
         words = {"actual_cash_end": COUNTED, "password": self.password}
         shift = json.loads(self._command("/api/v1/shifts/end", words, OK, str(uuid.uuid4())))["data"]
         expected, difference = shift["expected_cash_end"], shift["difference"]
-        self.say(f"She counts {COUNTED:,} KES: {OK}, {expected:,} expected, difference {difference:+}.")
+        self.show(f"She counts {COUNTED:,} KES: {OK}, {expected:,} expected, difference {difference:+}.")
         if (expected, difference) != (COUNTED + SHORT, -SHORT):
             raise GatewayError(f"The shift should end {SHORT} KES short, with {COUNTED + SHORT} expected.")
 

@@ -116,10 +116,10 @@ def play_session_308(register: Register) -> None:
     orders, deliveries = own_orders(register), delivery_orders()
     for number in range(len(deliveries)):
         orders.insert(11 + 12 * number, deliveries[number])
-    step = (end - start) // (len(orders) + 1)
+    interval = (end - start) // (len(orders) + 1)
     happenings: list[Happening] = []
     for number, order in enumerate(orders, start=1):
-        happenings += _served(register, order, start + number * step)
+        happenings += _served(register, order, start + number * interval)
     happenings += [
         (register.at(13, 30, 30), lambda when: _lose_a_note(register, when)),
         (register.at(16, 2, 30), lambda when: _resend_an_old_revision(register, when)),

@@ -24,7 +24,7 @@ from services.platform.auth import signing_keys
 from services.platform.settings import Settings
 
 COMMAND_LIMIT_S = 300
-GOOD, BAD, CANNOT, TOLD_TO_STOP = 0, 1, 2, 130
+GOOD, BAD, CANNOT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all as it must be, something was not, the demo could not be played, Ctrl-C."""
 KEPT_SETTINGS = frozenset({"TILL_HOME", "TILL_CACHE"})
 
@@ -37,21 +37,21 @@ def demo(home: Path | None = None, *, keep: bool = False, over_s: float = 0) -> 
     `over_s` seconds.
     """
     console = Console()
-    place = _fresh_home() if home is None else home.expanduser().resolve()
-    if running(place) is not None:
-        _say(console, f"A stack runs in {place}: stop it with `till down`, or leave --home out.")
+    folder = _fresh_home() if home is None else home.expanduser().resolve()
+    if running(folder) is not None:
+        _print_unbroken(console, f"A stack runs in {folder}: stop it with `till down`, or leave --home out.")
         return CANNOT
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = CANNOT
     try:
-        code = _play(console, _own_stack(console, place), over_s)
+        code = _play(console, _own_stack(console, folder), over_s)
     except StackError as error:
         console.print(Text(str(error), style="red"))
     except KeyboardInterrupt:
-        code = TOLD_TO_STOP
+        code = INTERRUPTED
     finally:
         with _undisturbed():
-            _leave(console, place, code, mine=home is None, keep=keep)
+            _leave(console, folder, code, mine=home is None, keep=keep)
         signal.signal(signal.SIGTERM, before)
     return code
 
@@ -60,13 +60,13 @@ def on_running(settings: Settings, *, over_s: float = 0) -> int:
     """Play the day through servers and services that run already; 0 as above."""
     console = Console()
     try:
-        return _play(console, _given_stack(settings), over_s)
+        return _play(console, _stack_of(settings), over_s)
     except StackError as error:
         console.print(Text(str(error), style="red"))
         return CANNOT
 
 
-def _given_stack(settings: Settings) -> Stack:
+def _stack_of(settings: Settings) -> Stack:
     urls = (os.environ.get("TILL_GATEWAY_URL"), os.environ.get("TILL_REPORTING_URL"))
     if not all(urls):
         raise StackError("Say where gateway and reporting reader answer: TILL_GATEWAY_URL and TILL_REPORTING_URL.")
@@ -76,18 +76,18 @@ def _given_stack(settings: Settings) -> Stack:
 def _leave(console: Console, home: Path, code: int, *, mine: bool, keep: bool) -> None:
     """Stop all and tidy up, or say how to go on with what stays."""
     if keep and code in {GOOD, BAD}:
-        _say(console, f'\nThe stack stays up. Look around:  eval "$(till env --home {home})"')
-        _say(console, f"Stop it and delete its data:      till down --delete-data --home {home}")
+        _print_unbroken(console, f'\nThe stack stays up. Look around:  eval "$(till env --home {home})"')
+        _print_unbroken(console, f"Stop it and delete its data:      till down --delete-data --home {home}")
         return
     console.print("Stopping the services and the servers.")
     if mine and code != BAD:
         wipe(home)
     else:
         down(home)
-        _say(console, f"Data and logs are kept in {home}.")
+        _print_unbroken(console, f"Data and logs are kept in {home}.")
 
 
-def _say(console: Console, sentence: str) -> None:
+def _print_unbroken(console: Console, sentence: str) -> None:
     """Print without breaking lines: what names a folder is there to be copied."""
     console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
@@ -132,7 +132,7 @@ def _own_stack(console: Console, home: Path) -> Stack:
     )
     _forget_other_deployments()
     _make_token_key(home)
-    return up(home, progress=lambda step, share: _step(console, step, share), given={})
+    return up(home, progress=lambda sentence, share: _show_progress(console, sentence, share), servers={})
 
 
 def _play(console: Console, stack: Stack, over_s: float) -> int:
@@ -160,21 +160,21 @@ def _play(console: Console, stack: Stack, over_s: float) -> int:
         return visits[0].expect_more(expected)
 
     tally, seconds = asyncio.run(stream.play(console, settings, day, expected, at_the_gateway, over_s))
-    found = [fault for visit in visits for fault in visit.faults]
-    wanted = visits[0].expect_more(expected) if visits else expected
-    found += silence(tally, stream.SILENCE_LIMIT_S) or faults(tally, wanted, day)
+    problems = [fault for visit in visits for fault in visit.faults]
+    expected = visits[0].expect_more(expected) if visits else expected
+    problems += silence(tally, stream.SILENCE_LIMIT_S) or faults(tally, expected, day)
     screen.phase(console, "5  The day in numbers", "What was published, and what came of it.")
     console.print(screen.totals_view(tally, len(day), seconds))
-    found += _audit(console, stack, settings)
-    return _verdict(console, found)
+    problems += _audit(console, stack, settings)
+    return _verdict(console, problems)
 
 
 def _cashier(console: Console, stack: Stack) -> str:
     """Set up the one person who signs in by name; gives her password, which nobody else learns."""
     password = secrets.token_urlsafe(16)
-    place = ("--store", over_http.STORE_ID, "--profile", over_http.PROFILE_ID)
+    till = ("--store", over_http.STORE_ID, "--profile", over_http.PROFILE_ID)
     who = ("--id", over_http.USER_ID, "--role", "cashier")
-    _till(console, stack, "users", "add", *place, *who, "--password-stdin", typed=password)
+    _till(console, stack, "users", "add", *till, *who, "--password-stdin", typed=password)
     return password
 
 
@@ -185,7 +185,7 @@ def _visit(console: Console, stack: Stack, password: str, tally: Tally) -> Visit
         "4  A till that speaks HTTP",
         "The gateway publishes what it is asked to the same topic and replies with the answer that comes back.",
     )
-    visit = Visit(stack.gateway_url or "", password, tally, lambda step: console.print(Text(f"  {step}")))
+    visit = Visit(stack.gateway_url or "", password, tally, lambda sentence: console.print(Text(f"  {sentence}")))
     visit.work()
     console.print()
     return visit
@@ -199,7 +199,7 @@ def _audit(console: Console, stack: Stack, settings: Settings) -> list[str]:
         "The reporting reader follows the closings topic alone and never looks into the ledger. "
         "GET /v1/cashier-sessions/ for the Parrot Cafe:",
     )
-    page, found = report.parrot_day(settings, stack.reporting_url)
+    page, problems = report.parrot_day(settings, stack.reporting_url)
     if page is not None:
         console.print(screen.parrot_view(page))
     screen.phase(
@@ -209,8 +209,8 @@ def _audit(console: Console, stack: Stack, settings: Settings) -> list[str]:
         "`till verify` recomputes them all:",
     )
     if _till(console, stack, "verify", must=False):
-        found.append("`till verify` did not find the ledger in order.")
-    return found
+        problems.append("`till verify` did not find the ledger in order.")
+    return problems
 
 
 def _settings(stack: Stack) -> Settings:
@@ -222,10 +222,10 @@ def _settings(stack: Stack) -> Settings:
     )
 
 
-def _step(console: Console, step: str, share: float | None) -> None:
+def _show_progress(console: Console, sentence: str, share: float | None) -> None:
     """A line for every step; of a download only the beginning, for it has no end in a pipe."""
     if share is None or share == 0:
-        console.print(Text(f"  {step}", style="dim"))
+        console.print(Text(f"  {sentence}", style="dim"))
 
 
 def _till(console: Console, stack: Stack, *command: str, must: bool = True, typed: str = "") -> int:
@@ -260,11 +260,11 @@ def silence(tally: Tally, limit_s: float) -> list[str]:
     return [f"{len(missing)} commands had no answer after {limit_s:.0f} s of silence: {named}."]
 
 
-def _verdict(console: Console, found: list[str]) -> int:
+def _verdict(console: Console, problems: list[str]) -> int:
     console.print()
-    if found:
+    if problems:
         console.print(Text("Not everything is as it must be:", style="bold red"))
-        for sentence in found:
+        for sentence in problems:
             console.print(Text(f"  {sentence}", style="red"))
         return BAD
     console.print(

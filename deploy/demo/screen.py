@@ -34,7 +34,7 @@ EXPLAINED = {
     "awaiting_approval": "What awaits a manager's word can't be counted again meanwhile:",
     "not_enough_cash": "This shop allows no drawer below zero; the pay-out was too large:",
 }
-TOLD = {
+ACCEPTED = {
     "closing_pending": "A count was off by more than the till's limit: it waits for a second person.",
     "count_requested": "The manager sent a count back; the drawer is counted anew.",
     "drawer_counted": "A spot check: the drawer was counted in mid-shift, and nothing changed.",
@@ -122,20 +122,20 @@ def _total(closing: Body, table: str) -> int:
     return sum(row["base"]["tips_minor"] for row in closing["tenders"])
 
 
-def correction_view(made: Body) -> RenderableType:
+def correction_view(correction: Body) -> RenderableType:
     """A correction in two lines: why, and what it changes; the closing itself stays as it was."""
     title = Text("Correction ", style="bold")
-    title.append(f"{made['correction_number']} at {made['store_id']}/{made['profile_id']}: ")
-    title.append(CORRECTED[made["correction"]])
+    title.append(f"{correction['correction_number']} at {correction['store_id']}/{correction['profile_id']}: ")
+    title.append(CORRECTED[correction["correction"]])
     changes = [
         f"{row['tender']} {name} {_change(row[figure], row['currency'])}"
-        for row in made["deltas"]["tenders"]
+        for row in correction["deltas"]["tenders"]
         for name, figure in (("expected", "expected_minor"), ("counted", "counted_minor"), ("off", "over_short_minor"))
         if row[figure]
     ]
     line = Text(", ".join(changes) or "no figure")
-    review = "somebody should look at it" if made["needs_review"] else "needs no review"
-    line.append(f"; {review}", style="bold yellow" if made["needs_review"] else "dim")
+    review = "somebody should look at it" if correction["needs_review"] else "needs no review"
+    line.append(f"; {review}", style="bold yellow" if correction["needs_review"] else "dim")
     return Group(title, Padding(line, (0, 0, 0, 2)), Text())
 
 
@@ -146,18 +146,18 @@ def _change(minor: int, currency: str) -> str:
 def news_view(news: News) -> RenderableType:
     """A sentence for what a viewer sees for the first time."""
     if news.kind == "closing":
-        return closing_view(news.told)
+        return closing_view(news.body)
     if news.kind == "correction":
-        return correction_view(news.told)
-    if news.told.get("kind") in TOLD:
-        return Group(Text(TOLD[news.told["kind"]], style="blue"), Text())
+        return correction_view(news.body)
+    if news.body.get("kind") in ACCEPTED:
+        return Group(Text(ACCEPTED[news.body["kind"]], style="blue"), Text())
     if news.kind == "repeated":
         return Group(Text(REPEATED, style="magenta"), Text())
     if news.kind == "parked":
-        return Group(Text(PARKED, style="magenta"), _quoted(news.told["error"]), Text())
-    told = EXPLAINED.get(news.kind, "The service refused a command:")
-    heading = Text(told, style="magenta")
-    return Group(heading, _quoted(f"{news.kind}: {news.told['message']}"), Text())
+        return Group(Text(PARKED, style="magenta"), _quoted(news.body["error"]), Text())
+    sentence = EXPLAINED.get(news.kind, "The service refused a command:")
+    heading = Text(sentence, style="magenta")
+    return Group(heading, _quoted(f"{news.kind}: {news.body['message']}"), Text())
 
 
 def _quoted(text: str) -> RenderableType:

@@ -72,8 +72,8 @@ class Playing:
         quarter = min(self.tally.answered(), commands) * LINES_WITHOUT_TERMINAL // commands
         if not self.console.is_terminal and f"quarter {quarter}" not in self.shown:
             self.shown.add(f"quarter {quarter}")
-            told = f"published {self.published:,}, answered {self.tally.answered():,}"
-            self.console.print(Text(f"  {told} of {len(self.day):,}", style="dim"))
+            figures = f"published {self.published:,}, answered {self.tally.answered():,}"
+            self.console.print(Text(f"  {figures} of {len(self.day):,}", style="dim"))
 
 
 async def play(
@@ -236,5 +236,5 @@ def _take(tally: Tally, settings: Settings, topic: str, record: Any) -> News | N
         return tally.answer(headers["ce_id"].decode(), record.value)
     if topic == settings.topics.closings:
         return tally.closing(headers["ce_id"].decode(), record.value)
-    place = b"/".join(headers[f"till-{part}"] for part in ("topic", "partition", "offset"))
-    return tally.park(place.decode(), record.value, headers["till-error"].decode())
+    position = b"/".join(headers[f"till-{part}"] for part in ("topic", "partition", "offset"))
+    return tally.park(position.decode(), record.value, headers["till-error"].decode())

@@ -34,7 +34,7 @@ class News:
     """
 
     kind: str
-    told: Body
+    body: Body
 
 
 @dataclass
@@ -97,12 +97,12 @@ class Tally:
         self.closings[ce_id] = body
         return News("closing", body)
 
-    def park(self, place: str, value: bytes, error: str) -> News | None:
-        """A record on the dead-letter topic; `place` is where it lay on the commands topic."""
-        if place in self.parked:
+    def park(self, position: str, value: bytes, error: str) -> News | None:
+        """A record on the dead-letter topic; `position` is where it lay on the commands topic."""
+        if position in self.parked:
             return None
-        self.parked[place] = value
-        return News("parked", {"error": error, "place": place})
+        self.parked[position] = value
+        return News("parked", {"error": error, "place": position})
 
     def answered(self) -> int:
         """How many of the published commands have their answer."""
@@ -125,81 +125,82 @@ def complete(tally: Tally, expected: Body) -> bool:
 
 def faults(tally: Tally, expected: Body, day: list[Entry]) -> list[str]:
     """Everything that is not as it must be, each as a sentence; an empty list is a good day."""
-    found = _differences("accepted", dict(tally.accepted), expected["accepted"])
-    found += _differences("refused", dict(tally.refused), expected["refused"])
+    sentences = _differences("accepted", dict(tally.accepted), expected["accepted"])
+    sentences += _differences("refused", dict(tally.refused), expected["refused"])
     if tally.repeated != expected["repeated"]:
-        found.append(f"{tally.repeated} answers came again, not {expected['repeated']}.")
+        sentences.append(f"{tally.repeated} answers came again, not {expected['repeated']}.")
     if sorted(tally.parked.values()) != sorted(e.value for e in day if e.command_id is None):
-        found.append("The parked records are not, byte for byte, those that were no commands.")
-    found += [f"{ce_id} came twice with different bytes." for ce_id in sorted(tally.altered)]
-    found += _closing_faults(list(tally.closings.values()), expected["closings"])
-    found += _correction_faults(tally, expected["corrections"])
-    return found
+        sentences.append("The parked records are not, byte for byte, those that were no commands.")
+    sentences += [f"{ce_id} came twice with different bytes." for ce_id in sorted(tally.altered)]
+    sentences += _closing_faults(list(tally.closings.values()), expected["closings"])
+    sentences += _correction_faults(tally, expected["corrections"])
+    return sentences
 
 
-def _differences(what: str, seen: dict[str, int], wanted: dict[str, int]) -> list[str]:
-    names = sorted(seen.keys() | wanted.keys())
+def _differences(what: str, seen: dict[str, int], expected: dict[str, int]) -> list[str]:
+    names = sorted(seen.keys() | expected.keys())
     return [
-        f"{what} {name}: {seen.get(name, 0)} and not {wanted.get(name, 0)}."
+        f"{what} {name}: {seen.get(name, 0)} and not {expected.get(name, 0)}."
         for name in names
-        if seen.get(name, 0) != wanted.get(name, 0)
+        if seen.get(name, 0) != expected.get(name, 0)
     ]
 
 
-def _closing_faults(closings: list[Body], wanted: list[Body]) -> list[str]:
-    found = []
+def _closing_faults(closings: list[Body], expected: list[Body]) -> list[str]:
+    sentences = []
     by_session = {closing["session_id"]: closing for closing in closings}
-    missing = [want["session_id"] for want in wanted if want["session_id"] not in by_session]
-    found += [f"The closing of session {session_id} is missing." for session_id in missing]
+    missing = [row["session_id"] for row in expected if row["session_id"] not in by_session]
+    sentences += [f"The closing of session {session_id} is missing." for session_id in missing]
     heads: dict[tuple[str, str], str] = {}
-    for want in wanted:
-        closing = by_session.pop(want["session_id"], None)
+    for row in expected:
+        closing = by_session.pop(row["session_id"], None)
         if closing is None:
             continue
         seen = summary(closing)
-        name = f"{want['store_id']}/{want['profile_id']} Z {want['z_number']}"
-        found += [
-            f"{name}: {member} is {seen[member]} and not {want[member]}."
-            for member in want
-            if seen[member] != want[member]
+        name = f"{row['store_id']}/{row['profile_id']} Z {row['z_number']}"
+        sentences += [
+            f"{name}: {member} is {seen[member]} and not {row[member]}."
+            for member in row
+            if seen[member] != row[member]
         ]
-        profile = (want["store_id"], want["profile_id"])
+        profile = (row["store_id"], row["profile_id"])
         if closing["prev_hash"] != heads.get(profile, GENESIS_HASH):
-            found.append(f"{name}: its prev_hash is not the hash of the closing before it.")
+            sentences.append(f"{name}: its prev_hash is not the hash of the closing before it.")
         if closing["hash"] != closing_hash(closing):
-            found.append(f"{name}: its hash is not that of its content.")
+            sentences.append(f"{name}: its hash is not that of its content.")
         heads[profile] = closing["hash"]
-    return found + [f"Session {session_id} should not have closed." for session_id in by_session]
+    return sentences + [f"Session {session_id} should not have closed." for session_id in by_session]
 
 
-def _correction_faults(tally: Tally, wanted: list[Body]) -> list[str]:
+def _correction_faults(tally: Tally, expected: list[Body]) -> list[str]:
     """What is wrong with the corrections: each is known by its session and its number there."""
-    seen = {(made["session_id"], made["correction_number"]): made for made in tally.corrections.values()}
+    seen = {
+        (correction["session_id"], correction["correction_number"]): correction
+        for correction in tally.corrections.values()
+    }
     closings = {closing["closing_id"]: closing["hash"] for closing in tally.closings.values()}
-    found = []
-    for want in wanted:
-        name = f"Correction {want['correction_number']} of session {want['session_id']}"
-        made = seen.pop((want["session_id"], want["correction_number"]), None)
-        if made is None:
-            found.append(f"{name} is missing.")
+    sentences = []
+    for row in expected:
+        name = f"Correction {row['correction_number']} of session {row['session_id']}"
+        correction = seen.pop((row["session_id"], row["correction_number"]), None)
+        if correction is None:
+            sentences.append(f"{name} is missing.")
             continue
-        has = correction_summary(made)
-        found += [
-            f"{name}: {member} is {has[member]} and not {want[member]}."
-            for member in want
-            if has[member] != want[member]
+        has = correction_summary(correction)
+        sentences += [
+            f"{name}: {member} is {has[member]} and not {row[member]}." for member in row if has[member] != row[member]
         ]
-        if closings.get(made["closing_id"]) != made["closing_hash"]:
-            found.append(f"{name}: its closing_hash is not the hash of its closing.")
-    return found + [f"Correction {number} of session {session_id} should not be." for session_id, number in seen]
+        if closings.get(correction["closing_id"]) != correction["closing_hash"]:
+            sentences.append(f"{name}: its closing_hash is not the hash of its closing.")
+    return sentences + [f"Correction {number} of session {session_id} should not be." for session_id, number in seen]
 
 
-def correction_summary(made: Body) -> Body:
+def correction_summary(correction: Body) -> Body:
     """The members of `expected.json` as a correction states them."""
     same = ("store_id", "profile_id", "session_id", "correction_number", "correction", "needs_review")
-    rows = made["deltas"]["tenders"]
-    return {name: made[name] for name in same} | {
-        "sales_minor": made["deltas"]["sales"]["total_minor"],
+    rows = correction["deltas"]["tenders"]
+    return {name: correction[name] for name in same} | {
+        "sales_minor": correction["deltas"]["sales"]["total_minor"],
         "over_short_minor": {row["tender"]: row["over_short_minor"] for row in rows if row["over_short_minor"]},
     }
 

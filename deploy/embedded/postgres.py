@@ -45,7 +45,7 @@ def folder_of(home: Path) -> Path:
 
 
 def _reachable(folder: Path) -> bool:
-    return all(place.stat().st_mode & stat.S_IXOTH for place in (folder, *folder.parents))
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
 
 
 async def prepare(home: Path, run: Runner) -> str:
@@ -71,10 +71,10 @@ async def prepare(home: Path, run: Runner) -> str:
         ]
         await run("initdb", initdb, user=user(), folder=folder)
         fresh.rename(data)
-    found = (data / "PG_VERSION").read_text().strip()
-    if found != VERSION:
+    major = (data / "PG_VERSION").read_text().strip()
+    if major != VERSION:
         raise StackError(
-            f"{data} was made by PostgreSQL {found} and this is PostgreSQL {VERSION}: "
+            f"{data} was made by PostgreSQL {major} and this is PostgreSQL {VERSION}: "
             "move the folder away, and a new one is made."
         )
     return password.read_text()
@@ -157,8 +157,8 @@ async def answers(port: int, password: str) -> bool:
 def _own_folder(folder: Path) -> Path:
     """The folder, made if need be; StackError when somebody else owns a folder of that name."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise StackError(f"{folder} belongs to somebody else: remove it, or choose another --home.")
     # Others may pass through it, whatever the umask is; the data inside are for the server alone.
     folder.chmod(0o711)

@@ -56,15 +56,15 @@ def started(pid: int) -> str | None:
             return None
         # Ticks since boot, which no change of the clock can move.
         return None if fields[0] in "ZX" else fields[19]
-    shown = subprocess.run(
+    output = subprocess.run(
         ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)],
         capture_output=True,
         text=True,
         check=False,
         env={"LC_ALL": "C"},
     ).stdout.strip()
-    state, _, begun = shown.partition(" ")
-    return None if not shown or state.startswith("Z") else begun.strip()
+    state, _, begun = output.partition(" ")
+    return None if not output or state.startswith("Z") else begun.strip()
 
 
 def kill_exactly(pid: int, begun: str, which: signal.Signals) -> None:

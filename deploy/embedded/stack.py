@@ -60,14 +60,14 @@ class Stack:
 
     def env(self) -> dict[str, str]:
         """The settings by which services and commands find this stack."""
-        found = {
+        settings = {
             "TILL_HOME": str(self.home),
             "TILL_KAFKA": self.kafka,
             "TILL_DATABASE_URL": self.database_url,
             "TILL_REDIS_URL": self.redis_url,
         }
         urls = {"TILL_GATEWAY_URL": self.gateway_url, "TILL_REPORTING_URL": self.reporting_url}
-        return found | {name: url for name, url in urls.items() if url}
+        return settings | {name: url for name, url in urls.items() if url}
 
 
 def default_home() -> Path:
@@ -87,48 +87,48 @@ def up(
     *,
     services: Sequence[str] = ("sessions", "gateway", "reporting"),
     progress: Progress | None = None,
-    given: Mapping[str, str] | None = None,
+    servers: Mapping[str, str] | None = None,
 ) -> Stack:
     """Start servers and services in the background, or find those that run in this home already.
 
-    `given` holds TILL_KAFKA, TILL_DATABASE_URL or TILL_REDIS_URL of servers to use instead of own
+    `servers` holds TILL_KAFKA, TILL_DATABASE_URL or TILL_REDIS_URL of servers to use instead of own
     ones. `progress` is called with a sentence and, in a download, the share done. With
     `services=()` there are only the servers, without tables and topics. When this process dies or
     is interrupted before all is up, everything is stopped again. Raises StackError.
     """
-    say = progress or (lambda _sentence, _share: None)
+    progress = progress or (lambda _sentence, _share: None)
     home = home.expanduser().resolve()
     make_home(home)
     with held(home / "up.lock"):
-        if found := running(home):
-            say(f"The stack in {home} runs already.", None)
-            return found
+        if stack := running(home):
+            progress(f"The stack in {home} runs already.", None)
+            return stack
         check_room(home)
-        foreign = _foreign(home, given or {})
+        foreign = _foreign(home, servers or {})
         brings_kafka = "TILL_KAFKA" not in foreign
         plan = Plan(
             home=str(home),
             services=list(services),
             given=foreign,
             java=kafka.find_java() if brings_kafka else "",
-            classes=jars.class_path(say) if brings_kafka else "",
+            classes=jars.class_path(progress) if brings_kafka else "",
         )
-        _supervise(home, plan, say)
+        _supervise(home, plan, progress)
         state = load(home)
         if state is None:
             raise StackError(f"The stack ended at once: see {home / 'logs' / 'supervisor.log'}")
         return _stack(home, state)
 
 
-def _foreign(home: Path, given: Mapping[str, str]) -> dict[str, str]:
+def _foreign(home: Path, servers: Mapping[str, str]) -> dict[str, str]:
     """The addresses of servers that are not our own.
 
     `eval "$(till env)"` leaves our own addresses in a shell, where they outlive `till down`.
     """
     ours = tuple(f"@127.0.0.1:{port}" for port in known_ports(home).values())
-    named = {name: given[name] for name in SERVERS if given.get(name)}
-    places = {name: "@" + url.rpartition("@")[2].rpartition("//")[2] for name, url in named.items()}
-    return {name: url for name, url in named.items() if not places[name].startswith(ours)}
+    named = {name: servers[name] for name in SERVERS if servers.get(name)}
+    hosts = {name: "@" + url.rpartition("@")[2].rpartition("//")[2] for name, url in named.items()}
+    return {name: url for name, url in named.items() if not hosts[name].startswith(ours)}
 
 
 def _stack(home: Path, state: State) -> Stack:
@@ -136,7 +136,7 @@ def _stack(home: Path, state: State) -> Stack:
     return Stack(home, state.kafka, state.database_url, state.redis_url, state.gateway_url, state.reporting_url, pids)
 
 
-def _supervise(home: Path, plan: Plan, say: Progress) -> None:
+def _supervise(home: Path, plan: Plan, progress: Progress) -> None:
     """Start a supervisor and follow its report until all is up; StackError when it gives up."""
     log = home / "logs" / "supervisor.log"
     command = [sys.executable, "-P", "-m", "deploy.embedded.supervisor"]
@@ -148,18 +148,18 @@ def _supervise(home: Path, plan: Plan, say: Progress) -> None:
             stderr=errors,
             start_new_session=True,
         )
-    wanted, report = process.stdin, process.stdout
-    if wanted is None or report is None:
+    stdin, report = process.stdin, process.stdout
+    if stdin is None or report is None:
         raise AssertionError("Both pipes were asked for.")
     with report:
-        # Closing `wanted` is the sign for the supervisor to give up when it is not ready yet, and
+        # Closing `stdin` is the sign for the supervisor to give up when it is not ready yet, and
         # reading on to the end of its report waits until it has stopped everything.
         try:
-            with wanted:
-                wanted.write(plan.line())
-                wanted.flush()
+            with stdin:
+                stdin.write(plan.line())
+                stdin.flush()
                 process.wait()
-                answer = _follow(report, say)
+                answer = _follow(report, progress)
         except BaseException:
             report.read()
             raise
@@ -167,14 +167,14 @@ def _supervise(home: Path, plan: Plan, say: Progress) -> None:
         raise StackError(answer.get("error") or f"The stack could not be started. {log}:\n{last_lines(log)}")
 
 
-def _follow(report: IO[bytes], say: Progress) -> dict[str, str]:
+def _follow(report: IO[bytes], progress: Progress) -> dict[str, str]:
     """Pass the steps on; give the last line, or an empty one when there is none."""
     for line in report:
-        told = json.loads(line)
-        if "step" not in told:
-            return dict(told)
-        seconds = f" after {told['seconds']} s" if "seconds" in told else ""
-        say(f"{told['step']}{seconds}", None)
+        message = json.loads(line)
+        if "step" not in message:
+            return dict(message)
+        seconds = f" after {message['seconds']} s" if "seconds" in message else ""
+        progress(f"{message['step']}{seconds}", None)
     return {}
 
 

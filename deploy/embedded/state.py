@@ -71,11 +71,11 @@ def save(home: Path, state: State) -> None:
 def load(home: Path) -> State | None:
     """The state last written; None when there is none. It says nothing of what still runs."""
     try:
-        found = json.loads((home / STATE).read_text())
+        content = json.loads((home / STATE).read_text())
     except (OSError, ValueError):
         return None
-    found["processes"] = {name: (pid, begun) for name, (pid, begun) in found["processes"].items()}
-    return State(**found)
+    content["processes"] = {name: (pid, begun) for name, (pid, begun) in content["processes"].items()}
+    return State(**content)
 
 
 def supervised(home: Path) -> bool:
@@ -116,10 +116,10 @@ def ports(home: Path, names: list[str]) -> dict[str, int]:
 def known_ports(home: Path) -> dict[str, int]:
     """Every port that servers of this home have had, whether they run or not."""
     try:
-        found: dict[str, int] = json.loads((home / PORTS).read_text())
+        numbers: dict[str, int] = json.loads((home / PORTS).read_text())
     except (OSError, ValueError):
         return {}
-    return found
+    return numbers
 
 
 def kill_leftovers(before: State | None) -> list[str]:

@@ -35,7 +35,7 @@ RESTARTS_WITHIN_S = 60.0
 FIRST_RESTART_AFTER_S = 0.5
 
 
-def say(message: str) -> None:
+def write_log(message: str) -> None:
     """Write a line to the log of the supervisor, which is its standard error."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     sys.stderr.write(f"{stamp} {message}\n")
@@ -57,7 +57,7 @@ class Supervisor:
         self.stopping = False
         self.state = State("", "", "", None, 0, secrets.token_urlsafe(16))
 
-    def tell(self, **fields: object) -> None:
+    def send_report(self, **fields: object) -> None:
         """Report to `up`. That nobody reads any more is found at the standard input instead."""
         with contextlib.suppress(OSError):
             self.report.write(json.dumps(fields) + "\n")
@@ -74,20 +74,20 @@ class Supervisor:
     async def start(self) -> None:
         """Start all servers at once, then prepare them, then the services."""
         for name in kill_leftovers(load(self.home)):
-            say(f"{name} was left over from an earlier stack and was killed")
+            write_log(f"{name} was left over from an earlier stack and was killed")
         control = await asyncio.start_server(self.on_request, "127.0.0.1", 0)
         self.state.control_port = control.sockets[0].getsockname()[1]
         numbers = ports(self.home, ["kafka", "controller", "postgres", "redis"])
-        given = self.plan.given
-        self.state.kafka = given.get("TILL_KAFKA", f"127.0.0.1:{numbers['kafka']}")
-        self.state.redis_url = given.get("TILL_REDIS_URL", f"redis://127.0.0.1:{numbers['redis']}/0")
-        self.state.database_url = given.get("TILL_DATABASE_URL", "")
+        foreign = self.plan.given
+        self.state.kafka = foreign.get("TILL_KAFKA", f"127.0.0.1:{numbers['kafka']}")
+        self.state.redis_url = foreign.get("TILL_REDIS_URL", f"redis://127.0.0.1:{numbers['redis']}/0")
+        self.state.database_url = foreign.get("TILL_DATABASE_URL", "")
         async with asyncio.TaskGroup() as group:
-            if "TILL_KAFKA" not in given:
+            if "TILL_KAFKA" not in foreign:
                 group.create_task(self.start_kafka(numbers["kafka"], numbers["controller"]))
-            if "TILL_DATABASE_URL" not in given:
+            if "TILL_DATABASE_URL" not in foreign:
                 group.create_task(self.start_postgres(numbers["postgres"]))
-            if "TILL_REDIS_URL" not in given:
+            if "TILL_REDIS_URL" not in foreign:
                 group.create_task(self.start_program(redis.program(self.home, numbers["redis"])))
         if self.plan.services:
             await self.start_services()
@@ -103,9 +103,9 @@ class Supervisor:
     async def start_postgres(self, port: int) -> None:
         """Make the cluster if need be and start the server."""
         password = await postgres.prepare(self.home, self.run_tool)
-        place = postgres.folder_of(self.home)
-        if place.parent != self.home:
-            say(f"PostgreSQL does not run as root and nobody cannot reach {self.home}: see {place}")
+        folder = postgres.folder_of(self.home)
+        if folder.parent != self.home:
+            write_log(f"PostgreSQL does not run as root and nobody cannot reach {self.home}: see {folder}")
         self.state.database_url = (
             f"postgresql+asyncpg://{postgres.ROLE}:{password}@127.0.0.1:{port}/{postgres.DATABASE}"
         )
@@ -129,7 +129,7 @@ class Supervisor:
     async def run_command(self, command: str) -> None:
         """Run a command of `till` that services need to be done before they start."""
         await self.run_tool(command, [sys.executable, "-P", "-m", "services.cli", command])
-        self.tell(step=f"till {command} is done")
+        self.send_report(step=f"till {command} is done")
 
     async def start_service(self, name: str, service: str, port: int) -> None:
         """Start one worker, wait until it says that it is ready, and keep it running from then."""
@@ -164,8 +164,8 @@ class Supervisor:
         if child.returncode is not None:
             raise self.failed(program.name, "ended, and another program answers on its port")
         seconds = time.monotonic() - begun
-        say(f"{program.name} is ready after {seconds:.1f} s, process {child.pid}")
-        self.tell(step=f"{program.name} is up", seconds=round(seconds, 1))
+        write_log(f"{program.name} is ready after {seconds:.1f} s, process {child.pid}")
+        self.send_report(step=f"{program.name} is up", seconds=round(seconds, 1))
 
     async def spawn(self, program: Program) -> asyncio.subprocess.Process:
         """Start a child in the stack's environment and write it down."""
@@ -212,7 +212,7 @@ class Supervisor:
                 return
             now = time.monotonic()
             if len(ends) == RESTARTS and now - ends[0] < RESTARTS_WITHIN_S:
-                say(
+                write_log(
                     f"{program.name} ended {RESTARTS + 1} times within {RESTARTS_WITHIN_S:.0f} s "
                     f"and is left alone. Its log: {self.logs / f'{program.name}.log'}"
                 )
@@ -221,7 +221,7 @@ class Supervisor:
             recent = sum(now - end < RESTARTS_WITHIN_S for end in ends)
             ends.append(now)
             pause = FIRST_RESTART_AFTER_S * 2**recent
-            say(f"{program.name} ended with code {code}; it starts again in {pause:.1f} s")
+            write_log(f"{program.name} ended with code {code}; it starts again in {pause:.1f} s")
             await asyncio.sleep(pause)
             await self.spawn(program)
 
@@ -238,7 +238,7 @@ class Supervisor:
         program = self.programs.get(name)
         which = program.stop_signal if program else signal.SIGTERM
         if not await stop(self.children[name], which, limit_s):
-            say(f"{name} did not stop within {limit_s:.0f} s and was killed")
+            write_log(f"{name} did not stop within {limit_s:.0f} s and was killed")
 
     async def on_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Stop or start one server for a test; one JSON object in, one out."""
@@ -332,16 +332,16 @@ async def supervise(supervisor: Supervisor) -> int:
         await supervisor.stop_all(GIVE_UP_LIMIT_S)
         (supervisor.home / STATE).unlink(missing_ok=True)
         reason = explain(error)
-        say(f"Gave up: {reason}")
-        supervisor.tell(error=reason)
+        write_log(f"Gave up: {reason}")
+        supervisor.send_report(error=reason)
         return 1
-    supervisor.tell(ready=True)
+    supervisor.send_report(ready=True)
     let_go(supervisor.report)
     await stop_asked
-    say("Stopping")
+    write_log("Stopping")
     await supervisor.stop_all(STOP_LIMIT_S)
     (supervisor.home / STATE).unlink(missing_ok=True)
-    say("Stopped")
+    write_log("Stopped")
     return 0
 
 
@@ -373,7 +373,7 @@ def main(leave_parent: Callable[[], int] = os.fork) -> None:
     try:
         lock = hold_lock(supervisor.home)
     except StackError as error:
-        supervisor.tell(error=str(error))
+        supervisor.send_report(error=str(error))
         sys.exit(1)
     with lock:
         sys.exit(asyncio.run(supervise(supervisor)))

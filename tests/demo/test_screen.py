@@ -104,8 +104,8 @@ def test_a_correction_says_in_two_lines_what_changed_and_whether_somebody_should
 
 
 def test_every_kind_worth_telling_has_its_sentence() -> None:
-    assert set(screen.TOLD) == WORTH_TELLING
-    for kind, sentence in screen.TOLD.items():
+    assert set(screen.ACCEPTED) == WORTH_TELLING
+    for kind, sentence in screen.ACCEPTED.items():
         assert printed(screen.news_view(News(f"accepted {kind}", {"kind": kind}))) == [sentence, ""]
 
 

@@ -142,7 +142,7 @@ def test_given_servers_are_used_but_not_ones_that_were_our_own(tmp_path: Path) -
         "TILL_REDIS_URL": "redis://127.0.0.1:25999/0",
     }
 
-    found = up(tmp_path, services=(), given=given)
+    found = up(tmp_path, services=(), servers=given)
     down(tmp_path)
 
     assert found.kafka == given["TILL_KAFKA"]
