@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down env demo test check bench faults fuzz test-deploy test-kubernetes lint format clean
+.PHONY: help install up down env demo test test-fast check bench faults fuzz test-deploy test-kubernetes lint format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: install ## a real day of several stores through Kafka, from nothing to the
 
 test: install ## all tests, on the embedded stack
 	@$(BIN)/pytest
+
+test-fast: install ## the rules and the wire, without servers
+	@$(BIN)/pytest tests/rules tests/wire
 
 check: install ## formatting, rules, types, imports, dead code, exported schemas
 	@$(BIN)/ruff format --check
