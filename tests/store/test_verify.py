@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from services.sessions.tools.verify import LedgerMismatch, Verified, verify
+from services.sessions.tools.verify import LedgerMismatch, Verified, rebuild, verify
 from tests.conftest import BY_FORCE
 from tests.rules.trade import Till, amounts
 from tests.store.conftest import Ledger, profile
@@ -81,6 +81,15 @@ DAMAGE = {
     "a till's number": ("UPDATE tills SET z_number = 7", "z 7 was the last closing"),
     "a till's chain": ("UPDATE tills SET last_hash = sha256(last_hash)", "was the last closing"),
     "a correction that is gone": ("DELETE FROM corrections", "its correction is missing"),
+    "a correction that is no JSON": ("UPDATE corrections SET body = '{'", "is no JSON object"),
+    "a correction that is no object": ("UPDATE corrections SET body = '[]'", "is no JSON object"),
+    "a correction without a member": (
+        """UPDATE corrections SET body = swap(body, '"needs_review"', '"needs_Review"')""",
+        "its correction 1 has another",
+    ),
+    "running totals that are no JSON": ("UPDATE sessions SET totals = '{' WHERE ordinal = 1", "its row can't be read"),
+    "an opening without its members": ("UPDATE sessions SET opening = '[]' WHERE ordinal = 1", "its row can't be read"),
+    "tenders that are none": ("UPDATE sessions SET tenders = '{}' WHERE ordinal = 1", "its row can't be read"),
     "an amount in a correction": (
         """UPDATE corrections SET body = swap(body, '"total_minor":10', '"total_minor":11')""",
         "its correction 1 has another deltas",
@@ -99,6 +108,27 @@ async def test_damage_is_found(ledger: Ledger, damage: str) -> None:
     await ledger.sql(statement)
     with pytest.raises(LedgerMismatch) as bad:
         await verify(ledger.engine, progress=silent)
+    assert sentence in str(bad.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("UPDATE closings SET body = '{' WHERE z_number = 1", "is no JSON object"),
+        ("UPDATE closings SET body = '1' WHERE z_number = 1", "is no JSON object"),
+        ("""UPDATE closings SET body = swap(body, '"limit_in_force_minor"', '"limit"')""", "is not what its journal"),
+        ("""UPDATE closings SET body = swap(body, '"register_seq_gaps":[]', '"gaps":[]')""", "is not what its journal"),
+        ("""UPDATE closings SET body = swap(body, '"register_seq_gaps":[]', '"register_seq_gaps":1')""", "is not what"),
+        ("""UPDATE closings SET body = swap(body, '"sales_report"', '"report"')""", "is not what its journal"),
+    ],
+)
+async def test_rebuild_finds_closings_that_can_not_even_be_read(ledger: Ledger, statement: str, sentence: str) -> None:
+    await ledger.apply(*a_week())
+    await ledger.sql(SWAP)
+    await ledger.sql(BY_FORCE)
+    await ledger.sql(statement)
+    with pytest.raises(LedgerMismatch) as bad:
+        await rebuild(ledger.engine, progress=silent)
     assert sentence in str(bad.value)
 
 

@@ -46,11 +46,26 @@ class LedgerMismatch(TillError):
     """The first row that is not as it must be."""
 
 
+def stored_object(value: bytes, name: str) -> dict[str, Any]:
+    """The JSON object that was stored. Raises LedgerMismatch where these bytes are none."""
+    try:
+        body = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        raise LedgerMismatch(f"{name}: its content is no JSON object")
+    return body
+
+
 class Recomputation:
     """A session folded again from its accepted commands, one by one."""
 
     def __init__(self, name: str, row: Any) -> None:
-        opening = encoding.read_opening(row.opening, row.tenders)
+        """Raises LedgerMismatch where the session's row can't be read."""
+        try:
+            opening, self._stored = encoding.read_opening(row.opening, row.tenders), encoding.read_totals(row.totals)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise LedgerMismatch(f"{name}: its row can't be read: {error!r}") from error
         empty = new_totals(opening.tenders, {})
         self.name = name
         self.session = Session(row.store_id, row.profile_id, str(row.session_id), "open", opening, empty)
@@ -101,8 +116,10 @@ class Recomputation:
             )
         if row.state != session.state:
             raise LedgerMismatch(f"{self.name}: its row says {row.state}, its journal leads to {session.state}")
-        stored = report(encoding.read_totals(row.totals), session.opening.tenders, {})
-        if stored != report(session.totals, session.opening.tenders, {}):
+        tenders = session.opening.tenders
+        if self._stored.tenders.keys() != session.totals.tenders.keys() or report(self._stored, tenders, {}) != report(
+            session.totals, tenders, {}
+        ):
             raise LedgerMismatch(f"{self.name}: its running totals are not what its journal adds up to")
         if self.closing is not None and not self._closed:
             raise LedgerMismatch(f"{self.name}: it has a closing that its journal does not lead to")
@@ -158,15 +175,15 @@ class Recomputation:
         """The profile's limit of that day, which only the closing still tells."""
         if self.closing is None:
             return None
-        limit: int | None = orjson.loads(self.closing.body)["limit_in_force_minor"]
+        limit: int | None = stored_object(self.closing.body, f"{self.name}, its closing").get("limit_in_force_minor")
         return limit
 
     def _check_closing(self, entry: Any, *, origin: Origin = "register", approved: Any = None) -> None:
         session, attempt, stored = self.session, self.session.attempt, self.closing
         if attempt is None or stored is None:
             raise LedgerMismatch(f"{self.name}: it was closed by command {entry.sequence}, but has no closing")
-        closing = orjson.loads(stored.body)
-        session.register = self._register(closing["register_seq_gaps"])
+        closing = stored_object(stored.body, f"{self.name}, its closing")
+        session.register = self._register(closing.get("register_seq_gaps"))
         body = end_session(
             session,
             attempt,
@@ -177,13 +194,14 @@ class Recomputation:
             applied_at=wire_time(entry.received_at),
         )
         # The journal keeps a report's value, the closing also the order in which the register wrote its members.
-        if canonical(closing["sales_report"]) == canonical(body["sales_report"]):
-            body["sales_report"] = closing["sales_report"]
+        sales_report = closing.get("sales_report")
+        if canonical(sales_report) == canonical(body["sales_report"]):
+            body["sales_report"] = sales_report
         if compact(body) != stored.body:
             raise LedgerMismatch(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
         self._closed = True
 
-    def _register(self, stated: list[list[int]]) -> RegisterSequence:
+    def _register(self, stated: Any) -> RegisterSequence:
         """The register's numbers as the closing may state them.
 
         While a session runs only the lowest 100 gaps are kept, so those that were known for a while hang on the order
@@ -191,7 +209,8 @@ class Recomputation:
         """
         numbers = sorted(self._numbers)
         gaps = [[low + 1, high - 1] for low, high in pairwise(numbers) if high > low + 1]
-        if len(numbers) > GAPS_MAX + 1 and len(stated) <= GAPS_MAX and stated == [gap for gap in gaps if gap in stated]:
+        many = len(numbers) > GAPS_MAX + 1
+        if many and isinstance(stated, list) and len(stated) <= GAPS_MAX and stated == [g for g in gaps if g in stated]:
             gaps = stated
         return RegisterSequence(min(numbers, default=None), max(numbers, default=None), gaps)
 
@@ -211,7 +230,7 @@ class Recomputation:
             raise LedgerMismatch(f"{where}: it came after the closing, but its correction is missing")
         self._corrected += 1
         ended.corrections = self._corrected
-        correction = orjson.loads(stored.body)
+        correction = stored_object(stored.body, f"{where}: its correction")
         own = ended.counted_by == command.actor.id
         expected = correction_body(
             session,

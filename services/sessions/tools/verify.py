@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.closings import GENESIS_HASH, closing_hash
 from services.sessions.ledger import queries
-from services.sessions.tools.recompute import LedgerMismatch, Recomputation
+from services.sessions.tools.recompute import LedgerMismatch, Recomputation, stored_object
 
 PAGE_ROWS: Final = 500
 
@@ -129,16 +128,13 @@ async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
 def _check_closing(row: Any, previous: str) -> str:
     """That a closing's bytes, hash and columns agree and follow the closing before; its hash."""
     name = f"closing {row.closing_id} (z {row.z_number} of {row.store_id}/{row.profile_id})"
-    try:
-        body = orjson.loads(row.body)
-    except orjson.JSONDecodeError as error:
-        raise LedgerMismatch(f"{name}: its bytes are no JSON") from error
+    body = stored_object(row.body, name)
     if body.get("hash") != closing_hash(body) or body["hash"] != row.hash.hex():
         raise LedgerMismatch(f"{name}: its content does not have the hash that it states")
-    if body["prev_hash"] != previous or row.prev_hash.hex() != previous:
+    if body.get("prev_hash") != previous or row.prev_hash.hex() != previous:
         raise LedgerMismatch(f"{name}: it does not follow the closing before it")
     columns = (row.store_id, row.profile_id, str(row.session_id), str(row.closing_id), row.z_number)
-    if columns != tuple(body[k] for k in ("store_id", "profile_id", "session_id", "closing_id", "z_number")):
+    if columns != tuple(body.get(k) for k in ("store_id", "profile_id", "session_id", "closing_id", "z_number")):
         raise LedgerMismatch(f"{name}: its columns are not what its content says")
     return str(body["hash"])
 
