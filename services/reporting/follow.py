@@ -239,7 +239,7 @@ def _read(
     return rows, oddities
 
 
-def _apart(pairs: Sequence[tuple[Row, store.Position]]) -> tuple[list[Row], list[store.Position]]:
+def _apart(pairs: Sequence[tuple[Row, store.PartitionOffset]]) -> tuple[list[Row], list[store.PartitionOffset]]:
     return [row for row, _ in pairs], [at for _, at in pairs]
 
 

@@ -20,7 +20,7 @@ Offsets = Mapping[int, int]
 """The next offset to read, by partition."""
 
 
-Position = tuple[int, int]
+PartitionOffset = tuple[int, int]
 """A record's partition and offset."""
 
 
@@ -185,7 +185,7 @@ async def advance(tx: AsyncConnection, topic: str, held: Offsets, reached: Offse
 
 
 async def save_closings(
-    tx: AsyncConnection, topic: str, rows: Sequence[ClosingRow], positions: Sequence[Position]
+    tx: AsyncConnection, topic: str, rows: Sequence[ClosingRow], positions: Sequence[PartitionOffset]
 ) -> list[int]:
     """Keeps what is new, each row with its position; the indexes of rows whose id is already taken by other bytes."""
     if not rows:
@@ -198,7 +198,7 @@ async def save_closings(
 
 
 async def save_corrections(
-    tx: AsyncConnection, topic: str, rows: Sequence[CorrectionRow], positions: Sequence[Position]
+    tx: AsyncConnection, topic: str, rows: Sequence[CorrectionRow], positions: Sequence[PartitionOffset]
 ) -> list[int]:
     """Keeps what is new, each row with its position; the indexes of rows whose id is already taken by other bytes."""
     if not rows:
@@ -251,7 +251,7 @@ def _columns(rows: Sequence[ClosingRow | CorrectionRow], names: Sequence[str]) -
     return {name: [getattr(row, name) for row in rows] for name in names}
 
 
-def _position_columns(topic: str, positions: Sequence[Position]) -> dict[str, object]:
+def _position_columns(topic: str, positions: Sequence[PartitionOffset]) -> dict[str, object]:
     return {
         "topic": topic,
         "partitions": [partition for partition, _ in positions],
