@@ -109,7 +109,7 @@ def up(
         plan = Plan(
             home=str(home),
             services=list(services),
-            given=foreign,
+            foreign=foreign,
             java=kafka.find_java() if brings_kafka else "",
             classes=jars.class_path(progress) if brings_kafka else "",
         )

@@ -24,11 +24,11 @@ KILL_LIMIT_S = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What `up` wants: `given` holds addresses of servers that run already and are not started."""
+    """What `up` wants: `foreign` holds addresses of servers that run already and are not started."""
 
     home: str
     services: list[str]
-    given: dict[str, str]
+    foreign: dict[str, str]
     java: str
     classes: str
 

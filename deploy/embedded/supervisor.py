@@ -78,7 +78,7 @@ class Supervisor:
         control = await asyncio.start_server(self.on_request, "127.0.0.1", 0)
         self.state.control_port = control.sockets[0].getsockname()[1]
         numbers = ports(self.home, ["kafka", "controller", "postgres", "redis"])
-        foreign = self.plan.given
+        foreign = self.plan.foreign
         self.state.kafka = foreign.get("TILL_KAFKA", f"127.0.0.1:{numbers['kafka']}")
         self.state.redis_url = foreign.get("TILL_REDIS_URL", f"redis://127.0.0.1:{numbers['redis']}/0")
         self.state.database_url = foreign.get("TILL_DATABASE_URL", "")

@@ -197,7 +197,7 @@ def list_letters() -> None:
 
 @dead_letters.command("show")
 def show_letter(
-    place: Annotated[str, typer.Argument(help="partition/offset, as in the list.")],
+    position: Annotated[str, typer.Argument(metavar="place", help="partition/offset, as in the list.")],
     *,
     out: Annotated[Path | None, typer.Option(help="Write the record's bytes, as they came, to this file.")] = None,
 ) -> None:
@@ -206,7 +206,7 @@ def show_letter(
     Example: [bold]till dead-letters show 3/17 --out record.bin[/bold]
     """
     _needs_folder(out)
-    letter = next(iter(_chosen([place])))
+    letter = next(iter(_chosen([position])))
     typer.echo(f"came from   {letter.came_from}\nput aside   {_when(letter)}\nkey         {_text(letter.record.key)}")
     for name, value in letter.record.headers:
         typer.echo(f"header      {_text(name.encode())}: {_text(value)}")
@@ -218,7 +218,9 @@ def show_letter(
 
 @dead_letters.command("retry")
 def retry_letters(
-    places: Annotated[list[str] | None, typer.Argument(help="partition/offset of each; none with --all.")] = None,
+    positions: Annotated[
+        list[str] | None, typer.Argument(metavar="places", help="partition/offset of each; none with --all.")
+    ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All that hold a readable command.")] = False,
 ) -> None:
@@ -231,10 +233,10 @@ def retry_letters(
     """
     from services.sessions.tools.dead_letters import sent_again
 
-    if everything == bool(places):
+    if everything == bool(positions):
         _refuse("Name the letters to bring back, or give --all.")
     settings = read_settings()
-    letters = [letter for letter in _letters() if letter.command] if everything else _chosen(places or [])
+    letters = [letter for letter in _letters() if letter.command] if everything else _chosen(positions or [])
     try:
         publications = [sent_again(settings, letter) for letter in letters]
     except ValueError as error:

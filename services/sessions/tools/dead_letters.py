@@ -29,7 +29,7 @@ TOKEN_TTL_S: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """One dead letter; `command` is None where it holds no readable command."""
 
     record: ConsumerRecord
@@ -51,15 +51,15 @@ class Letter:
         return "/".join(self.header(f"till-{part}") for part in ("topic", "partition", "offset"))
 
 
-async def letters(settings: Settings, progress: Progress) -> AsyncGenerator[Letter, None]:
+async def letters(settings: Settings, progress: Progress) -> AsyncGenerator[DeadLetter, None]:
     """All dead letters that are still kept, in the order of each partition. Raises TopicUnread."""
     async with aclosing(records(settings, settings.topics.dead_letters, {}, progress)) as stream:
         async for record in stream:
             taken = read(record, None)
-            yield Letter(record, taken if isinstance(taken, Received) else None)
+            yield DeadLetter(record, taken if isinstance(taken, Received) else None)
 
 
-def sent_again(settings: Settings, letter: Letter) -> Publication:
+def sent_again(settings: Settings, letter: DeadLetter) -> Publication:
     """The record as it came, to be put on the commands topic once more. Raises ValueError with a sentence.
 
     Its credential was not kept, and where tokens are required it gets one that may name any actor. That gives nobody a
