@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,16 @@ BY_FORCE = """DO $$ BEGIN
     ALTER TABLE corrections DISABLE TRIGGER append_only;
 END $$"""
 """What the owner of the ledger must say before its books can be damaged."""
+
+
+def pytest_configure() -> None:
+    """Let what the tests start be interrupted, also where nobody can interrupt the run itself.
+
+    `nohup` in some shells and `&` in scripts hand an ignored SIGINT down, and every process of the run would inherit
+    it. A handler that does nothing keeps this process as deaf as it was, and ends where another program begins.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
