@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	done; echo python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Each has Kafka, PostgreSQL and Redis of its own: about 1.5 GB, and more work than half a core.
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down env demo test test-fast check bench faults fuzz test-deploy test-kubernetes lint format clean
@@ -31,8 +33,8 @@ env: install ## print their addresses as shell exports
 demo: install ## a real day of several stores through Kafka, from nothing to the closings
 	@$(BIN)/till demo
 
-test: install ## all tests, on the embedded stack
-	@$(BIN)/pytest
+test: install ## all tests, shared by two processes with a stack each
+	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: install ## the rules and the wire, without servers
 	@$(BIN)/pytest tests/rules tests/wire

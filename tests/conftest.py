@@ -18,6 +18,11 @@ from services.platform.settings import Settings
 
 T = TypeVar("T")
 
+FIGURES = ("faults", "walls", "fuzz")
+"""What tests count is shown at the end of the run under these headings; `record_property` takes it there."""
+HERE = Path(__file__).parent
+LONGEST_FIRST = ("faults", "api", "reporting", "stack", "demo", "observability", "flow", "bench")
+
 BY_FORCE = """DO $$ BEGIN
     ALTER TABLE journal DISABLE TRIGGER append_only;
     ALTER TABLE closings DISABLE TRIGGER append_only;
@@ -39,6 +44,24 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-at-length", action="store_true", help="Run the fault tests with all their rounds.")
     parser.addoption("--fuzz-at-length", action="store_true", help="Send the HTTP APIs many more odd requests.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the files, folders that take long come first, and short ones fill the end."""
+    if config.getoption("--dist", "no") != "no":
+        places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: places.get(item.path.relative_to(HERE).parts[0], len(places)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded as properties under these headings, in whichever process they ran."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    done = [report for report in reports if isinstance(report, pytest.TestReport) and report.when == "teardown"]
+    for heading in FIGURES:
+        lines = [str(line) for report in done for name, line in report.user_properties if name == heading]
+        if lines:
+            terminalreporter.section(heading)
+            terminalreporter.line("\n".join(lines))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import uuid4
@@ -22,6 +22,8 @@ from tests.api.cases import Known, Tried, try_operations
 from tests.api.conftest import Market
 from tests.api.shops import PASSWORD, key, password, set_up, user
 from tests.conftest import eventually
+
+Record = Callable[[str, object], None]
 
 STORE: Final = "parrot"
 CASES: Final = 25
@@ -42,7 +44,7 @@ pytestmark = [
 
 
 async def test_the_gateway_replies_to_odd_requests_only_as_it_documents(
-    market: Market, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    market: Market, request: pytest.FixtureRequest, record_property: Record
 ) -> None:
     await set_up(market, TILLS)
     for profile in ("caja-2", "caja-3"):
@@ -70,11 +72,11 @@ async def test_the_gateway_replies_to_odd_requests_only_as_it_documents(
         },
     )
 
-    await hold(await document_of(market.client), str(market.client.base_url), known, request, capsys)
+    await hold(await document_of(market.client), str(market.client.base_url), known, request, record_property)
 
 
 async def test_the_reporting_reader_replies_to_odd_requests_only_as_it_documents(
-    market: Market, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    market: Market, request: pytest.FixtureRequest, record_property: Record
 ) -> None:
     await set_up(market, TILLS)
     await closed(market, "caja-6")
@@ -98,7 +100,7 @@ async def test_the_reporting_reader_replies_to_odd_requests_only_as_it_documents
             },
         )
 
-        await hold(await document_of(client), str(client.base_url), known, request, capsys)
+        await hold(await document_of(client), str(client.base_url), known, request, record_property)
 
 
 async def hold(
@@ -106,7 +108,7 @@ async def hold(
     address: str,
     known: Known,
     request: pytest.FixtureRequest,
-    capsys: pytest.CaptureFixture[str],
+    record_property: Record,
 ) -> None:
     """Try every operation of this document. At length it is shown how often, and what came back."""
     at_length = request.config.getoption("--fuzz-at-length")
@@ -114,9 +116,8 @@ async def hold(
     tried = await asyncio.to_thread(try_operations, document, address, known, cases, at_random=at_length)
 
     if at_length:
-        lines = ["", f"{sum(one.statuses.total() for one in tried):>6} cases in all", *map(str, tried)]
-        with capsys.disabled():
-            request.config.get_terminal_writer().line("\n".join(lines))
+        for line in (f"{sum(one.statuses.total() for one in tried):>6} cases in all", *map(str, tried)):
+            record_property("fuzz", line)
     wrong = [f"{one.label}: {reply}" for one in tried for reply in one.wrong[:3]]
     assert not wrong, "\n".join(wrong)
     # Few cases may all meet a lock after wrong passwords; many don't.

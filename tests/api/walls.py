@@ -126,14 +126,13 @@ Tell = Callable[[str, Iterable[Any]], None]
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
+def tell(record_property: Callable[[str, object], None]) -> Tell:
     """Says how much of what was tried."""
 
     def told(what: str, words: Iterable[Any]) -> None:
         tried = Counter(words)
         parts = ", ".join(f"{count} {word}" for word, count in tried.items())
-        with capsys.disabled():
-            print(f"\nwalls: {what}: {tried.total()} cells: {parts}")  # noqa: T201
+        record_property("walls", f"{what}: {tried.total()} cells: {parts}")
 
     return told
 

@@ -1,6 +1,6 @@
 """A shop of one's own for each fault test, and the figures of all of them at the end of the run."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -8,8 +8,6 @@ from deploy.embedded.stack import Stack
 from services.platform.settings import Settings
 from tests.faults.shop import Shop, opened
 from tests.faults.tally import Tally
-
-TALLIES = pytest.StashKey[list[Tally]]()
 
 
 @pytest.fixture
@@ -19,12 +17,12 @@ def at_length(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+def tally(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[Tally]:
     """The test's figures; they are printed at the end of the run, also when it fails."""
     made = Tally(request.node.name)
     yield made
     if made.checks:
-        request.config.stash.setdefault(TALLIES, []).append(made)
+        record_property("faults", made.line())
 
 
 @pytest.fixture
@@ -32,12 +30,3 @@ async def shop(corner: Settings, stack: Stack) -> AsyncIterator[Shop]:
     """Tables and topics, and no worker yet."""
     async with opened(corner, stack) as shop:
         yield shop
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    tallies = config.stash.get(TALLIES, [])
-    if not tallies:
-        return
-    terminalreporter.section("faults")
-    for tally in tallies:
-        terminalreporter.line(tally.line())
