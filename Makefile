@@ -51,7 +51,7 @@ bench: install ## the comparison with other ways to do this; ARGS="--quick" for 
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 faults: install ## the fault suite at length, with its figures
-	@$(BIN)/python -m tests.faults
+	@$(BIN)/pytest tests/faults --faults-at-length -v
 
 fuzz: install ## odd requests at length to every HTTP API, with their count
 	@$(BIN)/pytest tests/api/test_fuzz.py --fuzz-at-length

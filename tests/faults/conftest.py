@@ -9,6 +9,15 @@ from services.platform.settings import Settings
 from tests.faults.shop import Shop, opened
 from tests.faults.tally import Tally
 
+AT_LENGTH_LIMIT_S = 3_600
+"""How long one test may take at length: what it waits for has limits of its own, and a busy machine keeps this one."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--faults-at-length"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(AT_LENGTH_LIMIT_S), append=False)
+
 
 @pytest.fixture
 def at_length(request: pytest.FixtureRequest) -> bool:

@@ -1,0 +1,59 @@
+"""A target of the Makefile that names what is not there is noticed without running it; so is a page that names none."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+BIN: Final = Path(sys.executable).parent
+TARGETS: Final = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def dry_run(target: str) -> list[list[str]]:
+    """The words of every line that `make TARGET` would run, without the settings before a command."""
+    printed = subprocess.run(
+        ["/usr/bin/env", "make", "--dry-run", "--no-print-directory", f"BIN={BIN}", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    lines = [shlex.split(line) for line in printed.splitlines()]
+    return [line[next(n for n, word in enumerate(line) if "=" not in word) :] for line in lines if line]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_a_target_runs_is_there_and_takes_these_arguments(target: str) -> None:
+    ours = [line for line in dry_run(target) if Path(line[0]).parent == BIN]
+    for program, *arguments in ours:
+        paths = [argument for argument in arguments if argument.startswith(("tests/", "deploy/", "services/"))]
+        assert [path for path in paths if not (ROOT / path).exists()] == []
+        # With --help a program reads its arguments and does nothing.
+        asked = subprocess.run([program, *arguments, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert asked.returncode == 0, asked.stdout[-1_000:] + asked.stderr[-1_000:]
+
+
+def test_every_target_is_phony_and_explained() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert sorted(TARGETS) == sorted(phony[1].split())
+
+
+PAGES: Final = sorted(
+    str(page.relative_to(ROOT))
+    for folder in ("", "docs", "contracts", "deploy", "services")
+    for page in (ROOT / folder).glob("**/*.md" if folder else "*.md")
+)
+
+
+@pytest.mark.parametrize("file", [".ci/run", *PAGES])
+def test_targets_that_people_are_told_of_exist(file: str) -> None:
+    # In a page only what is set as code: "make" is a word of English as well.
+    pattern = r"(?:^ {4}|`)make ([a-z-]+)\b" if file.endswith(".md") else r"^ *make ([a-z-]+)\b"
+    told = re.findall(pattern, (ROOT / file).read_text(), re.MULTILINE)
+    assert set(told) <= set(TARGETS)
