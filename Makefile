@@ -54,7 +54,7 @@ faults: install ## the fault suite at length, with its figures
 	@$(BIN)/pytest tests/faults --faults-at-length -v
 
 fuzz: install ## odd requests at length to every HTTP API, with their count
-	@$(BIN)/pytest tests/api/test_fuzz.py --fuzz-at-length
+	@$(BIN)/pytest tests/gateway/test_fuzz.py --fuzz-at-length
 
 test-deploy: install ## the containers: a day with deaths, and who may do what
 	@TILL_TEST_DEPLOY=1 $(BIN)/pytest tests/deploy/test_compose.py

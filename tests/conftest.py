@@ -1,34 +1,27 @@
 """What all tests that need real servers share: one stack, and a corner of it for each test."""
 
-import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TypeVar
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.embedded.stack import Stack, up, wipe
 from services.platform.settings import Settings
+from tests.support.corner import new_corner
+from tests.support.thorough import is_thorough
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    # They know all services: tests that need none of it should not wait for that.
+    from tests.support.market import Market
+    from tests.support.sessions_service import SessionsService
 
 FIGURES = ("faults", "walls", "fuzz")
 """What tests count is shown at the end of the run under these headings; `record_property` takes it there."""
 HERE = Path(__file__).parent
-LONGEST_FIRST = ("faults", "api", "reporting", "stack", "demo", "observability", "flow", "bench")
-
-BY_FORCE = """DO $$ BEGIN
-    ALTER TABLE journal DISABLE TRIGGER append_only;
-    ALTER TABLE closings DISABLE TRIGGER append_only;
-    ALTER TABLE corrections DISABLE TRIGGER append_only;
-END $$"""
-"""What the owner of the ledger must say before its books can be damaged."""
+LONGEST_FIRST = ("faults", "gateway", "flow", "reporting", "demo", "observability", "bench", "stack", "operations")
 
 
 def pytest_configure() -> None:
@@ -47,7 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the files, folders that take long come first, and short ones fill the end."""
+    """Put what takes long first where several processes share the files: the short ones fill the end."""
+    if is_thorough():
+        # What limits laws and machines then is the number of examples, not the time.
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0), append=False)
     if config.getoption("--dist", "no") != "no":
         places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: places.get(item.path.relative_to(HERE).parts[0], len(places)))
@@ -69,10 +66,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, PostgreSQL and Redis, for the whole run; in containers where TILL_TEST_STACK is docker."""
     home = tmp_path_factory.mktemp("stack")
     if os.environ.get("TILL_TEST_STACK") == "docker":
-        from tests.containers import contained
+        from tests.support.containers import contained
 
-        with contained(home) as found:
-            yield found
+        with contained(home) as servers:
+            yield servers
         return
     yield up(home, services=())
     wipe(home)
@@ -81,35 +78,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 async def corner(stack: Stack, tmp_path: Path) -> AsyncIterator[Settings]:
     """Settings with an empty database and topic names of their own, so that tests don't meet."""
-    name = f"test_{uuid4().hex[:12]}"
-    await _in_postgres(stack, f"CREATE DATABASE {name}")
-    address = make_url(stack.database_url).set(database=name)
-    yield Settings(
-        kafka=stack.kafka,
-        database_url=address.render_as_string(hide_password=False),
-        redis_url=stack.redis_url,
-        home=tmp_path,
-        topic_prefix=f"{name}.",
-        topic_partitions=3,
-        reporting_group=f"{name}-reporting",
-        reporting_http="127.0.0.1:0",
-        sessions_group=f"{name}-sessions",
-    )
-    await _in_postgres(stack, f"DROP DATABASE {name} WITH (FORCE)")
+    async with new_corner(stack, tmp_path) as settings:
+        yield settings
 
 
-async def _in_postgres(stack: Stack, statement: str) -> None:
-    engine = create_async_engine(stack.database_url, isolation_level="AUTOCOMMIT")
-    try:
-        async with engine.connect() as connection:
-            await connection.execute(text(statement))
-    finally:
-        await engine.dispose()
+@pytest.fixture
+async def service(corner: Settings, stack: Stack) -> "AsyncIterator[SessionsService]":
+    """The sessions service with tables and topics, and no worker yet."""
+    from tests.support.sessions_service import opened_service
+
+    async with opened_service(corner, stack) as service:
+        yield service
 
 
-async def eventually(holds: Callable[[], Awaitable[T]], *, within_s: float = 30.0) -> T:
-    """What the coroutine function `holds` returns once that is true; fails after `within_s`."""
-    async with asyncio.timeout(within_s):
-        while not (found := await holds()):
-            await asyncio.sleep(0.05)
-    return found
+@pytest.fixture(scope="module")
+async def market(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> "AsyncIterator[Market]":
+    """For each file of tests a market with its tills set up, its worker reading and its gateway ready."""
+    from tests.support.market import opened_market
+
+    async with opened_market(stack, tmp_path_factory.mktemp("market")) as market:
+        yield market

@@ -7,41 +7,41 @@ import orjson
 
 from services.sessions.tools.recompute import LedgerMismatch
 from services.sessions.tools.verify import verify
-from tests import recount
-from tests.faults.commands import Body
-from tests.faults.shop import Shop, distinct
 from tests.faults.tally import Tally
+from tests.support import recount
+from tests.support.commands import Body
+from tests.support.sessions_service import SessionsService, distinct
 
 
-async def check_all(shop: Shop, tally: Tally, *, ordered: bool = True) -> None:
+async def check_all(service: SessionsService, tally: Tally, *, ordered: bool = True) -> None:
     """Everything that must hold when all commands are answered. `ordered`: every key was the right one."""
-    check_answers(shop, tally)
-    check_closings(shop, tally)
-    check_figures(shop, tally)
+    check_answers(service, tally)
+    check_closings(service, tally)
+    check_figures(service, tally)
     if ordered:
-        check_order(shop, tally)
-    await check_ledger(shop, tally)
+        check_order(service, tally)
+    await check_ledger(service, tally)
 
 
-def check_answers(shop: Shop, tally: Tally) -> None:
+def check_answers(service: SessionsService, tally: Tally) -> None:
     """Every command has an answer, and one only, however often it was delivered."""
-    answers = shop.seen.answers()
-    for body in shop.sent:
+    answers = service.seen.answers()
+    for body in service.sent:
         records = answers.get(body["command_id"], [])
         tally.check(bool(records), f"{body['kind']} {body['command_id']} has no answer")
         tally.check(distinct(records) <= 1, f"{body['command_id']} has {distinct(records)} different answers")
-    tally.commands = len(shop.sent)
+    tally.commands = len(service.sent)
     tally.repeats = sum(len(records) - 1 for records in answers.values())
-    sent = {body["command_id"] for body in shop.sent}
+    sent = {body["command_id"] for body in service.sent}
     tally.check(set(answers) <= sent, f"{len(set(answers) - sent)} answers to commands that nobody sent")
 
 
-def check_closings(shop: Shop, tally: Tally) -> None:
+def check_closings(service: SessionsService, tally: Tally) -> None:
     """Every session that was closed has one closing; z numbers have no gap and chain."""
-    answers = shop.seen.first_answers().values()
+    answers = service.seen.first_answers().values()
     closed = {answer["session_id"] for answer in answers if answer["kind"] == "session_closed"}
     deliveries = defaultdict(list)
-    for record in shop.seen.closings:
+    for record in service.seen.closings:
         deliveries[orjson.loads(record.value)["session_id"]].append(record)
     tally.check(set(deliveries) == closed, f"closings of {len(deliveries)} sessions, {len(closed)} were closed")
     for session_id, records in deliveries.items():
@@ -58,18 +58,18 @@ def check_closings(shop: Shop, tally: Tally) -> None:
         tally.check(problems == [], f"{till}: {problems[:1]}")
 
 
-def check_figures(shop: Shop, tally: Tally) -> None:
+def check_figures(service: SessionsService, tally: Tally) -> None:
     """Every closing shows what an independent recount of its session's accepted commands shows."""
-    sent = {body["command_id"]: body for body in shop.sent}
+    sent = {body["command_id"]: body for body in service.sent}
     accepted: dict[str, list[tuple[int, Body]]] = defaultdict(list)
-    for answer in shop.seen.first_answers().values():
+    for answer in service.seen.first_answers().values():
         if answer.get("sequence") is not None:
             accepted[answer["session_id"]].append((answer["sequence"], sent[answer["command_id"]]))
     for session_id, numbered in accepted.items():
         numbered.sort(key=lambda pair: pair[0])
         numbers = [number for number, _ in numbered]
         tally.check(numbers == list(range(1, len(numbers) + 1)), f"session {session_id}: sequence {numbers}")
-    for session_id, closing in _closings(shop).items():
+    for session_id, closing in _closings(service).items():
         first, *rest = [body for _, body in accepted[session_id]]
         expected = recount.figures(first, rest, rest[-1]["counted"])
         wrong = [name for name, value in expected.items() if closing[name] != value]
@@ -77,30 +77,30 @@ def check_figures(shop: Shop, tally: Tally) -> None:
         tally.check(closing["journal_hash"] == recount.journal_hash([first, *rest]), f"{session_id}: journal hash")
 
 
-def check_order(shop: Shop, tally: Tally) -> None:
+def check_order(service: SessionsService, tally: Tally) -> None:
     """First deliveries never go backwards: answers by sequence, closings by z number."""
     orders: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for answer in _first_deliveries(record.value for record in shop.seen.events):
+    for answer in _first_deliveries(record.value for record in service.seen.events):
         if answer.get("sequence") is not None:
             orders["answers", answer["session_id"]].append(answer["sequence"])
-    for closing in _first_deliveries(record.value for record in shop.seen.closings):
+    for closing in _first_deliveries(record.value for record in service.seen.closings):
         orders["closings", closing["store_id"], closing["profile_id"]].append(closing["z_number"])
     for name, numbers in orders.items():
         tally.check(numbers == sorted(numbers), f"{name}: first delivered in the order {numbers}")
 
 
-async def check_ledger(shop: Shop, tally: Tally) -> None:
+async def check_ledger(service: SessionsService, tally: Tally) -> None:
     """The ledger proves itself."""
     try:
-        seen = await verify(shop.engine, progress=lambda _done, _total: None)
+        seen = await verify(service.engine, progress=lambda _done, _total: None)
     except LedgerMismatch as bad:
         tally.check(False, f"verify: {bad}")
     else:
         tally.check(seen.tills > 0, "verify looked at nothing")
 
 
-def _closings(shop: Shop) -> dict[str, Body]:
-    bodies = [orjson.loads(record.value) for record in shop.seen.closings]
+def _closings(service: SessionsService) -> dict[str, Body]:
+    bodies = [orjson.loads(record.value) for record in service.seen.closings]
     return {body["session_id"]: body for body in bodies}
 
 

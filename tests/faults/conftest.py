@@ -1,12 +1,9 @@
-"""A shop of one's own for each fault test, and the figures of all of them at the end of the run."""
+"""The figures of a fault test, which are shown at the end of the run, and how long it may take."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.embedded.stack import Stack
-from services.platform.settings import Settings
-from tests.faults.shop import Shop, opened
 from tests.faults.tally import Tally
 
 AT_LENGTH_LIMIT_S = 3_600
@@ -32,10 +29,3 @@ def tally(request: pytest.FixtureRequest, record_property: Callable[[str, object
     yield made
     if made.checks:
         record_property("faults", made.line())
-
-
-@pytest.fixture
-async def shop(corner: Settings, stack: Stack) -> AsyncIterator[Shop]:
-    """Tables and topics, and no worker yet."""
-    async with opened(corner, stack) as shop:
-        yield shop

@@ -11,11 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.embedded.stack import start_server, stop_server
-from tests.conftest import eventually
 from tests.faults.checks import check_all, check_answers
-from tests.faults.commands import movement, opening, shifts
-from tests.faults.shop import Shop, database_of
 from tests.faults.tally import Tally
+from tests.support.commands import movement, opening, shifts
+from tests.support.sessions_service import SessionsService, database_of
+from tests.support.waiting import eventually
 
 PROFILES = [f"p{number}" for number in range(4)]
 ALONE = {"TILL_SESSIONS_INSTANCE_ID": "w", "TILL_BATCH_RECORDS_MAX": "20"}
@@ -23,58 +23,60 @@ ALONE = {"TILL_SESSIONS_INSTANCE_ID": "w", "TILL_BATCH_RECORDS_MAX": "20"}
 
 @pytest.mark.parametrize("under_a_running_worker", [False, True])
 async def test_an_older_copy_of_the_database_is_brought_up_to_date(
-    shop: Shop, tally: Tally, under_a_running_worker: bool
+    service: SessionsService, tally: Tally, under_a_running_worker: bool
 ) -> None:
-    await shop.profiles(PROFILES)
+    await service.profiles(PROFILES)
     bodies = shifts(PROFILES, each=6, length=8)
     third = len(bodies) // 3
-    worker = await shop.ready_worker(**ALONE)
-    await shop.send(bodies[:third])
-    await shop.all_answered()
+    worker = await service.ready_worker(**ALONE)
+    await service.send(bodies[:third])
+    await service.all_answered()
     await worker.stopped()
-    copy = f"{database_of(shop.settings)}_copy"
-    await _in_server(shop, f"CREATE DATABASE {copy} TEMPLATE {database_of(shop.settings)}")
+    copy = f"{database_of(service.settings)}_copy"
+    await _in_server(service, f"CREATE DATABASE {copy} TEMPLATE {database_of(service.settings)}")
 
-    worker = await shop.ready_worker(**ALONE)
-    await shop.send(bodies[third : 2 * third])
-    await shop.all_answered()
-    closed_before = len(shop.seen.closings)
+    worker = await service.ready_worker(**ALONE)
+    await service.send(bodies[third : 2 * third])
+    await service.all_answered()
+    closed_before = len(service.seen.closings)
     if not under_a_running_worker:
         await worker.stopped()
-    await _swap(shop, copy)
+    await _swap(service, copy)
     if not under_a_running_worker:
-        worker = await shop.ready_worker(**ALONE)
+        worker = await service.ready_worker(**ALONE)
 
-    await shop.send(bodies[2 * third :])
-    await shop.all_answered()
+    await service.send(bodies[2 * third :])
+    await service.all_answered()
     tally.rounds, tally.faults = 1, 1
-    await _all_applied(shop)
-    await check_all(shop, tally)
-    tally.check(shop.seen.letters == [], "something was parked")
-    tally.check(len(shop.seen.closings) > closed_before, "nothing was closed")
+    await _all_applied(service)
+    await check_all(service, tally)
+    tally.check(service.seen.letters == [], "something was parked")
+    tally.check(len(service.seen.closings) > closed_before, "nothing was closed")
     tally.check(await worker.stopped() == 0, "the worker did not stop well")
     tally.hold()
 
 
 @pytest.mark.parametrize("how", ["deleted", "ahead"])
-async def test_offsets_of_the_group_that_are_gone_or_ahead_lose_nothing(shop: Shop, tally: Tally, how: str) -> None:
-    await shop.profiles(PROFILES)
+async def test_offsets_of_the_group_that_are_gone_or_ahead_lose_nothing(
+    service: SessionsService, tally: Tally, how: str
+) -> None:
+    await service.profiles(PROFILES)
     bodies = shifts(PROFILES, each=3, length=8)
     half = len(bodies) // 2
-    worker = await shop.ready_worker()
-    await shop.send(bodies[:half])
-    await shop.all_answered()
+    worker = await service.ready_worker()
+    await service.send(bodies[:half])
+    await service.all_answered()
     await worker.stopped()
-    await shop.send(bodies[half:])
+    await service.send(bodies[half:])
     if how == "deleted":
-        await asyncio.to_thread(_delete_offsets, shop)
+        await asyncio.to_thread(_delete_offsets, service)
     else:
         # As an operator's slip would: past what nobody has read.
-        await shop.reset_offsets(OffsetSpec.LATEST)
+        await service.reset_offsets(OffsetSpec.LATEST)
 
-    worker = await shop.ready_worker()
-    await shop.all_answered()
-    await check_all(shop, tally)
+    worker = await service.ready_worker()
+    await service.all_answered()
+    await check_all(service, tally)
     tally.check(tally.repeats <= half, f"{tally.repeats} answers were repeated")
     tally.rounds, tally.faults = 1, 1
     tally.hold()
@@ -82,36 +84,36 @@ async def test_offsets_of_the_group_that_are_gone_or_ahead_lose_nothing(shop: Sh
 
 @pytest.mark.parametrize("while_it_runs", [False, True])
 async def test_commands_deleted_before_they_were_read_are_said_loudly(
-    shop: Shop, tally: Tally, while_it_runs: bool
+    service: SessionsService, tally: Tally, while_it_runs: bool
 ) -> None:
     """Expired is the one loss that nobody can repair: it is counted for good, and readiness says so."""
     session_id = str(uuid4())
-    await shop.profiles(["p0"])
+    await service.profiles(["p0"])
     first = [opening("p0", session_id), *(movement("p0", session_id, 1) for _ in range(9))]
     lost = [movement("p0", session_id, 2) for _ in range(7)]
     kept = [movement("p0", session_id, 3) for _ in range(5)]
     steps = ("--at", "answered", "--nth", "2", "--send", "STOP") if while_it_runs else ()
-    worker = await shop.ready_worker(*steps, TILL_BATCH_RECORDS_MAX="5")
-    await shop.send(first, partitions=[0])
+    worker = await service.ready_worker(*steps, TILL_BATCH_RECORDS_MAX="5")
+    await service.send(first, partitions=[0])
     if while_it_runs:
         await worker.frozen()
     else:
-        await shop.all_answered()
+        await service.all_answered()
         await worker.stopped()
-    await shop.send(lost, partitions=[0])
-    await asyncio.to_thread(_delete_below, shop, len(first) + len(lost))
-    await shop.send(kept, partitions=[0])
+    await service.send(lost, partitions=[0])
+    await asyncio.to_thread(_delete_below, service, len(first) + len(lost))
+    await service.send(kept, partitions=[0])
     if while_it_runs:
         worker.thaw()
     else:
-        worker = await shop.ready_worker()
+        worker = await service.ready_worker()
 
-    await shop.all_answered(kept)
-    expired = await shop.query("SELECT partition, expired FROM consumed WHERE expired > 0")
+    await service.all_answered(kept)
+    expired = await service.query("SELECT partition, expired FROM consumed WHERE expired > 0")
     tally.check([tuple(row) for row in expired] == [(0, len(lost))], f"expired: {expired}")
     tally.check(worker.says("commands_expired"), "its log does not say so")
-    shop.sent = first + kept
-    check_answers(shop, tally)
+    service.sent = first + kept
+    check_answers(service, tally)
     tally.rounds, tally.faults = 1, 1
     tally.hold()
 
@@ -119,46 +121,46 @@ async def test_commands_deleted_before_they_were_read_are_said_loudly(
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("server", ["postgres", "kafka"])
 async def test_a_server_that_is_away_for_five_seconds_costs_nothing_but_time(
-    shop: Shop, tally: Tally, server: str
+    service: SessionsService, tally: Tally, server: str
 ) -> None:
-    await shop.profiles(PROFILES)
-    worker = await shop.ready_worker(TILL_BATCH_RECORDS_MAX="50")
+    await service.profiles(PROFILES)
+    worker = await service.ready_worker(TILL_BATCH_RECORDS_MAX="50")
     bodies = shifts(PROFILES, each=6, length=10)
-    sending = asyncio.create_task(_in_portions(shop, bodies))
+    sending = asyncio.create_task(_in_portions(service, bodies))
     await asyncio.sleep(1)
     if server == "postgres":
-        await asyncio.to_thread(stop_server, shop.stack, "postgres")
+        await asyncio.to_thread(stop_server, service.stack, "postgres")
         await asyncio.sleep(5)
-        await asyncio.to_thread(start_server, shop.stack, "postgres")
+        await asyncio.to_thread(start_server, service.stack, "postgres")
     else:
-        shop.signal_server("kafka", signal.SIGSTOP)
+        service.signal_server("kafka", signal.SIGSTOP)
         await asyncio.sleep(5)
-        shop.signal_server("kafka", signal.SIGCONT)
+        service.signal_server("kafka", signal.SIGCONT)
     await sending
-    await shop.all_answered()
-    await check_all(shop, tally)
-    tally.check(shop.seen.letters == [], "something was parked")
+    await service.all_answered()
+    await check_all(service, tally)
+    tally.check(service.seen.letters == [], "something was parked")
     tally.check(await worker.stopped() == 0, "the worker did not stop well")
     tally.rounds, tally.faults = 1, 1
     tally.hold()
 
 
-async def _in_portions(shop: Shop, bodies: list[dict[str, object]]) -> None:
+async def _in_portions(service: SessionsService, bodies: list[dict[str, object]]) -> None:
     for start in range(0, len(bodies), 20):
-        await shop.send(bodies[start : start + 20])
+        await service.send(bodies[start : start + 20])
         await asyncio.sleep(0.2)
 
 
-async def _swap(shop: Shop, copy: str) -> None:
+async def _swap(service: SessionsService, copy: str) -> None:
     """Put an older copy in the place of the ledger's database."""
-    name = database_of(shop.settings)
-    await _in_server(shop, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    await _in_server(shop, f"DROP DATABASE {name} WITH (FORCE)")
-    await _in_server(shop, f"ALTER DATABASE {copy} RENAME TO {name}")
+    name = database_of(service.settings)
+    await _in_server(service, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    await _in_server(service, f"DROP DATABASE {name} WITH (FORCE)")
+    await _in_server(service, f"ALTER DATABASE {copy} RENAME TO {name}")
 
 
-async def _in_server(shop: Shop, statement: str) -> None:
-    engine = create_async_engine(shop.stack.database_url, isolation_level="AUTOCOMMIT")
+async def _in_server(service: SessionsService, statement: str) -> None:
+    engine = create_async_engine(service.stack.database_url, isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:
             await connection.execute(text(statement))
@@ -166,27 +168,27 @@ async def _in_server(shop: Shop, statement: str) -> None:
         await engine.dispose()
 
 
-async def _all_applied(shop: Shop) -> None:
+async def _all_applied(service: SessionsService) -> None:
     """Wait until the restored ledger has every command again."""
 
     async def applied() -> bool:
-        rows = await shop.query("SELECT count(*) FROM journal")
-        return bool(rows[0][0] == len(shop.sent))
+        rows = await service.query("SELECT count(*) FROM journal")
+        return bool(rows[0][0] == len(service.sent))
 
     await eventually(applied)
 
 
-def _delete_offsets(shop: Shop) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=shop.settings.kafka)
+def _delete_offsets(service: SessionsService) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=service.settings.kafka)
     try:
-        admin.delete_groups([shop.settings.sessions_group])
+        admin.delete_groups([service.settings.sessions_group])
     finally:
         admin.close()
 
 
-def _delete_below(shop: Shop, offset: int) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=shop.settings.kafka)
+def _delete_below(service: SessionsService, offset: int) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=service.settings.kafka)
     try:
-        admin.delete_records({TopicPartition(shop.settings.topics.commands, 0): offset})
+        admin.delete_records({TopicPartition(service.settings.topics.commands, 0): offset})
     finally:
         admin.close()

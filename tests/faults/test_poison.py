@@ -7,9 +7,10 @@ import orjson
 import pytest
 
 from tests.faults.checks import check_answers, check_ledger
-from tests.faults.commands import Body, movement, opening, shifts, written
-from tests.faults.shop import Shop, Worker, header
 from tests.faults.tally import Tally
+from tests.support.commands import Body, movement, opening, shifts, written
+from tests.support.processes import ServiceProcess
+from tests.support.sessions_service import SessionsService, header
 
 POISON = "pink elephants"
 RAISES = f"""
@@ -23,71 +24,71 @@ RAISES = f"""
 """
 
 
-async def test_a_command_that_the_database_refuses_is_parked_alone(shop: Shop, tally: Tally) -> None:
-    poison, neighbours = await _poisoned(shop)
-    await shop.change(RAISES)
-    await shop.change("CREATE TRIGGER refuse BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION refuse()")
-    worker = await shop.ready_worker()
-    await shop.send([*neighbours[:40], poison, *neighbours[40:]])
-    await shop.all_answered()
+async def test_a_command_that_the_database_refuses_is_parked_alone(service: SessionsService, tally: Tally) -> None:
+    poison, neighbours = await _poisoned(service)
+    await service.change(RAISES)
+    await service.change("CREATE TRIGGER refuse BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION refuse()")
+    worker = await service.ready_worker()
+    await service.send([*neighbours[:40], poison, *neighbours[40:]])
+    await service.all_answered()
 
-    await _check_parked(shop, tally, poison)
+    await _check_parked(service, tally, poison)
     # It claimed nothing: when the database has learned better, the same bytes are applied.
-    await shop.change("DROP TRIGGER refuse ON journal")
-    before = len(shop.seen.events)
-    await shop.producer.send_and_wait(shop.settings.topics.commands, written(poison), key=b"s1/p0")
-    await shop.until(lambda: len(shop.seen.events) > before)
-    tally.check(orjson.loads(shop.seen.events[-1].value)["kind"] == "cash_moved", "it was not applied afterwards")
-    await check_ledger(shop, tally)
+    await service.change("DROP TRIGGER refuse ON journal")
+    before = len(service.seen.events)
+    await service.producer.send_and_wait(service.settings.topics.commands, written(poison), key=b"s1/p0")
+    await service.until(lambda: len(service.seen.events) > before)
+    tally.check(orjson.loads(service.seen.events[-1].value)["kind"] == "cash_moved", "it was not applied afterwards")
+    await check_ledger(service, tally)
     tally.check(await worker.stopped() == 0, "the worker did not stop well")
     tally.rounds, tally.faults = 1, 1
     tally.hold()
 
 
 @pytest.mark.timeout(300)
-async def test_a_command_that_kills_its_process_is_parked_alone(shop: Shop, tally: Tally) -> None:
-    poison, neighbours = await _poisoned(shop)
+async def test_a_command_that_kills_its_process_is_parked_alone(service: SessionsService, tally: Tally) -> None:
+    poison, neighbours = await _poisoned(service)
     # On one partition, so that every process is handed the same batches and the number of deaths is known.
-    await shop.send([*neighbours[:10], poison, *neighbours[10:]], partitions=[0])
+    await service.send([*neighbours[:10], poison, *neighbours[10:]], partitions=[0])
     names = {"TILL_SESSIONS_INSTANCE_ID": "w", "TILL_BATCH_RECORDS_MAX": "8"}
     deaths = 0
-    while poison["command_id"] not in shop.seen.answered:
-        worker = shop.worker("--die-of", POISON, **names)
-        deaths += await _died_of(shop, worker, poison)
+    while poison["command_id"] not in service.seen.answered:
+        worker = service.worker("--die-of", POISON, **names)
+        deaths += await _died_of(service, worker, poison)
         # Three deaths for the batch, then three for the one record.
         assert deaths <= 6, "the crash loop has no end"
-    await shop.all_answered()
-    await _check_parked(shop, tally, poison)
+    await service.all_answered()
+    await _check_parked(service, tally, poison)
     tally.check(deaths > 0, "nobody died")
     tally.check(await worker.stopped() == 0, "the last worker did not stop well")
     tally.rounds, tally.faults = 1, deaths
     tally.hold()
 
 
-async def _died_of(shop: Shop, worker: Worker, poison: Body) -> bool:
+async def _died_of(service: SessionsService, worker: ServiceProcess, poison: Body) -> bool:
     """Wait until the worker has died of the poison or got past it; whether it died."""
-    await shop.until(lambda: worker.process.poll() is not None or poison["command_id"] in shop.seen.answered)
+    await service.until(lambda: worker.process.poll() is not None or poison["command_id"] in service.seen.answered)
     return worker.process.poll() == -signal.SIGKILL
 
 
-async def _poisoned(shop: Shop) -> tuple[Body, list[Body]]:
+async def _poisoned(service: SessionsService) -> tuple[Body, list[Body]]:
     """A poisonous command and its neighbours; its till is opened before all of them."""
     profiles = ["p0", "p1", "p2", "p3"]
-    await shop.profiles(profiles)
+    await service.profiles(profiles)
     session_id = str(uuid4())
     poison = movement("p0", session_id, 5, description=POISON)
     neighbours = [opening("p0", session_id), *shifts(profiles[1:], each=2, length=8)]
     return poison, [*neighbours, *(movement("p0", session_id, 7) for _ in range(5))]
 
 
-async def _check_parked(shop: Shop, tally: Tally, poison: Body) -> None:
-    answer = shop.seen.first_answers()[poison["command_id"]]
+async def _check_parked(service: SessionsService, tally: Tally, poison: Body) -> None:
+    answer = service.seen.first_answers()[poison["command_id"]]
     tally.check(answer["kind"] == "command_parked", f"the poison was answered with {answer['kind']}")
-    values = {record.value for record in shop.seen.letters}
+    values = {record.value for record in service.seen.letters}
     tally.check(values == {written(poison)}, f"{len(values)} records are parked")
-    tally.check(all(header(record, "till-error") for record in shop.seen.letters), "a letter without an error")
-    rest = [body for body in shop.sent if body is not poison]
-    kinds = {shop.seen.first_answers()[body["command_id"]]["kind"] for body in rest}
+    tally.check(all(header(record, "till-error") for record in service.seen.letters), "a letter without an error")
+    rest = [body for body in service.sent if body is not poison]
+    kinds = {service.seen.first_answers()[body["command_id"]]["kind"] for body in rest}
     tally.check("command_parked" not in kinds, "a neighbour was parked as well")
-    check_answers(shop, tally)
-    await check_ledger(shop, tally)
+    check_answers(service, tally)
+    await check_ledger(service, tally)

@@ -11,9 +11,9 @@ from kafka import KafkaProducer
 
 from contracts.topics import RECORD_BYTES_MAX
 from tests.faults.checks import check_all, check_answers
-from tests.faults.commands import Body, movement, opening, written
-from tests.faults.shop import Shop, header
 from tests.faults.tally import Tally
+from tests.support.commands import Body, movement, opening, written
+from tests.support.sessions_service import SessionsService, header
 
 Headers = list[tuple[str, Any]]
 SESSION = str(uuid4())
@@ -68,64 +68,70 @@ def malformed() -> dict[str, bytes]:
     }
 
 
-async def test_bad_records_between_good_ones(shop: Shop, tally: Tally) -> None:
-    await shop.profiles(["p0"])
-    victim = shop.settings.topics.closings
-    await shop.send([opening("p0", SESSION)], partitions=[0])
+async def test_bad_records_between_good_ones(service: SessionsService, tally: Tally) -> None:
+    await service.profiles(["p0"])
+    victim = service.settings.topics.closings
+    await service.send([opening("p0", SESSION)], partitions=[0])
     parked: list[tuple[bytes | None, bytes | None, Headers]] = []
     secret: Headers = [("Authorization", b"Bearer secret"), ("x", b"\xff"), ("y", None), ("x", b"2")]
     for headers in HARMLESS.values():
         named = [(name, victim.encode() if value == b"%(victim)s" else value) for name, value in headers]
-        await _put(shop, written(_good(shop)), headers=named)
+        await _put(service, written(_good(service)), headers=named)
     for value in UNREADABLE.values():
-        await shop.send([_good(shop, sent=False)], partitions=[0])
+        await service.send([_good(service, sent=False)], partitions=[0])
         plain = value is None or len(value) > 1_000_000
         parked.append((b"\xff\x00", value, [] if plain else secret))
-        await _put(shop, value, key=b"\xff\x00", headers=parked[-1][2])
+        await _put(service, value, key=b"\xff\x00", headers=parked[-1][2])
     broken = malformed()
     for value in broken.values():
-        await _put(shop, value, headers=[("content-type", b"application/json")])
+        await _put(service, value, headers=[("content-type", b"application/json")])
     # Nobody's key: the body decides all the same.
-    await _put(shop, written(_good(shop)), key=None)
+    await _put(service, written(_good(service)), key=None)
     ids = {orjson.loads(value)["command_id"] for name, value in broken.items() if name in {"true", "a text", "U+0000"}}
 
-    worker = await shop.ready_worker()
-    await shop.all_answered()
-    await shop.until(lambda: len(shop.seen.letters) >= len(parked) and ids <= shop.seen.answered)
-    _check_letters(shop, tally, parked)
-    answers = shop.seen.answers()
-    reasons = [orjson.loads(record.value).get("reason") for record in shop.seen.events]
+    worker = await service.ready_worker()
+    await service.all_answered()
+    await service.until(lambda: len(service.seen.letters) >= len(parked) and ids <= service.seen.answered)
+    _check_letters(service, tally, parked)
+    answers = service.seen.answers()
+    reasons = [orjson.loads(record.value).get("reason") for record in service.seen.events]
     tally.check(reasons.count("malformed") == len(broken), f"{reasons.count('malformed')} were malformed")
-    for body in shop.sent:
+    for body in service.sent:
         kinds = {orjson.loads(record.value)["kind"] for record in answers[body["command_id"]]}
         tally.check(kinds <= {"session_opened", "cash_moved"}, f"a good command was answered with {kinds}")
-    tally.check(shop.seen.closings == [], "something was written to the topic that a reply_to header named")
+    tally.check(service.seen.closings == [], "something was written to the topic that a reply_to header named")
     tally.check(not worker.says("secret"), "a token is in the log")
     tally.check(await worker.stopped() == 0, "the worker did not stop well")
-    tally.commands, tally.faults = len(shop.sent), len(parked) + len(broken)
+    tally.commands, tally.faults = len(service.sent), len(parked) + len(broken)
     tally.hold()
 
 
-def _good(shop: Shop, *, sent: bool = True) -> Body:
+def _good(service: SessionsService, *, sent: bool = True) -> Body:
     made = movement("p0", SESSION, 1)
     if sent:
-        shop.sent.append(made)
+        service.sent.append(made)
     return made
 
 
 async def _put(
-    shop: Shop, value: bytes | None, *, key: bytes | None = RIGHT_KEY, headers: Sequence[tuple[str, Any]] = ()
+    service: SessionsService,
+    value: bytes | None,
+    *,
+    key: bytes | None = RIGHT_KEY,
+    headers: Sequence[tuple[str, Any]] = (),
 ) -> None:
-    topic = shop.settings.topics.commands
-    await shop.producer.send_and_wait(topic, value, key=key, partition=0, headers=list(headers))
+    topic = service.settings.topics.commands
+    await service.producer.send_and_wait(topic, value, key=key, partition=0, headers=list(headers))
 
 
-def _check_letters(shop: Shop, tally: Tally, parked: list[tuple[bytes | None, bytes | None, Headers]]) -> None:
-    letters = {int(header(record, "till-offset")): record for record in shop.seen.letters}
+def _check_letters(
+    service: SessionsService, tally: Tally, parked: list[tuple[bytes | None, bytes | None, Headers]]
+) -> None:
+    letters = {int(header(record, "till-offset")): record for record in service.seen.letters}
     tally.check(len(letters) == len(parked), f"{len(letters)} of {len(parked)} records are parked")
     for (offset, letter), (key, value, headers) in zip(sorted(letters.items()), parked, strict=True):
         tally.check((letter.key, letter.value) == (key, value), f"record {offset} is not parked as it came")
-        tally.check(header(letter, "till-topic").decode() == shop.settings.topics.commands, "the topic is wrong")
+        tally.check(header(letter, "till-topic").decode() == service.settings.topics.commands, "the topic is wrong")
         tally.check(header(letter, "till-partition") == b"0", "the partition is wrong")
         tally.check(0 < len(header(letter, "till-error")) <= 1_000, "there is no error")
         own = [(name, content) for name, content in letter.headers if not name.startswith("till-")]
@@ -133,35 +139,37 @@ def _check_letters(shop: Shop, tally: Tally, parked: list[tuple[bytes | None, by
         tally.check(own == kept, f"the headers of record {offset} are {own[:5]}")
 
 
-async def test_commands_compressed_by_their_producer_are_read(shop: Shop, tally: Tally) -> None:
-    await shop.profiles(["p0"])
+async def test_commands_compressed_by_their_producer_are_read(service: SessionsService, tally: Tally) -> None:
+    await service.profiles(["p0"])
     session_id = str(uuid4())
-    await shop.send([opening("p0", session_id)])
+    await service.send([opening("p0", session_id)])
     for codec in ("gzip", "snappy", "lz4", "zstd"):
         bodies = [movement("p0", session_id, 1, description=codec) for _ in range(20)]
-        producer = AIOKafkaProducer(bootstrap_servers=shop.settings.kafka, compression_type=codec, linger_ms=50)
+        producer = AIOKafkaProducer(bootstrap_servers=service.settings.kafka, compression_type=codec, linger_ms=50)
         await producer.start()
         try:
             for body in bodies:
-                await producer.send(shop.settings.topics.commands, written(body), key=RIGHT_KEY)
+                await producer.send(service.settings.topics.commands, written(body), key=RIGHT_KEY)
             await producer.flush()
         finally:
             await producer.stop()
-        shop.sent += bodies
+        service.sent += bodies
         tally.faults += 1
-    await shop.ready_worker()
-    await shop.all_answered()
-    await check_all(shop, tally)
+    await service.ready_worker()
+    await service.all_answered()
+    await check_all(service, tally)
     tally.rounds = 1
     tally.hold()
 
 
-async def test_aborted_transactions_are_not_applied_and_their_gaps_not_waited_for(shop: Shop, tally: Tally) -> None:
-    await shop.profiles(["p0"])
+async def test_aborted_transactions_are_not_applied_and_their_gaps_not_waited_for(
+    service: SessionsService, tally: Tally
+) -> None:
+    await service.profiles(["p0"])
     session_id = str(uuid4())
-    await shop.ready_worker(TILL_BATCH_RECORDS_MAX="5")
-    await shop.send([opening("p0", session_id)], partitions=[0])
-    producer = AIOKafkaProducer(bootstrap_servers=shop.settings.kafka, transactional_id=f"t-{uuid4()}")
+    await service.ready_worker(TILL_BATCH_RECORDS_MAX="5")
+    await service.send([opening("p0", session_id)], partitions=[0])
+    producer = AIOKafkaProducer(bootstrap_servers=service.settings.kafka, transactional_id=f"t-{uuid4()}")
     await producer.start()
     aborted = []
     try:
@@ -169,22 +177,22 @@ async def test_aborted_transactions_are_not_applied_and_their_gaps_not_waited_fo
             await producer.begin_transaction()
             bodies = [movement("p0", session_id, 100 + turn) for _ in range(3)]
             for body in bodies:
-                await producer.send(shop.settings.topics.commands, written(body), key=RIGHT_KEY, partition=0)
+                await producer.send(service.settings.topics.commands, written(body), key=RIGHT_KEY, partition=0)
             if turn % 2:
                 await producer.commit_transaction()
-                shop.sent += bodies
+                service.sent += bodies
             else:
                 await producer.abort_transaction()
                 aborted += bodies
-            await shop.send([movement("p0", session_id, 1)], partitions=[0])
+            await service.send([movement("p0", session_id, 1)], partitions=[0])
     finally:
         await producer.stop()
-    await shop.all_answered()
-    answered = {body["command_id"] for body in aborted} & shop.seen.answered
+    await service.all_answered()
+    answered = {body["command_id"] for body in aborted} & service.seen.answered
     tally.check(answered == set(), f"{len(answered)} aborted commands were answered")
-    check_answers(shop, tally)
-    rows = await shop.query("SELECT count(*) FROM journal")
-    tally.check(rows[0][0] == len(shop.sent), f"{rows[0][0]} commands are in the ledger, not {len(shop.sent)}")
+    check_answers(service, tally)
+    rows = await service.query("SELECT count(*) FROM journal")
+    tally.check(rows[0][0] == len(service.sent), f"{rows[0][0]} commands are in the ledger, not {len(service.sent)}")
     tally.rounds, tally.faults = 10, 5
     tally.hold()
 
@@ -198,23 +206,23 @@ class NotUtf8(str):
         return b"\xff\xfe"
 
 
-async def test_a_header_name_that_is_no_utf8_stops_nobody(shop: Shop, tally: Tally) -> None:
-    await shop.profiles(["p0"])
+async def test_a_header_name_that_is_no_utf8_stops_nobody(service: SessionsService, tally: Tally) -> None:
+    await service.profiles(["p0"])
     session_id = str(uuid4())
-    await shop.send([opening("p0", session_id)], partitions=[0])
-    producer = KafkaProducer(bootstrap_servers=shop.settings.kafka)
+    await service.send([opening("p0", session_id)], partitions=[0])
+    producer = KafkaProducer(bootstrap_servers=service.settings.kafka)
     producer.send(
-        shop.settings.topics.commands,
+        service.settings.topics.commands,
         written(movement("p0", session_id, 5)),
         key=RIGHT_KEY,
         headers=[(NotUtf8("x"), b"")],
         partition=0,
     ).get()
     producer.close()
-    await shop.send([movement("p0", session_id, 1) for _ in range(5)], partitions=[0])
-    worker = await shop.ready_worker()
-    await shop.all_answered()
-    check_answers(shop, tally)
+    await service.send([movement("p0", session_id, 1) for _ in range(5)], partitions=[0])
+    worker = await service.ready_worker()
+    await service.all_answered()
+    check_answers(service, tally)
     tally.check(worker.says("undecodable_records"), "its log does not tell what was stepped over")
     tally.rounds, tally.faults = 1, 1
     tally.check(await worker.stopped() == 0, "the worker did not stop well")

@@ -1,20 +1,8 @@
-"""A shop with real topics, tables and workers, as the fault tests have it."""
+"""What the plays through the whole stack need beside the service and the market."""
 
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
-
-from deploy.embedded.stack import Stack
-from services.platform.settings import Settings
-from tests.faults.shop import Shop, opened
-
-
-@pytest.fixture
-async def shop(corner: Settings, stack: Stack) -> AsyncIterator[Shop]:
-    """Tables and topics, and no worker yet."""
-    async with opened(corner, stack) as shop:
-        yield shop
 
 
 @pytest.fixture

@@ -1,9 +1,5 @@
 """The command line from outside: what it prints, what it exits with, and that it can be run twice."""
 
-import asyncio
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -15,20 +11,12 @@ from contracts.topics import TOPIC_CONFIGS
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, Verifier
 from services.platform.kafka.topics import TopicsWrong, check_topics, create_topics
 from services.platform.settings import Settings
-from tests.conftest import BY_FORCE
-from tests.faults.commands import closing, movement, opening
-from tests.faults.shop import Shop
+from tests.support.commands import closing, movement, opening
+from tests.support.corner import BY_FORCE
+from tests.support.processes import till
+from tests.support.sessions_service import SessionsService
 
 HEADER = "store_id,profile_id,name,currency"
-
-
-async def till(settings: Settings, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Run `till` with the settings of a test."""
-    given = {f"TILL_{k.upper()}": str(v) for k, v in settings.model_dump().items() if v is not None}
-    command = [sys.executable, "-m", "deploy.till", *arguments]
-    return await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, check=False, env={**os.environ, **given, **changed}
-    )
 
 
 async def test_tables_and_topics_are_made_once_and_can_be_asked_for_twice(corner: Settings) -> None:
@@ -64,17 +52,17 @@ async def test_a_worker_refuses_topics_that_are_not_as_promised(corner: Settings
         await check_topics(corner.model_copy(update={"topic_partitions": 5}))
 
 
-async def test_profiles_are_imported_whole_or_not_at_all(shop: Shop, tmp_path: Path) -> None:
+async def test_profiles_are_imported_whole_or_not_at_all(service: SessionsService, tmp_path: Path) -> None:
     file = tmp_path / "tills.csv"
     file.write_text(f"{HEADER}\ns1,p1,Caja 1,MXN\ns1,p2,Caja 2,MXN\n")
     for _ in range(2):
-        imported = await till(shop.settings, "profiles", "import", str(file))
+        imported = await till(service.settings, "profiles", "import", str(file))
         assert (imported.returncode, imported.stdout) == (0, "2\n")
     file.write_text(f"{HEADER}\ns1,p3,Caja 3,MXN\ns1,p4,Caja 4,XXXX\n")
-    refused = await till(shop.settings, "profiles", "import", str(file))
+    refused = await till(service.settings, "profiles", "import", str(file))
     assert refused.returncode == 2
     assert "line 3" in refused.stderr
-    assert len(await shop.query("SELECT profile_id FROM profiles")) == 2
+    assert len(await service.query("SELECT profile_id FROM profiles")) == 2
 
 
 async def test_a_token_counts_for_the_commands_topic(corner: Settings) -> None:
@@ -89,24 +77,24 @@ async def test_a_token_counts_for_the_commands_topic(corner: Settings) -> None:
     assert "24 hours" in refused.stderr
 
 
-async def test_verify_says_what_is_wrong_first(shop: Shop) -> None:
-    await shop.profiles(["p0"])
+async def test_verify_says_what_is_wrong_first(service: SessionsService) -> None:
+    await service.profiles(["p0"])
     session_id = str(uuid4())
-    await shop.ready_worker()
-    await shop.send([opening("p0", session_id), movement("p0", session_id, 7), closing("p0", session_id)])
-    await shop.all_answered()
-    right = await till(shop.settings, "verify", "--store", "s1")
+    await service.ready_worker()
+    await service.send([opening("p0", session_id), movement("p0", session_id, 7), closing("p0", session_id)])
+    await service.all_answered()
+    right = await till(service.settings, "verify", "--store", "s1")
     assert right.returncode == 0
     assert "3 commands" in right.stdout
 
-    await shop.change(BY_FORCE)
-    await shop.change(
+    await service.change(BY_FORCE)
+    await service.change(
         "UPDATE journal SET command = convert_to(replace(convert_from(command, 'UTF8'), '7', '8'), 'UTF8')"
     )
-    wrong = await till(shop.settings, "verify")
+    wrong = await till(service.settings, "verify")
     assert wrong.returncode == 1
     assert wrong.stdout.startswith("first bad: ")
-    nowhere = shop.settings.database_url.rpartition("/")[0] + "/nowhere"
-    blind = await till(shop.settings, "verify", TILL_DATABASE_URL=nowhere)
+    nowhere = service.settings.database_url.rpartition("/")[0] + "/nowhere"
+    blind = await till(service.settings, "verify", TILL_DATABASE_URL=nowhere)
     assert blind.returncode == 2
     assert blind.stdout == ""

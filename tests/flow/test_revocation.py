@@ -10,11 +10,9 @@ from services.gateway.access import api_keys, users
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
 from services.platform.auth.tokens import mint
-from tests.api.conftest import Market, market
-from tests.api.wire import answers, ask, publish
-from tests.faults.commands import Body, movement, opening
-
-__all__ = ["market"]
+from tests.support.commands import Body, movement, opening
+from tests.support.kafka_register import answers, ask, publish
+from tests.support.market import Market
 
 pytestmark = pytest.mark.flow
 

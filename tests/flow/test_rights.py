@@ -11,35 +11,38 @@ from aiokafka import ConsumerRecord
 from contracts.topics import key_of
 from services.platform.auth.signing_keys import ensure_key
 from services.platform.auth.tokens import mint
-from tests.faults.commands import Body, movement, opening, written
-from tests.faults.shop import Shop
+from tests.support.commands import Body, movement, opening, written
+from tests.support.sessions_service import SessionsService
 
 NEEDS_TOKENS = {"TILL_AUTH": "required"}
 
 
-async def say(shop: Shop, body: Body, token: str | None) -> tuple[Body, ConsumerRecord, Any]:
+async def say(service: SessionsService, body: Body, token: str | None) -> tuple[Body, ConsumerRecord, Any]:
     """Send one command with a token; its answer, the answer's record, and where the command stands."""
-    before = len(shop.seen.events)
+    before = len(service.seen.events)
     headers = [] if token is None else [("authorization", f"Bearer {token}".encode())]
-    place = await shop.producer.send_and_wait(
-        shop.settings.topics.commands, written(body), key=key_of(body["store_id"], body["profile_id"]), headers=headers
+    place = await service.producer.send_and_wait(
+        service.settings.topics.commands,
+        written(body),
+        key=key_of(body["store_id"], body["profile_id"]),
+        headers=headers,
     )
-    await shop.until(lambda: len(shop.seen.events) == before + 1)
-    return orjson.loads(shop.seen.events[-1].value), shop.seen.events[-1], place
+    await service.until(lambda: len(service.seen.events) == before + 1)
+    return orjson.loads(service.seen.events[-1].value), service.seen.events[-1], place
 
 
 @pytest.fixture
-async def guarded(shop: Shop) -> Shop:
-    """A shop whose worker asks for tokens."""
-    ensure_key(shop.settings)
-    await shop.profiles(["p0"])
-    await shop.ready_worker(**NEEDS_TOKENS)
-    return shop
+async def guarded(service: SessionsService) -> SessionsService:
+    """A service whose worker asks for tokens."""
+    ensure_key(service.settings)
+    await service.profiles(["p0"])
+    await service.ready_worker(**NEEDS_TOKENS)
+    return service
 
 
-async def test_a_refusal_for_rights_claims_nothing(guarded: Shop) -> None:
+async def test_a_refusal_for_rights_claims_nothing(guarded: SessionsService) -> None:
     """Whatever is wrong with a token: the same command with a good one is decided afresh."""
-    shop, settings = guarded, guarded.settings
+    service, settings = guarded, guarded.settings
     now = time.time()
     good = mint(settings, sub="caja-1", role="register", stores=["s1"], ttl_s=600)
     bad = {
@@ -53,47 +56,47 @@ async def test_a_refusal_for_rights_claims_nothing(guarded: Shop) -> None:
     }
     body = opening("p0", str(uuid4()))
     for token, reason in bad.items():
-        answer, _, place = await say(shop, body, token)
+        answer, _, place = await say(service, body, token)
         assert (answer["kind"], answer.get("reason")) == ("command_rejected", reason)
         named = f"till:{place.topic}/{place.partition}/{place.offset}"
         assert answer["event_id"] == str(uuid5(NAMESPACE_URL, named))
-    assert (await shop.query("SELECT count(*) FROM journal"))[0][0] == 0
+    assert (await service.query("SELECT count(*) FROM journal"))[0][0] == 0
 
-    answer, first, _ = await say(shop, body, good)
+    answer, first, _ = await say(service, body, good)
     assert answer["kind"] == "session_opened"
-    again, repeated, _ = await say(shop, body, good)
+    again, repeated, _ = await say(service, body, good)
     assert (again["kind"], repeated.value) == ("session_opened", first.value)
-    refused, _, _ = await say(shop, body, None)
+    refused, _, _ = await say(service, body, None)
     assert refused["reason"] == "unauthenticated"
 
 
-async def test_people_speak_for_themselves_and_their_kinds(guarded: Shop) -> None:
-    shop, settings = guarded, guarded.settings
+async def test_people_speak_for_themselves_and_their_kinds(guarded: SessionsService) -> None:
+    service, settings = guarded, guarded.settings
     session_id = str(uuid4())
     ana = mint(settings, sub="ana", role="cashier", stores=["s1"], ttl_s=600)
     boss = mint(settings, sub="ana", role="manager", stores=["*"], ttl_s=600)
-    opened, _, _ = await say(shop, opening("p0", session_id), ana)
+    opened, _, _ = await say(service, opening("p0", session_id), ana)
     assert opened["kind"] == "session_opened"
     ending = movement("p0", session_id, 1) | {"kind": "void_session", "reason": "training"}
     ending = {name: ending[name] for name in ending if name not in {"movement", "amount_minor", "category"}}
-    refused, _, _ = await say(shop, ending, ana)
+    refused, _, _ = await say(service, ending, ana)
     assert refused["reason"] == "forbidden"
-    allowed, _, _ = await say(shop, ending, boss)
+    allowed, _, _ = await say(service, ending, boss)
     assert allowed.get("reason") != "forbidden"
 
 
-async def test_what_was_decided_is_not_verified_again(guarded: Shop) -> None:
+async def test_what_was_decided_is_not_verified_again(guarded: SessionsService) -> None:
     """A second reading after the token has expired gives the answer of the first."""
-    shop = guarded
-    short = mint(shop.settings, sub="caja-1", role="register", stores=["s1"], ttl_s=600)
-    answer, first, _ = await say(shop, opening("p0", str(uuid4())), short)
+    service = guarded
+    short = mint(service.settings, sub="caja-1", role="register", stores=["s1"], ttl_s=600)
+    answer, first, _ = await say(service, opening("p0", str(uuid4())), short)
     assert answer["kind"] == "session_opened"
-    await shop.workers[-1].stopped()
-    await shop.change("UPDATE consumed SET answered_offset = 0")
-    await shop.reset_offsets()
-    (shop.settings.home / "keys" / "jwks.json").unlink()
-    (shop.settings.home / "keys" / "token-key.pem").unlink()
-    ensure_key(shop.settings)
-    await shop.ready_worker(**NEEDS_TOKENS)
-    await shop.until(lambda: len(shop.seen.events) == 2)
-    assert shop.seen.events[1].value == first.value
+    await service.workers[-1].stopped()
+    await service.change("UPDATE consumed SET answered_offset = 0")
+    await service.reset_offsets()
+    (service.settings.home / "keys" / "jwks.json").unlink()
+    (service.settings.home / "keys" / "token-key.pem").unlink()
+    ensure_key(service.settings)
+    await service.ready_worker(**NEEDS_TOKENS)
+    await service.until(lambda: len(service.seen.events) == 2)
+    assert service.seen.events[1].value == first.value

@@ -23,8 +23,8 @@ from services.sessions.rules.model import Received
 from services.sessions.tools.verify import verify
 from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
-from tests import recount
-from tests.golden.cases import NAMES, Body, Case, load
+from tests.support import recount
+from tests.support.golden_cases import NAMES, Body, Case, load
 
 TOPICS = topics()
 Session = tuple[str, str]

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from services.sessions.worker.lag import Lag
-from tests.conftest import eventually
-from tests.faults.commands import movement, opening
-from tests.observability.conftest import House
+from tests.observability.three_services import ThreeServices
+from tests.support.commands import movement, opening
+from tests.support.waiting import eventually
 
 
 def records(partition: int, *places: tuple[int, float]) -> list[Any]:
@@ -64,14 +64,14 @@ def test_a_partition_that_has_gone_is_somebody_elses() -> None:
     assert lag.seconds() == pytest.approx(4, abs=0.5)
 
 
-async def test_a_worker_that_is_stuck_shows_an_age_that_grows(house: House) -> None:
-    market, session_id = house.market, str(uuid4())
-    async with house.gateway() as http:
+async def test_a_worker_that_is_stuck_shows_an_age_that_grows(services: ThreeServices) -> None:
+    market, session_id = services.market, str(uuid4())
+    async with services.gateway() as http:
         opened = await http.post("/api/commands", json=opening("p1", session_id), headers=market.bearer("s1"))
         assert opened.status_code == 200
 
         async def lag() -> float:
-            return (await house.scrape("sessions")).value("till_lag_seconds")
+            return (await services.scrape("sessions")).value("till_lag_seconds")
 
         async def caught_up() -> bool:
             return await lag() == 0

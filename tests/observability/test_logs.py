@@ -11,9 +11,9 @@ from services.gateway.access import api_keys, users
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
 from services.platform.logs import without_values
-from tests.conftest import eventually
-from tests.faults.commands import Body, closing, movement, opening, written
-from tests.observability.conftest import House
+from tests.observability.three_services import ThreeServices
+from tests.support.commands import Body, closing, movement, opening, written
+from tests.support.waiting import eventually
 
 PASSWORD = "correct-horse-battery"
 WRONG = "wrong-horse-battery"
@@ -21,31 +21,31 @@ NOTE = "a-note-that-only-the-cashier-knows"
 LINES_MAX = 5
 
 
-async def test_no_secret_and_no_body_is_in_logs_or_metrics(house: House) -> None:
-    market = house.market
+async def test_no_secret_and_no_body_is_in_logs_or_metrics(services: ThreeServices) -> None:
+    market = services.market
     async with market.engine.begin() as tx:
         await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
         _, key = await api_keys.add(tx, "cafes", "s1", "manager")
     good, bad = market.token(role="manager", sub="mona"), market.token() + "x"
-    async with house.gateway() as http:
+    async with services.gateway() as http:
         traded = await _sign_in(http)
         for token in (good, bad, traded):
             headers = {"authorization": f"Bearer {token}", "x-api-key": key}
             for path in (f"/api/sessions?token={token}", f"/{key}", f"/v1/api/session/{token}"):
                 await http.get(path, headers=headers)
             await http.post("/api/commands", json=opening("p1", str(uuid4()), note=NOTE), headers=headers)
-    async with httpx.AsyncClient(base_url=house.addresses["reporting"]) as http:
+    async with httpx.AsyncClient(base_url=services.addresses["reporting"]) as http:
         for token in (good, bad, traded):
             await http.get(f"/api/closings?store={token}", headers={"authorization": f"Bearer {token}"})
     noted = [movement("p1", str(uuid4()), 1, reason=NOTE), closing("p1", str(uuid4())) | {"note": NOTE}]
-    await _send(house, noted, [good, bad, traded])
+    await _send(services, noted, [good, bad, traded])
 
     async def parked() -> bool:
-        return any(line["event"] == "record_parked" for line in house.lines("sessions"))
+        return any(line["event"] == "record_parked" for line in services.lines("sessions"))
 
     await eventually(parked)
     said = b"".join(process.log.read_bytes() for process in market.processes)
-    for address in house.addresses.values():
+    for address in services.addresses.values():
         async with httpx.AsyncClient(base_url=address) as http:
             said += (await http.get("/metrics")).content
     secrets = [PASSWORD, WRONG, NOTE, key, *(token.split(".")[-1] for token in (good, bad, traded))]
@@ -54,11 +54,11 @@ async def test_no_secret_and_no_body_is_in_logs_or_metrics(house: House) -> None
     assert b"request" in said
 
 
-async def test_every_line_has_the_same_shape(house: House) -> None:
-    async with house.gateway() as http:
+async def test_every_line_has_the_same_shape(services: ThreeServices) -> None:
+    async with services.gateway() as http:
         await http.get("/nowhere")
     seen = set()
-    for process in house.market.processes:
+    for process in services.market.processes:
         for text in process.log.read_text().splitlines():
             line = json.loads(text)
             assert {"at", "level", "service", "event"} <= line.keys(), line
@@ -67,18 +67,18 @@ async def test_every_line_has_the_same_shape(house: House) -> None:
     assert seen == {"sessions", "gateway", "reporting"}
 
 
-async def test_of_many_that_are_refused_a_few_are_named(house: House) -> None:
+async def test_of_many_that_are_refused_a_few_are_named(services: ThreeServices) -> None:
     bodies = [movement("p1", str(uuid4()), 1) for _ in range(200)]
-    before = len([line for line in house.lines("sessions") if line["event"] == "right_refused"])
-    await _send(house, bodies, [None])
+    before = len([line for line in services.lines("sessions") if line["event"] == "right_refused"])
+    await _send(services, bodies, [None])
 
     async def counted() -> bool:
-        seen = await house.scrape("sessions")
+        seen = await services.scrape("sessions")
         unsigned = {"kind": "move_cash", "answer": "command_rejected", "reason": "unauthenticated"}
         return seen.value("till_commands_total", **unsigned) >= len(bodies)
 
     await eventually(counted)
-    lines = [line for line in house.lines("sessions") if line["event"] == "right_refused"][before:]
+    lines = [line for line in services.lines("sessions") if line["event"] == "right_refused"][before:]
     named = [line for line in lines if "command_id" in line]
     assert len(named) + sum(line.get("not_shown", 0) for line in lines) == len(bodies)
     batches = sum("not_shown" in line for line in lines)
@@ -111,12 +111,12 @@ async def _sign_in(http: httpx.AsyncClient) -> str:
     return str(traded.json()["access_token"])
 
 
-async def _send(house: House, bodies: list[Body], tokens: list[str | None]) -> None:
+async def _send(services: ThreeServices, bodies: list[Body], tokens: list[str | None]) -> None:
     """Commands past the gateway, with keys of nobody, and a record that is none."""
-    producer = AIOKafkaProducer(bootstrap_servers=house.market.settings.kafka)
+    producer = AIOKafkaProducer(bootstrap_servers=services.market.settings.kafka)
     await producer.start()
     try:
-        topic = house.market.settings.topics.commands
+        topic = services.market.settings.topics.commands
         for token in tokens:
             headers = [("authorization", b"Bearer " + token.encode())] if token else []
             for value in (b"unreadable " + NOTE.encode(), *map(written, bodies)):

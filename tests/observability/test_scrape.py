@@ -11,9 +11,9 @@ import yaml
 from aiokafka import AIOKafkaProducer
 
 from services.sessions.worker.metrics import STAGES
-from tests.conftest import eventually
-from tests.faults.commands import closing, movement, opening, written
-from tests.observability.conftest import House
+from tests.observability.three_services import ThreeServices
+from tests.support.commands import closing, movement, opening, written
+from tests.support.waiting import eventually
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 OBSERVABILITY = DEPLOY / "observability"
@@ -21,12 +21,12 @@ NAME = re.compile(r"\btill_[a-z_]+")
 
 
 @pytest.fixture(scope="module")
-async def traded(house: House) -> House:
+async def traded(services: ThreeServices) -> ThreeServices:
     """A session opened and closed on p1, another left open on p2, refusals, a repeat, a wrong key, and garbage."""
-    market, first, second = house.market, str(uuid4()), str(uuid4())
+    market, first, second = services.market, str(uuid4()), str(uuid4())
     paid = movement("p1", first, 500)
     bodies = [opening("p1", first), paid, paid, closing("p1", first, 1_500), movement("p1", first, 5) | {"amount": 1}]
-    async with house.gateway() as http:
+    async with services.gateway() as http:
         for body in [*bodies, opening("p2", second)]:
             await http.post("/api/commands", json=body, headers=market.bearer("s1"))
         await http.get(f"/api/sessions/{second}", headers=market.bearer("s1"))
@@ -41,18 +41,18 @@ async def traded(house: House) -> House:
         await producer.stop()
 
     async def all_told() -> bool:
-        seen = await house.scrape("sessions")
-        read = await house.scrape("reporting")
+        seen = await services.scrape("sessions")
+        read = await services.scrape("reporting")
         parked = seen.value("till_dead_letters_total", why="unreadable")
         looked = seen.value("till_looked_timestamp_seconds")
         open_ones = seen.value("till_sessions", state="open")
         return bool(parked and looked and open_ones and read.value("till_reporting_records_total"))
 
     await eventually(all_told)
-    return house
+    return services
 
 
-async def test_commands_are_counted_by_kind_answer_and_reason(traded: House) -> None:
+async def test_commands_are_counted_by_kind_answer_and_reason(traded: ThreeServices) -> None:
     seen = await traded.scrape("sessions")
 
     def answered(kind: str, answer: str, reason: str = "") -> float:
@@ -69,7 +69,7 @@ async def test_commands_are_counted_by_kind_answer_and_reason(traded: House) -> 
     assert seen.value("till_dead_letters_total", why="failing") == 0
 
 
-async def test_batches_are_timed_by_stage(traded: House) -> None:
+async def test_batches_are_timed_by_stage(traded: ThreeServices) -> None:
     seen = await traded.scrape("sessions")
     batches = seen.value("till_batch_records_count")
     assert 1 <= batches <= 8
@@ -79,7 +79,7 @@ async def test_batches_are_timed_by_stage(traded: House) -> None:
     )
 
 
-async def test_an_idle_worker_lags_by_nothing(traded: House) -> None:
+async def test_an_idle_worker_lags_by_nothing(traded: ThreeServices) -> None:
     seen = await traded.scrape("sessions")
     assert seen.value("till_lag_seconds") == 0
     assert seen.value("till_lag_commands") == 0
@@ -88,7 +88,7 @@ async def test_an_idle_worker_lags_by_nothing(traded: House) -> None:
     assert seen.value("till_expired_commands") == 0
 
 
-async def test_requests_are_counted_by_route_and_never_by_path(traded: House) -> None:
+async def test_requests_are_counted_by_route_and_never_by_path(traded: ThreeServices) -> None:
     seen = await traded.scrape("gateway")
 
     def replied(api: str, method: str, route: str, status: int) -> float:
@@ -104,13 +104,13 @@ async def test_requests_are_counted_by_route_and_never_by_path(traded: House) ->
     assert not [labels for _, labels in seen.samples if any("nowhere" in value for _, value in labels)]
 
 
-async def test_the_reader_counts_what_it_read(traded: House) -> None:
+async def test_the_reader_counts_what_it_read(traded: ThreeServices) -> None:
     seen = await traded.scrape("reporting")
     assert seen.value("till_reporting_records_total") == 1
     assert seen.value("till_reporting_streams") == 0
 
 
-async def test_rules_and_dashboard_ask_only_for_what_is_there(traded: House) -> None:
+async def test_rules_and_dashboard_ask_only_for_what_is_there(traded: ThreeServices) -> None:
     """Also the other way round: the README's table has every metric, and no other."""
     scrapes = [await traded.scrape(service) for service in traded.addresses]
     there = set[str]().union(*(seen.names() for seen in scrapes))

@@ -8,9 +8,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.platform.traces import trace_of
-from tests.conftest import eventually
-from tests.faults.commands import closing, opening
-from tests.observability.conftest import House
+from tests.observability.three_services import ThreeServices
+from tests.support.commands import closing, opening
+from tests.support.waiting import eventually
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 SENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
@@ -40,10 +40,10 @@ def test_a_later_version_may_say_more() -> None:
     assert trace_of(b"01" + SENT.encode()[2:] + b"-more").trace_id.decode() == TRACE_ID
 
 
-async def test_a_trace_goes_from_the_request_to_the_closing(house: House) -> None:
-    market, session_id = house.market, str(uuid4())
+async def test_a_trace_goes_from_the_request_to_the_closing(services: ThreeServices) -> None:
+    market, session_id = services.market, str(uuid4())
     shut = closing("p2", session_id, 1_000)
-    async with house.gateway() as http:
+    async with services.gateway() as http:
         begun = await http.post("/api/commands", json=opening("p2", session_id), headers=market.bearer("s1"))
         headers = market.bearer("s1") | {"traceparent": SENT}
         reply = await http.post("/api/commands", json=shut, headers=headers)
@@ -55,7 +55,7 @@ async def test_a_trace_goes_from_the_request_to_the_closing(house: House) -> Non
     assert own[1] != TRACE_ID
     assert (again[1], again[3]) == (TRACE_ID, "01")
 
-    found = await _by_topic(house, TRACE_ID)
+    found = await _by_topic(services, TRACE_ID)
     names = market.settings.topics
     assert {topic: len(traces) for topic, traces in found.items()} == {
         names.commands: 1,
@@ -65,32 +65,32 @@ async def test_a_trace_goes_from_the_request_to_the_closing(house: House) -> Non
     steps = {trace for traces in found.values() for trace in traces}
     assert len(steps) == 1, "answer and closing have the command's"
     assert not steps & {SENT, reply.headers["traceparent"]}, "which is a step of its own"
-    lines = [line for line in house.lines("gateway") if line.get("trace_id") == TRACE_ID]
+    lines = [line for line in services.lines("gateway") if line.get("trace_id") == TRACE_ID]
     assert [(line["event"], line["command_id"], line["store_id"], line["profile_id"]) for line in lines] == [
         ("request", shut["command_id"], "s1", "p2")
     ]
 
 
-async def test_a_refused_right_is_found_by_its_trace(house: House) -> None:
-    market = house.market
-    async with house.gateway() as http:
+async def test_a_refused_right_is_found_by_its_trace(services: ThreeServices) -> None:
+    market = services.market
+    async with services.gateway() as http:
         body = opening("p2", str(uuid4()))
         headers = market.bearer("s1", role="reader") | {"traceparent": SENT.replace("0af", "1af")}
         assert (await http.post("/api/commands", json=body, headers=headers)).status_code == 403
     trace_id = TRACE_ID.replace("0af", "1af")
 
     async def told() -> bool:
-        return any(line.get("trace_id") == trace_id for line in house.lines("sessions"))
+        return any(line.get("trace_id") == trace_id for line in services.lines("sessions"))
 
     await eventually(told)
-    line = next(line for line in house.lines("sessions") if line.get("trace_id") == trace_id)
+    line = next(line for line in services.lines("sessions") if line.get("trace_id") == trace_id)
     assert (line["event"], line["reason"], line["command_id"]) == ("right_refused", "forbidden", body["command_id"])
 
 
-async def _by_topic(house: House, trace_id: str) -> dict[str, list[str]]:
+async def _by_topic(services: ThreeServices, trace_id: str) -> dict[str, list[str]]:
     """The `traceparent` of each record of a trace."""
-    names = house.market.settings.topics
-    consumer = AIOKafkaConsumer(bootstrap_servers=house.market.settings.kafka)
+    names = services.market.settings.topics
+    consumer = AIOKafkaConsumer(bootstrap_servers=services.market.settings.kafka)
     await consumer.start()
     found = defaultdict[str, list[str]](list)
     try:

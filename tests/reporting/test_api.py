@@ -1,7 +1,6 @@
 """The reporting reader over HTTP: pages, refusals, and the walls between stores."""
 
 import asyncio
-import itertools
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -14,16 +13,12 @@ from deploy.embedded.stack import Stack, start_server, stop_server
 from services.platform.auth.tokens import mint, open_verifier
 from services.platform.http.server import health_app, health_routes, serve
 from services.platform.settings import Settings
-from services.reporting import store
 from services.reporting.api import reporting_app
-from services.reporting.records import ClosingRow, read_record
-from tests.conftest import eventually
-from tests.reporting.conftest import publish
-from tests.reporting.published import Row, closing, session_id_of, value, voided
-from tests.reporting.test_follow import end, reader_process
+from tests.reporting.closing_messages import closing, session_id_of, value, voided
+from tests.reporting.reader import end, keep, publish, reader_process
+from tests.support.waiting import eventually
 
 PATH = "/v1/cashier-sessions/"
-PLACES = itertools.count()
 DAY = {"startTimestamp": "2025-01-01T00:00:00Z", "endTimestamp": "2025-01-02T00:00:00Z"}
 
 
@@ -46,17 +41,6 @@ def token(reporting: Settings, client: httpx.AsyncClient) -> Callable[..., dict[
         return {"authorization": f"Bearer {minted}"}
 
     return header
-
-
-async def keep(engine: AsyncEngine, *messages: Row) -> None:
-    """Stores messages as if they had come on a topic, each at a place of its own."""
-    async with engine.begin() as tx:
-        for message in messages:
-            row, place = read_record(value(message)), (0, next(PLACES))
-            if isinstance(row, ClosingRow):
-                await store.save_closings(tx, "t", [row], [place])
-            else:
-                await store.save_corrections(tx, "t", [row], [place])
 
 
 def numbers(reply: httpx.Response) -> list[int]:

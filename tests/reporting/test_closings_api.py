@@ -20,10 +20,9 @@ from services.platform.http.server import health_routes, serve
 from services.platform.settings import Settings
 from services.reporting import search, stream
 from services.reporting.api import reporting_app
-from tests.conftest import eventually
-from tests.reporting.conftest import Reading, publish, until_read
-from tests.reporting.published import Row, closing, session_id_of, value, voided
-from tests.reporting.test_api import keep
+from tests.reporting.closing_messages import Row, closing, session_id_of, value, voided
+from tests.reporting.reader import Reading, keep, publish, until_read
+from tests.support.waiting import eventually
 
 PATH = "/api/closings"
 Token = Callable[..., dict[str, str]]

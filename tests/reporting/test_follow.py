@@ -1,11 +1,8 @@
 """The reader on a real broker and database: whatever happens, its tables are what the topic says."""
 
 import asyncio
-import os
 import signal
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kafka import KafkaProducer
@@ -18,16 +15,9 @@ from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting import follow as following
 from services.reporting import store
-from tests.conftest import eventually
-from tests.reporting.conftest import Reading, publish, tables, until_read
-from tests.reporting.published import closing, value, voided
-
-READER = """
-import asyncio
-from services.reporting.main import run
-from services.platform.settings import Settings
-asyncio.run(run(Settings()))
-"""
+from tests.reporting.closing_messages import closing, value, voided
+from tests.reporting.reader import Reading, end, publish, reader_process, tables, until_read
+from tests.support.waiting import eventually
 
 
 def metric(name: str) -> float:
@@ -319,25 +309,6 @@ async def test_a_killed_reader_is_followed_by_one_that_misses_nothing(
         end(killed)
 
     assert sorted(row[4] for row in stored["closings"]) == list(range(1, count + 2))
-
-
-async def reader_process(settings: Settings) -> asyncio.subprocess.Process:
-    names: dict[str, Any] = {
-        "KAFKA": settings.kafka,
-        "REPORTING_DATABASE_URL": settings.reader_database_url,
-        "TOPIC_PREFIX": settings.topic_prefix,
-        "REPORTING_GROUP": settings.reporting_group,
-        "REPORTING_HTTP": settings.reporting_http,
-        "TOPIC_PARTITIONS": str(settings.topic_partitions),
-        "AUTH": "off",
-    }
-    environment = os.environ | {f"TILL_{name}": text for name, text in names.items()}
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", READER, env=environment)
-
-
-def end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
 
 
 async def test_a_reader_of_topics_that_are_not_as_promised_does_not_start(

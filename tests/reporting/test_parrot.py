@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.money import CURRENCY_EXPONENTS
 from services.reporting.parrot import amount_or_none, cashier_session, own_provider
-from tests.reporting.published import closing, orders, side, tender, total
+from tests.reporting.closing_messages import closing, orders, side, tender, total
 
 STORE = "a2f09385-7f1b-436c-9baa-bb9cf1174c25"
 CASHIER = "412a1ebb-bec0-437f-913e-306d68e2f048"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from services.sessions.ledger import encoding
-from tests import recount
-from tests.rules.trade import CARD, CASH, TENDERS, Body, Till, amounts, named, row
+from tests.support import recount
+from tests.support.till import CARD, CASH, TENDERS, Body, Till, amounts, named, row
 
 LARGEST = 2**53 - 1
 AMOUNT_MAX = 10**15

@@ -7,8 +7,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
-from tests import recount
-from tests.rules.trade import LUCIA, MORNING_MS, NOBODY, TOPIC, Till, amounts
+from tests.support import recount
+from tests.support.till import LUCIA, MORNING_MS, NOBODY, TOPIC, Till, amounts
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.rules.trade import Till
+from tests.support.till import Till
 
 EXPECTED = 7_770_014
 

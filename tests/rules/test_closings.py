@@ -6,8 +6,8 @@ from uuid import NAMESPACE_URL, uuid5
 import pytest
 import rfc8785
 
-from tests import recount
-from tests.rules.trade import CASH, DOLLARS, GENESIS, LUCIA, Body, Till, amounts, named
+from tests.support import recount
+from tests.support.till import CASH, DOLLARS, GENESIS, LUCIA, Body, Till, amounts, named
 
 MEMBERS = """
     kind schema_version closing_id z_number prev_hash hash journal_hash store_id store_name profile_id profile_name

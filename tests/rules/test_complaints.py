@@ -1,6 +1,6 @@
 """What people complain of in other tills, and can't happen here: one test for each, named after what does not happen.
 
-What hangs on several workers at once (locked rows, serialisation failures) is in tests/store and tests/faults.
+What hangs on several workers at once (locked rows, serialisation failures) is in tests/ledger and tests/faults.
 """
 
 import json
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests import recount
-from tests.rules.trade import CASH, DOLLARS, Till, amounts, row
+from tests.support import recount
+from tests.support.till import CASH, DOLLARS, Till, amounts, row
 
 ANA, BOSS = {"id": "ana"}, {"id": "boss"}
 BEFORE, AT_CLOSE = "2026-03-02T07:00:00Z", "2026-03-02T07:59:00Z"

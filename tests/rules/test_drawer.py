@@ -5,8 +5,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
 
-from tests import recount
-from tests.rules.trade import CASH, DINARS, DOLLARS, TENDERS, YEN, Body, Till, amounts, row
+from tests.support import recount
+from tests.support.till import CASH, DINARS, DOLLARS, TENDERS, YEN, Body, Till, amounts, row
 
 
 @pytest.fixture

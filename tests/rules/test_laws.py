@@ -9,14 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.sessions.ledger import encoding
-from tests import recount
-from tests.rules.chance import MINUTE_MS, TENDERS, logs, rules
-from tests.rules.trade import MORNING_MS, Body, Till
+from tests.support import recount
+from tests.support.chance import MINUTE_MS, TENDERS, logs, rules
+from tests.support.thorough import is_thorough
+from tests.support.till import MORNING_MS, Body, Till
 
-THOROUGH = settings.get_current_profile_name() == "thorough"
-few = settings(deadline=None) if THOROUGH else settings(max_examples=60, deadline=None, derandomize=True)
-
-KEYS = ("tender", "provider", "order_type", "name")
+few = settings(deadline=None) if is_thorough() else settings(max_examples=60, deadline=None, derandomize=True)
 
 
 def play(records: Sequence[bytes], profile: Body) -> Till:
@@ -51,21 +49,6 @@ def state(till: Till, *, registers: bool = True) -> Any:
         set(till.batch_state.movements),
         set(till.batch_state.voided),
     )
-
-
-def flat(figures: Any, path: tuple[Any, ...] = ()) -> Counter[tuple[Any, ...]]:
-    """Every figure by its place, rows by their keys; null as 0, zeros left out."""
-    sums: Counter[tuple[Any, ...]] = Counter()
-    if isinstance(figures, dict):
-        row = tuple(figures[name] for name in KEYS if name in figures and not isinstance(figures[name], dict))
-        for name, part in figures.items():
-            sums.update(flat(part, (*path, row, name)))
-    elif isinstance(figures, list):
-        for part in figures:
-            sums.update(flat(part, path))
-    elif isinstance(figures, int) and figures:
-        sums[path] = figures
-    return sums
 
 
 def of_closing(till: Till, closing: Body) -> tuple[list[Body], list[Body] | None]:
@@ -144,12 +127,12 @@ def test_a_closing_and_its_corrections_are_the_ledger(records: list[bytes], prof
                 by_tender |= {entry["tender"]: entry for entry in body["counted"]} if body["kind"] == "recount" else {}
             (_, opening), *rest = session
             commands = [body for _, body in rest]
-            ledger = flat(recount.figures(opening, commands, list(by_tender.values()), "PARROT", TENDERS))
-        sums = flat({name: closing[name] for name in recount.FIGURES})
+            ledger = recount.flat(recount.figures(opening, commands, list(by_tender.values()), "PARROT", TENDERS))
+        sums = recount.flat({name: closing[name] for name in recount.FIGURES})
         for number, made in enumerate(corrections, start=1):
             assert made["correction_number"] == number
             assert made["closing_hash"] == closing["hash"]
-            sums.update(flat(made["deltas"]))
+            sums.update(recount.flat(made["deltas"]))
         assert {place: total for place, total in sums.items() if total} == dict(ledger)
 
 

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.rules.shops import KINDS, Shops, limits, seeds
-from tests.rules.test_laws import THOROUGH
+from tests.support.thorough import is_thorough
+from tests.support.tills_model import KINDS, TillsModel, limits, seeds
 
 places = st.integers(0, 200)
 tills = st.integers(0, 2)
@@ -19,50 +19,52 @@ class Rules(RuleBasedStateMachine):
 
     @initialize(allow_negative_drawer=st.booleans(), over_short_limit_minor=limits)
     def begin(self, *, allow_negative_drawer: bool, over_short_limit_minor: int | None) -> None:
-        self.shops = Shops(allow_negative_drawer=allow_negative_drawer, over_short_limit_minor=over_short_limit_minor)
+        self.model = TillsModel(
+            allow_negative_drawer=allow_negative_drawer, over_short_limit_minor=over_short_limit_minor
+        )
 
     @rule(till=tills, kind=st.sampled_from(KINDS), seed=seeds)
     def send(self, till: int, kind: str, seed: int) -> None:
-        self.shops.send(till, kind, seed)
+        self.model.send(till, kind, seed)
 
     @rule(till=tills, commands=st.lists(st.tuples(st.sampled_from(KINDS), seeds), min_size=5, max_size=10))
     def be_busy(self, till: int, commands: list[tuple[str, int]]) -> None:
         for kind, seed in commands:
-            self.shops.send(till, kind, seed)
-            self.shops.check_tills()
+            self.model.send(till, kind, seed)
+            self.model.check_tills()
 
     @rule(which=places)
     def send_again(self, which: int) -> None:
-        self.shops.say_again(which)
+        self.model.say_again(which)
 
     @rule(which=places)
     def send_the_same_id_with_another_body(self, which: int) -> None:
-        self.shops.say_otherwise(which)
+        self.model.say_otherwise(which)
 
     @rule(till=tills, kind=st.sampled_from(KINDS), seed=seeds)
     def send_without_a_token(self, till: int, kind: str, seed: int) -> None:
-        self.shops.say_as_a_stranger(till, kind, seed)
+        self.model.say_as_a_stranger(till, kind, seed)
 
     @rule()
     def send_what_nobody_can_read(self) -> None:
-        self.shops.say_nothing_readable()
+        self.model.say_nothing_readable()
 
     @rule()
     def count_everything_again(self) -> None:
-        self.shops.check_sessions()
+        self.model.check_sessions()
 
     @invariant()
     def every_till_is_in_order(self) -> None:
-        self.shops.check_tills()
+        self.model.check_tills()
 
     def teardown(self) -> None:
-        if hasattr(self, "shops"):
-            self.shops.check_sessions()
+        if hasattr(self, "model"):
+            self.model.check_sessions()
 
 
 TestRules = Rules.TestCase
 TestRules.settings = (
     settings(max_examples=1_000, stateful_step_count=100, deadline=None)
-    if THOROUGH
+    if is_thorough()
     else settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.trade import CARD, CASH, DOLLARS, LUCIA, Till
+from tests.support.till import CARD, CASH, DOLLARS, LUCIA, Till
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from contracts.events import Reason
 from services.platform.auth.claims import Claims
-from tests.rules.trade import NOBODY, Body, Till, amounts, order
+from tests.support.till import NOBODY, Body, Till, amounts, order
 
 SESSION = "0195e3a0-1111-7000-8000-000000000001"
 PAID_IN = "0195e3a0-2222-7000-8000-000000000001"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from contracts.commands import ID_TEXT, UUID_TEXT, Malformed, read_command
 from contracts.jsontext import Unreadable, canonical, read_likely, read_object
 from services.sessions.worker.read_record import Parked, read
-from tests.rules.trade import TOPIC, Raw
-from tests.wire.bodies import ADDED, body
+from tests.support.full_commands import ADDED, body
+from tests.support.till import TOPIC, Raw
 
 
 def written(body: dict[str, Any], item: str = ",", member: str = ":") -> bytes:

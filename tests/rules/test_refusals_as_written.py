@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from contracts.commands import COMMANDS
 from contracts.events import CommandParked, CommandRejected, Reason, event_id_of, write_answer, write_filled
 from services.sessions.rules.answers import Refusal, parked, rejection
-from tests.rules.trade import MORNING_MS, received
-from tests.wire.bodies import UUID, body
+from tests.support.full_commands import UUID, body
+from tests.support.till import MORNING_MS, received
 
 ACTORS = [{"id": "a"}, {"id": "a", "name": None}, {"id": "Ñ" * 40, "x": 1}, {"id": "\n\0"}]
 TEXTS = [

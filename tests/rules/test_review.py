@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.platform.auth.claims import Claims, Role
-from tests.rules.trade import Till
+from tests.support.till import Till
 
 
 @pytest.mark.parametrize("kind", [[], {}, ["force_close"], {"kind": "force_close"}])

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from services.platform.auth.claims import Claims, Role
-from tests.rules.trade import LUCIA, Body, Till, amounts, order
+from tests.support.till import LUCIA, Body, Till, amounts, order
 
 KINDS: dict[str, Body] = {
     "open_session": {"currency": "MXN", "opening": []},

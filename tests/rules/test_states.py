@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.trade import Till
+from tests.support.till import Till
 
 EARLY = "2026-03-02T07:00:00Z"
 CLOSED = "2026-03-02T07:30:00Z"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests import recount
-from tests.rules.trade import TENDERS, Body, Till, amounts, named, row
+from tests.support import recount
+from tests.support.till import TENDERS, Body, Till, amounts, named, row
 
 OTHER = "(other)"
 

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.embedded.stack import Stack, down, running, up
 from deploy.embedded.state import load, supervised
-from tests.stack.conftest import processes_of, wait_until
+from tests.stack.processes import processes_of, wait_until
 
 
 def start_cli(home: Path) -> subprocess.Popen[bytes]:

@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from deploy.embedded.stack import Stack, StackError, down, running, start_server, stop_server, up
 from deploy.embedded.supervisor import STOP_LIMIT_S
-from tests.stack.conftest import processes_of
+from tests.stack.processes import processes_of
 
 
 async def sql(stack: Stack, statement: str) -> object:

@@ -1,65 +1,31 @@
-"""A ledger with its topics, in which golden cases have happened."""
+"""A ledger in which golden cases have happened, and the command line on it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from sqlalchemy.ext.asyncio import AsyncEngine
-from typer.testing import CliRunner
 
-from services.cli.app import app
-from services.platform.kafka.topics import create_topics
-from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
-from services.sessions.ledger.engine import ledger_engine
-from services.sessions.ledger.frontier import know_partition
-from services.sessions.ledger.profiles import import_profiles
-from services.sessions.worker.apply import Batch, apply
-from services.sessions.worker.consumer import no_fault_point
-from services.sessions.worker.publisher import Publisher
-from tests.golden.cases import load
-
-Play = Callable[..., Awaitable[None]]
-Cli = Callable[..., Awaitable[Result]]
+from tests.support.command_line import Cli, command_line
+from tests.support.played_cases import Play, empty_ledger, player
 
 
 @pytest.fixture
 async def ledger(corner: Settings) -> AsyncIterator[AsyncEngine]:
     """Empty tables and topics."""
-    await create_topics(corner)
-    await upgrade(corner.database_url, "services.sessions.migrations")
-    engine = ledger_engine(corner.database_url)
-    yield engine
-    await engine.dispose()
+    async with empty_ledger(corner) as engine:
+        yield engine
 
 
 @pytest.fixture
 async def play(corner: Settings, ledger: AsyncEngine, tmp_path: Path) -> AsyncIterator[Play]:
-    """Let the first records of a golden case happen, or all of them; what comes of it is published."""
-    publisher = Publisher(corner)
-
-    async def happen(name: str, records: int | None = None) -> None:
-        case = load(name, tmp_path)
-        await import_profiles(ledger, case.profiles)
-        async with ledger.begin() as tx:
-            await know_partition(tx, name, 0, 0)
-        reads = [(0, offset, taken) for offset, taken in enumerate(case.reads())][:records]
-        applied = await apply(ledger, corner.topics, Batch(name, reads, {}), no_fault_point)
-        await publisher.publish(applied.publications)
-
-    yield happen
-    await publisher.stop()
+    """Lets golden cases happen."""
+    async with player(corner, ledger, tmp_path) as play:
+        yield play
 
 
 @pytest.fixture
 def till(corner: Settings, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The command line, pointed at this corner."""
-    for name in ("kafka", "database_url", "redis_url", "home", "topic_prefix", "topic_partitions"):
-        monkeypatch.setenv(f"TILL_{name.upper()}", str(getattr(corner, name)))
-
-    async def run(*arguments: str) -> Result:
-        return await asyncio.to_thread(CliRunner().invoke, app, arguments)
-
-    return run
+    return command_line(corner, monkeypatch)

@@ -18,8 +18,9 @@ from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import Headers, read
-from tests.golden.cases import load
-from tests.tools.conftest import Cli, Play
+from tests.support.command_line import Cli
+from tests.support.golden_cases import load
+from tests.support.played_cases import Play
 
 
 @pytest.fixture

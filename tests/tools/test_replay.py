@@ -17,8 +17,9 @@ from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting.follow import Progress, follow
 from services.reporting.store import reporting_engine
-from tests.conftest import eventually
-from tests.tools.conftest import Cli, Play
+from tests.support.command_line import Cli
+from tests.support.played_cases import Play
+from tests.support.waiting import eventually
 
 CASES = ("late-news", "recount", "walls", "voided-session", "approval")
 

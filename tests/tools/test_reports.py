@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.sessions.tools.reports import NoReport, slip
 from services.sessions.tools.slip import amount_text
-from tests.golden.cases import load
-from tests.tools.conftest import Cli, Play
+from tests.support.command_line import Cli
+from tests.support.golden_cases import load
+from tests.support.played_cases import Play
 
 TABLES = ("profiles", "tills", "sessions", "journal", "closings", "corrections", "consumed", "voids", "place_answers")
 

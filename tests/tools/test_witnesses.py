@@ -17,9 +17,10 @@ from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import read
-from tests.conftest import BY_FORCE
-from tests.golden.cases import load
-from tests.tools.conftest import Cli, Play
+from tests.support.command_line import Cli
+from tests.support.corner import BY_FORCE
+from tests.support.golden_cases import load
+from tests.support.played_cases import Play
 
 CHANGE = """
     CREATE FUNCTION change(bytes bytea, old text, new text) RETURNS bytea LANGUAGE sql IMMUTABLE

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.commands import COMMANDS, read_command
 from contracts.jsontext import Digits, compact, read_object
-from tests.wire.bodies import (
+from tests.support.full_commands import (
     ACTOR,
     ADDED,
     COUNTED,

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from contracts import topics
 from contracts.commands import COMMANDS, Malformed, read_command
 from contracts.export import ASYNCAPI, HERE, export, stale
-from tests.wire.bodies import body
+from tests.support.full_commands import body
 
 DOCUMENT = json.loads((HERE / ASYNCAPI).read_bytes())
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.commands import COMMANDS, CommandBase, Malformed, read_command
 from contracts.jsontext import Digits, Unreadable, compact, read_object
-from tests.wire.bodies import ACTOR, UUID, body, errors_of, with_value
+from tests.support.full_commands import ACTOR, UUID, body, errors_of, with_value
 
 
 def test_at_most_ten_errors_are_listed() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.commands import read_command
 from contracts.jsontext import Digits, compact, read_object
-from tests.wire.bodies import body, errors_of
+from tests.support.full_commands import body, errors_of
 
 
 def report_of(length: int) -> dict[str, str]:

@@ -1,0 +1,63 @@
+"""What lies behind the walls of the market, and who stands before them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from services.gateway.access import users
+from services.platform.auth.tokens import mint
+from tests.gateway.identities import Identity, good, with_keys
+from tests.gateway.walls import STORES, Target, Tell
+from tests.support.commands import closing, movement, opening, order
+from tests.support.market import Market
+
+
+@pytest.fixture(scope="module")
+async def targets(market: Market) -> dict[str, Target]:
+    """Two stores with an open and a closed session each."""
+    found = {}
+    for store in STORES:
+        closed_id, session_id = str(uuid4()), str(uuid4())
+        moved = movement("p1", session_id, 5_000, description=f"secret of {store}")
+        day = [
+            opening("p1", closed_id, note=f"secret of {store}"),
+            closing("p1", closed_id, counted_minor=1_000),
+            opening("p1", session_id, note=f"secret of {store}"),
+            moved,
+            order("p1", session_id, f"order of {store}", 3_300),
+        ]
+        for body in day:
+            reply = await market.post(body | {"store_id": store})
+            assert reply.status_code == 200, reply.text
+        found[store] = Target(store, session_id, closed_id, moved["command_id"])
+    return found
+
+
+@pytest.fixture(scope="module")
+async def people(market: Market) -> list[Identity]:
+    """All who have a good token."""
+    return [*good(market.settings), *await with_keys(market)]
+
+
+@pytest.fixture(scope="module")
+async def ousted(market: Market) -> str:
+    """A token of somebody who was revoked since."""
+    token = mint(market.settings, sub="ousted", role="admin", stores=["*"], ttl_s=3_600)
+    async with market.engine.begin() as tx:
+        await users.revoke(tx, "*", "ousted")
+    return token
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Says how much of what was tried."""
+
+    def told(what: str, words: Iterable[Any]) -> None:
+        tried = Counter(words)
+        parts = ", ".join(f"{count} {word}" for word, count in tried.items())
+        record_property("walls", f"{what}: {tried.total()} cells: {parts}")
+
+    return told

@@ -1,0 +1,364 @@
+"""Answers find whoever asked for them: many gateways, twins, outages, restarts."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from contracts.events import event_id_of
+from deploy.embedded.stack import Stack, start_server, stop_server
+from services.gateway.commands.client import CommandClient
+from services.gateway.ledger_queries import open_ledger
+from services.platform.kafka.connection import connection
+from services.platform.kafka.topics import check_topics
+from tests.support.commands import Body, command, movement, opening
+from tests.support.market import Market
+from tests.support.waiting import eventually
+
+FAST_S = 4.0
+"""An answer that is seen on the topic is there long before this, however slow the machine is."""
+
+
+async def open_session(market: Market, profile: str) -> str:
+    """The profile's open session, a new one where it has none."""
+    items = (await market.get("/api/stores/s1/profiles")).json()["items"]
+    holding = next(item["open_session_id"] for item in items if item["profile_id"] == profile)
+    if holding is not None:
+        return str(holding)
+    session_id = str(uuid4())
+    assert (await market.post(opening(profile, session_id))).status_code == 200
+    return session_id
+
+
+@asynccontextmanager
+async def client(market: Market, *, follows: bool, wait_s: float) -> AsyncIterator[CommandClient]:
+    """A client without a gateway around it; `follows` says whether it looks at the events at once."""
+    facts = await check_topics(market.settings)
+    ledger = open_ledger(market.settings.database_url)
+
+    async def forget(*_: Any) -> None:
+        return
+
+    made = CommandClient(
+        kafka=partial(connection, market.settings),
+        topics=market.settings.topics,
+        partitions=3,
+        topic_id=facts[market.settings.topics.commands].topic_id,
+        engine=ledger,
+        note_pending=forget,
+        wait_s=wait_s,
+        waiting_max=10,
+    )
+    task = asyncio.create_task(made.follow()) if follows else None
+    try:
+        yield made
+    finally:
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await made.stop()
+        await ledger.dispose()
+
+
+async def test_each_gateway_gets_the_answers_to_its_own_commands(market: Market) -> None:
+    session_id = await open_session(market, "p1")
+    bodies = [movement("p1", session_id, 1 + n) for n in range(90)]
+    async with market.another_gateway() as second, market.another_gateway() as third:
+        clients = [market.client, second, third]
+        headers = market.bearer("s1")
+
+        replies = await asyncio.gather(
+            *(clients[n % 3].post("/api/commands", json=body, headers=headers) for n, body in enumerate(bodies))
+        )
+
+    assert [reply.status_code for reply in replies] == [200] * 90
+    assert [(r.json()["event_id"], r.json()["amount_minor"]) for r in replies] == [
+        (event_id_of("s1", body["command_id"]), body["amount_minor"]) for body in bodies
+    ]
+    assert len({reply.json()["sequence"] for reply in replies}) == 90
+
+
+async def test_two_bodies_under_one_id_get_each_its_own_answer(market: Market) -> None:
+    session_id = await open_session(market, "p1")
+    headers = market.bearer("s1")
+    async with market.another_gateway() as second:
+        for n in range(10):
+            one = movement("p1", session_id, 100)
+            two = one | {"amount_minor": 200}
+
+            # Each gateway sees both answers, and has only one who waits.
+            replies = await asyncio.gather(
+                market.client.post("/api/commands", json=one, headers=headers),
+                second.post("/api/commands", json=two, headers=headers),
+            )
+
+            assert sorted(reply.status_code for reply in replies) == [200, 409], n
+            accepted = next(reply for reply in replies if reply.status_code == 200)
+            assert accepted.json()["amount_minor"] == (100 if accepted is replies[0] else 200)
+
+
+async def test_the_same_id_in_two_stores_is_two_commands(market: Market) -> None:
+    one = opening("p2", str(uuid4()), 111)
+    await open_session(market, "p2")
+    two = one | {"store_id": "s2", "profile_id": "p1"}
+
+    first, second = await asyncio.gather(market.post(one), market.post(two))
+
+    assert (first.status_code, first.json()["store_id"]) == (409, "s1")
+    assert (second.status_code, second.json()["store_id"]) == (200, "s2")
+
+
+async def test_a_refused_right_reaches_only_the_one_without_it(market: Market) -> None:
+    session_id = await open_session(market, "p1")
+    registers, managers = market.bearer("s1"), market.bearer("s1", role="manager", sub="mona")
+    async with market.another_gateway() as second:
+        for n in range(10):
+            body = command("force_close", "p1", session_id, reason="lost", unless_after=0) | {"actor": {"id": "mona"}}
+
+            forbidden, decided = await asyncio.gather(
+                market.client.post("/api/commands", json=body, headers=registers),
+                second.post("/api/commands", json=body, headers=managers),
+            )
+
+            assert (forbidden.status_code, forbidden.json()["reason"]) == (403, "forbidden"), n
+            assert (decided.status_code, decided.json()["reason"]) == (409, "session_active"), n
+
+
+async def test_a_trace_goes_on_in_the_command_and_its_answer(market: Market) -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    sent = f"00-{trace_id}-b7ad6b7169203331-01"
+    session_id = await open_session(market, "p1")
+    consumer = AIOKafkaConsumer(bootstrap_servers=market.settings.kafka)
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(market.settings.topics.events, number) for number in range(3)])
+        await consumer.seek_to_end()
+        traced = [await market.post(movement("p1", session_id, 5), headers={"traceparent": sent}) for _ in range(2)]
+        garbled = await market.post(movement("p1", session_id, 5), headers={"traceparent": "nonsense"})
+        answers = [await asyncio.wait_for(consumer.getone(), 20) for _ in range(3)]
+    finally:
+        await consumer.stop()
+
+    traces = [dict(answer.headers)["traceparent"].decode() for answer in answers]
+    assert [reply.status_code for reply in (*traced, garbled)] == [200] * 3
+    assert [trace[:36] + trace[-2:] for trace in traces[:2]] == [f"00-{trace_id}-01"] * 2
+    # Each record is a step of its own in the trace.
+    assert len({sent, *traces}) == 4
+
+
+async def test_who_lost_the_connection_gets_the_first_answer_by_the_same_key(market: Market) -> None:
+    session_id = await open_session(market, "p1")
+    unnamed = {k: v for k, v in movement("p1", session_id, 77).items() if k != "command_id"}
+    headers = market.bearer("s1") | {"idempotency-key": f"lost {uuid4()}"}
+
+    with pytest.raises(httpx.ReadTimeout):
+        await market.client.post("/api/commands", json=unnamed, headers=headers, timeout=0.001)
+    again = await market.client.post("/api/commands", json=unnamed, headers=headers)
+    third = await market.client.post("/api/commands", json=unnamed, headers=headers)
+
+    assert (again.status_code, again.content) == (200, third.content)
+    found = await market.rows(
+        "SELECT count(*) AS n FROM journal WHERE command_id = :id AND reason IS NULL", id=again.json()["command_id"]
+    )
+    assert found[0].n == 1
+
+
+async def test_an_answer_whose_event_was_never_seen_is_found_in_the_ledger(market: Market) -> None:
+    body = movement("p1", await open_session(market, "p1"), 9)
+    async with client(market, follows=False, wait_s=2.0) as blind:
+        accepted = await blind.ask(body, market.token("s1"))
+        reused = await blind.ask(body | {"amount_minor": 10}, market.token("s1"))
+        forbidden = await blind.ask(command("void_session", "p1", body["session_id"], reason="x"), market.token("s1"))
+
+    assert accepted.answer is not None
+    assert accepted.answer["kind"] == "cash_moved"
+    assert reused.answer is not None
+    assert reused.answer["reason"] == "command_id_reused"
+    assert forbidden.answer is not None
+    assert forbidden.answer["reason"] == "forbidden"
+
+
+async def test_those_who_wait_while_events_are_out_of_sight_are_told_when_they_are_back(market: Market) -> None:
+    body = movement("p1", await open_session(market, "p1"), 9)
+    async with client(market, follows=False, wait_s=60.0) as late:
+        asked = asyncio.create_task(late.ask(body, market.token("s1")))
+
+        async def applied() -> bool:
+            return bool(await market.rows("SELECT 1 FROM journal WHERE command_id = :id", id=body["command_id"]))
+
+        await eventually(applied)
+        # The event is published by now or soon; the client begins at the end of the topic, behind or before it.
+        begun = time.monotonic()
+        following = asyncio.create_task(late.follow())
+        reply = await asked
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+    assert reply.answer is not None
+    assert time.monotonic() - begun < 20
+
+
+async def test_the_ledger_takes_no_write_from_a_gateway(market: Market) -> None:
+    engine = open_ledger(market.settings.database_url)
+    try:
+        async with engine.connect() as tx:
+            with pytest.raises(DBAPIError, match="read-only transaction"):
+                await tx.execute(text("UPDATE tills SET fence = 0"))
+    finally:
+        await engine.dispose()
+
+
+async def test_while_no_worker_runs_commands_wait_and_are_applied_later(market: Market) -> None:
+    session_id = await open_session(market, "p1")
+    unnamed = {k: v for k, v in movement("p1", session_id, 31).items() if k != "command_id"}
+    headers = market.bearer("s1") | {"idempotency-key": f"patient {uuid4()}"}
+    assert await market.worker.stopped() == 0
+
+    async with market.another_gateway(gateway_wait_s=0.5) as first:
+        pending = await first.post("/api/commands", json=unnamed, headers=headers)
+        repeated = await first.post("/api/commands", json=unnamed, headers=headers)
+    # Another gateway, which has never heard of it, says the same.
+    path = pending.headers["location"]
+    waiting = await market.get(path)
+    stranger = await market.get(path, "s2")
+    await market.start_worker()
+
+    async def answered() -> httpx.Response | None:
+        reply = await market.get(path)
+        return reply if reply.status_code == 200 else None
+
+    answer = await eventually(answered)
+    assert answer is not None
+    again = await market.client.post("/api/commands", json=unnamed, headers=headers)
+
+    command_id = path.rpartition("/")[2]
+    expected = {"command_id": command_id, "status": "pending", "location": f"/api/commands/{command_id}"}
+    assert [(r.status_code, r.json()) for r in (pending, repeated, waiting)] == [(202, expected)] * 3
+    assert stranger.status_code == 404
+    assert answer.json()["kind"] == "cash_moved"
+    assert again.content == answer.content
+
+
+async def test_a_command_that_was_forbidden_after_the_202_is_found_by_its_place(market: Market) -> None:
+    body = command("void_session", "p1", await open_session(market, "p1"), reason="x")
+    assert await market.worker.stopped() == 0
+    async with market.another_gateway(gateway_wait_s=0.2) as impatient:
+        pending = await impatient.post("/api/commands", json=body, headers=market.bearer("s1"))
+    await market.start_worker()
+
+    async def answered() -> httpx.Response | None:
+        reply = await market.get(pending.headers["location"])
+        return reply if reply.status_code == 200 else None
+
+    answer = await eventually(answered)
+
+    assert pending.status_code == 202
+    assert answer is not None
+    assert answer.json()["reason"] == "forbidden"
+
+
+async def test_only_so_many_requests_wait_at_once(market: Market) -> None:
+    session_id = await open_session(market, "p1")
+    assert await market.worker.stopped() == 0
+    headers = market.bearer("s1")
+    bodies = [movement("p1", session_id, 1) for _ in range(6)]
+    async with market.another_gateway(gateway_wait_s=3.0, gateway_waiting_max=2) as narrow:
+        replies = await asyncio.gather(*(narrow.post("/api/commands", json=body, headers=headers) for body in bodies))
+    await market.start_worker()
+
+    refused = [reply for reply in replies if reply.status_code == 503]
+    assert [reply.status_code for reply in replies].count(202) == 2
+    assert len(refused) == 4
+    assert all(reply.headers["retry-after"] == "1" for reply in refused)
+    taken = {b["command_id"] for b, r in zip(bodies, replies, strict=True) if r.status_code == 202}
+
+    async def applied() -> set[str]:
+        rows = await market.rows("SELECT command_id FROM journal")
+        return {str(row.command_id) for row in rows} & {body["command_id"] for body in bodies}
+
+    async def both() -> bool:
+        return await applied() == taken
+
+    await eventually(both)
+
+
+async def test_a_broker_that_was_away_is_found_again(market: Market, stack: Stack) -> None:
+    session_id = await open_session(market, "p1")
+    body = movement("p1", session_id, 41)
+    await asyncio.to_thread(stop_server, stack, "kafka")
+    try:
+        away = await market.post(body)
+        live = await market.client.get("/health/live")
+        ready = await market.client.get("/health/ready")
+        seen = await market.get(f"/api/sessions/{session_id}")
+    finally:
+        await asyncio.to_thread(start_server, stack, "kafka")
+
+    async def answered() -> httpx.Response | None:
+        reply = await market.post(body)
+        return reply if reply.status_code == 200 else None
+
+    back = await eventually(answered, within_s=90)
+    begun = time.monotonic()
+    next_one = await market.post(movement("p1", session_id, 42))
+
+    assert (away.status_code, away.headers["content-type"]) == (503, "application/problem+json")
+    assert "retry-after" in away.headers
+    assert (live.status_code, ready.status_code, seen.status_code) == (200, 503, 200)
+    assert back is not None
+    assert back.json()["kind"] == "cash_moved"
+    # It came by the topic, not from the ledger at the end of the wait.
+    assert (next_one.status_code, time.monotonic() - begun < FAST_S) == (200, True)
+
+
+async def test_a_database_that_was_away_is_found_again(market: Market, stack: Stack) -> None:
+    body = movement("p1", await open_session(market, "p1"), 43)
+    await asyncio.to_thread(stop_server, stack, "postgres")
+    try:
+        away = [await market.post(body), await market.get("/api/sessions")]
+        ready = await market.client.get("/health/ready")
+    finally:
+        await asyncio.to_thread(start_server, stack, "postgres")
+
+    async def answered() -> httpx.Response | None:
+        reply = await market.post(body)
+        return reply if reply.status_code == 200 else None
+
+    back = await eventually(answered, within_s=90)
+
+    assert {(reply.status_code, reply.headers["content-type"]) for reply in away} == {(503, "application/problem+json")}
+    assert all("retry-after" in reply.headers for reply in away)
+    assert (ready.status_code, ready.json()["failed"]) == (503, ["database"])
+    assert back is not None
+    assert back.json()["kind"] == "cash_moved"
+
+
+async def test_the_service_starts_answers_and_stops(market: Market) -> None:
+    session_id = await open_session(market, "p1")
+    process = market.start("gateway")
+    await process.said("gateway_started")
+    async with httpx.AsyncClient(base_url=process.address("gateway_started")) as client:
+
+        async def ready() -> bool:
+            return (await client.get("/health/ready")).status_code == 200
+
+        await eventually(ready)
+        body: Body = movement("p1", session_id, 8)
+        reply = await client.post("/api/commands", json=body, headers=market.bearer("s1"))
+        metrics = (await client.get("/metrics")).text
+
+    assert reply.status_code == 200
+    assert "till_gateway_answer_seconds_count 1.0" in metrics
+    assert await process.stopped() == 0
+    assert market.token("s1").rpartition(".")[2] not in process.log.read_text()

@@ -1,0 +1,155 @@
+"""`verify` finds the first row that is not as it must be, and nothing where all is right."""
+
+import json
+
+import pytest
+
+from services.sessions.tools.verify import LedgerMismatch, Verified, rebuild, verify
+from tests.ledger.ledger import Ledger, profile, silent
+from tests.ledger.week import a_week
+from tests.support.corner import BY_FORCE
+from tests.support.till import Till, amounts
+
+
+async def test_a_ledger_that_is_right_is_found_right(ledger: Ledger) -> None:
+    await ledger.apply(*a_week())
+    seen = await verify(ledger.engine, progress=silent)
+    assert seen == Verified(tills=1, sessions=3, commands=12, closings=2, corrections=1)
+    assert await verify(ledger.engine, store="s", profile="p", progress=silent) == seen
+    assert await verify(ledger.engine, store="another", progress=silent) == Verified()
+
+
+SWAP = """
+    CREATE FUNCTION swap(bytes bytea, old text, new text) RETURNS bytea LANGUAGE sql IMMUTABLE
+    RETURN convert_to(replace(convert_from(bytes, 'UTF8'), old, new), 'UTF8')
+"""
+WRONG_LINK = "does not have the hash that links it"
+
+DAMAGE = {
+    "an amount in the journal": (
+        """UPDATE journal SET command = swap(command, '"amount_minor":50,', '"amount_minor":60,') WHERE sequence = 2""",
+        WRONG_LINK,
+    ),
+    "a journal row that is gone": ("DELETE FROM journal WHERE revision = 0 AND order_id = 'A'", "is missing"),
+    "the last journal row that is gone": (
+        "DELETE FROM journal WHERE session_id = (SELECT open_session_id FROM tills) AND sequence = 2",
+        "its row ends at command 2, its journal at 1",
+    ),
+    "two orders that changed places": (
+        """
+        UPDATE journal j SET command = other.command FROM journal other
+         WHERE j.session_id = other.session_id AND (j.order_id, other.order_id) = ('A', 'A')
+           AND j.revision <> other.revision
+        """,
+        WRONG_LINK,
+    ),
+    "commands that changed their sequence": (
+        "UPDATE journal SET sequence = 1000 + sequence WHERE sequence = 2",
+        "command 2 is missing",
+    ),
+    "a link": ("UPDATE journal SET link = body_hash WHERE sequence = 2", WRONG_LINK),
+    "a closing that is gone": (
+        "DELETE FROM closings WHERE z_number = 2",
+        "z 2 was the last closing, the closings end at z 1",
+    ),
+    "an amount in a closing": (
+        """UPDATE closings SET body = swap(body, '"counted_minor":1490', '"counted_minor":1491') WHERE z_number = 1""",
+        "does not have the hash that it states",
+    ),
+    "a closing's number": ("UPDATE closings SET z_number = 3 WHERE z_number = 2", "closing z 2 is missing"),
+    "running totals": (
+        "UPDATE sessions SET totals = swap(totals, '510', '511') WHERE ordinal = 1",
+        "its running totals are not what its journal adds up to",
+    ),
+    "a session's state": (
+        "UPDATE sessions SET state = 'voided' WHERE ordinal = 2",
+        "its row says voided, its journal leads to closed",
+    ),
+    "a session's words": (
+        "UPDATE sessions SET opening = swap(opening, 'Parrot Cafe', 'Carrot Cafe') WHERE ordinal = 1",
+        "its closing (z 1) is not what its journal leads to",
+    ),
+    "a till that holds another session": (
+        "UPDATE tills SET open_session_id = (SELECT session_id FROM sessions WHERE ordinal = 1)",
+        "held by",
+    ),
+    "a till that holds nothing": ("UPDATE tills SET open_session_id = NULL", "held by None"),
+    "a till's number": ("UPDATE tills SET z_number = 7", "z 7 was the last closing"),
+    "a till's chain": ("UPDATE tills SET last_hash = sha256(last_hash)", "was the last closing"),
+    "a correction that is gone": ("DELETE FROM corrections", "its correction is missing"),
+    "a correction that is no JSON": ("UPDATE corrections SET body = '{'", "is no JSON object"),
+    "a correction that is no object": ("UPDATE corrections SET body = '[]'", "is no JSON object"),
+    "a correction without a member": (
+        """UPDATE corrections SET body = swap(body, '"needs_review"', '"needs_Review"')""",
+        "its correction 1 has another",
+    ),
+    "running totals that are no JSON": ("UPDATE sessions SET totals = '{' WHERE ordinal = 1", "its row can't be read"),
+    "an opening without its members": ("UPDATE sessions SET opening = '[]' WHERE ordinal = 1", "its row can't be read"),
+    "tenders that are none": ("UPDATE sessions SET tenders = '{}' WHERE ordinal = 1", "its row can't be read"),
+    "an amount in a correction": (
+        """UPDATE corrections SET body = swap(body, '"total_minor":10', '"total_minor":11')""",
+        "its correction 1 has another deltas",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+async def test_damage_is_found(ledger: Ledger, damage: str) -> None:
+    await ledger.apply(*a_week())
+    before = await verify(ledger.engine, progress=silent)
+    assert before.sessions == 3
+    statement, sentence = DAMAGE[damage]
+    await ledger.sql(SWAP)
+    await ledger.sql(BY_FORCE)
+    await ledger.sql(statement)
+    with pytest.raises(LedgerMismatch) as bad:
+        await verify(ledger.engine, progress=silent)
+    assert sentence in str(bad.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("UPDATE closings SET body = '{' WHERE z_number = 1", "is no JSON object"),
+        ("UPDATE closings SET body = '1' WHERE z_number = 1", "is no JSON object"),
+        ("""UPDATE closings SET body = swap(body, '"limit_in_force_minor"', '"limit"')""", "is not what its journal"),
+        ("""UPDATE closings SET body = swap(body, '"register_seq_gaps":[]', '"gaps":[]')""", "is not what its journal"),
+        ("""UPDATE closings SET body = swap(body, '"register_seq_gaps":[]', '"register_seq_gaps":1')""", "is not what"),
+        ("""UPDATE closings SET body = swap(body, '"sales_report"', '"report"')""", "is not what its journal"),
+    ],
+)
+async def test_rebuild_finds_closings_that_can_not_even_be_read(ledger: Ledger, statement: str, sentence: str) -> None:
+    await ledger.apply(*a_week())
+    await ledger.sql(SWAP)
+    await ledger.sql(BY_FORCE)
+    await ledger.sql(statement)
+    with pytest.raises(LedgerMismatch) as bad:
+        await rebuild(ledger.engine, progress=silent)
+    assert sentence in str(bad.value)
+
+
+async def test_only_the_part_that_is_asked_for_is_looked_at(ledger: Ledger) -> None:
+    await ledger.import_profiles(profile("s2", "p2"))
+    await ledger.apply(*a_week())
+    await ledger.apply(*(body | {"store_id": "s2", "profile_id": "p2"} for body in a_week()))
+    await ledger.sql("UPDATE tills SET z_number = 7 WHERE store_id = 's2'")
+    assert (await verify(ledger.engine, store="s", progress=silent)).sessions == 3
+    with pytest.raises(LedgerMismatch, match="till s2/p2"):
+        await verify(ledger.engine, progress=silent)
+
+
+async def test_register_numbers_of_refused_commands_are_seen_in_the_order_in_which_they_came(ledger: Ledger) -> None:
+    """More gaps than are listed, that were filled before they were too many."""
+    till = Till()
+    till.session_id = till.new_id()
+    records = [till.body("open_session", currency="MXN", opening=[], register_seq=1)]
+    for number in range(2, 303):
+        if number % 2 == 0 or number <= 201:
+            refused = {"movement": "pay_in", "amount_minor": 0 if number % 2 == 0 else 1, "category": "x"}
+            records.append(till.body("move_cash", register_seq=number, **refused))
+    records.append(till.body("close_session", counted=amounts({"cash": 0})))
+    applied = await ledger.apply(*records)
+    closing = next(outcome.closing for outcome in applied.outcomes if outcome.closing is not None)
+    assert len(closing["register_seq_gaps"]) == 50
+    assert json.dumps(closing["register_seq_gaps"][0]) == "[203, 203]"
+    await verify(ledger.engine, progress=silent)

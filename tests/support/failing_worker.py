@@ -1,0 +1,106 @@
+"""A real sessions worker that kills or freezes itself at a chosen step.
+
+`python -m tests.support.failing_worker --at saved` is one that dies when its rows are saved.
+
+The process is the service's own `run` on the settings of the environment; only the moment of its death is made.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import uvloop
+
+from services.platform.logs import set_up_logs
+from services.platform.settings import Settings
+from services.sessions.rules import decide
+from services.sessions.worker import main
+from services.sessions.worker.publications import Publication
+from services.sessions.worker.publisher import Publisher
+
+FAULT_POINTS = ("locked", "saved", "applied", "closings-out", "half-out", "answered", "committed")
+
+
+class Fault:
+    """Sends a signal to its own process when a step comes round for the `nth` time."""
+
+    def __init__(self, fault_point: str | None, nth: int, which: signal.Signals, linger_ms: int) -> None:
+        self.fault_point = fault_point
+        self.left = nth
+        self.which = which
+        self.linger_ms = linger_ms
+
+    async def at(self, fault_point: str) -> None:
+        """Called at every step of every batch."""
+        if fault_point == "saved":
+            await asyncio.sleep(self.linger_ms / 1_000)
+        if fault_point != self.fault_point:
+            return
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.which)
+            # The signal arrives with the next instruction; nothing after it may happen first.
+            await asyncio.sleep(0)
+
+
+def publish_in_two_halves(fault: Fault, closings: str) -> None:
+    """Make the publisher really publish a part, then reach a step, then publish the rest."""
+    whole = Publisher.publish
+
+    async def publish(self: Publisher, publications: Sequence[Publication]) -> None:
+        first: list[Publication] = []
+        if fault.fault_point == "closings-out":
+            first = [one for one in publications if one.topic == closings]
+        elif fault.fault_point == "half-out":
+            first = list(publications[: len(publications) // 2])
+        if first and fault.left > 0:
+            await whole(self, first)
+            await fault.at(str(fault.fault_point))
+        await whole(self, publications)
+
+    Publisher.publish = publish  # type: ignore[method-assign]
+
+
+def die_of(words: bytes) -> None:
+    """Make every attempt to decide a command with these words end the process, as a crash in C would."""
+    answer = decide.answer
+
+    def deadly(batch_state: Any, record: Any) -> Any:
+        if words in record.text:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer(batch_state, record)
+
+    decide.answer = deadly
+
+
+def arguments() -> argparse.Namespace:
+    """What is to happen to this worker."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--at", choices=FAULT_POINTS)
+    parser.add_argument("--nth", type=int, default=1)
+    parser.add_argument("--send", choices=("KILL", "STOP"), default="KILL")
+    parser.add_argument("--die-of")
+    parser.add_argument("--linger-ms", type=int, default=0, help="how long every transaction stays open")
+    parser.add_argument("--session-timeout-ms", type=int)
+    return parser.parse_args()
+
+
+def start() -> None:
+    """Run the worker to its end."""
+    wanted = arguments()
+    settings = Settings()
+    set_up_logs(settings.log_level, "sessions")
+    if wanted.session_timeout_ms is not None:
+        main.SESSION_TIMEOUT_MS = wanted.session_timeout_ms  # type: ignore[misc]
+    if wanted.die_of is not None:
+        die_of(wanted.die_of.encode())
+    fault = Fault(wanted.at, wanted.nth, signal.Signals[f"SIG{wanted.send}"], wanted.linger_ms)
+    publish_in_two_halves(fault, settings.topics.closings)
+    uvloop.run(main.run(settings, fault_point=fault.at))
+
+
+if __name__ == "__main__":
+    start()

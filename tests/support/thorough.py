@@ -1,0 +1,10 @@
+"""Whether Hypothesis tries its laws and machines at length: `pytest tests/rules --hypothesis-profile=thorough`."""
+
+from hypothesis import settings
+
+settings.register_profile("thorough", max_examples=10_000, deadline=None, print_blob=True)
+
+
+def is_thorough() -> bool:
+    """Asked for when tests are collected: the profile is loaded after conftest.py."""
+    return settings.get_current_profile_name() == "thorough"
