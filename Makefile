@@ -36,8 +36,8 @@ demo: install ## a real day of several stores through Kafka, from nothing to the
 test: install ## all tests, shared by two processes with a stack each
 	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-test-fast: install ## the rules and the wire, without servers
-	@$(BIN)/pytest tests/rules tests/wire
+test-fast: install ## all tests that need no servers, and none is started
+	@$(BIN)/pytest --without-servers -n $(TEST_PROCESSES) --dist loadfile
 
 check: install ## formatting, rules, types, imports, dead code, exported schemas
 	@$(BIN)/ruff format --check

@@ -4,10 +4,11 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from deploy.embedded import stack as embedded
 from deploy.embedded.stack import Stack, up, wipe
 from services.platform.settings import Settings
 from tests.support.corner import new_corner
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 FIGURES = ("faults", "walls", "fuzz")
 """What tests count is shown at the end of the run under these headings; `record_property` takes it there."""
 HERE = Path(__file__).parent
+WITHOUT_SERVERS = "--without-servers"
 LONGEST_FIRST = ("faults", "gateway", "flow", "reporting", "demo", "observability", "bench", "stack", "operations")
 
 
@@ -36,6 +38,7 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-at-length", action="store_true", help="Run the fault tests with all their rounds.")
+    parser.addoption(WITHOUT_SERVERS, action="store_true", help="Run only the tests that start no server; none can be.")
     parser.addoption("--fuzz-at-length", action="store_true", help="Send the HTTP APIs many more odd requests.")
 
 
@@ -45,9 +48,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # What limits laws and machines then is the number of examples, not the time.
         for item in items:
             item.add_marker(pytest.mark.timeout(0), append=False)
+    if config.getoption(WITHOUT_SERVERS):
+        config.hook.pytest_deselected(items=[item for item in items if _starts_servers(item)])
+        items[:] = [item for item in items if not _starts_servers(item)]
     if config.getoption("--dist", "no") != "no":
         places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: places.get(item.path.relative_to(HERE).parts[0], len(places)))
+
+
+def _starts_servers(item: pytest.Item) -> bool:
+    fixtures = item.fixturenames if isinstance(item, pytest.Function) else ()
+    return item.get_closest_marker("servers") is not None or not {"stack", "stopped"}.isdisjoint(fixtures)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -59,6 +70,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if lines:
             terminalreporter.section(heading)
             terminalreporter.line("\n".join(lines))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_servers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With `--without-servers`, whoever starts a stack in this process fails: all of them come by the one function."""
+
+    def refuse(home: Path, *_: object) -> NoReturn:
+        raise AssertionError(f"A test that is said to need no servers starts them in {home}.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption(WITHOUT_SERVERS):
+            patch.setattr(embedded, "_supervise", refuse)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from deploy.demo import over_http
 from deploy.demo.day import read_expected
 
-pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 
 GONE_LIMIT_S = 20.0
 DEMO_LIMIT_S = 300

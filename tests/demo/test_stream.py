@@ -12,8 +12,6 @@ from services.platform.auth import signing_keys
 from services.platform.kafka.topics import create_topics
 from services.platform.settings import Settings
 
-pytestmark = pytest.mark.flow
-
 
 @pytest.fixture
 async def unserved(corner: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:

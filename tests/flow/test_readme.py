@@ -12,6 +12,8 @@ import pytest
 
 from deploy.embedded.stack import Stack, up, wipe
 
+pytestmark = pytest.mark.servers
+
 TOP: Final = Path(__file__).parents[2]
 BY_HAND: Final = "A first session by hand"
 REPLIES: Final = (

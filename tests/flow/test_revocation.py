@@ -14,8 +14,6 @@ from tests.support.commands import Body, movement, opening
 from tests.support.kafka_register import answers, ask, publish
 from tests.support.market import Market
 
-pytestmark = pytest.mark.flow
-
 
 async def a_session(market: Market) -> str:
     """The open session of a till, opened where there is none."""

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -28,14 +29,23 @@ def dry_run(target: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_a_target_runs_is_there_and_takes_these_arguments(target: str) -> None:
-    ours = [line for line in dry_run(target) if Path(line[0]).parent == BIN]
-    for program, *arguments in ours:
+def test_what_a_target_runs_is_there_and_takes_these_arguments(target: str, pytestconfig: pytest.Config) -> None:
+    for program, *arguments in (line for line in dry_run(target) if Path(line[0]).parent == BIN):
         paths = [argument for argument in arguments if argument.startswith(("tests/", "deploy/", "services/"))]
         assert [path for path in paths if not (ROOT / path).exists()] == []
-        # With --help a program reads its arguments and does nothing.
-        asked = subprocess.run([program, *arguments, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
-        assert asked.returncode == 0, asked.stdout[-1_000:] + asked.stderr[-1_000:]
+        match [Path(program).name, *arguments]:
+            case ["pytest", *_]:
+                _, unknown = pytestconfig._parser.parse_known_and_unknown_args(arguments)
+                assert unknown == []
+            case ["python", "-m", module, *_]:
+                # A package is run by what it has under this name.
+                assert find_spec(f"{module}.__main__"), module
+            case _:
+                # With --help a program reads its arguments and does nothing.
+                asked = subprocess.run(
+                    [program, *arguments, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+                )
+                assert asked.returncode == 0, asked.stdout[-1_000:] + asked.stderr[-1_000:]
 
 
 def test_every_target_is_phony_and_explained() -> None:

@@ -134,6 +134,7 @@ def test_env_says_what_to_do_when_nothing_runs(tmp_path: Path) -> None:
     assert told.stderr == f"Nothing runs in {tmp_path}: start it with `till up`.\n"
 
 
+@pytest.mark.servers
 def test_given_servers_are_used_but_not_ones_that_were_our_own(tmp_path: Path) -> None:
     write_json(tmp_path / "ports.json", {"redis": 25_999})
     given = {
