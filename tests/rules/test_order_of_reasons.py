@@ -1,7 +1,8 @@
 """When several reasons hold, the one that stands above is given (wire, section 4).
 
-Each kind of command has its row of spoilers in the order of the wire: what makes that reason hold, and only that. Any
-two of a row are then brought together, whatever lies between them. Pairs that can't hold at once are named, with why.
+The table shows for each kind of command which reasons it knows; each has its spoiler, which makes that reason hold, and
+only that. Any two of a column are then brought together, whatever lies between them. Pairs that can't hold at once are
+named, with why.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import pytest
 
 from contracts.events import Reason
 from services.platform.auth.claims import Claims
+from tests.rules.grid import columns, read_grid, rows
 from tests.support.till import NOBODY, Body, Till, amounts, order
 
 SESSION = "0195e3a0-1111-7000-8000-000000000001"
@@ -28,11 +30,18 @@ def unchanged(_: Any) -> None:
 class Spoiler(NamedTuple):
     """How a reason comes to hold: by what happened before, by what the command says, or by who sends it."""
 
-    reason: Reason
-    scene: Callable[[Till], Any] = unchanged
-    says: Callable[[Body], Any] = unchanged
+    before: Callable[[Till], Any] = unchanged
+    body: Callable[[Body], Any] = unchanged
     token: bool = True
     stranger: bool = False
+
+    @property
+    def way(self) -> str:
+        """The word for it in the table."""
+        if self.stranger or not self.token:
+            return "token"
+        ways = {"before": self.before is not unchanged, "body": self.body is not unchanged}
+        return "both" if all(ways.values()) else next(way for way, taken in ways.items() if taken)
 
 
 def disable(till: Till) -> None:
@@ -52,57 +61,72 @@ def add(member: str, *entries: Body) -> Callable[[Body], None]:
 
 GOLD, TWICE = {"tender": "gold", "amount_minor": 0}, amounts({"card": 1}) * 2
 
-FOR_ALL = (
-    Spoiler("unauthenticated", token=False),
-    Spoiler("forbidden", stranger=True),
-    Spoiler("command_id_reused", scene=lambda till: till.says("nonsense", command_id=TRIED)),
-    Spoiler("malformed", says=lambda body: body.update(surprise=1)),
-    Spoiler("profile_unknown", says=lambda body: body.update(profile_id="nobody")),
-)
-ON_A_SESSION = (
-    *FOR_ALL,
-    Spoiler("session_unknown", says=lambda body: body.update(session_id=NOBODY)),
-    Spoiler("session_closed", scene=lambda till: till.closed({"cash": 0})),
-)
-ROWS: dict[str, tuple[Spoiler, ...]] = {
-    "open_session": (
-        *FOR_ALL,
-        Spoiler("profile_disabled", scene=disable),
-        Spoiler("session_already_open", scene=lambda till: till.open()),
-        Spoiler("session_closed", says=lambda body: body.update(session_id=SESSION)),
-        Spoiler("tender_unknown", says=add("opening", GOLD)),
-        Spoiler("currency_mismatch", says=lambda body: body.update(currency="USD")),
-        Spoiler("amount_invalid", says=add("opening", *TWICE)),
-    ),
-    "move_cash": (
-        *ON_A_SESSION,
-        Spoiler("tender_unknown", says=lambda body: body.update(tender="card")),
-        Spoiler("amount_invalid", scene=fill_up, says=lambda body: body.update(amount_minor=10**15)),
-        Spoiler("not_enough_cash", says=lambda body: body.update(movement="pay_out", amount_minor=10**15)),
-    ),
-    "void_movement": (
-        *ON_A_SESSION,
-        Spoiler("movement_unknown", says=lambda body: body.update(movement_id=NOBODY)),
-        Spoiler("movement_already_voided", scene=lambda till: till.void(PAID_IN)),
-        Spoiler("not_enough_cash", scene=lambda till: till.move("pay_out", 1_000)),
-    ),
-    "record_order": (
-        *ON_A_SESSION,
-        Spoiler("tender_unknown", says=add("payments", GOLD)),
-        Spoiler("amount_invalid", says=lambda body: body.update(tax_minor=10**12)),
-        Spoiler("order_revision_stale", scene=lambda till: till.order("A", {"card": 1}, revision=7)),
-        Spoiler(
-            "not_enough_cash",
-            scene=lambda till: till.move("pay_out", 1_000),
-            says=lambda body: body.update(refund_of="x", payments=body["payments"] + amounts({"cash": 1})),
+ORDER = read_grid("""
+                            open_session   move_cash   void_movement   record_order   close_session
+unauthenticated             token          token       token           token          token
+forbidden                   token          token       token           token          token
+command_id_reused           before         before      before          before         before
+malformed                   body           body        body            body           body
+profile_unknown             body           body        body            body           body
+profile_disabled            before         -           -               -              -
+session_already_open        before         -           -               -              -
+session_unknown             -              body        body            body           body
+session_closed              body           before      before          before         before
+tender_unknown              body           body        -               body           body
+currency_mismatch           body           -           -               -              -
+amount_invalid              body           both        -               body           body
+movement_unknown            -              -           body            -              -
+movement_already_voided     -              -           before          -              -
+order_revision_stale        -              -           -               before         -
+not_enough_cash             -              body        before          both           -
+""")
+"""The reasons in the order of the wire, and by what each comes to hold for a kind: the token, what happened before, the
+body, or both of these. Of two that hold, the upper one is given."""
+
+SPOILERS: dict[str, dict[str, Spoiler]] = {
+    "any kind": {
+        "unauthenticated": Spoiler(token=False),
+        "forbidden": Spoiler(stranger=True),
+        "command_id_reused": Spoiler(before=lambda till: till.says("nonsense", command_id=TRIED)),
+        "malformed": Spoiler(body=lambda body: body.update(surprise=1)),
+        "profile_unknown": Spoiler(body=lambda body: body.update(profile_id="nobody")),
+        "session_unknown": Spoiler(body=lambda body: body.update(session_id=NOBODY)),
+        "session_closed": Spoiler(before=lambda till: till.closed({"cash": 0})),
+    },
+    "open_session": {
+        "profile_disabled": Spoiler(before=disable),
+        "session_already_open": Spoiler(before=lambda till: till.open()),
+        "session_closed": Spoiler(body=lambda body: body.update(session_id=SESSION)),
+        "tender_unknown": Spoiler(body=add("opening", GOLD)),
+        "currency_mismatch": Spoiler(body=lambda body: body.update(currency="USD")),
+        "amount_invalid": Spoiler(body=add("opening", *TWICE)),
+    },
+    "move_cash": {
+        "tender_unknown": Spoiler(body=lambda body: body.update(tender="card")),
+        "amount_invalid": Spoiler(before=fill_up, body=lambda body: body.update(amount_minor=10**15)),
+        "not_enough_cash": Spoiler(body=lambda body: body.update(movement="pay_out", amount_minor=10**15)),
+    },
+    "void_movement": {
+        "movement_unknown": Spoiler(body=lambda body: body.update(movement_id=NOBODY)),
+        "movement_already_voided": Spoiler(before=lambda till: till.void(PAID_IN)),
+        "not_enough_cash": Spoiler(before=lambda till: till.move("pay_out", 1_000)),
+    },
+    "record_order": {
+        "tender_unknown": Spoiler(body=add("payments", GOLD)),
+        "amount_invalid": Spoiler(body=lambda body: body.update(tax_minor=10**12)),
+        "order_revision_stale": Spoiler(before=lambda till: till.order("A", {"card": 1}, revision=7)),
+        "not_enough_cash": Spoiler(
+            before=lambda till: till.move("pay_out", 1_000),
+            body=lambda body: body.update(refund_of="x", payments=body["payments"] + amounts({"cash": 1})),
         ),
-    ),
-    "close_session": (
-        *ON_A_SESSION,
-        Spoiler("tender_unknown", says=add("counted", {"tender": "rappi", "amount_minor": 0})),
-        Spoiler("amount_invalid", says=add("counted", *TWICE)),
-    ),
+    },
+    "close_session": {
+        "tender_unknown": Spoiler(body=add("counted", {"tender": "rappi", "amount_minor": 0})),
+        "amount_invalid": Spoiler(body=add("counted", *TWICE)),
+    },
 }
+KINDS = list(columns(ORDER))
+REASONS = {kind: [reason for reason in rows(ORDER) if ORDER[reason, kind] != "-"] for kind in KINDS}
 NEVER_TOGETHER = {
     ("unauthenticated", "forbidden"): "without a token nobody is known who could be forbidden",
     ("session_unknown", "session_closed"): "what is not there is not closed",
@@ -124,8 +148,9 @@ def command(till: Till, kind: str) -> Body:
     return till.body(kind, command_id=TRIED, **members[kind])
 
 
-def answered(kind: str, *spoilers: Spoiler) -> Body:
-    """The answer to such a command after these spoilers, on a till with 1,000 in its drawer that may not go below 0."""
+def answered(kind: str, *reasons: str) -> Body:
+    """The answer to such a command where these reasons hold, on a till with 1,000 that may not go below 0."""
+    spoilers = [spoiler_of(kind, reason) for reason in reasons]
     till = Till(allow_negative_drawer=False)
     till.open(session_id=SESSION)
     till.move("pay_in", 1_000, command_id=PAID_IN)
@@ -133,50 +158,59 @@ def answered(kind: str, *spoilers: Spoiler) -> Body:
         till.closed({"cash": 1_000})
     # Backwards, because a session must be open for what lies below `session_closed`.
     for spoiler in reversed(spoilers):
-        spoiler.scene(till)
+        spoiler.before(till)
     body = command(till, kind)
     for spoiler in spoilers:
-        spoiler.says(body)
+        spoiler.body(body)
     if any(spoiler.stranger for spoiler in spoilers):
         return till.send(body, verify=lambda *_: STRANGER)
     return till.send(body, verify=None if all(spoiler.token for spoiler in spoilers) else lambda *_: None)
 
 
-@pytest.mark.parametrize("kind", ROWS)
-def test_the_rows_stand_in_the_order_of_the_wire(kind: str) -> None:
-    places = [get_args(Reason).index(spoiler.reason) for spoiler in ROWS[kind]]
+def spoiler_of(kind: str, reason: str) -> Spoiler:
+    return SPOILERS[kind].get(reason) or SPOILERS["any kind"][reason]
+
+
+def test_the_table_stands_in_the_order_of_the_wire() -> None:
+    places = [get_args(Reason).index(reason) for reason in rows(ORDER)]
     assert places == sorted(set(places))
 
 
-@pytest.mark.parametrize("kind", ROWS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_says_how_each_reason_comes_to_hold(kind: str) -> None:
+    assert {reason: ORDER[reason, kind] for reason in REASONS[kind]} == {
+        reason: spoiler_of(kind, reason).way for reason in REASONS[kind]
+    }
+    assert SPOILERS[kind].keys() <= set(REASONS[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_command_that_nothing_spoils_is_accepted(kind: str) -> None:
     assert answered(kind)["kind"] != "command_rejected"
 
 
-ALONE = [(kind, spoiler) for kind, row in ROWS.items() for spoiler in row]
+ALONE = [(kind, reason) for kind in KINDS for reason in REASONS[kind]]
 
 
-@pytest.mark.parametrize(("kind", "spoiler"), ALONE, ids=[f"{kind}-{spoiler.reason}" for kind, spoiler in ALONE])
-def test_each_reason_is_given_when_it_alone_holds(kind: str, spoiler: Spoiler) -> None:
-    answer = answered(kind, spoiler)
-    assert (answer["kind"], answer["reason"]) == ("command_rejected", spoiler.reason)
+@pytest.mark.parametrize(("kind", "reason"), ALONE)
+def test_each_reason_is_given_when_it_alone_holds(kind: str, reason: str) -> None:
+    answer = answered(kind, reason)
+    assert (answer["kind"], answer["reason"]) == ("command_rejected", reason)
     assert answer["message"]
     assert "sequence" not in answer
 
 
 PAIRS = [
     (kind, above, below)
-    for kind, row in ROWS.items()
-    for above, below in itertools.combinations(row, 2)
-    if (above.reason, below.reason) not in NEVER_TOGETHER
+    for kind in KINDS
+    for above, below in itertools.combinations(REASONS[kind], 2)
+    if (above, below) not in NEVER_TOGETHER
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "above", "below"), PAIRS, ids=[f"{kind}-{above.reason}-{below.reason}" for kind, above, below in PAIRS]
-)
-def test_of_two_reasons_the_one_above_is_given(kind: str, above: Spoiler, below: Spoiler) -> None:
-    assert answered(kind, above, below)["reason"] == above.reason
+@pytest.mark.parametrize(("kind", "above", "below"), PAIRS)
+def test_of_two_reasons_the_one_above_is_given(kind: str, above: str, below: str) -> None:
+    assert answered(kind, above, below)["reason"] == above
 
 
 def test_a_movement_voided_before_is_already_voided_even_where_the_drawer_is_too_empty_for_it() -> None:
