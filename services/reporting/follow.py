@@ -90,6 +90,12 @@ class _Reading:
         self._engine = engine
         self.topic = topic
         self.offsets: dict[int, int] = {}
+        self.generation = object()
+
+    def forget(self) -> None:
+        """The partitions have changed: each one is looked up anew."""
+        self.offsets.clear()
+        self.generation = object()
 
     def next_offset(self, partition: TopicPartition) -> int | None:
         return self.offsets.get(partition.partition)
@@ -113,16 +119,16 @@ class _Reading:
 
 
 class _Forget(ConsumerRebalanceListener):  # type: ignore[misc]
-    """After any change of partitions each one is looked up anew; nothing here can fail."""
+    """Tells of any change of partitions; nothing here can fail."""
 
     def __init__(self, reading: _Reading) -> None:
         self._reading = reading
 
     async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002
-        self._reading.offsets.clear()
+        self._reading.forget()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # noqa: ARG002
-        self._reading.offsets.clear()
+        self._reading.forget()
 
 
 async def follow(settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event) -> None:

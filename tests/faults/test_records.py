@@ -227,3 +227,32 @@ async def test_a_header_name_that_is_no_utf8_stops_nobody(service: SessionsServi
     tally.rounds, tally.faults = 1, 1
     tally.check(await worker.stopped() == 0, "the worker did not stop well")
     tally.hold()
+
+
+async def test_what_was_fetched_beside_an_undecodable_record_is_answered_without_another_one_coming(
+    service: SessionsService, tally: Tally
+) -> None:
+    sessions = {name: str(uuid4()) for name in ("p0", "p1", "p2")}
+    await service.profiles(sessions)
+    worker = await service.ready_worker()
+    await service.send([opening(name, session_id) for name, session_id in sessions.items()], partitions=[0, 1, 2])
+    await service.all_answered()
+    producer = KafkaProducer(bootstrap_servers=service.settings.kafka)
+    for number in range(rounds := 5):
+        bad = number % 3
+        producer.send(
+            service.settings.topics.commands,
+            b"{}",
+            key=RIGHT_KEY,
+            headers=[(NotUtf8("x"), b"")],
+            partition=bad,
+        )
+        others = [movement(name, session_id, 1) for name, session_id in sessions.items()]
+        await service.send(others, partitions=[(bad + 1) % 3, (bad + 2) % 3])
+        await service.all_answered(within_s=20)
+    producer.close()
+    check_answers(service, tally)
+    tally.check(worker.says("undecodable_records"), "its log does not tell what was stepped over")
+    tally.rounds, tally.faults = rounds, rounds
+    tally.check(await worker.stopped() == 0, "the worker did not stop well")
+    tally.hold()

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.platform.auth import revocations
 from tests.gateway.adapter_setup import PASSWORD, accepted_kinds, add_user, closing_of, commands_answered, import_tills
 from tests.support.commands import command, order
 from tests.support.market import Market
@@ -191,6 +192,16 @@ async def test_who_has_no_shift(tills: Market) -> None:
     for body in (b"{", b"[]", b"\xff"):
         assert refusal(await beth.ask("/start", body)) == 400
     assert await commands_answered(tills) == before
+
+
+async def test_a_store_in_which_the_user_was_revoked_is_none_of_a_token_for_every_store(tills: Market) -> None:
+    await worker(tills, "eva", "till-e")
+    everywhere = Worker(tills, tills.bearer("*", role="manager", sub="eva"))
+    assert refusal(await everywhere.ask("/current")) == 404, "her till is found, and no shift at it"
+    async with tills.engine.begin() as tx:
+        await revocations.revoke(tx, "s1", "eva")
+    assert refusal(await everywhere.ask("/current")) == 409, "no till is hers any more"
+    assert refusal(await everywhere.ask("/current", x_store_id="s1")) == 403
 
 
 async def test_anothers_shift_at_the_same_till_is_not_mine(tills: Market) -> None:

@@ -26,8 +26,8 @@ class _NoRight:
         """Nothing to say."""
 
 
-async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> None:
-    kafka: Any = _NoRight()
+def a_consumer(settled: list[int]) -> Consumer:
+    """A consumer whose batches end at once; `settled` hears their offsets."""
     topics: Any = SimpleNamespace(commands=PLACE.topic)
     nothing: Any = None
     lag = Lag()
@@ -49,16 +49,25 @@ async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> 
         verify=None,
         stop=lambda _why: None,
     )
-    settled: list[int] = []
 
     async def run(whole: list[PositionedRead]) -> None:
         settled.extend(offset for _, offset, _ in whole)
 
     runner.run = run  # type: ignore[method-assign]
     consumer.go_on()
+    return consumer
+
+
+def a_record(offset: int) -> ConsumerRecord:
+    return ConsumerRecord(*PLACE, offset, 1_000, 1, None, b"{", None, 0, 1, ())
+
+
+async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> None:
+    kafka: Any = _NoRight()
+    settled: list[int] = []
+    consumer = a_consumer(settled)
     rebalance = Rebalance(consumer, lambda: kafka)
-    records = [ConsumerRecord(*PLACE, offset, 1_000, 1, None, b"{", None, 0, 1, ()) for offset in (5, 6)]
-    message: Any = SimpleNamespace(raw_message=records, consumer=kafka)
+    message: Any = SimpleNamespace(raw_message=[a_record(5), a_record(6)], consumer=kafka)
     async with consumer._in_hand:
         ahead = asyncio.create_task(consumer.on_batch(message))
         await asyncio.sleep(0.01)
@@ -70,3 +79,24 @@ async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> 
         await rebalance.on_partitions_assigned({PLACE})
     await consumer.on_batch(message)
     assert settled == [5, 6]
+
+
+async def test_offsets_are_committed_again_after_a_rebalance_gave_up_waiting_for_a_commit() -> None:
+    committed: list[dict[Any, int]] = []
+    answered = asyncio.Event()
+
+    class SlowBroker(_NoRight):
+        async def commit(self, ends: Any) -> None:
+            committed.append(ends)
+            await answered.wait()
+
+    consumer, kafka = a_consumer([]), SlowBroker()
+    await consumer.on_batch(SimpleNamespace(raw_message=[a_record(5)], consumer=kafka))  # type: ignore[arg-type]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await consumer.let_go([PLACE])
+    answered.set()
+    consumer.go_on()
+    await consumer.on_batch(SimpleNamespace(raw_message=[a_record(6)], consumer=kafka))  # type: ignore[arg-type]
+    await consumer.finish()
+    assert [ends[PLACE] for ends in committed] == [6, 7]

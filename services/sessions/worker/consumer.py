@@ -66,7 +66,7 @@ class Consumer:
         self._in_hand = asyncio.Lock()
         self._next: dict[int, int] = {}
         """Where each partition goes on, by what was handed out."""
-        self._generation = object()
+        self.generation = object()
         """Another one after every seek to the frontier: what was read before that is read again."""
         self._faults = 0
         self._ending: asyncio.Task[None] | None = None
@@ -93,12 +93,12 @@ class Consumer:
         records = self._not_done_yet(message.raw_message)
         if not records or self.stopped:
             return
-        generation, faults = self._generation, self._faults
+        generation, faults = self.generation, self._faults
         self._next |= _ends(records)
         kafka: AIOKafkaConsumer = message.consumer
         reads = await self._read_all(records)
         await self._in_hand.acquire()
-        if self.stopped or self._generation is not generation:
+        if self.stopped or self.generation is not generation:
             self._hand_back(records)
             self._in_hand.release()
             return
@@ -137,7 +137,7 @@ class Consumer:
     ) -> None:
         """Commit offsets, after those of the batch before."""
         if earlier is not None:
-            await earlier
+            await asyncio.wait({earlier})
         timer = StageTimer()
         try:
             await kafka.commit(ends)
@@ -193,15 +193,17 @@ class Consumer:
 
     async def _drain(self) -> None:
         """Return when no batch is in hand; what was read ahead of it is dropped and will be read again."""
-        self._generation = object()
+        self.generation = object()
         async with self._in_hand:
             if self._committing is not None:
-                await self._committing
+                # Waiting may be given up; committing goes on.
+                await asyncio.wait({self._committing})
 
     async def let_go(self, partitions: Sequence[TopicPartition]) -> None:
         """Partitions go to other workers: let the batch in hand end first, so that nothing is applied twice."""
         self._ready.clear()
         self._sought = False
+        self.generation = object()
         if partitions:
             await self._drain()
 
@@ -218,6 +220,7 @@ class Consumer:
         for partition, start in starts.items():
             kafka.seek(partition, start)
             self._next[partition.partition] = start
+        self.generation = object()
         self._sought = True
         log.info("worker_reads", starts={partition.partition: start for partition, start in starts.items()})
         self.has_partitions = True
@@ -237,12 +240,14 @@ class Consumer:
 
     async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
         """Park records that the client library can't decode: their positions are all that is known of them."""
+        generation = self.generation
         letters = [undecodable(self._topics, partition, offset) for offset in range(first, following)]
         await self._publisher.publish(letters)
         PARKED.labels("undecodable").inc(len(letters))
         log.warning("record_parked", partition=partition.partition, first=first, records=len(letters))
-        self._runner.expect_gap(partition.partition, first)
-        self._next[partition.partition] = following
+        if self.generation is generation:
+            self._runner.expect_gap(partition.partition, first)
+            self._next[partition.partition] = following
 
     async def _seek_back(self, kafka: AIOKafkaConsumer, records: list[ConsumerRecord], gap: Gap) -> None:
         """Read again: the partition with the gap from its frontier, the others from where this batch began."""
