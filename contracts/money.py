@@ -1,17 +1,17 @@
 """Exact money: integers in minor units, ISO 4217 currencies, exchange rates as decimal strings."""
 
+import json
 import re
 from functools import lru_cache
+from pathlib import Path
 from typing import Final, NamedTuple
-
-from iso4217 import Currency
 
 AMOUNT_MAX: Final = 10**15
 """The largest single amount on the wire, in minor units."""
 
-CURRENCY_EXPONENTS: Final[dict[str, int]] = {
-    currency.value: currency.exponent for currency in Currency if currency.exponent is not None
-}
+CURRENCY_EXPONENTS: Final[dict[str, int]] = json.loads(
+    Path(__file__).with_name("currencies.json").read_text(encoding="utf-8")
+)
 """Minor-unit digits by ISO 4217 code (JPY 0, MXN 2, KWD 3). Metals and test codes have none and are no money here."""
 
 RATE_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -290,12 +291,13 @@ def token(
 
 def _in_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
     """Do it in one transaction."""
+    from services.platform.postgres.engine import open_tool_engine
 
     async def transaction(engine: Any) -> Any:
         async with engine.begin() as tx:
             return await work(tx)
 
-    return run_to_end(on_ledger(transaction, "till-access"))
+    return run_to_end(on_ledger(transaction, partial(open_tool_engine, name="till-access")))
 
 
 def _read_password(*, password: bool, bcrypt_hash: bool) -> str:

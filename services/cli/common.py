@@ -79,12 +79,11 @@ def run_to_end(work: Coroutine[Any, Any, Any], *, fast: bool = False) -> Any:
     raise typer.Exit(2)
 
 
-def on_ledger(work: Callable[[Any], Awaitable[Any]], name: str) -> Coroutine[Any, Any, Any]:
-    """`work` with connections to the ledger under this name, which are closed at its end."""
-    from services.platform.postgres.engine import open_tool_engine
+def on_ledger(work: Callable[[Any], Awaitable[Any]], opened: Callable[[str], Any]) -> Coroutine[Any, Any, Any]:
+    """`work` with connections to the ledger, as `opened` makes them of its address; they are closed at its end."""
 
     async def worked() -> Any:
-        engine = open_tool_engine(read_settings().database_url, name)
+        engine = opened(read_settings().database_url)
         try:
             return await work(engine)
         finally:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
@@ -291,7 +292,9 @@ def _text(value: bytes | None) -> str:
 
 def _on_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
     """Work with connections to the ledger, which are closed at the end."""
-    return _run(lambda: on_ledger(work, "till-tools"))
+    from services.platform.postgres.engine import open_tool_engine
+
+    return _run(lambda: on_ledger(work, partial(open_tool_engine, name="till-tools")))
 
 
 def _run(work: Callable[[], Any]) -> Any:

@@ -22,6 +22,7 @@ def import_profiles(
 
     Example: [bold]till profiles import tills.csv[/bold]
     """
+    from services.sessions.ledger.engine import ledger_engine
     from services.sessions.ledger.profiles import BadRow, read_profiles
     from services.sessions.ledger.profiles import import_profiles as write
 
@@ -31,4 +32,4 @@ def import_profiles(
         typer.echo(f"{file}: {bad}. Nothing was imported.", err=True)
         raise typer.Exit(2) from bad
 
-    typer.echo(run_to_end(on_ledger(lambda engine: write(engine, rows), "till-profiles")))
+    typer.echo(run_to_end(on_ledger(lambda engine: write(engine, rows), ledger_engine)))

@@ -11,7 +11,6 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.commands import Tender
 from services.platform.auth.store_scope import StoreScope
 from services.platform.kafka.position import Position
 from services.platform.postgres.engine import COMMAND_TIMEOUT_S, open_engine
@@ -64,6 +63,7 @@ PROFILES = text("""
        AND (CAST(:profile_id AS text) IS NULL OR p.profile_id = :profile_id)
      ORDER BY p.profile_id LIMIT :limit
 """)
+PROFILE_TIMES = text("SELECT profile_id, created_at, updated_at FROM profiles WHERE store_id = :store_id")
 # What lies at the record's own place answers that record; else the id's answer to this very body does.
 ANSWER_TO = text("""
     SELECT answer FROM (
@@ -143,7 +143,7 @@ class ProfileRow:
     @property
     def cash_tender(self) -> str:
         """The tender that is meant by cash where none is named."""
-        return cash_tender(map(Tender.model_validate, self.tenders), self.currency)
+        return cash_tender(((t["id"], t["type"], t["currency"]) for t in self.tenders), self.currency)
 
 
 def open_ledger(database_url: str) -> AsyncEngine:
@@ -240,6 +240,13 @@ async def profile_of(engine: AsyncEngine, store_id: str, profile_id: str) -> Pro
     """One till, or None when this store has no such profile."""
     rows = await _profiles(engine, {"store_id": store_id, "profile_id": profile_id, "after": "", "limit": 1})
     return rows[0] if rows else None
+
+
+async def profile_times(engine: AsyncEngine, store_id: str) -> dict[str, tuple[datetime, datetime]]:
+    """When each till of a store was imported first, and last."""
+    async with engine.connect() as tx:
+        rows = await tx.execute(PROFILE_TIMES, {"store_id": store_id})
+        return {row.profile_id: (row.created_at, row.updated_at) for row in rows}
 
 
 async def answer_of(engine: AsyncEngine, store_id: str, command_id: str) -> bytes | None:

@@ -13,5 +13,6 @@ ROWS_MAX: Final = 10
 
 def forget(table: str) -> TextClause:
     """The statement that drops the oldest rows of a table of the schema `gateway` that has a column `noted_at`."""
-    old = f"SELECT ctid FROM gateway.{table} WHERE noted_at < now() - interval '{KEPT_DAYS} days' LIMIT {ROWS_MAX}"  # noqa: S608 - constants of this code
+    # All that is put in is a constant of this code.
+    old = f"SELECT ctid FROM gateway.{table} WHERE noted_at < now() - interval '{KEPT_DAYS} days' LIMIT {ROWS_MAX}"  # noqa: S608
     return text(f"DELETE FROM gateway.{table} WHERE ctid = ANY (ARRAY({old}))")  # noqa: S608

@@ -22,6 +22,7 @@ from services.platform.kafka.topics import TopicsWrong, check_topics
 from services.platform.postgres.engine import open_tool_engine
 from services.platform.postgres.migrate import is_behind
 from services.platform.settings import Settings
+from services.sessions.ledger import queries
 from services.sessions.ledger.frontier import expired_commands, sessions_held
 
 LOOK_S: Final = 20.0
@@ -30,7 +31,6 @@ SKEW_S: Final = 1.0
 OUTAGES: Final = (KafkaError, AdminError, RedisError, SQLAlchemyError, OSError, TimeoutError, TopicsWrong)
 """What a look may end with; it says so and the others go on."""
 
-FRONTIERS = text("SELECT partition, next_offset FROM consumed WHERE topic_id = :topic_id")
 SAFE = ("fsync", "synchronous_commit")
 
 Verdict = Literal["well", "look", "bad", "away"]
@@ -160,7 +160,7 @@ async def _frontier(servers: _Servers) -> Sequence[Finding]:
     partitions = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
     begins, ends = await kafka.beginning_offsets(partitions), await kafka.end_offsets(partitions)
     async with servers.engine.connect() as tx:
-        rows = await tx.execute(FRONTIERS, {"topic_id": topic_id})
+        rows = await tx.execute(queries.FRONTIER, {"topic_id": topic_id})
         frontiers = {TopicPartition(topic, row.partition): row.next_offset for row in rows}
     findings = []
     for partition in partitions:

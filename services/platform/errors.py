@@ -2,7 +2,9 @@
 
 
 class TillError(Exception):
-    """What this service itself raises; the message is a sentence for whoever must do something about it.
+    """What this service itself raises.
+
+    Where somebody has to do something about it, the message is a sentence for them.
 
     The tree, by the folders that raise::
 

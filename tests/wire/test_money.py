@@ -5,6 +5,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from iso4217 import Currency
 
 from contracts.jsontext import SAFE_INTEGER
 from contracts.money import CURRENCY_EXPONENTS, exchange, is_one
@@ -19,6 +20,13 @@ def test_currencies_have_the_exponents_of_iso_4217() -> None:
 
     assert {code: CURRENCY_EXPONENTS[code] for code in expected} == expected
     assert not {"XAU", "XXX", "XTS", "XDR", "DEM", "BTC", "mxn"} & CURRENCY_EXPONENTS.keys()
+
+
+def test_the_currencies_are_those_of_the_published_list() -> None:
+    published = {currency.value: currency.exponent for currency in Currency if currency.exponent is not None}
+
+    assert published == CURRENCY_EXPONENTS
+    assert list(CURRENCY_EXPONENTS) == sorted(CURRENCY_EXPONENTS)
 
 
 @settings(max_examples=500, deadline=None)

@@ -100,7 +100,7 @@ class Access:
 
 
 def access_engine(database_url: str) -> AsyncEngine:
-    """Connections for what this room reads and writes: users, keys, failures, revocations."""
+    """Connections for what is read and written of those who ask: users, keys, failures, revocations."""
     return open_engine(
         database_url,
         "till-gateway-access",

@@ -17,6 +17,7 @@ from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
 
 BODY_BYTES_MAX: Final = 8_192
+TOO_LONG: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body has at most {bytes_max} bytes.")
 WRONG: Final = "The store, the user or the password is wrong."
 
 router = APIRouter(tags=["Signing in"])
@@ -75,7 +76,7 @@ async def sign_in(request: Request) -> Response:
 
 async def _read(request: Request) -> SignIn:
     """Neither the reply nor a log ever quotes the body: it holds a password."""
-    body = await read_body(request, BODY_BYTES_MAX, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    body = await read_body(request, BODY_BYTES_MAX, TOO_LONG)
     try:
         return SignIn.model_validate(read_object(body))
     except Unreadable:

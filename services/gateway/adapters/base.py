@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-import structlog
 from fastapi import Request
 
 from contracts.commands import Malformed, read_command
@@ -27,8 +26,6 @@ from services.sessions.rules.answers import MESSAGES
 from services.sessions.rules.command_rights import RightRefusal, refused_right
 
 Answer = dict[str, Any]
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
-from sqlalchemy import text
 
 from contracts.commands import ID_TEXT
 from contracts.times import wire_time
@@ -23,8 +22,6 @@ from services.sessions.rules.model import Session
 
 CASH_FIELDS: Final = ("openningCash", "openingCash")
 """The document's spelling, and the one that its sessions are shown with."""
-
-PROFILE_TIMES = text("SELECT profile_id, created_at, updated_at FROM profiles WHERE store_id = :store_id")
 
 STATUS: Final[Mapping[str, tuple[HTTPStatus, str]]] = {
     "unauthenticated": (HTTPStatus.UNAUTHORIZED, ""),
@@ -142,16 +139,15 @@ async def profiles(request: Request, where: InStore) -> Response:
     rows: list[ProfileRow] = []
     while page := await ledger_queries.profiles(shared.ledger, store_id, rows[-1].profile_id if rows else ""):
         rows += page
-    async with shared.ledger.connect() as tx:
-        times = {row.profile_id: row for row in await tx.execute(PROFILE_TIMES, {"store_id": store_id})}
+    times = await ledger_queries.profile_times(shared.ledger, store_id)
     return json_reply(
         [
             {
                 "id": row.profile_id,
                 "storeId": store_id,
                 "name": row.name,
-                "createdAt": to_the_milli(wire_time(times[row.profile_id].created_at)) + "Z",
-                "updatedAt": to_the_milli(wire_time(times[row.profile_id].updated_at)) + "Z",
+                "createdAt": to_the_milli(wire_time(times[row.profile_id][0])) + "Z",
+                "updatedAt": to_the_milli(wire_time(times[row.profile_id][1])) + "Z",
                 "openSessionId": row.open_session_id,
                 "isOpened": row.open_session_id is not None,
             }

@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL. Every function works in the caller's transaction and never commits.
+"""The ledger in PostgreSQL. What is on a command's way works in the caller's transaction and never commits.
 
 Statements take arrays and unnest them: one statement a batch, whatever the batch holds, and one prepared plan. Locks
 come first and alone; what they protect is read by later statements, because a statement that waits for a row lock wakes

@@ -23,9 +23,12 @@ SessionKey = tuple[str, str]
 OrderKey = tuple[str, str, str]
 
 
-def cash_tender(tenders: Iterable[Tender], currency: str) -> str:
-    """The tender that is meant by cash where none is named: `cash` itself, or the first cash in this currency."""
-    cash = [tender.id for tender in tenders if tender.type == "cash" and tender.currency == currency]
+def cash_tender(tenders: Iterable[tuple[str, str, str]], currency: str) -> str:
+    """The tender that is meant by cash where none is named: `cash` itself, or the first cash in this currency.
+
+    Of each tender its id, type and currency are asked for.
+    """
+    cash = [tender_id for tender_id, kind, its_currency in tenders if (kind, its_currency) == ("cash", currency)]
     return CASH if CASH in cash or not cash else cash[0]
 
 
@@ -82,7 +85,7 @@ class Opening:
     @property
     def cash_tender(self) -> str:
         """The tender that is meant by cash where none is named."""
-        return cash_tender(self.tenders.tenders.values(), self.currency)
+        return cash_tender(((t.id, t.type, t.currency) for t in self.tenders.tenders.values()), self.currency)
 
 
 @dataclass(slots=True)
