@@ -41,13 +41,13 @@ async def test_the_moment_of_the_append_decides(market: Market) -> None:
     before, after, beside = (movement("p1", session_id, 100) for _ in range(3))
 
     # While the worker stands still, both lie on the topic: neither was read when the subject was revoked.
-    market.worker.process.send_signal(signal.SIGSTOP)
+    market.worker.send(signal.SIGSTOP)
     try:
         early = await publish(market, [(before, token)])
         await revoke(market, "s1", "r7")
         late = await publish(market, [(after, token), (beside, other)])
     finally:
-        market.worker.process.send_signal(signal.SIGCONT)
+        market.worker.send(signal.SIGCONT)
     answered = await answers(market, [*early, *late], [before, after, beside])
 
     assert said(answered) == ["cash_moved", "unauthenticated", "cash_moved"]

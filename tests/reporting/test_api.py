@@ -15,7 +15,7 @@ from services.platform.http.server import health_app, health_routes, serve
 from services.platform.settings import Settings
 from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing, session_id_of, value, voided
-from tests.reporting.reader import end, keep, publish, reader_process
+from tests.reporting.reader import keep, publish, reader_process
 from tests.support.waiting import eventually
 
 PATH = "/v1/cashier-sessions/"
@@ -272,7 +272,7 @@ async def test_the_process_shows_a_closing_and_says_when_its_broker_is_away(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    process = await reader_process(reporting.model_copy(update={"reporting_http": address}))
+    process = reader_process(reporting.model_copy(update={"reporting_http": address}))
     try:
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=10) as http:
 
@@ -307,10 +307,9 @@ async def test_the_process_shows_a_closing_and_says_when_its_broker_is_away(
             await eventually(is_ready)
             metrics = (await http.get("/metrics")).text
             assert "till_reporting_records_total 1.0" in metrics
-        process.terminate()
-        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert await process.stopped(within_s=15) == 0
     finally:
-        end(process)
+        process.kill()
 
 
 async def test_an_address_that_is_taken_is_said_in_a_sentence(reporting: Settings) -> None:

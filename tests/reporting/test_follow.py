@@ -16,7 +16,7 @@ from services.platform.settings import Settings
 from services.reporting import follow as following
 from services.reporting import store
 from tests.reporting.closing_messages import closing, value, voided
-from tests.reporting.reader import Reading, end, publish, reader_process, tables, until_read
+from tests.reporting.reader import Reading, publish, reader_process, tables, until_read
 from tests.support.waiting import eventually
 
 
@@ -292,21 +292,20 @@ async def test_a_killed_reader_is_followed_by_one_that_misses_nothing(
     async def some() -> bool:
         return await rows() > 0
 
-    killed = await reader_process(reporting)
+    killed = reader_process(reporting)
     try:
         await eventually(some)
-        killed.send_signal(signal.SIGKILL)
-        await killed.wait()
+        killed.send(signal.SIGKILL)
+        assert await killed.ended() == -signal.SIGKILL
         await publish(reporting, [value(closing(count + 1))])
-        after = await reader_process(reporting)
+        after = reader_process(reporting)
         try:
             stored = await until_read(engine, count + 1)
-            after.terminate()
-            assert await asyncio.wait_for(after.wait(), 15) == 0
+            assert await after.stopped(within_s=15) == 0
         finally:
-            end(after)
+            after.kill()
     finally:
-        end(killed)
+        killed.kill()
 
     assert sorted(row[4] for row in stored["closings"]) == list(range(1, count + 2))
 
@@ -316,11 +315,11 @@ async def test_a_reader_of_topics_that_are_not_as_promised_does_not_start(
 ) -> None:
     promised = reporting.model_copy(update={"topic_partitions": 12})
 
-    process = await reader_process(promised)
+    process = reader_process(promised)
     try:
-        assert await asyncio.wait_for(process.wait(), 30) == 1
+        assert await process.ended(within_s=30) == 1
     finally:
-        end(process)
+        process.kill()
 
 
 async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:

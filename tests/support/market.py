@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from deploy.embedded.stack import Stack
+from services.cli.app import main
 from services.gateway.main import gateway
 from services.platform.auth.tokens import ensure_key, mint
 from services.platform.kafka.topics import create_topics
@@ -49,8 +50,7 @@ class Market:
     def start(self, service: str, **changed: str) -> ServiceProcess:
         """Start `till run SERVICE` on this market's settings; `changed` are names in the environment."""
         log = self.settings.home / f"{service}-{len(self.processes)}.log"
-        words = ("-P", "-m", "services.cli", "run", service)
-        self.processes.append(ServiceProcess.start(words, log, self.settings, changed))
+        self.processes.append(ServiceProcess(main, ["run", service], log, self.settings, changed))
         return self.processes[-1]
 
     async def start_worker(self) -> None:

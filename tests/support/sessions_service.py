@@ -25,6 +25,7 @@ from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.sessions.ledger.profiles import import_profiles, read_profiles
+from tests.support import failing_worker
 from tests.support.commands import STORE, Body, written
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
@@ -69,8 +70,7 @@ class SessionsService:
     def worker(self, *arguments: str, **changed: str) -> ServiceProcess:
         """Start a worker; `changed` are settings of its own, by their names in the environment."""
         log = self.settings.home / f"worker-{len(self.workers)}.log"
-        words = ("-m", "tests.support.failing_worker", *arguments)
-        self.workers.append(ServiceProcess.start(words, log, self.settings, changed))
+        self.workers.append(ServiceProcess(failing_worker.start, arguments, log, self.settings, changed))
         return self.workers[-1]
 
     async def ready_worker(self, *arguments: str, **changed: str) -> ServiceProcess:
