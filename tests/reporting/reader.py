@@ -35,11 +35,11 @@ async def keep(engine: AsyncEngine, *messages: Row) -> None:
     """Stores messages as if they had come on a topic, each at a place of its own."""
     async with engine.begin() as tx:
         for message in messages:
-            row, place = read_record(value(message)), (0, next(PLACES))
+            row, position = read_record(value(message)), (0, next(PLACES))
             if isinstance(row, ClosingRow):
-                await store.save_closings(tx, "t", [row], [place])
+                await store.save_closings(tx, "t", [row], [position])
             else:
-                await store.save_corrections(tx, "t", [row], [place])
+                await store.save_corrections(tx, "t", [row], [position])
 
 
 async def publish(

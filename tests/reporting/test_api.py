@@ -27,9 +27,9 @@ async def client(reporting: Settings, engine: AsyncEngine) -> AsyncIterator[http
     app = reporting_app(engine, open_verifier(reporting), health_routes({}), asyncio.Event())
     async with (
         serve("127.0.0.1:0", app) as address,
-        httpx.AsyncClient(base_url=f"http://{address}") as made,
+        httpx.AsyncClient(base_url=f"http://{address}") as http,
     ):
-        yield made
+        yield http
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ async def test_sessions_of_one_second_stand_in_the_order_of_their_ids(
 
     reply = await client.get(PATH, params=DAY, headers=token("s1"))
 
-    found = [entry["uuid"] for entry in reply.json()["data"]]
-    assert found == sorted(session_id_of(n) for n in range(1, 7))
+    ids = [entry["uuid"] for entry in reply.json()["data"]]
+    assert ids == sorted(session_id_of(n) for n in range(1, 7))
 
 
 async def test_the_span_holds_its_start_and_not_its_end(

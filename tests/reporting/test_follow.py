@@ -34,9 +34,9 @@ async def forget(engine: AsyncEngine) -> None:
 async def test_closings_and_corrections_are_kept_byte_for_byte(
     reporting: Settings, engine: AsyncEngine, reading: Reading
 ) -> None:
-    made = closing(7, store_name="Café ☕", prev_hash="0f" * 32)
-    correction = voided(made)
-    await publish(reporting, [value(made), value(correction)])
+    message = closing(7, store_name="Café ☕", prev_hash="0f" * 32)
+    correction = voided(message)
+    await publish(reporting, [value(message), value(correction)])
 
     async with reading():
         stored = await until_read(engine, 2)
@@ -44,16 +44,16 @@ async def test_closings_and_corrections_are_kept_byte_for_byte(
     (row,) = stored["closings"]
     assert (row[0], str(row[1]), str(row[2]), row[3:5]) == (
         "s1",
-        made["closing_id"],
-        made["session_id"],
+        message["closing_id"],
+        message["session_id"],
         ("p1", 7),
     )
     assert (row[5].isoformat(), row[6].isoformat(), row[7], row[8], row[9]) == (
         "2025-01-01T16:00:00+00:00",
         "2025-01-01",
-        made["hash"],
+        message["hash"],
         "0f" * 32,
-        value(made),
+        value(message),
     )
     (row,) = stored["corrections"]
     assert (str(row[1]), row[6], row[8]) == (
@@ -175,21 +175,21 @@ async def test_a_header_name_that_is_no_utf8_costs_its_own_batch_alone(
 async def test_members_of_a_later_release_are_kept_and_not_looked_at(
     reporting: Settings, engine: AsyncEngine, reading: Reading
 ) -> None:
-    made = closing(1, weather="rain", opened_by={"id": "ana", "name": None, "badge": 7})
-    await publish(reporting, [value(made)])
+    message = closing(1, weather="rain", opened_by={"id": "ana", "name": None, "badge": 7})
+    await publish(reporting, [value(message)])
 
     async with reading():
         stored = await until_read(engine, 1)
 
-    assert [row[9] for row in stored["closings"]] == [value(made)]
+    assert [row[9] for row in stored["closings"]] == [value(message)]
 
 
 async def test_the_topic_read_again_from_the_beginning_gives_the_same_tables(
     reporting: Settings, engine: AsyncEngine, reading: Reading
 ) -> None:
     for partition in range(3):
-        made = [closing(partition * 100 + number, profile_id=f"p{partition}") for number in (1, 2)]
-        records = [value(made[0]), b"garbage", value(made[1]), value(voided(made[0]))]
+        messages = [closing(partition * 100 + number, profile_id=f"p{partition}") for number in (1, 2)]
+        records = [value(messages[0]), b"garbage", value(messages[1]), value(voided(messages[0]))]
         await publish(reporting, records, partition)
     async with reading():
         first = await until_read(engine, 12)
@@ -229,10 +229,10 @@ async def test_a_stored_offset_beyond_the_log_is_said_loudly_and_the_log_is_read
 
     async with reading():
 
-        async def found() -> bool:
+        async def is_stored() -> bool:
             return len((await tables(engine))["closings"]) == 1
 
-        await eventually(found)
+        await eventually(is_stored)
 
     assert metric("expired") - expired == 1
     assert [row[2] for row in (await tables(engine))["consumed"]] == [1, 0, 0]
@@ -330,8 +330,8 @@ async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
 
     engine = store.reporting_engine(corner.database_url)
     async with engine.connect() as tx:
-        found = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
-        assert list(found.scalars()) == ["0002"]
+        versions = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
+        assert list(versions.scalars()) == ["0002"]
     await engine.dispose()
 
 

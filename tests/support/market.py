@@ -56,7 +56,7 @@ class Market:
     async def start_worker(self) -> None:
         """Start the sessions worker and wait until it has its partitions."""
         self.worker = self.start("sessions")
-        await self.worker.said("worker_reads")
+        await self.worker.until_logged("worker_reads")
 
     @asynccontextmanager
     async def another_gateway(self, **changed: Any) -> AsyncIterator[httpx.AsyncClient]:
@@ -76,9 +76,9 @@ class Market:
         """A token of these stores, s1 where none is named."""
         return mint(self.settings, sub=sub, role=role, stores=stores or ("s1",), ttl_s=ttl_s)
 
-    def bearer(self, *stores: str, **said: Any) -> dict[str, str]:
+    def bearer(self, *stores: str, **claims: Any) -> dict[str, str]:
         """The authorization header of such a token."""
-        return {"authorization": f"Bearer {self.token(*stores, **said)}"}
+        return {"authorization": f"Bearer {self.token(*stores, **claims)}"}
 
     async def post(self, body: Body, **more: Any) -> httpx.Response:
         """Send a command as a register of its store."""

@@ -78,19 +78,19 @@ class ServiceProcess:
         assert self._process.pid is not None
         return self._process.pid
 
-    def says(self, words: str) -> bool:
+    def has_logged(self, words: str) -> bool:
         """Whether its log has these words."""
         return words in self.log.read_text(errors="replace")
 
-    async def said(self, words: str, *, times: int = 1, within_s: float = 60.0) -> None:
+    async def until_logged(self, words: str, *, times: int = 1, within_s: float = 60.0) -> None:
         """Wait until these words are so many times in its log; fails at once when it has ended."""
 
-        async def has_said() -> bool:
+        async def is_logged() -> bool:
             log = self.log.read_text(errors="replace")
             assert self.code is None, f"it ended: {log[-3000:]}"
             return log.count(words) >= times
 
-        await eventually(has_said, within_s=within_s)
+        await eventually(is_logged, within_s=within_s)
 
     def address(self, event: str) -> str:
         """Where it says that it serves, in the line of this event."""
