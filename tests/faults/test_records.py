@@ -13,6 +13,7 @@ from contracts.topics import RECORD_BYTES_MAX
 from tests.faults.checks import check_all, check_answers
 from tests.faults.tally import Tally
 from tests.support.commands import Body, movement, opening, written
+from tests.support.headers import NotUtf8
 from tests.support.sessions_service import SessionsService, header
 
 Headers = list[tuple[str, Any]]
@@ -195,15 +196,6 @@ async def test_aborted_transactions_are_not_applied_and_their_gaps_not_waited_fo
     tally.check(rows[0][0] == len(service.sent), f"{rows[0][0]} commands are in the ledger, not {len(service.sent)}")
     tally.rounds, tally.faults = 10, 5
     tally.hold()
-
-
-class NotUtf8(str):
-    """A header name as a client in C may write it."""
-
-    __slots__ = ()
-
-    def encode(self, *_: object) -> bytes:
-        return b"\xff\xfe"
 
 
 async def test_a_header_name_that_is_no_utf8_stops_nobody(service: SessionsService, tally: Tally) -> None:

@@ -55,7 +55,7 @@ class Door:
 
 
 @pytest.fixture
-async def ledger(corner: Settings) -> Settings:
+async def settings(corner: Settings) -> Settings:
     """The corner with its tables and one till."""
     await upgrade(corner.database_url, "services.sessions.migrations")
     await upgrade(corner.database_url, "services.gateway.migrations")
@@ -63,17 +63,17 @@ async def ledger(corner: Settings) -> Settings:
 
 
 @pytest.fixture
-async def door(ledger: Settings) -> AsyncIterator[Door]:
-    async for opened in _opened(ledger):
+async def door(settings: Settings) -> AsyncIterator[Door]:
+    async for opened in _opened(settings):
         async with opened.access.engine.begin() as tx:
             await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
         yield opened
 
 
 @pytest.fixture
-async def other_door(ledger: Settings) -> AsyncIterator[Door]:
+async def other_door(settings: Settings) -> AsyncIterator[Door]:
     """A second gateway on the same database."""
-    async for opened in _opened(ledger):
+    async for opened in _opened(settings):
         yield opened
 
 
@@ -107,14 +107,14 @@ async def everything_stored(door: Door) -> str:
         return "\n".join(row[0] for rows in results for row in rows)
 
 
-async def test_a_password_is_traded_for_a_token_of_its_user(door: Door, ledger: Settings) -> None:
+async def test_a_password_is_traded_for_a_token_of_its_user(door: Door, settings: Settings) -> None:
     reply = await door.sign_in()
 
     body = reply.json()
     assert reply.status_code == 200
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 3_600)
     assert reply.headers["cache-control"] == "no-store"
-    claims = open_verifier(ledger).claims(body["access_token"], time.time(), COMMANDS_AUDIENCE)
+    claims = open_verifier(settings).claims(body["access_token"], time.time(), COMMANDS_AUDIENCE)
     assert claims is not None
     assert (claims.sub, claims.role, claims.stores, claims.via) == ("ana", "cashier", {"s1"}, None)
     assert (await door.by_token(body["access_token"])).json() == {"sub": "ana", "s1": True, "s2": False}
@@ -271,14 +271,14 @@ ONE_TILL = """
 """
 
 
-async def test_a_key_names_its_company_and_store_and_is_kept_as_a_hash(door: Door, ledger: Settings) -> None:
+async def test_a_key_names_its_company_and_store_and_is_kept_as_a_hash(door: Door, settings: Settings) -> None:
     async with door.access.engine.begin() as tx:
         key, secret = await api_keys.add(tx, "cafes", "s1", "manager")
 
     reply = (await door.by_key(secret)).json()
     assert (reply["sub"], reply["company"], reply["role"]) == (f"key:{key.key_id}", "cafes", "manager")
     assert secret not in await everything_stored(door)
-    claims = open_verifier(ledger).claims(reply["token"], time.time(), COMMANDS_AUDIENCE)
+    claims = open_verifier(settings).claims(reply["token"], time.time(), COMMANDS_AUDIENCE)
     assert claims is not None
     assert (claims.sub, claims.via, claims.role, claims.stores) == (key.sub, "key", "manager", {"s1"})
     assert claims.exp - time.time() <= 300
@@ -321,9 +321,9 @@ async def test_a_revoked_users_token_and_password_end_at_once(door: Door, other_
     assert (await door.by_token(old)).status_code == 401, "the old token was never given back"
 
 
-async def test_who_is_revoked_in_one_store_may_still_speak_for_another(door: Door, ledger: Settings) -> None:
-    both = mint(ledger, sub="r1", role="register", stores=["s1", "s2"], ttl_s=600)
-    every = mint(ledger, sub="r1", role="admin", stores=["*"], ttl_s=600)
+async def test_who_is_revoked_in_one_store_may_still_speak_for_another(door: Door, settings: Settings) -> None:
+    both = mint(settings, sub="r1", role="register", stores=["s1", "s2"], ttl_s=600)
+    every = mint(settings, sub="r1", role="admin", stores=["*"], ttl_s=600)
     async with door.access.engine.begin() as tx:
         await users.revoke(tx, "s1", "r1")
     for token in (both, every):
@@ -335,11 +335,11 @@ async def test_who_is_revoked_in_one_store_may_still_speak_for_another(door: Doo
         assert (await door.by_token(token)).status_code == 401
 
 
-async def test_a_gateway_without_the_private_key_does_not_start(door: Door, ledger: Settings) -> None:
-    ledger.token_key.unlink()
+async def test_a_gateway_without_the_private_key_does_not_start(door: Door, settings: Settings) -> None:
+    settings.token_key.unlink()
 
     with pytest.raises(ValueError, match=r"token-key\.pem can't be read"):
-        Access(ledger, door.access.engine, door.access._verifier)
+        Access(settings, door.access.engine, door.access._verifier)
 
 
 async def test_an_error_of_the_database_quotes_nothing_that_was_asked(door: Door) -> None:
@@ -362,9 +362,9 @@ async def test_an_error_of_the_database_quotes_nothing_that_was_asked(door: Door
     ids=str,
 )
 async def test_without_one_good_token_nobody_comes_in(
-    door: Door, ledger: Settings, headers: list[tuple[str, str]]
+    door: Door, settings: Settings, headers: list[tuple[str, str]]
 ) -> None:
-    token = mint(ledger, sub="ana", role="admin", stores=["*"], ttl_s=600)
+    token = mint(settings, sub="ana", role="admin", stores=["*"], ttl_s=600)
     assert (await door.by_token(token)).status_code == 200
 
     reply = await door.client.get("/token", headers=[(name, value.format(token=token)) for name, value in headers])
@@ -380,9 +380,9 @@ async def till(settings: Settings, *words: str, typed: str = "") -> Result:
     return await asyncio.to_thread(CliRunner().invoke, app, words, typed, environment)
 
 
-async def test_the_command_line_says_who_may_come_in(door: Door, ledger: Settings) -> None:
+async def test_the_command_line_says_who_may_come_in(door: Door, settings: Settings) -> None:
     async def run(*words: str, typed: str = "") -> Result:
-        return await till(ledger, *words, typed=typed)
+        return await till(settings, *words, typed=typed)
 
     eva = ("users", "add", "--store", "s1", "--id", "eva", "--role", "manager", "--profile", "p1", "--password-stdin")
     assert (await run(*eva, typed="first\n")).exit_code == 0
@@ -427,9 +427,9 @@ async def test_the_command_line_says_who_may_come_in(door: Door, ledger: Setting
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
 async def test_what_the_command_line_refuses_is_said_in_a_sentence(
-    ledger: Settings, words: tuple[str, ...], typed: str, sentence: str
+    settings: Settings, words: tuple[str, ...], typed: str, sentence: str
 ) -> None:
-    done = await till(ledger, *words, typed=typed)
+    done = await till(settings, *words, typed=typed)
 
     assert done.exit_code == 2
     assert sentence in done.stderr

@@ -17,6 +17,7 @@ from services.reporting import follow as following
 from services.reporting import store
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.reader import Reading, publish, reader_process, tables, until_read
+from tests.support.headers import NotUtf8
 from tests.support.waiting import eventually
 
 
@@ -131,15 +132,6 @@ async def test_garbage_between_good_records_is_kept_by_its_place_and_harms_none(
     assert [row[2] for row in stored["unreadable"]] == list(range(0, len(mixed), 2))
     assert all(0 < len(row[3]) <= 1_000 for row in stored["unreadable"])
     assert metric("unreadable") - unreadable == len(garbage)
-
-
-class NotUtf8(str):
-    """A header name as no decent client would write it."""
-
-    __slots__ = ()
-
-    def encode(self, *_: object) -> bytes:
-        return b"\xff\xfe"
 
 
 def publish_indecently(settings: Settings, values: list[bytes]) -> None:

@@ -16,28 +16,11 @@ from services.sessions.ledger.profiles import read_profiles
 from services.sessions.rules.model import BatchState, Profile, Till
 from services.sessions.worker.apply import Read
 from services.sessions.worker.read_record import Headers, read
-
-Body = dict[str, Any]
+from tests.support.till import GENESIS, TOPIC, Body, Raw
 
 HERE = Path(__file__).parents[1] / "golden"
-TOPIC = "till.commands.v1"
-GENESIS = "0" * 64
 NAMES = sorted(path.stem for path in HERE.glob("*.json"))
 TENDERS = TypeAdapter(tuple[Tender, ...])
-
-
-@dataclass
-class Raw:
-    """A record as the consumer hands it over."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp_type: int = 1
 
 
 @dataclass(frozen=True)
