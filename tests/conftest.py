@@ -52,8 +52,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if _starts_servers(item)])
         items[:] = [item for item in items if not _starts_servers(item)]
     if config.getoption("--dist", "no") != "no":
-        places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
-        items.sort(key=lambda item: places.get(item.path.relative_to(HERE).parts[0], len(places)))
+        ranks = {folder: rank for rank, folder in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: ranks.get(item.path.relative_to(HERE).parts[0], len(ranks)))
 
 
 def _starts_servers(item: pytest.Item) -> bool:

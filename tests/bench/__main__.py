@@ -23,12 +23,12 @@ FILE_WIDTH = 140
 
 async def run(stack: Stack, console: Console, names: list[str], sizes: Sizes) -> Report:
     """All asked-for parts of the run, one after the other."""
-    begun, found = time.monotonic(), await report.new_report(stack, sys.argv[1:])
+    begun, results = time.monotonic(), await report.new_report(stack, sys.argv[1:])
     columns = (TextColumn("{task.description:>28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        await run_parts(Bench(stack, found, bars, sizes), names)
-    found.seconds = time.monotonic() - begun
-    return found
+        await run_parts(Bench(stack, results, bars, sizes), names)
+    results.seconds = time.monotonic() - begun
+    return results
 
 
 def main() -> int:
@@ -47,13 +47,13 @@ def main() -> int:
         wipe(home)
         with console.status("Kafka, PostgreSQL and Redis start"):
             stack = up(home, services=())
-        found = uvloop.run(run(stack, console, options.only, sizes))
-        tables.show(found, console)
-        file = report.write(found, folder)
-        for path in (file, *plot.draw(found, file)):
+        results = uvloop.run(run(stack, console, options.only, sizes))
+        tables.show(results, console)
+        file = report.write(results, folder)
+        for path in (file, *plot.draw(results, file)):
             console.print(f"Figures: {path}", highlight=False, soft_wrap=True)
-        if found.failures:
-            console.print(f"Logs: {_kept(home, folder)}", highlight=False, soft_wrap=True)
+        if results.failures:
+            console.print(f"Logs: {_keep_logs(home, folder)}", highlight=False, soft_wrap=True)
             return 2
     except StackError as error:
         console.print(f"[red]{error}[/red]")
@@ -63,13 +63,13 @@ def main() -> int:
     return 0
 
 
-def _kept(home: Path, folder: Path) -> Path:
+def _keep_logs(home: Path, folder: Path) -> Path:
     """The logs, moved to where they outlive the stack."""
-    kept = folder / "failed-logs"
-    kept.mkdir(parents=True, exist_ok=True)
+    logs = folder / "failed-logs"
+    logs.mkdir(parents=True, exist_ok=True)
     for log in (home / "logs").glob("*log"):
-        log.replace(kept / log.name)
-    return kept
+        log.replace(logs / log.name)
+    return logs
 
 
 def _options() -> argparse.Namespace:
@@ -89,8 +89,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _names(given: str) -> list[str]:
-    names = [name.strip() for name in given.split(",")]
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in PARTS]:
         raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: the parts are {', '.join(PARTS)}.")
     return names

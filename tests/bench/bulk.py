@@ -105,8 +105,8 @@ async def _fill(connection: AsyncConnection, sessions: int, progress: Callable[[
 async def _execute(connection: AsyncConnection, statement: str, values: dict[str, object]) -> None:
     """Run a statement with those of the values that it names."""
     named = text(statement)
-    wanted = named.compile().params
-    await connection.execute(named, {name: value for name, value in values.items() if name in wanted})
+    parameters = named.compile().params
+    await connection.execute(named, {name: value for name, value in values.items() if name in parameters})
 
 
 async def _settle(engine: AsyncEngine) -> int:

@@ -152,17 +152,19 @@ async def measure(
     return [Closings(day.orders, closings, *_middle(took[day.orders])) for day in days]
 
 
-async def _loaded(engine: AsyncEngine, process: psutil.Popen, wanted: int, progress: Progress | None) -> None:
+async def _loaded(engine: AsyncEngine, process: psutil.Popen, expected: int, progress: Progress | None) -> None:
     """Wait until the ledger has this many accepted commands."""
-    limit, found = time.monotonic() + LOADED_LIMIT_S, 0
-    while found < wanted:
+    limit, loaded = time.monotonic() + LOADED_LIMIT_S, 0
+    while loaded < expected:
         await asyncio.sleep(POLL_S)
         async with engine.connect() as tx:
-            found = int((await tx.execute(text("SELECT coalesce(sum(sequence), 0) FROM sessions"))).scalar_one())
+            loaded = int((await tx.execute(text("SELECT coalesce(sum(sequence), 0) FROM sessions"))).scalar_one())
         if progress is not None:
-            progress(found)
+            progress(loaded)
         if process.poll() is not None or time.monotonic() > limit:
-            raise BenchFailed(f"Only {found} of the {wanted} commands before the closings were accepted; see the log.")
+            raise BenchFailed(
+                f"Only {loaded} of the {expected} commands before the closings were accepted; see the log."
+            )
 
 
 class _Closer:
@@ -200,9 +202,9 @@ async def _by_turns(
 ) -> dict[int, list[float]]:
     """The seconds of each size's closings; the first ones of each only warm up."""
     took: dict[int, list[float]] = {day.orders: [] for day in days}
-    for turn in range(WARM_UP_CLOSINGS + closings):
+    for number in range(WARM_UP_CLOSINGS + closings):
         # Who goes first changes, so that neither size always follows the same work of the servers.
-        for day in days if turn % 2 else reversed(days):
+        for day in days if number % 2 else reversed(days):
             took[day.orders].append(await closer.took_s(day.close(chance)))
             await _run(engine, PUT_BACK)
     return {orders: seconds[WARM_UP_CLOSINGS:] for orders, seconds in took.items()}

@@ -115,11 +115,11 @@ def _token(settings: Settings, store: str, profile: str) -> str:
 async def worker(way: tuple[str, ...], settings: Settings, log: Path, **extra: str) -> AsyncIterator[psutil.Popen]:
     """A worker process, stopped at the end in good order. Its output goes to the file `log`."""
     values = settings.model_dump(mode="json", exclude_none=True)
-    given = {f"TILL_{name.upper()}": str(value) for name, value in values.items()}
+    environment = {f"TILL_{name.upper()}": str(value) for name, value in values.items()}
     with log.open("wb") as output:
         process = psutil.Popen(
             way,
-            env=os.environ | given | extra,
+            env=os.environ | environment | extra,
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -51,7 +51,7 @@ class Register:
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
         self._head = b"POST /api/commands HTTP/1.1\r\nhost: %s\r\nauthorization: %s\r\n" % (address.encode(), token)
-        self._turn = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def connect(self) -> None:
@@ -63,7 +63,7 @@ class Register:
         if self._streams is None:
             raise BenchFailed("A register sent before it was connected.")
         reader, writer = self._streams
-        async with self._turn:
+        async with self._one_at_a_time:
             writer.write(b"%scontent-length: %d\r\n\r\n%s" % (self._head, len(value), value))
             return await _status(reader)
 
@@ -107,10 +107,10 @@ async def measure(
         kafka = await latency.measure("on Kafka", settings, topic, direct, per_s, progress, headers)
         me, begun = psutil.Process(), time.perf_counter()
         cpu_s, own_cpu_s = _cpu_s(gateway), _cpu_s(me)
-        found = await _through(settings.gateway_http, through, per_s, headers)
+        passage = await _through(settings.gateway_http, through, per_s, headers)
         cpu_s, own_cpu_s = _cpu_s(gateway) - cpu_s, _cpu_s(me) - own_cpu_s
         share = own_cpu_s / (time.perf_counter() - begun)
-    return Passage(kafka, found, cpu_s * 1e6 / len(through), share)
+    return Passage(kafka, passage, cpu_s * 1e6 / len(through), share)
 
 
 def _halves(per_s: int, seconds: int) -> tuple[list[Command], list[Command], list[Till]]:

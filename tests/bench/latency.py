@@ -94,8 +94,8 @@ async def _publish(settings: Settings, pulse: Pulse, per_s: int, headers: Tokens
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True)
 
     async def send(command: Command) -> None:
-        told = headers[command.till] if headers else None
-        await producer.send(settings.topics.commands, command.value, key=command.key, headers=told)
+        own_headers = headers[command.till] if headers else None
+        await producer.send(settings.topics.commands, command.value, key=command.key, headers=own_headers)
 
     async with connected(producer):
         for command in pulse.commands[: pulse.warm_up]:

@@ -30,8 +30,8 @@ PULL_MS: Final = 200
 class Tally:
     """Counts records from the second batch on."""
 
-    def __init__(self, wanted: int) -> None:
-        self.wanted, self.had, self.first = wanted, 0, 0
+    def __init__(self, expected: int) -> None:
+        self.expected, self.had, self.first = expected, 0, 0
         self.begun = self.cpu_s = 0.0
 
     def add(self, records: int) -> bool:
@@ -39,9 +39,9 @@ class Tally:
         if not self.had:
             self.first, self.begun, self.cpu_s = records, time.perf_counter(), cpu_s()
         self.had += records
-        return self.had >= self.wanted
+        return self.had >= self.expected
 
-    def told(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         """What the records after the first batch took."""
         return {
             "commands": self.had - self.first,
@@ -50,9 +50,9 @@ class Tally:
         }
 
 
-async def getmany(settings: Settings, wanted: int) -> dict[str, float]:
+async def getmany(settings: Settings, count: int) -> dict[str, float]:
     """A consumer in a group, with the worker's options, that drops what it gets."""
-    tally = Tally(wanted)
+    tally = Tally(count)
     consumer = AIOKafkaConsumer(
         settings.topics.commands,
         bootstrap_servers=settings.kafka,
@@ -66,12 +66,12 @@ async def getmany(settings: Settings, wanted: int) -> dict[str, float]:
             parts = await consumer.getmany(timeout_ms=PULL_MS, max_records=settings.batch_records_max)
             records = sum(map(len, parts.values()))
             if records and tally.add(records):
-                return tally.told()
+                return tally.figures()
 
 
-async def faststream(settings: Settings, wanted: int) -> dict[str, float]:
+async def faststream(settings: Settings, records: int) -> dict[str, float]:
     """The worker's subscriber with a handler that does nothing but commit, as the worker does."""
-    tally, told = Tally(wanted), dict[str, float]()
+    tally, figures = Tally(records), dict[str, float]()
     broker = KafkaBroker(settings.kafka, allow_auto_create_topics=False, logger=None)
     app = FastStream(broker, logger=None)
 
@@ -90,17 +90,17 @@ async def faststream(settings: Settings, wanted: int) -> dict[str, float]:
     )
     async def on_batch(message: KafkaMessage) -> None:
         await message.consumer.commit()
-        if tally.add(len(message.raw_message)) and not told:
-            told.update(tally.told())
+        if tally.add(len(message.raw_message)) and not figures:
+            figures.update(tally.figures())
             app.exit()
 
     await app.run()
-    return told
+    return figures
 
 
-async def send_batch(settings: Settings, wanted: int) -> dict[str, float]:
+async def send_batch(settings: Settings, count: int) -> dict[str, float]:
     """The answers that the worker gave, sent again in batches of the worker's size, each awaited as it does."""
-    answers = await _answers(settings, wanted)
+    answers = await _answers(settings, count)
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
         acks="all",
@@ -128,7 +128,7 @@ async def send_batch(settings: Settings, wanted: int) -> dict[str, float]:
                 waiting.append(await producer.send_batch(batch, settings.topics.events, partition=partition))
             await asyncio.gather(*waiting)
             tally.add(len(part))
-        return tally.told()
+        return tally.figures()
 
 
 def _append(batch: Any, record: Any) -> bool:
@@ -136,15 +136,15 @@ def _append(batch: Any, record: Any) -> bool:
     return batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is not None
 
 
-async def _answers(settings: Settings, wanted: int) -> list[Any]:
+async def _answers(settings: Settings, count: int) -> list[Any]:
     answers: list[Any] = []
     async with connected(follower(settings, settings.topics.events)) as consumer:
-        while len(answers) < wanted:
+        while len(answers) < count:
             for records in (await consumer.getmany(timeout_ms=PULL_MS)).values():
                 answers += records
     # The partitions take turns, so that every batch holds records of all, as the worker's do.
     answers.sort(key=lambda record: (record.offset, record.partition))
-    return answers[:wanted]
+    return answers[:count]
 
 
 def cpu_s() -> float:
@@ -161,9 +161,9 @@ PROBES: Final[dict[str, Callable[[Settings, int], Awaitable[dict[str, float]]]]]
 
 def main() -> None:
     """Run one probe to its end."""
-    probe, wanted, file = sys.argv[1:]
-    told = uvloop.run(PROBES[probe](Settings(), int(wanted)))
-    Path(file).write_text(json.dumps(told))
+    probe, count, file = sys.argv[1:]
+    figures = uvloop.run(PROBES[probe](Settings(), int(count)))
+    Path(file).write_text(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -79,17 +79,20 @@ async def measure(stack: Stack, workload: Workload, logs: Path, bar: Bar, rest: 
 
 async def _probe(settings: Settings, probe: str, what: str, commands: int, logs: Path) -> Limit:
     """Run one part in a process of its own, as the worker is one; it says itself how long it took."""
-    told = logs / f"limit-{probe}.json"
-    line = (sys.executable, "-m", "tests.bench.limit_probes", probe, str(commands), str(told))
+    output = logs / f"limit-{probe}.json"
+    line = (sys.executable, "-m", "tests.bench.limit_probes", probe, str(commands), str(output))
     async with worker(line, settings, logs / f"limit-{probe}.log") as process:
         until = time.monotonic() + PROCESS_LIMIT_S
         while process.poll() is None and time.monotonic() < until:
             await asyncio.sleep(POLL_S)
         if process.poll() != 0:
             raise BenchFailed(f"The probe {probe} ended with {process.poll()}; see its log.")
-    found = json.loads(told.read_text())
+    figures = json.loads(output.read_text())
     return Limit(
-        what, found["commands"], found["commands"] / found["seconds"], found["cpu_s"] * 1e6 / found["commands"]
+        what,
+        figures["commands"],
+        figures["commands"] / figures["seconds"],
+        figures["cpu_s"] * 1e6 / figures["commands"],
     )
 
 

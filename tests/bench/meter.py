@@ -28,7 +28,7 @@ STOLEN: Final = "stolen"
 class Reading:
     """What had been used until some moment; only differences of two mean anything."""
 
-    found: int
+    answered: int
     """Where the answers topic ended."""
     cpu_s: Counter[str]
 
@@ -43,21 +43,21 @@ class Meter:
         self.readings: list[Reading] = []
         self.rss_peak = 0
 
-    def read(self, found: int) -> None:
+    def read(self, answered: int) -> None:
         """Note what has been used until now."""
         cpu_s = Counter({name: sum(map(_tree_cpu_s, roots)) for name, roots in self._trees.items()})
         machine = psutil.cpu_times()
         busy = sum(getattr(machine, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
         cpu_s[OTHERS] = busy - sum(cpu_s.values()) - sum(self._bench.cpu_times()[:2])
         cpu_s[STOLEN] = getattr(machine, "steal", 0.0)
-        self.readings.append(Reading(found, cpu_s))
+        self.readings.append(Reading(answered, cpu_s))
         self.rss_peak = max([self.rss_peak, *map(_tree_rss, self._trees[WORKER])])
 
     def spent(self, begin: int, end: int) -> tuple[int, Counter[str]]:
         """How far the topic grew, and what that took, from the first reading at `begin` or above to that at `end`."""
-        first = next((one for one in self.readings if one.found >= begin), self.readings[0])
-        last = next((one for one in self.readings if one.found >= end), self.readings[-1])
-        return last.found - first.found, Counter({k: last.cpu_s[k] - first.cpu_s[k] for k in last.cpu_s})
+        first = next((one for one in self.readings if one.answered >= begin), self.readings[0])
+        last = next((one for one in self.readings if one.answered >= end), self.readings[-1])
+        return last.answered - first.answered, Counter({k: last.cpu_s[k] - first.cpu_s[k] for k in last.cpu_s})
 
 
 def _tree(root: psutil.Process) -> list[psutil.Process]:

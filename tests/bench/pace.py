@@ -68,10 +68,10 @@ async def _all_rates(
                 begin += len(part)
                 progress = bar(f"{way.NAME} at {per_s}/s", len(part))
                 try:
-                    found = await latency.measure(
+                    latency_at_rate = await latency.measure(
                         way.NAME, settings, way.answers_topic(settings), part, per_s, progress, warm_up=warm_up
                     )
                 except Behind:
                     paces.not_held[way.NAME] = per_s
                     return
-                paces.latencies.append(found)
+                paces.latencies.append(latency_at_rate)

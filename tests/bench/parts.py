@@ -27,8 +27,8 @@ log = structlog.get_logger()
 class Bench:
     """One run: its servers, its report, and the bars that it moves."""
 
-    def __init__(self, stack: Stack, found: Report, bars: Progress, sizes: Sizes) -> None:
-        self.stack, self.found, self.bars, self.sizes = stack, found, bars, sizes
+    def __init__(self, stack: Stack, results: Report, bars: Progress, sizes: Sizes) -> None:
+        self.stack, self.results, self.bars, self.sizes = stack, results, bars, sizes
         self.logs = stack.home / "logs"
 
     def bar(self, label: str, total: int) -> Callable[[int], None]:
@@ -55,46 +55,46 @@ class Bench:
     async def speeds(self) -> None:
         """All ways on the same backlogs, round after round, so that a noisy minute meets them all."""
         course = self._course(self.sizes.commands, self.sizes.every)
-        self.found.race = Race()
+        self.results.race = Race()
         for number in range(1, self.sizes.rounds + 1):
-            await race.run_round(course, f"speed_{number}", self.found.race)
-            await race.run_with_tokens(course, f"tokens_{number}", self.found.race)
+            await race.run_round(course, f"speed_{number}", self.results.race)
+            await race.run_with_tokens(course, f"tokens_{number}", self.results.race)
 
     async def million(self) -> None:
         """A long backlog for ours and the stream processors."""
         course = replace(self._course(self.sizes.million, self.sizes.million_every), peers=STREAMS)
-        self.found.million = Race()
-        await race.run_round(course, "million", self.found.million)
+        self.results.million = Race()
+        await race.run_round(course, "million", self.results.million)
 
     async def latencies(self) -> None:
         """All ways with little to do, and then with more."""
         ways = (ours, *PEERS)
-        self.found.paces = await pace.measure(self.stack, ways, self.sizes.latency_s, self.logs, self.bar, self.rest)
+        self.results.paces = await pace.measure(self.stack, ways, self.sizes.latency_s, self.logs, self.bar, self.rest)
 
     async def scaling(self) -> None:
         """More workers, more profiles, more stored sessions."""
         growth = Growth(self.stack, self.sizes.steps, self.logs, self.bar, self.rest)
         for grow in (growth.workers, growth.profiles, growth.stored):
-            self.found.scales += await grow()
+            self.results.scales += await grow()
 
     async def limits(self) -> None:
         """What the parts of a worker do alone."""
         workload = Workload(sessions=self.sizes.limits_commands // SESSION_COMMANDS)
-        self.found.limits = await limits.measure(self.stack, workload, self.logs, self.bar, self.rest)
+        self.results.limits = await limits.measure(self.stack, workload, self.logs, self.bar, self.rest)
 
     async def gateway(self) -> None:
         """The way through the gateway beside the way over Kafka alone."""
         per_s, seconds = self.sizes.gateway_per_s, self.sizes.gateway_s
         async with corner(self.stack, "gateway", auth="required", gateway_http=gateway.free_address()) as settings:
             bar = self.bar("Kafka, then gateway", per_s * seconds + WARM_UP_COMMANDS)
-            self.found.passage = await gateway.measure(settings, per_s, seconds, self.logs, bar)
+            self.results.passage = await gateway.measure(settings, per_s, seconds, self.logs, bar)
 
     async def closings(self) -> None:
         """Closing a session of a few orders and one of very many."""
         sizes = self.sizes.close_orders
         async with corner(self.stack, "closing") as settings:
             bar = self.bar("orders to close", sum(sizes) + len(sizes))
-            self.found.closings = await closing.measure(settings, sizes, self.sizes.closings, self.logs, bar)
+            self.results.closings = await closing.measure(settings, sizes, self.sizes.closings, self.logs, bar)
 
     async def stages(self) -> None:
         """Where the time of ours goes. The clocks cost some of it, so this run counts for nothing else."""
@@ -114,7 +114,7 @@ class Bench:
                 progress=self.bar("ours, stage by stage", len(workload)),
                 BENCH_STAGES=str(file),
             )
-        self.found.stages = json.loads(file.read_text())
+        self.results.stages = json.loads(file.read_text())
 
 
 PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
@@ -146,7 +146,7 @@ async def run_parts(bench: Bench, names: Sequence[str]) -> None:
         try:
             await part(bench)
         except BenchFailed as failed:
-            bench.found.failures[name] = str(failed)
+            bench.results.failures[name] = str(failed)
         except Exception as error:
             log.exception("part_broke", part=name)
-            bench.found.failures[name] = repr(error)
+            bench.results.failures[name] = repr(error)

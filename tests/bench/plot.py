@@ -69,9 +69,9 @@ def colours(ways: Sequence[str]) -> dict[str, str]:
     )
 
 
-def _throughput(axes: Any, found: Sequence[Summary]) -> None:
-    ordered = sorted(found, key=lambda one: one.per_s)
-    colour = colours([one.way for one in found])
+def _throughput(axes: Any, figures: Sequence[Summary]) -> None:
+    ordered = sorted(figures, key=lambda one: one.per_s)
+    colour = colours([one.way for one in figures])
     names, rates = [one.way for one in ordered], [one.per_s for one in ordered]
     spread = [[one.per_s - one.per_s_range[0] for one in ordered], [one.per_s_range[1] - one.per_s for one in ordered]]
     bars = axes.barh(names, rates, color=[colour[name] for name in names], xerr=spread, ecolor="dimgrey")
@@ -81,15 +81,15 @@ def _throughput(axes: Any, found: Sequence[Summary]) -> None:
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
-def _latency(axes: Any, found: Sequence[Latency]) -> None:
-    ways, rates = list(dict.fromkeys(one.way for one in found)), sorted({one.per_s for one in found})
+def _latency(axes: Any, figures: Sequence[Latency]) -> None:
+    ways, rates = list(dict.fromkeys(one.way for one in figures)), sorted({one.per_s for one in figures})
     colour, width = colours(ways), 0.8 / len(ways)
     ticks, labels = [], []
     for group, (per_s, name) in enumerate((per_s, name) for per_s in rates for name in PERCENTILES):
         ticks.append(group + 0.4 - width / 2)
         labels.append(f"{name}\n{per_s:,}/s")
         for at, way in enumerate(ways):
-            one = next((one for one in found if (one.way, one.per_s) == (way, per_s)), None)
+            one = next((one for one in figures if (one.way, one.per_s) == (way, per_s)), None)
             if one is not None:
                 value = PERCENTILES[name](one)
                 bars = axes.bar(group + at * width, value, width, color=colour[way], label=None if group else way)
@@ -102,11 +102,11 @@ def _latency(axes: Any, found: Sequence[Latency]) -> None:
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _stored(axes: Any, found: Sequence[Scale]) -> None:
-    sizes = sorted({one.size for one in found})
+def _stored(axes: Any, figures: Sequence[Scale]) -> None:
+    sizes = sorted({one.size for one in figures})
     highest = 0.0
     for tree, colour in (("worker", OURS_COLOUR), ("postgres", PEER_COLOURS[0])):
-        costs = [median(one.speed.cpu_us[tree] for one in found if one.size == size) for size in sizes]
+        costs = [median(one.speed.cpu_us[tree] for one in figures if one.size == size) for size in sizes]
         axes.plot(sizes, costs, marker="o", color=colour, label=tree)
         highest = max(highest, *costs)
         for size, cost in zip(sizes, costs, strict=True):

@@ -55,7 +55,7 @@ async def run_round(course: Course, name: str, race: Race) -> None:
         for way in (ours, *ready):
             await course.rest()
             try:
-                found, answers = await _measure(course, way, settings, name, keep)
+                measured, answers = await _measure(course, way, settings, name, keep)
                 if way is ours:
                     reference = answers
                     # Else autovacuum would do it while the peers are measured.
@@ -68,7 +68,7 @@ async def run_round(course: Course, name: str, race: Race) -> None:
                     raise
                 race.left_out[way.NAME] = str(failed)
             else:
-                race.speeds.append(found)
+                race.speeds.append(measured)
 
 
 async def run_with_tokens(course: Course, name: str, race: Race) -> None:
@@ -87,7 +87,7 @@ async def run_with_tokens(course: Course, name: str, race: Race) -> None:
             keep=nothing,
         )
         await course.rest()
-        found, _ = await speed.measure(
+        measured, _ = await speed.measure(
             TOKENS_NAME,
             ours.command_line(settings),
             settings,
@@ -98,7 +98,7 @@ async def run_with_tokens(course: Course, name: str, race: Race) -> None:
             keep=nothing,
             progress=course.bar(f"{name}: ours", len(workload)),
         )
-        race.speeds.append(found)
+        race.speeds.append(measured)
 
 
 def nothing(_command_id: str) -> bool:

@@ -89,11 +89,11 @@ def write(report: Report, folder: Path) -> Path:
     """Write the figures to a new file in `folder`, with the medians that are quoted; its path."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"results-{report.begun_at.replace(':', '').replace('+0000', 'Z')}.json"
-    found = asdict(report)
+    figures = asdict(report)
     for name, race in (("race", report.race), ("million", report.million)):
         if race is not None:
-            found[name]["medians"] = [asdict(one) for one in summaries(race.speeds)]
-    file.write_text(json.dumps(found, indent=2) + "\n")
+            figures[name]["medians"] = [asdict(one) for one in summaries(race.speeds)]
+    file.write_text(json.dumps(figures, indent=2) + "\n")
     return file
 
 

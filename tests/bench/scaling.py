@@ -59,30 +59,30 @@ class Growth:
 
     async def workers(self) -> list[Scale]:
         """One backlog each for one worker and for several."""
-        found = []
+        scales = []
         for count in self._steps.workers:
             async with corner(self._stack, f"workers_{count}") as settings:
                 workload = Workload(self._sessions)
                 await prepare(settings, workload.tills(), self._logs)
                 one = await self._measure(f"{count} workers", settings, workload, count)
-                found.append(Scale("workers", count, workload.busy, one))
-        return found
+                scales.append(Scale("workers", count, workload.busy, one))
+        return scales
 
     async def profiles(self) -> list[Scale]:
         """The same number of commands, spread over ever more profiles of a ledger that knows ever more."""
-        found = []
+        scales = []
         for known, busy in self._steps.profiles:
             async with corner(self._stack, f"profiles_{known}_{busy}") as settings:
                 await prepare(settings, Workload(sessions=known, tills_total=known).tills(), self._logs)
                 workload = Workload(self._sessions, busy=min(busy, self._sessions), tills_total=known)
                 one = await self._measure(f"{known:,} profiles", settings, workload)
-                found.append(Scale("profiles", known, workload.busy, one))
-        return found
+                scales.append(Scale("profiles", known, workload.busy, one))
+        return scales
 
     async def stored(self) -> list[Scale]:
         """The same commands on ledgers that hold few and very many closed sessions, by turns."""
         self._check_disk()
-        found = []
+        scales = []
         async with AsyncExitStack() as corners:
             ledgers, workload = {}, Workload(self._sessions)
             for size in self._steps.stored:
@@ -90,20 +90,23 @@ class Growth:
                 await prepare(settings, workload.tills(), self._logs)
                 bytes_ = await bulk.fill(settings, size, self._bar(f"store {size:,} sessions", size))
                 ledgers[size] = settings, bytes_ / 2**30
-            for turn in range(1, self._steps.stored_rounds + 1):
+            for number in range(1, self._steps.stored_rounds + 1):
                 for size, (ledger, gib) in ledgers.items():
                     # A topic of its own for every round, on the same ledger: other commands, the same work.
-                    names = {"topic_prefix": f"{ledger.topic_prefix}{turn}.", "sessions_group": f"bench-{size}-{turn}"}
+                    names = {
+                        "topic_prefix": f"{ledger.topic_prefix}{number}.",
+                        "sessions_group": f"bench-{size}-{number}",
+                    }
                     settings = ledger.model_copy(update=names)
                     await create_topics(settings)
-                    one = await self._measure(f"{size:,} stored", settings, Workload(self._sessions, seed=10 + turn))
-                    found.append(Scale("stored sessions", size, workload.busy, one, round(gib, 2)))
-        return found
+                    one = await self._measure(f"{size:,} stored", settings, Workload(self._sessions, seed=10 + number))
+                    scales.append(Scale("stored sessions", size, workload.busy, one, round(gib, 2)))
+        return scales
 
     async def _measure(self, label: str, settings: Settings, workload: Workload, workers: int = 1) -> Speed:
         await publish(settings, settings.topics.commands, workload.commands(), keep=nothing)
         await self._rest()
-        found, _ = await speed.measure(
+        measured, _ = await speed.measure(
             f"ours, {label}",
             ours.command_line(settings),
             settings,
@@ -115,7 +118,7 @@ class Growth:
             keep=nothing,
             progress=self._bar(label, len(workload)),
         )
-        return found
+        return measured
 
     def _check_disk(self) -> None:
         needed = sum(self._steps.stored) * bulk.DISK_BYTES_PER_SESSION + DISK_LEFT_BYTES
@@ -124,12 +127,12 @@ class Growth:
             raise BenchFailed(f"Storing these sessions needs {needed >> 30} GiB of disk and {free >> 30} are free.")
 
 
-def growth_of_cost(found: Sequence[Scale], tree: str) -> dict[int, float]:
+def growth_of_cost(scales: Sequence[Scale], tree: str) -> dict[int, float]:
     """By how much the CPU of a process tree per command differs from that of the smallest size; 0.1 is a tenth more."""
-    costs = {size: median(one.speed.cpu_us[tree] for one in found if one.size == size) for size in _sizes(found)}
+    costs = {size: median(one.speed.cpu_us[tree] for one in scales if one.size == size) for size in _sizes(scales)}
     smallest = costs[min(costs)]
     return {size: cost / smallest - 1 for size, cost in costs.items()}
 
 
-def _sizes(found: Sequence[Scale]) -> list[int]:
-    return sorted({one.size for one in found})
+def _sizes(scales: Sequence[Scale]) -> list[int]:
+    return sorted({one.size for one in scales})

@@ -66,30 +66,30 @@ async def measure(
     answer is missing or a refusal. `keep` says by command id which answers are returned whole; `servers` are the
     processes of Kafka, PostgreSQL and Redis by name.
     """
-    wanted, load = enough or len(workload), load_1min()
+    expected, load = enough or len(workload), load_1min()
     wal, logs = await wal_position(settings), topic_bytes(settings)
     async with AsyncExitStack() as stack:
         files = [log, *(log.with_suffix(f".{number}.log") for number in range(2, workers + 1))]
         processes = [await stack.enter_async_context(worker(command_line, settings, file, **extra)) for file in files]
         meter = Meter(servers or {}, processes)
 
-        def notice(found: int) -> None:
-            meter.read(found)
+        def notice(answered: int) -> None:
+            meter.read(answered)
             if progress is not None:
-                progress(found)
+                progress(answered)
 
         answers, above = Answers(), 0
-        while len(answers.seen) < wanted:
-            await all_answered(settings, topic, wanted + above, processes, notice)
+        while len(answers.seen) < expected:
+            await all_answered(settings, topic, expected + above, processes, notice)
             # Reading takes the broker's CPU and ours, so the meter rests meanwhile.
             answers = await read_answers(settings, topic, keep)
             above = answers.offsets - len(answers.seen)
         grown = topic_bytes(settings) - logs
         wal = await wal_position(settings) - wal
     if not answers.kinds <= workload.answers():
-        raise BenchFailed(f"{way}: {wanted} commands must not have these answers: {dict(answers.kinds)}.")
+        raise BenchFailed(f"{way}: {expected} commands must not have these answers: {dict(answers.kinds)}.")
     count = len(answers.seen)
-    warm_up = warm_up_of(wanted)
+    warm_up = warm_up_of(expected)
     counted, seconds = clock(sorted(answers.times), warm_up)
     return Speed(
         way=way,
@@ -100,7 +100,7 @@ async def measure(
         counted=counted,
         seconds=seconds,
         per_s=counted / seconds,
-        cpu_us=_per_command(meter, warm_up, wanted, count / answers.offsets),
+        cpu_us=_per_command(meter, warm_up, expected, count / answers.offsets),
         rss_peak_mib=round(meter.rss_peak / 2**20, 1),
         wal_bytes=round(wal / count, 1),
         log_bytes={name: round(grew / count, 1) for name, grew in grown.most_common()},
@@ -138,11 +138,13 @@ def compare(appended: Mapping[str, int], stores: Mapping[str, str], ours: Answer
 
     `appended` is when the broker took each command, `stores` the store of each.
     """
-    for command_id, (key, value, headers) in other.kept.items():
-        if ours.kept[command_id] != (key, value, headers):
-            raise BenchFailed(f"The answers to {command_id} differ:\n{ours.kept[command_id]}\n{(key, value, headers)}")
+    for command_id, (key, value, headers) in other.values.items():
+        if ours.values[command_id] != (key, value, headers):
+            raise BenchFailed(
+                f"The answers to {command_id} differ:\n{ours.values[command_id]}\n{(key, value, headers)}"
+            )
         if received_at(value) != from_millis(appended[command_id]):
             raise BenchFailed(f"The answer to {command_id} names another time than its record was appended at.")
         if ("ce_id", event_id_of(stores[command_id], command_id).encode()) not in headers:
             raise BenchFailed(f"The answer to {command_id} has another id than it must have.")
-    return len(other.kept)
+    return len(other.values)

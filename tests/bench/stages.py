@@ -97,7 +97,7 @@ class Clock:
 
         return clocked
 
-    async def step(self, name: str) -> None:
+    async def fault_point(self, name: str) -> None:
         """The service calls this between its steps."""
         if name == "answered":
             self.answered = time.perf_counter()
@@ -150,7 +150,7 @@ def run() -> None:
     """Be a worker until told to stop, then write the report."""
     clock = Clock()
     put_clocks(clock)
-    uvloop.run(main.run(Settings(), clock.step))
+    uvloop.run(main.run(Settings(), clock.fault_point))
     Path(os.environ["BENCH_STAGES"]).write_text(json.dumps(clock.report()))
 
 

@@ -63,8 +63,8 @@ def show(report: Report, console: Console) -> None:
 
 
 def _show_race(race: Race, title: str, console: Console) -> None:
-    found = sorted(summaries(race.speeds), key=lambda one: -one.per_s)
-    console.print(_speeds(found, title))
+    ranking = sorted(summaries(race.speeds), key=lambda one: -one.per_s)
+    console.print(_speeds(ranking, title))
     _say(
         console,
         "Medians of all rounds, and their range. The clock runs from the end of a batch after the warm-up (a fifth of "
@@ -74,22 +74,22 @@ def _show_race(race: Race, title: str, console: Console) -> None:
         "outside the bench had meanwhile. Besides, ours keeps a hash-chained journal in SQL and publishes a closing "
         "for every session; the peers need not.",
     )
-    if min(one.commands for one in found if one.way != textbook.NAME) < COMPARABLE_COMMANDS:
+    if min(one.commands for one in ranking if one.way != textbook.NAME) < COMPARABLE_COMMANDS:
         _say(console, "So few commands show that all runs, not who is faster: Java's compilers are still at work.")
     for way, why in race.left_out.items():
         console.print(f"[yellow]{way} is left out:[/yellow] {why}")
-    console.print(_efficiency(found))
+    console.print(_efficiency(ranking))
     _say(
         console,
         "All processes of a tree, from the end of the warm-up on. WAL is the whole write-ahead log of PostgreSQL.",
     )
 
 
-def _speeds(found: Sequence[Summary], title: str) -> Table:
+def _speeds(ranking: Sequence[Summary], title: str) -> Table:
     columns = ("way", "commands", "rounds", "commands/s", "range", "× textbook", "repeats", "memory", "others")
     table = _table(title, *columns)
-    slowest = next((one.per_s for one in found if one.way == textbook.NAME), None)
-    for one in found:
+    slowest = next((one.per_s for one in ranking if one.way == textbook.NAME), None)
+    for one in ranking:
         low, high = one.per_s_range
         table.add_row(
             one.way,
@@ -105,11 +105,11 @@ def _speeds(found: Sequence[Summary], title: str) -> Table:
     return table
 
 
-def _efficiency(found: Sequence[Summary]) -> Table:
+def _efficiency(ranking: Sequence[Summary]) -> Table:
     trees = ("worker", "kafka", "postgres", "redis", "all")
     columns = (*(f"{tree} CPU" for tree in trees), "WAL", "answers", "other topics")
     table = _table("What a million commands cost: CPU seconds; bytes per command", "way", *columns)
-    for one in found:
+    for one in ranking:
         sizes = (one.wal_bytes, one.answers_bytes, one.other_log_bytes)
         cells = [f"{one.cpu_us[tree]:,.1f} s" if tree in one.cpu_us else "" for tree in trees]
         table.add_row(one.way, *cells, *(f"{size:,.0f} B" for size in sizes))
@@ -133,20 +133,20 @@ def _show_paces(paces: Paces, console: Console) -> None:
     )
 
 
-def _times(title: str, found: Sequence[Latency]) -> Table:
+def _times(title: str, latencies: Sequence[Latency]) -> Table:
     table = _table(title, "way", "commands", "p50", "p99", "p99.9", "longest")
-    for one in found:
+    for one in latencies:
         figures = (f"{value:,.1f} ms" for value in (one.p50_ms, one.p99_ms, one.p999_ms, one.max_ms))
         table.add_row(one.way, f"{one.commands:,}", *figures)
     return table
 
 
-def _show_limits(found: Limits, console: Console) -> None:
+def _show_limits(limits: Limits, console: Console) -> None:
     table = _table("Ours beside what its parts do alone", "what", "commands/s", "CPU each", "ours reaches")
-    for part in found.parts:
+    for part in limits.parts:
         cpu = "" if part.cpu_us is None else f"{part.cpu_us:,.1f} µs"
-        table.add_row(part.what, f"{part.per_s:,.0f}", cpu, f"{found.ours.per_s / part.per_s:.1%}")
-    table.add_row("ours", f"{found.ours.per_s:,.0f}", f"{found.ours.cpu_us['worker']:,.1f} µs", "")
+        table.add_row(part.what, f"{part.per_s:,.0f}", cpu, f"{limits.ours.per_s / part.per_s:.1%}")
+    table.add_row("ours", f"{limits.ours.per_s:,.0f}", f"{limits.ours.cpu_us['worker']:,.1f} µs", "")
     console.print(table)
 
 
@@ -163,12 +163,12 @@ def _show_passage(passage: Passage, console: Console) -> None:
     )
 
 
-def _show_closings(found: list[Closings], console: Console) -> None:
+def _show_closings(closings: list[Closings], console: Console) -> None:
     table = _table("Closing a session, command to answer", "orders", "closings", "median", "middle half")
-    for one in found:
+    for one in closings:
         low, high = one.quartiles_ms
         table.add_row(f"{one.orders:,}", str(one.closings), f"{one.median_ms:,.1f} ms", f"{low:,.1f} - {high:,.1f} ms")
-    few, many = found
+    few, many = closings
     console.print(table)
     _say(
         console,

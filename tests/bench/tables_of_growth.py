@@ -17,17 +17,17 @@ TITLES = {
 def show_scales(scales: Sequence[Scale], console: Console) -> None:
     """One table for each thing that grew."""
     for grows in dict.fromkeys(one.grows for one in scales):
-        found = [one for one in scales if one.grows == grows]
-        console.print(_table_of(grows, found))
+        of_kind = [one for one in scales if one.grows == grows]
+        console.print(_table_of(grows, of_kind))
         if grows == "stored sessions":
-            console.print(f"{_verdict(found)}", style="dim", highlight=False)
+            console.print(f"{_verdict(of_kind)}", style="dim", highlight=False)
 
 
-def _table_of(grows: str, found: Sequence[Scale]) -> Table:
+def _table_of(grows: str, scales: Sequence[Scale]) -> Table:
     table = Table(title=TITLES[grows], title_justify="left")
     for name in (grows, "busy", "commands/s", "worker CPU", "postgres CPU", "kafka CPU", "memory", "WAL", "others"):
         table.add_column(name, justify="right")
-    for one in found:
+    for one in scales:
         speed = one.speed
         others = (speed.cpu_us["others"] + speed.cpu_us["stolen"]) * speed.per_s / 1e6
         table.add_row(
@@ -42,14 +42,14 @@ def _table_of(grows: str, found: Sequence[Scale]) -> Table:
     return table
 
 
-def _verdict(found: Sequence[Scale]) -> str:
-    said = []
+def _verdict(scales: Sequence[Scale]) -> str:
+    sentences = []
     for tree in ("worker", "postgres"):
-        growth = growth_of_cost(found, tree)
+        growth = growth_of_cost(scales, tree)
         largest = max(growth)
         word = "flat" if abs(growth[largest]) <= FLAT_WITHIN else "not flat"
-        said.append(f"{tree} {growth[largest]:+.0%} ({word})")
+        sentences.append(f"{tree} {growth[largest]:+.0%} ({word})")
     return (
-        f"CPU per command at {max(one.size for one in found):,} sessions beside {min(one.size for one in found):,}: "
-        f"{', '.join(said)}; called flat within {FLAT_WITHIN:.0%}, medians of the rounds."
+        f"CPU per command at {max(one.size for one in scales):,} sessions beside {min(one.size for one in scales):,}: "
+        f"{', '.join(sentences)}; called flat within {FLAT_WITHIN:.0%}, medians of the rounds."
     )

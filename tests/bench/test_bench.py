@@ -26,24 +26,24 @@ async def test_both_ways_answer_the_same_commands_with_the_same_bytes(
     await prepare(settings, WORKLOAD.tills(), tmp_path)
     await textbook.prepare(settings, WORKLOAD.tills())
     appended = await publish(settings, settings.topics.commands, WORKLOAD.commands())
-    found = {}
+    answers = {}
     for way, line, topic in (
         ("ours", OURS, settings.topics.events),
         (textbook.NAME, textbook.command_line(settings), textbook.answers_topic(settings)),
     ):
         log = tmp_path / f"{way}.log"
         try:
-            _, found[way] = await speed.measure(way, line, settings, topic, WORKLOAD, log)
+            _, answers[way] = await speed.measure(way, line, settings, topic, WORKLOAD, log)
         except BenchFailed as failed:
             raise AssertionError(log.read_text()[-4_000:]) from failed
     stores = {command.command_id: command.till[0] for command in WORKLOAD.commands()}
-    assert speed.compare(appended, stores, found["ours"], found["textbook"]) == len(WORKLOAD) == 500
+    assert speed.compare(appended, stores, answers["ours"], answers["textbook"]) == len(WORKLOAD) == 500
 
     some = next(iter(appended))
-    key, value, headers = found["textbook"].kept[some]
-    found["textbook"].kept[some] = (key, value.replace(b'"sequence":', b'"sequence": '), headers)
+    key, value, headers = answers["textbook"].values[some]
+    answers["textbook"].values[some] = (key, value.replace(b'"sequence":', b'"sequence": '), headers)
     with pytest.raises(BenchFailed, match="differ"):
-        speed.compare(appended, stores, found["ours"], found["textbook"])
+        speed.compare(appended, stores, answers["ours"], answers["textbook"])
 
 
 def test_the_commands_are_the_same_on_every_run() -> None:
@@ -78,16 +78,16 @@ async def test_the_gateway_and_kafka_carry_as_many_commands_and_all_are_accepted
 
 async def test_only_committed_answers_are_counted_and_markers_never(stack: Stack, corner: Settings) -> None:
     await create_topics(corner)
-    topic, given = corner.topics.events, iter(WORKLOAD.commands())
+    topic, commands = corner.topics.events, iter(WORKLOAD.commands())
     producer = AIOKafkaProducer(bootstrap_servers=corner.kafka, transactional_id=corner.topic_prefix)
     async with connected(producer):
         for taken_back in (False, True, False):
             await producer.begin_transaction()
-            for command in islice(given, 4):
+            for command in islice(commands, 4):
                 headers = [("ce_type", b"till.cash_moved.v1"), ("till-command-id", command.command_id.encode())]
                 await producer.send_and_wait(topic, command.value, key=command.key, headers=headers)
             await (producer.abort_transaction() if taken_back else producer.commit_transaction())
     async with asyncio.timeout(60):
         answers = await read_answers(corner, topic)
-    assert answers.records == len(answers.seen) == len(answers.kept) == 8
+    assert answers.records == len(answers.seen) == len(answers.values) == 8
     assert answers.offsets > 12

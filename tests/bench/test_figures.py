@@ -52,13 +52,13 @@ def test_the_sample_is_a_share_and_the_same_for_everyone() -> None:
 def test_cpu_is_counted_between_the_readings_that_bound_the_clock() -> None:
     meter = Meter({}, [])
     seen = ((0, 0.0), (100, 5.0), (300, 6.0), (1_000, 9.5), (1_000, 11.0))
-    meter.readings = [Reading(found, Counter(worker=cpu_s)) for found, cpu_s in seen]
+    meter.readings = [Reading(answered, Counter(worker=cpu_s)) for answered, cpu_s in seen]
     assert meter.spent(200, 1_000) == (700, Counter(worker=3.5))
 
 
 def test_shares_of_times_are_taken_from_above() -> None:
-    found = latency.summed_up("ours", 100, [number / 1_000 for number in range(1_000, 0, -1)])
-    assert (found.p50_ms, found.p99_ms, found.p999_ms, found.max_ms) == (501.0, 991.0, 1_000.0, 1_000.0)
+    figures = latency.summed_up("ours", 100, [number / 1_000 for number in range(1_000, 0, -1)])
+    assert (figures.p50_ms, figures.p99_ms, figures.p999_ms, figures.max_ms) == (501.0, 991.0, 1_000.0, 1_000.0)
 
 
 def test_rounds_are_taken_together_by_their_median() -> None:
@@ -98,10 +98,10 @@ async def test_a_part_runs_once_and_its_failure_leaves_the_others_going(monkeypa
     for name, part in {"speed": good, "efficiency": good, "limits": bad, "stages": good}.items():
         monkeypatch.setitem(PARTS, name, part)
     bench = Bench.__new__(Bench)
-    bench.found = Report({}, {})
+    bench.results = Report({}, {})
     await run_parts(bench, ["stages", "limits", "efficiency", "speed"])
     assert ran == ["good"]
-    assert bench.found.failures == {"limits": "No."}
+    assert bench.results.failures == {"limits": "No."}
 
 
 def test_a_plot_is_drawn_of_what_there_is(tmp_path: Path) -> None:

@@ -74,14 +74,14 @@ async def answers(settings: Settings, topic: str, count: int) -> list[Told]:
         bootstrap_servers=settings.kafka, isolation_level="read_committed", auto_offset_reset="earliest"
     )
     consumer.assign([TopicPartition(topic, number) for number in range(settings.topic_partitions)])
-    found = []
+    values = []
     async with connected(consumer):
-        while len(found) < count:
+        while len(values) < count:
             fresh = await consumer.getmany(timeout_ms=ANSWER_LIMIT_MS)
-            assert fresh, f"{len(found)} of {count} answers on {topic}"
-            found += [record for records in fresh.values() for record in records]
-    found.sort(key=lambda record: (record.partition, record.offset))
-    return [(r.key, r.value, sorted(h for h in r.headers if h[0] != "correlation_id")) for r in found]
+            assert fresh, f"{len(values)} of {count} answers on {topic}"
+            values += [record for records in fresh.values() for record in records]
+    values.sort(key=lambda record: (record.partition, record.offset))
+    return [(r.key, r.value, sorted(h for h in r.headers if h[0] != "correlation_id")) for r in values]
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.NAME)

@@ -44,7 +44,7 @@ class Answers:
     """The ids of the commands that were answered."""
     times: "array[int]" = field(default_factory=lambda: array("q"))
     """When the answer to each of them was appended, in milliseconds; of repeats the first."""
-    kept: dict[str, tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]] = field(default_factory=dict)
+    values: dict[str, tuple[bytes, bytes, tuple[tuple[str, bytes], ...]]] = field(default_factory=dict)
     """Key, value and headers of the answers that were asked for."""
 
 
@@ -88,23 +88,23 @@ async def all_answered(
 ) -> None:
     """Return when the answers topic holds `count` offsets. Only these are asked for: reading would take a core.
 
-    `notice` is told at every look how many there are.
+    `notice` is marks at every look how many there are.
     """
     ends_of = AIOKafkaConsumer(bootstrap_servers=settings.kafka, isolation_level=COMMITTED)
     async with connected(ends_of) as consumer:
-        found, heard_at = 0, time.monotonic()
+        answered, heard_at = 0, time.monotonic()
         while True:
             ends = await consumer.end_offsets(_partitions(settings, topic))
-            if sum(ends.values()) > found:
-                found, heard_at = sum(ends.values()), time.monotonic()
-            notice(found)
-            if found >= count:
+            if sum(ends.values()) > answered:
+                answered, heard_at = sum(ends.values()), time.monotonic()
+            notice(answered)
+            if answered >= count:
                 return
             for process in workers:
                 if process.poll() is not None:
                     raise BenchFailed(f"A worker ended by itself with {process.returncode}; see its log.")
             if time.monotonic() - heard_at > SILENCE_LIMIT_S:
-                raise BenchFailed(f"No answer for {SILENCE_LIMIT_S:.0f} s, {found} of {count} so far; see the log.")
+                raise BenchFailed(f"No answer for {SILENCE_LIMIT_S:.0f} s, {answered} of {count} so far; see the log.")
             await asyncio.sleep(POLL_S)
 
 
@@ -169,7 +169,7 @@ def _take(answers: Answers, record: Any, keep: Callable[[str], bool]) -> None:
     name = command_id.decode()
     if keep(name):
         # FastStream puts a correlation id of its own beside the headers that it is given.
-        told = tuple(sorted((name, value) for name, value in record.headers if name != "correlation_id"))
-        seen = answers.kept.setdefault(name, (record.key, record.value, told))
-        if seen != (record.key, record.value, told):
+        marks = tuple(sorted((name, value) for name, value in record.headers if name != "correlation_id"))
+        seen = answers.values.setdefault(name, (record.key, record.value, marks))
+        if seen != (record.key, record.value, marks):
             raise BenchFailed(f"Two answers to {name} differ.")

@@ -314,8 +314,8 @@ def count(session: Session, order: Body, sign: int) -> None:
     for name in ("orders", f"orders/{order['provider']}"):
         sums[name] += sign
     for payment in order["payments"]:
-        kept = payment["amount_minor"] - payment.get("tip_minor", 0)
-        sums[f"paid/{payment['tender']}"] += sign * kept
+        without_tip = payment["amount_minor"] - payment.get("tip_minor", 0)
+        sums[f"paid/{payment['tender']}"] += sign * without_tip
     for tender in {payment["tender"] for payment in order["payments"]}:
         sums[f"payers/{tender}"] += sign
     side = "own" if order["provider"] == "PARROT" else "providers"

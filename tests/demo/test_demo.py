@@ -34,15 +34,15 @@ def start(home: Path, *options: str) -> subprocess.Popen[str]:
 
 def left_running(home: Path) -> list[str]:
     """What still runs for this home, whoever started it."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             words, environment = " ".join(process.cmdline()), process.environ()
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
         if str(home) in words or environment.get("TILL_HOME", "").startswith(str(home)):
-            found.append(f"{process.pid} {words}")
-    return found
+            processes.append(f"{process.pid} {words}")
+    return processes
 
 
 def wait_until_gone(home: Path) -> None:

@@ -94,8 +94,8 @@ def test_every_refusal_of_the_day_is_explained() -> None:
 
 
 def test_a_correction_says_in_two_lines_what_changed_and_whether_somebody_should_look() -> None:
-    made = json.loads((GOLDEN.parent / "closing_correction.late_movement.json").read_bytes())
-    lines = printed(screen.news_view(News("correction", made)))
+    correction = json.loads((GOLDEN.parent / "closing_correction.late_movement.json").read_bytes())
+    lines = printed(screen.news_view(News("correction", correction)))
 
     assert lines[0] == "Correction 1 at parrot-cafe/caja-1: a movement that came late"
     assert lines[1].strip() == "cash expected -150.00, cash off +150.00; somebody should look at it"

@@ -45,7 +45,7 @@ def a_closing(z_number: int = 1, prev_hash: str = GENESIS_HASH) -> dict[str, Any
     return closing | {"hash": closing_hash(closing)}
 
 
-def wanted(z_number: int = 1) -> dict[str, Any]:
+def expected_closing(z_number: int = 1) -> dict[str, Any]:
     drawer = {"expected_minor": 5, "counted_minor": 7, "over_short_minor": 2}
     return {
         "store_id": "s",
@@ -63,7 +63,7 @@ def wanted(z_number: int = 1) -> dict[str, Any]:
 
 
 def a_correction(closing: dict[str, Any], **changes: Any) -> bytes:
-    made = {
+    correction = {
         "kind": "closing_correction",
         "correction_number": 1,
         "closing_id": closing["closing_id"],
@@ -75,7 +75,7 @@ def a_correction(closing: dict[str, Any], **changes: Any) -> bytes:
         "needs_review": False,
         "deltas": {"sales": {"total_minor": 5}, "tenders": [{"tender": "cash", "over_short_minor": -5}]},
     }
-    return json.dumps(made | changes).encode()
+    return json.dumps(correction | changes).encode()
 
 
 DAY = [entry(COMMAND_ID), entry(REFUSED_ID), entry(COMMAND_ID), entry(None, b"garbage")]
@@ -84,12 +84,12 @@ EXPECTED = {
     "refused": {"malformed": 1},
     "repeated": 1,
     "parked": 1,
-    "closings": [wanted(1), wanted(2)],
+    "closings": [expected_closing(1), expected_closing(2)],
     "corrections": [
         {
             "store_id": "s",
             "profile_id": "p",
-            "session_id": wanted(1)["session_id"],
+            "session_id": expected_closing(1)["session_id"],
             "correction_number": 1,
             "correction": "late_order",
             "needs_review": False,
@@ -180,13 +180,13 @@ def test_a_closing_that_says_something_else_is_a_fault(member: str, value: Any, 
     def change(closing: dict[str, Any]) -> None:
         closing[member] = value
 
-    assert any(fault in found for found in faults(good_day(change), EXPECTED, DAY))
+    assert any(fault in sentence for sentence in faults(good_day(change), EXPECTED, DAY))
 
 
 def test_a_missing_and_an_unexpected_closing_are_faults() -> None:
     tally = good_day()
     tally.closings["c2"] = a_closing(9)
-    missing, unexpected = wanted(2)["session_id"], wanted(9)["session_id"]
+    missing, unexpected = expected_closing(2)["session_id"], expected_closing(9)["session_id"]
 
     assert faults(tally, EXPECTED, DAY) == [
         f"The closing of session {missing} is missing.",
@@ -210,7 +210,7 @@ def test_a_correction_that_says_something_else_is_a_fault(member: str, value: An
     tally.corrections.clear()
     tally.closing("r2", a_correction(a_closing(), **{member: value}))
 
-    assert any(fault in found for found in faults(tally, EXPECTED, DAY))
+    assert any(fault in sentence for sentence in faults(tally, EXPECTED, DAY))
 
 
 def test_a_missing_correction_is_waited_for_and_named() -> None:
@@ -218,4 +218,4 @@ def test_a_missing_correction_is_waited_for_and_named() -> None:
     tally.corrections.clear()
 
     assert not complete(tally, EXPECTED)
-    assert faults(tally, EXPECTED, DAY) == [f"Correction 1 of session {wanted(1)['session_id']} is missing."]
+    assert faults(tally, EXPECTED, DAY) == [f"Correction 1 of session {expected_closing(1)['session_id']} is missing."]

@@ -78,12 +78,12 @@ class Cluster:
 
     def overlay(self, tag: str) -> Path:
         """The overlay dev with another tag of the image."""
-        made = self.folder / tag
-        made.mkdir(exist_ok=True)
-        dev = os.path.relpath(KUBERNETES / "overlays" / "dev", made)
+        folder = self.folder / tag
+        folder.mkdir(exist_ok=True)
+        dev = os.path.relpath(KUBERNETES / "overlays" / "dev", folder)
         images = [{"name": "tillstream", "newName": "tillstream", "newTag": tag}]
-        (made / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [dev], "images": images}))
-        return made
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [dev], "images": images}))
+        return folder
 
     def apply(self, overlay: Path) -> None:
         """As a person does: `deploy/kubernetes/apply`."""
@@ -92,21 +92,21 @@ class Cluster:
     @contextmanager
     def till(self, *words: str) -> Iterator[Path]:
         """A command in the office while the block lasts; gives the file of what it says. It must end well."""
-        said = self.folder / f"{words[0]}.log"
-        with said.open("w") as log:
+        output = self.folder / f"{words[0]}.log"
+        with output.open("w") as log:
             command = [KUBERNETES / "till", *words]
             running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
             try:
-                yield said
+                yield output
                 code = running.wait(COMMAND_LIMIT_S)
             finally:
                 running.kill()
-        assert code == 0, said.read_text()
+        assert code == 0, output.read_text()
 
     def pods(self, name: str) -> dict[str, str]:
         """The pods of a workload by name, with their uid."""
-        found = json.loads(kubectl("get", "pods", "--selector", f"app.kubernetes.io/name={name}", "--output", "json"))
-        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in found["items"]}
+        listing = json.loads(kubectl("get", "pods", "--selector", f"app.kubernetes.io/name={name}", "--output", "json"))
+        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in listing["items"]}
 
     def replace(self, workload: str) -> float:
         """Delete one pod of a workload; the seconds until all of its pods are ready again."""
@@ -128,9 +128,9 @@ class Cluster:
 @contextmanager
 def namespace(folder: Path) -> Iterator[Cluster]:
     """An empty namespace with secrets and disks; nothing of it is left afterwards."""
-    if "error" in (found := run("kubectl", "get", "namespace", NAMESPACE, "--output", "name", must=False).lower()):
-        if "notfound" not in found:
-            pytest.fail(f"KUBECONFIG names no cluster that answers: {found}")
+    if "error" in (existing := run("kubectl", "get", "namespace", NAMESPACE, "--output", "name", must=False).lower()):
+        if "notfound" not in existing:
+            pytest.fail(f"KUBECONFIG names no cluster that answers: {existing}")
     else:
         pytest.fail(f"The cluster has a namespace {NAMESPACE} already: this test makes and deletes its own.")
     try:

@@ -69,9 +69,9 @@ class Compose:
     def containers(self, service: str) -> list[dict[str, Any]]:
         """All that Docker knows of a service's containers."""
         ids = self.run("ps", "--all", "--quiet", service).split()
-        told = subprocess.run([DOCKER, "inspect", *ids], capture_output=True, text=True, timeout=60, check=True)
-        found: list[dict[str, Any]] = json.loads(told.stdout)
-        return found
+        inspected = subprocess.run([DOCKER, "inspect", *ids], capture_output=True, text=True, timeout=60, check=True)
+        containers: list[dict[str, Any]] = json.loads(inspected.stdout)
+        return containers
 
     def kill(self, service: str, user: str) -> None:
         """SIGKILL for all processes of one container, from inside: what Docker kills itself, it leaves dead."""
@@ -81,11 +81,15 @@ class Compose:
         """Wait until all containers of a service are healthy and were restarted so often in all."""
         until = time.monotonic() + HEALTHY_LIMIT_S
         while True:
-            found = self.containers(service)
-            healthy = all(one["State"].get("Health", {}).get("Status") == "healthy" for one in found)
-            if healthy and len(found) == SERVICES[service] and sum(one["RestartCount"] for one in found) >= restarts:
+            containers = self.containers(service)
+            healthy = all(one["State"].get("Health", {}).get("Status") == "healthy" for one in containers)
+            if (
+                healthy
+                and len(containers) == SERVICES[service]
+                and sum(one["RestartCount"] for one in containers) >= restarts
+            ):
                 return
-            assert time.monotonic() < until, f"{service}: {[(one['State'], one['RestartCount']) for one in found]}"
+            assert time.monotonic() < until, f"{service}: {[(one['State'], one['RestartCount']) for one in containers]}"
             time.sleep(0.5)
 
     def psql(self, role: str, statement: str) -> str:

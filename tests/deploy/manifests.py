@@ -15,12 +15,12 @@ KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 def objects(*folders: str) -> list[Object]:
     """All objects in the files of these folders, as they stand there."""
     files = [file for folder in folders for file in sorted((KUBERNETES / folder).glob("*.yaml"))]
-    return [found for file in files for found in yaml.safe_load_all(file.read_text()) if "metadata" in found]
+    return [document for file in files for document in yaml.safe_load_all(file.read_text()) if "metadata" in document]
 
 
-def pods(found: list[Object]) -> Iterator[tuple[str, Object]]:
+def pods(owners: list[Object]) -> Iterator[tuple[str, Object]]:
     """The template of every pod with the name of its owner."""
-    for owner in found:
+    for owner in owners:
         spec = owner.get("spec", {})
         template = spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
         if "containers" in template.get("spec", {}):
@@ -51,7 +51,7 @@ def _allows(rule: Object, end: str, labels: Labels, port: int) -> bool:
 
 
 def _selects(selector: Object, labels: Labels) -> bool:
-    wanted = selector.get("matchLabels", {}).items() <= labels.items()
-    return wanted and all(
+    matches = selector.get("matchLabels", {}).items() <= labels.items()
+    return matches and all(
         labels.get(choice["key"]) in choice["values"] for choice in selector.get("matchExpressions", [])
     )

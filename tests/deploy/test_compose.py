@@ -65,12 +65,12 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def compose() -> Iterator[Compose]:
-    made = Compose.named_anew()
+    deployment = Compose.named_anew()
     try:
-        made.run("up", "--wait", "--build", limit_s=UP_LIMIT_S)
-        yield made
+        deployment.run("up", "--wait", "--build", limit_s=UP_LIMIT_S)
+        yield deployment
     finally:
-        made.run("--profile", "tools", "down", "--volumes", "--remove-orphans", limit_s=300)
+        deployment.run("--profile", "tools", "down", "--volumes", "--remove-orphans", limit_s=300)
 
 
 def test_the_day_comes_out_the_same_whatever_dies_in_it(compose: Compose) -> None:
@@ -83,13 +83,13 @@ def test_the_day_comes_out_the_same_whatever_dies_in_it(compose: Compose) -> Non
             compose.kill(service, user)
             compose.until_healthy(service, restarts=1)
             assert day.poll() is None, f"The day was over before {service} died."
-        said, _ = day.communicate(timeout=600)
+        output, _ = day.communicate(timeout=600)
     finally:
         if day.poll() is None:
             day.kill()
     # It compares every closing with deploy/demo/expected.json, counts answers and parked records, and verifies.
-    assert day.returncode == 0, said
-    assert "every chain holds" in said
+    assert day.returncode == 0, output
+    assert "every chain holds" in output
     for service in SERVICES:
         compose.until_healthy(service, restarts=1)
 

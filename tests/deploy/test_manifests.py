@@ -16,16 +16,18 @@ PORTS = (5432, 6379, 8080, 9092, 9093)
 
 
 def _named(kind: str, *folders: str) -> dict[str, Object]:
-    return {found["metadata"]["name"]: found for found in objects(*folders) if found["kind"] == kind}
+    return {document["metadata"]["name"]: document for document in objects(*folders) if document["kind"] == kind}
 
 
 def test_production_makes_the_topics_of_the_wire() -> None:
-    found = {
+    topics = {
         name: (topic["spec"]["partitions"], {key: str(value) for key, value in topic["spec"]["config"].items()})
         for name, topic in _named("KafkaTopic", PRODUCTION).items()
     }
     durable = {"min.insync.replicas": "2", "unclean.leader.election.enable": "False"}
-    assert found == {f"till.{suffix}": (DEFAULT_PARTITIONS, kept | durable) for suffix, kept in TOPIC_CONFIGS.items()}
+    assert topics == {
+        f"till.{suffix}": (DEFAULT_PARTITIONS, config | durable) for suffix, config in TOPIC_CONFIGS.items()
+    }
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES | {"register"}))
@@ -56,9 +58,9 @@ def test_a_worker_has_time_to_finish_its_batch() -> None:
 
 
 def test_every_pod_is_confined() -> None:
-    found = list(pods(objects(BASE, DEV)))
-    assert {name for name, _ in found} >= SERVICES | {"migrate", "office", "topics", "redis", "kafka", "postgres"}
-    for name, template in found:
+    pods_found = list(pods(objects(BASE, DEV)))
+    assert {name for name, _ in pods_found} >= SERVICES | {"migrate", "office", "topics", "redis", "kafka", "postgres"}
+    for name, template in pods_found:
         spec = template["spec"]
         assert spec["automountServiceAccountToken"] is False, name
         assert spec["enableServiceLinks"] is False, name
@@ -83,13 +85,13 @@ def test_services_start_on_the_schema_that_they_need_and_say_when_they_are_ready
 
 
 def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:
-    found = objects(BASE, DEV)
-    policies = [policy for policy in found if policy["kind"] == "NetworkPolicy"]
-    labels = {name: template["metadata"]["labels"] for name, template in pods(found)}
-    wanted = {(source, "kafka", 9092) for source in SERVICES | {"topics", "office"}}
-    wanted |= {(source, "postgres", 5432) for source in SERVICES | {"migrate", "office"}}
-    wanted |= {("sessions", "redis", 6379), ("office", "redis", 6379)}
-    wanted |= {("office", "gateway", 8080), ("office", "reporting", 8080)}
+    manifests = objects(BASE, DEV)
+    policies = [policy for policy in manifests if policy["kind"] == "NetworkPolicy"]
+    labels = {name: template["metadata"]["labels"] for name, template in pods(manifests)}
+    needed = {(source, "kafka", 9092) for source in SERVICES | {"topics", "office"}}
+    needed |= {(source, "postgres", 5432) for source in SERVICES | {"migrate", "office"}}
+    needed |= {("sessions", "redis", 6379), ("office", "redis", 6379)}
+    needed |= {("office", "gateway", 8080), ("office", "reporting", 8080)}
     allowed = {
         (source, target, port)
         for source in labels
@@ -97,7 +99,7 @@ def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:
         for port in PORTS
         if may_talk(policies, labels[source], labels[target], port)
     }
-    assert allowed == wanted
+    assert allowed == needed
 
 
 def test_no_manifest_holds_a_secret() -> None:

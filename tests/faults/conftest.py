@@ -25,7 +25,7 @@ def at_length(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def tally(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[Tally]:
     """The test's figures; they are printed at the end of the run, also when it fails."""
-    made = Tally(request.node.name)
-    yield made
-    if made.checks:
-        record_property("faults", made.line())
+    figures = Tally(request.node.name)
+    yield figures
+    if figures.checks:
+        record_property("faults", figures.line())

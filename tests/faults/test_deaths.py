@@ -23,12 +23,12 @@ async def test_a_worker_killed_at_every_step_of_a_batch(
     tally.rounds = 5 if at_length else 1
     for _ in range(tally.rounds):
         await service.send(shifts(PROFILES, each=6, length=10))
-        for step in FAULT_POINTS:
+        for fault_point in FAULT_POINTS:
             # The name of its place in the group lets the next process go on at once.
             worker = service.worker(
-                "--at", step, "--nth", "2", TILL_SESSIONS_INSTANCE_ID="w", TILL_BATCH_RECORDS_MAX="40"
+                "--at", fault_point, "--nth", "2", TILL_SESSIONS_INSTANCE_ID="w", TILL_BATCH_RECORDS_MAX="40"
             )
-            tally.check(await worker.ended() == -signal.SIGKILL, f"it did not die at {step}")
+            tally.check(await worker.ended() == -signal.SIGKILL, f"it did not die at {fault_point}")
             tally.faults += 1
         last = service.worker(TILL_SESSIONS_INSTANCE_ID="w")
         await service.all_answered()
@@ -40,14 +40,14 @@ async def test_a_worker_killed_at_every_step_of_a_batch(
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("step", ["saved", "locked", "applied", "half-out"])
+@pytest.mark.parametrize("fault_point", ["saved", "locked", "applied", "half-out"])
 async def test_a_worker_frozen_in_a_batch_changes_nothing_when_it_goes_on(
-    service: SessionsService, tally: Tally, step: str, at_length: bool
+    service: SessionsService, tally: Tally, fault_point: str, at_length: bool
 ) -> None:
-    if step != "saved" and not at_length:
+    if fault_point != "saved" and not at_length:
         pytest.skip("only inside its transaction by default; at the other steps with --faults-at-length")
     await service.profiles(PROFILES)
-    frozen = await service.ready_worker(*FAST, "--at", step, "--send", "STOP", TILL_BATCH_RECORDS_MAX="60")
+    frozen = await service.ready_worker(*FAST, "--at", fault_point, "--send", "STOP", TILL_BATCH_RECORDS_MAX="60")
     await service.send(shifts(PROFILES, each=3, length=10))
     await frozen.frozen()
     second = service.worker(*FAST)
@@ -55,7 +55,7 @@ async def test_a_worker_frozen_in_a_batch_changes_nothing_when_it_goes_on(
     before = await service.digest()
 
     frozen.thaw()
-    await frozen.said("worker_reads", times=2)
+    await frozen.until_logged("worker_reads", times=2)
     tally.rounds, tally.faults = 1, 1
     tally.check(await service.digest() == before, "what it did late changed the ledger")
     await check_all(service, tally)
@@ -123,7 +123,7 @@ async def test_workers_with_overlapping_tills_add_up_without_redis(service: Sess
     await service.send([opening(name, session_id, 0) for name, session_id in sessions.items()])
     await service.all_answered()
 
-    moves = [movement(name, sessions[name], 1 + turn) for turn in range(300) for name in names]
+    moves = [movement(name, sessions[name], 1 + number) for number in range(300) for name in names]
     # Every till's movements go to every partition.
     await service.send(moves, partitions=[0, 1, 2, 1, 2, 0, 2, 0, 1])
     await service.all_answered()
@@ -134,7 +134,7 @@ async def test_workers_with_overlapping_tills_add_up_without_redis(service: Sess
     kinds = {answers[body["command_id"]]["kind"] for body in moves}
     tally.check(kinds == {"cash_moved"}, f"the movements were answered with {kinds}")
     tally.check(
-        not any(one.says("attempt_failed") for one in workers), "only the journal's key kept a stale decision out"
+        not any(one.has_logged("attempt_failed") for one in workers), "only the journal's key kept a stale decision out"
     )
     tally.rounds = 1
     tally.hold()

@@ -91,7 +91,7 @@ async def test_commands_deleted_before_they_were_read_are_said_loudly(
     await service.profiles(["p0"])
     first = [opening("p0", session_id), *(movement("p0", session_id, 1) for _ in range(9))]
     lost = [movement("p0", session_id, 2) for _ in range(7)]
-    kept = [movement("p0", session_id, 3) for _ in range(5)]
+    remaining = [movement("p0", session_id, 3) for _ in range(5)]
     steps = ("--at", "answered", "--nth", "2", "--send", "STOP") if while_it_runs else ()
     worker = await service.ready_worker(*steps, TILL_BATCH_RECORDS_MAX="5")
     await service.send(first, partitions=[0])
@@ -102,17 +102,17 @@ async def test_commands_deleted_before_they_were_read_are_said_loudly(
         await worker.stopped()
     await service.send(lost, partitions=[0])
     await asyncio.to_thread(_delete_below, service, len(first) + len(lost))
-    await service.send(kept, partitions=[0])
+    await service.send(remaining, partitions=[0])
     if while_it_runs:
         worker.thaw()
     else:
         worker = await service.ready_worker()
 
-    await service.all_answered(kept)
+    await service.all_answered(remaining)
     expired = await service.query("SELECT partition, expired FROM consumed WHERE expired > 0")
     tally.check([tuple(row) for row in expired] == [(0, len(lost))], f"expired: {expired}")
-    tally.check(worker.says("commands_expired"), "its log does not say so")
-    service.sent = first + kept
+    tally.check(worker.has_logged("commands_expired"), "its log does not say so")
+    service.sent = first + remaining
     check_answers(service, tally)
     tally.rounds, tally.faults = 1, 1
     tally.hold()

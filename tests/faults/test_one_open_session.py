@@ -36,7 +36,9 @@ async def test_fifty_openings_at_once_make_one_session_whatever_redis_does(
     everywhere = range(service.settings.topic_partitions)
     for portion in batches(rounds, 5):
         # Rounds overlap as well: the openings of five profiles take turns.
-        await service.send([one for turn in zip(*portion, strict=True) for one in turn], partitions=everywhere)
+        await service.send(
+            [one for one_of_each in zip(*portion, strict=True) for one in one_of_each], partitions=everywhere
+        )
         await asyncio.sleep(0.5)
     await troubling
     await service.all_answered()
@@ -59,8 +61,8 @@ def _check_round(service: SessionsService, tally: Tally, number: int, bodies: li
     first = service.seen.first_answers()
     answers = [first[body["command_id"]] for body in bodies]
     kinds = Counter((answer["kind"], answer.get("reason")) for answer in answers)
-    wanted = {("session_opened", None): 1, ("command_rejected", "session_already_open"): OPENINGS - 1}
-    tally.check(kinds == wanted, f"round {number}: {kinds}")
+    expected = {("session_opened", None): 1, ("command_rejected", "session_already_open"): OPENINGS - 1}
+    tally.check(kinds == expected, f"round {number}: {kinds}")
     opened = {answer["session_id"] for answer in answers if answer["kind"] == "session_opened"}
     named = {answer["open_session_id"] for answer in answers if answer["kind"] == "command_rejected"}
     tally.check(named == opened, f"round {number}: refusals name {named}, opened was {opened}")

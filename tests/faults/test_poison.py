@@ -67,8 +67,8 @@ async def test_a_command_that_kills_its_process_is_parked_alone(service: Session
 
 async def _died_of(service: SessionsService, worker: ServiceProcess, poison: Body) -> bool:
     """Wait until the worker has died of the poison or got past it; whether it died."""
-    await service.until(lambda: worker.process.poll() is not None or poison["command_id"] in service.seen.answered)
-    return worker.process.poll() == -signal.SIGKILL
+    await service.until(lambda: worker.code is not None or poison["command_id"] in service.seen.answered)
+    return worker.code == -signal.SIGKILL
 
 
 async def _poisoned(service: SessionsService) -> tuple[Body, list[Body]]:

@@ -13,6 +13,7 @@ from contracts.topics import RECORD_BYTES_MAX
 from tests.faults.checks import check_all, check_answers
 from tests.faults.tally import Tally
 from tests.support.commands import Body, movement, opening, written
+from tests.support.headers import NotUtf8
 from tests.support.sessions_service import SessionsService, header
 
 Headers = list[tuple[str, Any]]
@@ -100,17 +101,17 @@ async def test_bad_records_between_good_ones(service: SessionsService, tally: Ta
         kinds = {orjson.loads(record.value)["kind"] for record in answers[body["command_id"]]}
         tally.check(kinds <= {"session_opened", "cash_moved"}, f"a good command was answered with {kinds}")
     tally.check(service.seen.closings == [], "something was written to the topic that a reply_to header named")
-    tally.check(not worker.says("secret"), "a token is in the log")
+    tally.check(not worker.has_logged("secret"), "a token is in the log")
     tally.check(await worker.stopped() == 0, "the worker did not stop well")
     tally.commands, tally.faults = len(service.sent), len(parked) + len(broken)
     tally.hold()
 
 
 def _good(service: SessionsService, *, sent: bool = True) -> Body:
-    made = movement("p0", SESSION, 1)
+    body = movement("p0", SESSION, 1)
     if sent:
-        service.sent.append(made)
-    return made
+        service.sent.append(body)
+    return body
 
 
 async def _put(
@@ -135,8 +136,8 @@ def _check_letters(
         tally.check(header(letter, "till-partition") == b"0", "the partition is wrong")
         tally.check(0 < len(header(letter, "till-error")) <= 1_000, "there is no error")
         own = [(name, content) for name, content in letter.headers if not name.startswith("till-")]
-        kept = [(name, content) for name, content in headers if name.lower() != "authorization"]
-        tally.check(own == kept, f"the headers of record {offset} are {own[:5]}")
+        expected = [(name, content) for name, content in headers if name.lower() != "authorization"]
+        tally.check(own == expected, f"the headers of record {offset} are {own[:5]}")
 
 
 async def test_commands_compressed_by_their_producer_are_read(service: SessionsService, tally: Tally) -> None:
@@ -173,12 +174,12 @@ async def test_aborted_transactions_are_not_applied_and_their_gaps_not_waited_fo
     await producer.start()
     aborted = []
     try:
-        for turn in range(10):
+        for number in range(10):
             await producer.begin_transaction()
-            bodies = [movement("p0", session_id, 100 + turn) for _ in range(3)]
+            bodies = [movement("p0", session_id, 100 + number) for _ in range(3)]
             for body in bodies:
                 await producer.send(service.settings.topics.commands, written(body), key=RIGHT_KEY, partition=0)
-            if turn % 2:
+            if number % 2:
                 await producer.commit_transaction()
                 service.sent += bodies
             else:
@@ -195,15 +196,6 @@ async def test_aborted_transactions_are_not_applied_and_their_gaps_not_waited_fo
     tally.check(rows[0][0] == len(service.sent), f"{rows[0][0]} commands are in the ledger, not {len(service.sent)}")
     tally.rounds, tally.faults = 10, 5
     tally.hold()
-
-
-class NotUtf8(str):
-    """A header name as a client in C may write it."""
-
-    __slots__ = ()
-
-    def encode(self, *_: object) -> bytes:
-        return b"\xff\xfe"
 
 
 async def test_a_header_name_that_is_no_utf8_stops_nobody(service: SessionsService, tally: Tally) -> None:
@@ -223,7 +215,7 @@ async def test_a_header_name_that_is_no_utf8_stops_nobody(service: SessionsServi
     worker = await service.ready_worker()
     await service.all_answered()
     check_answers(service, tally)
-    tally.check(worker.says("undecodable_records"), "its log does not tell what was stepped over")
+    tally.check(worker.has_logged("undecodable_records"), "its log does not tell what was stepped over")
     tally.rounds, tally.faults = 1, 1
     tally.check(await worker.stopped() == 0, "the worker did not stop well")
     tally.hold()

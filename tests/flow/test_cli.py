@@ -23,9 +23,9 @@ async def test_tables_and_topics_are_made_once_and_can_be_asked_for_twice(corner
     for _ in range(2):
         migrated = await till(corner, "migrate")
         assert (migrated.returncode, migrated.stderr) == (0, "")
-    made = await till(corner, "topics")
-    assert made.returncode == 0
-    assert all(corner.topic_prefix + suffix in made.stdout for suffix in TOPIC_CONFIGS)
+    created = await till(corner, "topics")
+    assert created.returncode == 0
+    assert all(corner.topic_prefix + suffix in created.stdout for suffix in TOPIC_CONFIGS)
     again = await till(corner, "topics")
     assert (again.returncode, again.stdout) == (0, "All topics exist and are as promised.\n")
 
@@ -66,9 +66,9 @@ async def test_profiles_are_imported_whole_or_not_at_all(service: SessionsServic
 
 
 async def test_a_token_counts_for_the_commands_topic(corner: Settings) -> None:
-    made = await till(corner, "token", "--sub", "caja-1", "--role", "register", "--store", "s1", "--store", "s2")
-    assert made.returncode == 0
-    claims = Verifier(corner.jwks, corner.token_issuer).claims(made.stdout.strip(), time.time(), COMMANDS_AUDIENCE)
+    minted = await till(corner, "token", "--sub", "caja-1", "--role", "register", "--store", "s1", "--store", "s2")
+    assert minted.returncode == 0
+    claims = Verifier(corner.jwks, corner.token_issuer).claims(minted.stdout.strip(), time.time(), COMMANDS_AUDIENCE)
     assert claims is not None
     assert (claims.sub, claims.role) == ("caja-1", "register")
     assert claims.stores == {"s1", "s2"}

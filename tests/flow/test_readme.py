@@ -55,9 +55,9 @@ def test_the_lines_of_the_gateway_run_from_top_to_bottom(started: Stack, folder:
         r"^```sh\n(.*?)^```$", (TOP / "services/gateway/README.md").read_text(), re.MULTILINE | re.DOTALL
     )
 
-    said = typed("\n".join(blocks), started, folder)
+    output = typed("\n".join(blocks), started, folder)
 
-    assert [reply for reply in REPLIES if reply not in said] == [], said
+    assert [reply for reply in REPLIES if reply not in output] == [], output
 
 
 def test_the_first_session_by_hand_is_opened(started: Stack, folder: Path) -> None:
@@ -66,9 +66,9 @@ def test_the_first_session_by_hand_is_opened(started: Stack, folder: Path) -> No
         pytest.skip("The README shows no session by hand.")
     lines = [line[4:] for line in after.partition("\n## ")[0].splitlines() if line.startswith("    ")]
 
-    said = typed("\n".join(['eval "$(.venv/bin/till env)"', *lines]), started, folder)
+    output = typed("\n".join(['eval "$(.venv/bin/till env)"', *lines]), started, folder)
 
-    assert '"kind":"session_opened"' in said, said
+    assert '"kind":"session_opened"' in output, output
 
 
 def typed(script: str, stack: Stack, folder: Path) -> str:

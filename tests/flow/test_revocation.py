@@ -31,7 +31,7 @@ async def revoke(market: Market, store: str, sub: str) -> None:
         await users.revoke(tx, store, sub)
 
 
-def said(answered: list[Any]) -> list[str]:
+def reasons_or_kinds(answered: list[Any]) -> list[str]:
     return [answer.get("reason") or answer["kind"] for answer in answered]
 
 
@@ -41,29 +41,29 @@ async def test_the_moment_of_the_append_decides(market: Market) -> None:
     before, after, beside = (movement("p1", session_id, 100) for _ in range(3))
 
     # While the worker stands still, both lie on the topic: neither was read when the subject was revoked.
-    market.worker.process.send_signal(signal.SIGSTOP)
+    market.worker.send(signal.SIGSTOP)
     try:
         early = await publish(market, [(before, token)])
         await revoke(market, "s1", "r7")
         late = await publish(market, [(after, token), (beside, other)])
     finally:
-        market.worker.process.send_signal(signal.SIGCONT)
+        market.worker.send(signal.SIGCONT)
     answered = await answers(market, [*early, *late], [before, after, beside])
 
-    assert said(answered) == ["cash_moved", "unauthenticated", "cash_moved"]
+    assert reasons_or_kinds(answered) == ["cash_moved", "unauthenticated", "cash_moved"]
     assert answered[1]["command_id"] == after["command_id"]
-    assert said(await ask(market, [(after, other)])) == ["cash_moved"], "the refusal has claimed nothing"
+    assert reasons_or_kinds(await ask(market, [(after, other)])) == ["cash_moved"], "the refusal has claimed nothing"
 
 
 async def test_unauthenticated_comes_before_forbidden(market: Market) -> None:
     session_id = await a_session(market)
     body = movement("p1", session_id, 100)
     reader = market.token(sub="r9", role="reader")
-    assert said(await ask(market, [(body, reader)])) == ["forbidden"]
+    assert reasons_or_kinds(await ask(market, [(body, reader)])) == ["forbidden"]
 
     await revoke(market, "s1", "r9")
 
-    assert said(await ask(market, [(body, reader)])) == ["unauthenticated"]
+    assert reasons_or_kinds(await ask(market, [(body, reader)])) == ["unauthenticated"]
 
 
 async def test_who_is_let_in_again_needs_a_new_token(market: Market) -> None:
@@ -75,19 +75,19 @@ async def test_who_is_let_in_again_needs_a_new_token(market: Market) -> None:
     old = market.token(sub="eva", role="cashier")
     async with market.engine.begin() as tx:
         await users.add(tx, User("s1", "eva", "cashier", None), hash_password("x"))
-    assert said(await ask(market, [(body(), old)])) == ["cash_moved"]
+    assert reasons_or_kinds(await ask(market, [(body(), old)])) == ["cash_moved"]
 
     await revoke(market, "s1", "eva")
     between = market.token(sub="eva", role="cashier")
-    assert said(await ask(market, [(body(), old), (body(), between)])) == ["unauthenticated"] * 2
+    assert reasons_or_kinds(await ask(market, [(body(), old), (body(), between)])) == ["unauthenticated"] * 2
     async with market.engine.begin() as tx:
         await users.add(tx, User("s1", "eva", "cashier", None), hash_password("x"))
     new = market.token(sub="eva", role="cashier")
 
     answered = await ask(market, [(body(), old), (body(), between), (body(), new)])
-    assert said(answered) == ["unauthenticated", "unauthenticated", "cash_moved"]
+    assert reasons_or_kinds(answered) == ["unauthenticated", "unauthenticated", "cash_moved"]
     await revoke(market, "s1", "eva")
-    assert said(await ask(market, [(body(), new)])) == ["unauthenticated"], "revoked once more"
+    assert reasons_or_kinds(await ask(market, [(body(), new)])) == ["unauthenticated"], "revoked once more"
 
 
 @pytest.mark.parametrize(("where", "reason"), [("s2", "cash_moved"), ("*", "unauthenticated")])
@@ -97,9 +97,9 @@ async def test_a_revocation_is_of_one_store_or_of_all(market: Market, where: str
 
     await revoke(market, where, "roamer")
 
-    assert said(await ask(market, [(movement("p1", session_id, 100), token)])) == [reason]
+    assert reasons_or_kinds(await ask(market, [(movement("p1", session_id, 100), token)])) == [reason]
     elsewhere = movement("p1", session_id, 100) | {"store_id": "s2"}
-    assert said(await ask(market, [(elsewhere, token)])) == ["unauthenticated"]
+    assert reasons_or_kinds(await ask(market, [(elsewhere, token)])) == ["unauthenticated"]
 
 
 async def test_a_revoked_key_ends_with_the_tokens_that_were_signed_for_it(market: Market) -> None:
@@ -108,9 +108,9 @@ async def test_a_revoked_key_ends_with_the_tokens_that_were_signed_for_it(market
         key, _ = await api_keys.add(tx, "cafes", "s1", "manager")
     token = mint(market.settings, sub=key.sub, role="manager", stores=["s1"], via="key", ttl_s=300)
     named = movement("p1", session_id, 100, actor={"id": "whoever the request names"})
-    assert said(await ask(market, [(named, token)])) == ["cash_moved"]
+    assert reasons_or_kinds(await ask(market, [(named, token)])) == ["cash_moved"]
 
     async with market.engine.begin() as tx:
         await api_keys.revoke(tx, "s1", key.key_id)
 
-    assert said(await ask(market, [(movement("p1", session_id, 100), token)])) == ["unauthenticated"]
+    assert reasons_or_kinds(await ask(market, [(movement("p1", session_id, 100), token)])) == ["unauthenticated"]

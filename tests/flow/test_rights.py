@@ -21,14 +21,14 @@ async def say(service: SessionsService, body: Body, token: str | None) -> tuple[
     """Send one command with a token; its answer, the answer's record, and where the command stands."""
     before = len(service.seen.events)
     headers = [] if token is None else [("authorization", f"Bearer {token}".encode())]
-    place = await service.producer.send_and_wait(
+    position = await service.producer.send_and_wait(
         service.settings.topics.commands,
         written(body),
         key=key_of(body["store_id"], body["profile_id"]),
         headers=headers,
     )
     await service.until(lambda: len(service.seen.events) == before + 1)
-    return orjson.loads(service.seen.events[-1].value), service.seen.events[-1], place
+    return orjson.loads(service.seen.events[-1].value), service.seen.events[-1], position
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ async def test_a_refusal_for_rights_claims_nothing(guarded: SessionsService) -> 
     }
     body = opening("p0", str(uuid4()))
     for token, reason in bad.items():
-        answer, _, place = await say(service, body, token)
+        answer, _, position = await say(service, body, token)
         assert (answer["kind"], answer.get("reason")) == ("command_rejected", reason)
-        named = f"till:{place.topic}/{place.partition}/{place.offset}"
+        named = f"till:{position.topic}/{position.partition}/{position.offset}"
         assert answer["event_id"] == str(uuid5(NAMESPACE_URL, named))
     assert (await service.query("SELECT count(*) FROM journal"))[0][0] == 0
 

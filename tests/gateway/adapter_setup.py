@@ -41,8 +41,8 @@ async def add_user(market: Market, name: str, role: Any, profile: str | None, st
 
 async def closing_of(market: Market, session_id: str) -> dict[str, Any]:
     rows = await market.rows("SELECT body FROM closings WHERE session_id = :id", id=session_id)
-    found: dict[str, Any] = orjson.loads(rows[0].body)
-    return found
+    body: dict[str, Any] = orjson.loads(rows[0].body)
+    return body
 
 
 async def accepted_kinds(market: Market, session_id: str) -> list[str]:

@@ -18,7 +18,7 @@ from tests.support.market import Market
 @pytest.fixture(scope="module")
 async def targets(market: Market) -> dict[str, Target]:
     """Two stores with an open and a closed session each."""
-    found = {}
+    by_store = {}
     for store in STORES:
         closed_id, session_id = str(uuid4()), str(uuid4())
         moved = movement("p1", session_id, 5_000, description=f"secret of {store}")
@@ -32,8 +32,8 @@ async def targets(market: Market) -> dict[str, Target]:
         for body in day:
             reply = await market.post(body | {"store_id": store})
             assert reply.status_code == 200, reply.text
-        found[store] = Target(store, session_id, closed_id, moved["command_id"])
-    return found
+        by_store[store] = Target(store, session_id, closed_id, moved["command_id"])
+    return by_store
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,9 @@ async def ousted(market: Market) -> str:
 def tell(record_property: Callable[[str, object], None]) -> Tell:
     """Says how much of what was tried."""
 
-    def told(what: str, words: Iterable[Any]) -> None:
+    def note(what: str, words: Iterable[Any]) -> None:
         tried = Counter(words)
         parts = ", ".join(f"{count} {word}" for word, count in tried.items())
         record_property("walls", f"{what}: {tried.total()} cells: {parts}")
 
-    return told
+    return note

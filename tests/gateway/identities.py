@@ -54,14 +54,14 @@ def good(settings: Settings) -> Iterator[Identity]:
 
 async def with_keys(market: Market) -> list[Identity]:
     """API keys of s1, and the tokens that a gateway signs for them."""
-    found = []
+    identities = []
     for role in ("register", "manager"):
         async with market.engine.begin() as tx:
             key, secret = await api_keys.add(tx, "cafes", "s1", role)  # type: ignore[arg-type]
         token = mint(market.settings, sub=key.sub, role=key.role, stores=["s1"], via="key", ttl_s=300)
         name = f"key of s1 as {role}"
-        found.append(Identity(name, role, frozenset({"s1"}), token, key.sub, names_anybody=True, key=secret))
-    return found
+        identities.append(Identity(name, role, frozenset({"s1"}), token, key.sub, names_anybody=True, key=secret))
+    return identities
 
 
 def forged(settings: Settings, other_audience: str, ousted: str) -> list[Identity]:

@@ -49,15 +49,15 @@ def try_operations(
     """Send `cases` requests to each operation. Raises nothing for a bad reply: it is among `wrong`."""
     tried = []
     with requests.Session() as session:
-        for found in schemathesis.openapi.from_dict(dict(document)).get_all_operations():
-            operation = found.ok()
+        for result in schemathesis.openapi.from_dict(dict(document)).get_all_operations():
+            operation = result.ok()
             one = Tried(operation.label, frozenset(operation.definition.raw["responses"]))
-            made = st.one_of(
+            cases_of_operation = st.one_of(
                 operation.as_strategy(generation_mode=GenerationMode.POSITIVE),
                 operation.as_strategy(generation_mode=GenerationMode.NEGATIVE),
             )
             examples = list(_examples(operation.definition.raw))
-            _send(session, address, made, st.data(), known, examples, one, cases, at_random)
+            _send(session, address, cases_of_operation, st.data(), known, examples, one, cases, at_random)
             tried.append(one)
     return tried
 
@@ -65,7 +65,7 @@ def try_operations(
 def _send(
     session: requests.Session,
     address: str,
-    made: st.SearchStrategy[Case],
+    strategy: st.SearchStrategy[Case],
     data: st.SearchStrategy[Any],
     known: Known,
     examples: list[Any],
@@ -81,7 +81,7 @@ def _send(
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(made, data)
+    @given(strategy, data)
     def send(case: Case, data: Any) -> None:
         _bring_nearer(case, data.draw, known, examples)
         # Streams have no end: nothing is read of them.
@@ -112,10 +112,10 @@ def _bring_nearer(case: Case, draw: Any, known: Known, examples: list[Any]) -> N
     # Most keys contradict the command_id of the body, and that is all that the reply would say.
     if draw(st.booleans()):
         case.headers.pop("Idempotency-Key", None)
-    for place in (case.path_parameters, case.query):
-        for name in place or ():
+    for parameters in (case.path_parameters, case.query):
+        for name in parameters or ():
             if name in known.values and draw(st.booleans()):
-                place[name] = draw(st.sampled_from(known.values[name]))
+                parameters[name] = draw(st.sampled_from(known.values[name]))
     if draw(st.integers(0, 9)) != 7:
         for name, value in draw(st.sampled_from(known.headers)).items():
             case.headers[name] = value
@@ -129,21 +129,21 @@ def _nearly(draw: Any, example: Any, known: Known) -> Any:
         if name in known.values and draw(st.booleans()):
             body[name] = draw(st.sampled_from(known.values[name]))
     for _ in range(draw(st.integers(0, 2))):
-        place = draw(st.sampled_from(list(_places(body))))
-        keys = [*place] if isinstance(place, dict) else [*range(len(place))]
+        inner = draw(st.sampled_from(list(_containers(body))))
+        keys = [*inner] if isinstance(inner, dict) else [*range(len(inner))]
         if not keys:
             continue
         key = draw(st.sampled_from(keys))
         if draw(st.integers(0, 2)):
-            place[key] = draw(st.one_of(st.sampled_from(ODD), st.text(max_size=80), st.integers()))
+            inner[key] = draw(st.one_of(st.sampled_from(ODD), st.text(max_size=80), st.integers()))
         else:
-            del place[key]
+            del inner[key]
     return body
 
 
-def _places(value: Any) -> Iterable[Any]:
+def _containers(value: Any) -> Iterable[Any]:
     """The objects and lists in a value, itself first."""
     if isinstance(value, dict | list):
         yield value
         for inner in value.values() if isinstance(value, dict) else value:
-            yield from _places(inner)
+            yield from _containers(inner)

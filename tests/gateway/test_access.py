@@ -55,7 +55,7 @@ class Door:
 
 
 @pytest.fixture
-async def ledger(corner: Settings) -> Settings:
+async def settings(corner: Settings) -> Settings:
     """The corner with its tables and one till."""
     await upgrade(corner.database_url, "services.sessions.migrations")
     await upgrade(corner.database_url, "services.gateway.migrations")
@@ -63,18 +63,18 @@ async def ledger(corner: Settings) -> Settings:
 
 
 @pytest.fixture
-async def door(ledger: Settings) -> AsyncIterator[Door]:
-    async for made in _opened(ledger):
-        async with made.access.engine.begin() as tx:
+async def door(settings: Settings) -> AsyncIterator[Door]:
+    async for opened in _opened(settings):
+        async with opened.access.engine.begin() as tx:
             await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
-        yield made
+        yield opened
 
 
 @pytest.fixture
-async def other_door(ledger: Settings) -> AsyncIterator[Door]:
+async def other_door(settings: Settings) -> AsyncIterator[Door]:
     """A second gateway on the same database."""
-    async for made in _opened(ledger):
-        yield made
+    async for opened in _opened(settings):
+        yield opened
 
 
 async def _opened(settings: Settings) -> AsyncIterator[Door]:
@@ -103,18 +103,18 @@ async def everything_stored(door: Door) -> str:
     """All that the tables of the gateway hold, as text."""
     tables = ("users", "profile_passwords", "api_keys", "failures")
     async with door.access.engine.connect() as tx:
-        found = [await tx.execute(text(f"SELECT t::text FROM gateway.{table} t")) for table in tables]  # noqa: S608
-        return "\n".join(row[0] for rows in found for row in rows)
+        results = [await tx.execute(text(f"SELECT t::text FROM gateway.{table} t")) for table in tables]  # noqa: S608
+        return "\n".join(row[0] for rows in results for row in rows)
 
 
-async def test_a_password_is_traded_for_a_token_of_its_user(door: Door, ledger: Settings) -> None:
+async def test_a_password_is_traded_for_a_token_of_its_user(door: Door, settings: Settings) -> None:
     reply = await door.sign_in()
 
     body = reply.json()
     assert reply.status_code == 200
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 3_600)
     assert reply.headers["cache-control"] == "no-store"
-    claims = open_verifier(ledger).claims(body["access_token"], time.time(), COMMANDS_AUDIENCE)
+    claims = open_verifier(settings).claims(body["access_token"], time.time(), COMMANDS_AUDIENCE)
     assert claims is not None
     assert (claims.sub, claims.role, claims.stores, claims.via) == ("ana", "cashier", {"s1"}, None)
     assert (await door.by_token(body["access_token"])).json() == {"sub": "ana", "s1": True, "s2": False}
@@ -140,7 +140,7 @@ async def test_every_refusal_is_the_same_and_costs_the_same(
 ) -> None:
     checked: list[str] = []
     real = passwords.matches
-    monkeypatch.setattr(passwords, "matches", lambda stored, given: checked.append(stored) or real(stored, given))
+    monkeypatch.setattr(passwords, "matches", lambda stored, password: checked.append(stored) or real(stored, password))
     begun = time.monotonic()
     reply = await door.client.post(
         "/auth/token",
@@ -227,8 +227,8 @@ async def _let_time_pass(door: Door, seconds: int) -> None:
     ("version", "password"), [(b"$2b$", "x"), (b"$2a$", "ñandú"), (b"$2y$", "long " * 30)], ids=["2b", "2a", "2y"]
 )
 async def test_a_bcrypt_hash_is_replaced_by_its_first_good_login(door: Door, version: bytes, password: str) -> None:
-    made = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4))
-    brought = passwords.read_bcrypt_hash(made.replace(b"$2b$", version, 1).decode())
+    hashed = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4))
+    brought = passwords.read_bcrypt_hash(hashed.replace(b"$2b$", version, 1).decode())
     async with door.access.engine.begin() as tx:
         await users.add(tx, User("s1", "eva", "manager", None), brought)
 
@@ -271,38 +271,38 @@ ONE_TILL = """
 """
 
 
-async def test_a_key_names_its_company_and_store_and_is_kept_as_a_hash(door: Door, ledger: Settings) -> None:
+async def test_a_key_names_its_company_and_store_and_is_kept_as_a_hash(door: Door, settings: Settings) -> None:
     async with door.access.engine.begin() as tx:
-        made, secret = await api_keys.add(tx, "cafes", "s1", "manager")
+        key, secret = await api_keys.add(tx, "cafes", "s1", "manager")
 
     reply = (await door.by_key(secret)).json()
-    assert (reply["sub"], reply["company"], reply["role"]) == (f"key:{made.key_id}", "cafes", "manager")
+    assert (reply["sub"], reply["company"], reply["role"]) == (f"key:{key.key_id}", "cafes", "manager")
     assert secret not in await everything_stored(door)
-    claims = open_verifier(ledger).claims(reply["token"], time.time(), COMMANDS_AUDIENCE)
+    claims = open_verifier(settings).claims(reply["token"], time.time(), COMMANDS_AUDIENCE)
     assert claims is not None
-    assert (claims.sub, claims.via, claims.role, claims.stores) == (made.sub, "key", "manager", {"s1"})
+    assert (claims.sub, claims.via, claims.role, claims.stores) == (key.sub, "key", "manager", {"s1"})
     assert claims.exp - time.time() <= 300
     assert (await door.by_key(secret)).json()["token"] == reply["token"]
-    for wrong in (secret[:-1], secret + "x", "", "x" * 300, "' OR true --", made.key_id):
+    for wrong in (secret[:-1], secret + "x", "", "x" * 300, "' OR true --", key.key_id):
         assert (await door.by_key(wrong)).status_code == 401
 
 
 async def test_a_key_gets_a_new_secret_while_the_old_one_still_counts(door: Door) -> None:
     async with door.access.engine.begin() as tx:
-        made, old = await api_keys.add(tx, "cafes", "s1", "register")
-        new = await api_keys.rotate(tx, "s1", made.key_id, overlap_s=3_600)
+        api_key, old = await api_keys.add(tx, "cafes", "s1", "register")
+        new = await api_keys.rotate(tx, "s1", api_key.key_id, overlap_s=3_600)
         assert new is not None
     assert [(await door.by_key(key)).status_code for key in (old, new)] == [200, 200]
 
     async with door.access.engine.begin() as tx:
-        newest = await api_keys.rotate(tx, "s1", made.key_id, overlap_s=0)
+        newest = await api_keys.rotate(tx, "s1", api_key.key_id, overlap_s=0)
         assert newest is not None
     assert [(await door.by_key(key)).status_code for key in (old, new, newest)] == [401, 401, 200]
 
     async with door.access.engine.begin() as tx:
-        assert not await api_keys.revoke(tx, "s2", made.key_id)
-        assert await api_keys.revoke(tx, "s1", made.key_id)
-        assert await api_keys.rotate(tx, "s1", made.key_id, overlap_s=0) is None
+        assert not await api_keys.revoke(tx, "s2", api_key.key_id)
+        assert await api_keys.revoke(tx, "s1", api_key.key_id)
+        assert await api_keys.rotate(tx, "s1", api_key.key_id, overlap_s=0) is None
     assert (await door.by_key(newest)).status_code == 401
 
 
@@ -321,9 +321,9 @@ async def test_a_revoked_users_token_and_password_end_at_once(door: Door, other_
     assert (await door.by_token(old)).status_code == 401, "the old token was never given back"
 
 
-async def test_who_is_revoked_in_one_store_may_still_speak_for_another(door: Door, ledger: Settings) -> None:
-    both = mint(ledger, sub="r1", role="register", stores=["s1", "s2"], ttl_s=600)
-    every = mint(ledger, sub="r1", role="admin", stores=["*"], ttl_s=600)
+async def test_who_is_revoked_in_one_store_may_still_speak_for_another(door: Door, settings: Settings) -> None:
+    both = mint(settings, sub="r1", role="register", stores=["s1", "s2"], ttl_s=600)
+    every = mint(settings, sub="r1", role="admin", stores=["*"], ttl_s=600)
     async with door.access.engine.begin() as tx:
         await users.revoke(tx, "s1", "r1")
     for token in (both, every):
@@ -335,11 +335,11 @@ async def test_who_is_revoked_in_one_store_may_still_speak_for_another(door: Doo
         assert (await door.by_token(token)).status_code == 401
 
 
-async def test_a_gateway_without_the_private_key_does_not_start(door: Door, ledger: Settings) -> None:
-    ledger.token_key.unlink()
+async def test_a_gateway_without_the_private_key_does_not_start(door: Door, settings: Settings) -> None:
+    settings.token_key.unlink()
 
     with pytest.raises(ValueError, match=r"token-key\.pem can't be read"):
-        Access(ledger, door.access.engine, door.access._verifier)
+        Access(settings, door.access.engine, door.access._verifier)
 
 
 async def test_an_error_of_the_database_quotes_nothing_that_was_asked(door: Door) -> None:
@@ -362,9 +362,9 @@ async def test_an_error_of_the_database_quotes_nothing_that_was_asked(door: Door
     ids=str,
 )
 async def test_without_one_good_token_nobody_comes_in(
-    door: Door, ledger: Settings, headers: list[tuple[str, str]]
+    door: Door, settings: Settings, headers: list[tuple[str, str]]
 ) -> None:
-    token = mint(ledger, sub="ana", role="admin", stores=["*"], ttl_s=600)
+    token = mint(settings, sub="ana", role="admin", stores=["*"], ttl_s=600)
     assert (await door.by_token(token)).status_code == 200
 
     reply = await door.client.get("/token", headers=[(name, value.format(token=token)) for name, value in headers])
@@ -374,18 +374,18 @@ async def test_without_one_good_token_nobody_comes_in(
     assert reply.headers["content-type"] == "application/problem+json"
 
 
-async def till(settings: Settings, *words: str, given: str = "") -> Result:
+async def till(settings: Settings, *words: str, typed: str = "") -> Result:
     """The command line on this corner; in a thread, because it runs a loop of its own."""
     environment = {f"TILL_{k.upper()}": str(v) for k, v in settings.model_dump().items() if v is not None}
-    return await asyncio.to_thread(CliRunner().invoke, app, words, given, environment)
+    return await asyncio.to_thread(CliRunner().invoke, app, words, typed, environment)
 
 
-async def test_the_command_line_says_who_may_come_in(door: Door, ledger: Settings) -> None:
-    async def run(*words: str, given: str = "") -> Result:
-        return await till(ledger, *words, given=given)
+async def test_the_command_line_says_who_may_come_in(door: Door, settings: Settings) -> None:
+    async def run(*words: str, typed: str = "") -> Result:
+        return await till(settings, *words, typed=typed)
 
     eva = ("users", "add", "--store", "s1", "--id", "eva", "--role", "manager", "--profile", "p1", "--password-stdin")
-    assert (await run(*eva, given="first\n")).exit_code == 0
+    assert (await run(*eva, typed="first\n")).exit_code == 0
     assert (await door.sign_in("first", "eva")).status_code == 200
     assert (await run("users", "list")).stdout == "s1\tana\tcashier\tp1\tactive\ns1\teva\tmanager\tp1\tactive\n"
     assert (await run("users", "revoke", "--store", "s1", "--id", "eva")).exit_code == 0
@@ -412,7 +412,7 @@ async def test_the_command_line_says_who_may_come_in(door: Door, ledger: Setting
 
 
 @pytest.mark.parametrize(
-    ("words", "given", "sentence"),
+    ("words", "typed", "sentence"),
     [
         (("users", "add", "--store", "s1", "--id", "key:1", "--role", "admin", "--password-stdin"), "x", "begin with"),
         (("users", "add", "--store", "s1", "--id", "ana", "--role", "admin"), "x", "--password-stdin"),
@@ -427,9 +427,9 @@ async def test_the_command_line_says_who_may_come_in(door: Door, ledger: Setting
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
 async def test_what_the_command_line_refuses_is_said_in_a_sentence(
-    ledger: Settings, words: tuple[str, ...], given: str, sentence: str
+    settings: Settings, words: tuple[str, ...], typed: str, sentence: str
 ) -> None:
-    done = await till(ledger, *words, given=given)
+    done = await till(settings, *words, typed=typed)
 
     assert done.exit_code == 2
     assert sentence in done.stderr

@@ -48,7 +48,7 @@ async def client(market: Market, *, follows: bool, wait_s: float) -> AsyncIterat
     async def forget(*_: Any) -> None:
         return
 
-    made = CommandClient(
+    command_client = CommandClient(
         kafka=partial(connection, market.settings),
         topics=market.settings.topics,
         partitions=3,
@@ -58,15 +58,15 @@ async def client(market: Market, *, follows: bool, wait_s: float) -> AsyncIterat
         wait_s=wait_s,
         waiting_max=10,
     )
-    task = asyncio.create_task(made.follow()) if follows else None
+    task = asyncio.create_task(command_client.follow()) if follows else None
     try:
-        yield made
+        yield command_client
     finally:
         if task is not None:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        await made.stop()
+        await command_client.stop()
         await ledger.dispose()
 
 
@@ -167,10 +167,10 @@ async def test_who_lost_the_connection_gets_the_first_answer_by_the_same_key(mar
     third = await market.client.post("/api/commands", json=unnamed, headers=headers)
 
     assert (again.status_code, again.content) == (200, third.content)
-    found = await market.rows(
+    rows = await market.rows(
         "SELECT count(*) AS n FROM journal WHERE command_id = :id AND reason IS NULL", id=again.json()["command_id"]
     )
-    assert found[0].n == 1
+    assert rows[0].n == 1
 
 
 async def test_an_answer_whose_event_was_never_seen_is_found_in_the_ledger(market: Market) -> None:
@@ -347,7 +347,7 @@ async def test_a_database_that_was_away_is_found_again(market: Market, stack: St
 async def test_the_service_starts_answers_and_stops(market: Market) -> None:
     session_id = await open_session(market, "p1")
     process = market.start("gateway")
-    await process.said("gateway_started")
+    await process.until_logged("gateway_started")
     async with httpx.AsyncClient(base_url=process.address("gateway_started")) as client:
 
         async def ready() -> bool:

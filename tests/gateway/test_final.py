@@ -297,11 +297,11 @@ async def test_what_a_role_may_not_do_is_refused_before_anything_is_done(final: 
 async def test_what_is_not_answered_in_time_is_applied_later(final: FinalClient) -> None:
     await import_tills(final.market, PROFILES.splitlines()[0] + f"\nfinal,slow,Slow,USD,{TENDERS},,acme\n")
     async with final.market.another_gateway(gateway_wait_s=0.5) as client:
-        final.market.worker.process.send_signal(signal.SIGSTOP)
+        final.market.worker.send(signal.SIGSTOP)
         try:
             reply = await client.post(PATH, json=EXAMPLE | {"stationId": "slow"}, headers=final.key)
         finally:
-            final.market.worker.process.send_signal(signal.SIGCONT)
+            final.market.worker.send(signal.SIGCONT)
         assert reply.status_code == 202, reply.text
         assert list(reply.json()) == ["command_id", "status", "location"]
         assert reply.headers["location"] == reply.json()["location"]

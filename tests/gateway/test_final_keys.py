@@ -99,12 +99,12 @@ async def test_a_request_that_was_pending_does_no_more_than_it_was_to_do(final: 
     record = await final.open("b2")
     path, close = f"/{record['id']}", {"closeTime": "2025-01-29T17:00:00Z", "closingAmounts": {"cash": "1.00"}}
     async with final.market.another_gateway(gateway_wait_s=0.5) as client:
-        final.market.worker.process.send_signal(signal.SIGSTOP)
+        final.market.worker.send(signal.SIGSTOP)
         try:
             headers = final.key | {"idempotency-key": "patient"}
             waiting = await client.put(PATH + path, json=close, headers=headers)
         finally:
-            final.market.worker.process.send_signal(signal.SIGCONT)
+            final.market.worker.send(signal.SIGCONT)
     recounted = await eventually(lambda: _recounted(final, path))
 
     again = await final.ask("PUT", path, close, idempotency_key="patient")

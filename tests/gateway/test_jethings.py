@@ -35,8 +35,8 @@ class Jethings:
     async def create(self, body: Any, headers: dict[str, str] | None = None, **more: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         more = {name.replace("_", "-"): value for name, value in more.items()}
-        said = (self.headers if headers is None else headers) | more
-        return await self.market.client.post(f"{PATH}/create-session", content=content, headers=said)
+        sent_headers = (self.headers if headers is None else headers) | more
+        return await self.market.client.post(f"{PATH}/create-session", content=content, headers=sent_headers)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ async def jethings(market: Market) -> Jethings:
     return Jethings(market)
 
 
-def wanted(profile: str, cash: Any = 15000, **more: Any) -> dict[str, Any]:
+def create_request(profile: str, cash: Any = 15000, **more: Any) -> dict[str, Any]:
     return {"profileId": profile, "openningCash": cash, "password": PASSWORD} | more
 
 
@@ -61,13 +61,13 @@ def refusal(reply: httpx.Response) -> tuple[int, str]:
 async def test_the_published_requests(jethings: Jethings) -> None:
     profile = "pos_profile_id_here"
     before = await jethings.get(f"/session-status/{profile}"), await jethings.get(f"/current-session/{profile}")
-    created = await jethings.create(wanted(profile))
+    created = await jethings.create(create_request(profile))
     status, current = (
         await jethings.get(f"/session-status/{profile}"),
         await jethings.get(f"/current-session/{profile}"),
     )
     profiles = await jethings.get("/profiles")
-    second = await jethings.create(wanted(profile))
+    second = await jethings.create(create_request(profile))
 
     assert [reply.json() for reply in before] == [
         {"hasOpenSession": False, "session": None},
@@ -108,7 +108,7 @@ async def test_the_published_requests(jethings: Jethings) -> None:
 async def test_an_amount_is_exact_to_the_decimals_of_its_currency(
     jethings: Jethings, profile: str, written: bytes, shown: bytes, minor: int
 ) -> None:
-    body = json.dumps(wanted(profile) | {"openingCash": 0}).encode().replace(b"15000", written)
+    body = json.dumps(create_request(profile) | {"openingCash": 0}).encode().replace(b"15000", written)
     created = await jethings.create(body)
     current = await jethings.get(f"/current-session/{profile}")
 
@@ -137,7 +137,7 @@ async def test_an_amount_is_exact_to_the_decimals_of_its_currency(
     ],
 )
 async def test_an_amount_that_is_none_is_refused(jethings: Jethings, profile: str, written: bytes) -> None:
-    reply = await jethings.create(json.dumps(wanted(profile)).encode().replace(b"15000", written))
+    reply = await jethings.create(json.dumps(create_request(profile)).encode().replace(b"15000", written))
 
     status, message = refusal(reply)
     assert (status, message[:12]) == (400, "openningCash")
@@ -154,20 +154,20 @@ async def test_refusals(jethings: Jethings) -> None:
         assert refusal(await jethings.get(path, stranger))[0] == 403
     for path in ("/session-status/nowhere", "/current-session/nowhere", "/session-status/%00", "/current-session/p1"):
         assert refusal(await jethings.get(path)) == (400, "Profile not found")
-    assert refusal(await jethings.create(wanted("p3"), {"x-store-id": "jet"}))[0] == 401
-    assert refusal(await jethings.create(wanted("p3"), no_store)) == (400, "Store ID is required")
-    assert refusal(await jethings.create(wanted("p3"), stranger))[0] == 403
-    assert refusal(await jethings.create(wanted("nowhere"))) == (400, "Profile not found")
-    assert refusal(await jethings.create(wanted("p3", password="wrong"))) == (401, "Invalid password")
+    assert refusal(await jethings.create(create_request("p3"), {"x-store-id": "jet"}))[0] == 401
+    assert refusal(await jethings.create(create_request("p3"), no_store)) == (400, "Store ID is required")
+    assert refusal(await jethings.create(create_request("p3"), stranger))[0] == 403
+    assert refusal(await jethings.create(create_request("nowhere"))) == (400, "Profile not found")
+    assert refusal(await jethings.create(create_request("p3", password="wrong"))) == (401, "Invalid password")
     for missing in ("profileId", "openningCash", "password"):
-        body = {name: value for name, value in wanted("p3").items() if name != missing}
+        body = {name: value for name, value in create_request("p3").items() if name != missing}
         assert refusal(await jethings.create(body))[0] == 400
     for body in (b"", b"[]", b"{"):
         assert refusal(await jethings.create(body))[0] == 400
     assert await commands_answered(jethings.market) == before
-    assert refusal(await jethings.create(wanted("off")))[0] == 400
+    assert refusal(await jethings.create(create_request("off")))[0] == 400
     reader = jethings.market.bearer("jet", role="reader", sub="rita") | {"x-store-id": "jet"}
-    assert refusal(await jethings.create(wanted("p3"), reader))[0] == 403
+    assert refusal(await jethings.create(create_request("p3"), reader))[0] == 403
 
 
 async def test_a_session_that_awaits_approval_is_shown_as_closed(jethings: Jethings) -> None:
@@ -179,15 +179,15 @@ async def test_a_session_that_awaits_approval_is_shown_as_closed(jethings: Jethi
     assert (await jethings.market.post(closing | here)).json()["kind"] == "closing_pending"
 
     assert (await jethings.get("/session-status/p3")).json() == {"hasOpenSession": False, "session": None}
-    assert (await jethings.create(wanted("p3"))).status_code == 200
+    assert (await jethings.create(create_request("p3"))).status_code == 200
 
 
 async def test_a_request_with_a_key_opens_one_session(jethings: Jethings) -> None:
     await import_tills(jethings.market, PROFILES.splitlines()[0] + "\njet,keyed,Keyed,DZD,,,true\n")
     await set_password(jethings.market, "jet", "keyed")
-    first = await jethings.create(wanted("keyed"), idempotency_key="k")
-    again = await jethings.create(wanted("keyed"), idempotency_key="k")
-    other = await jethings.create(wanted("keyed", 1), idempotency_key="k")
+    first = await jethings.create(create_request("keyed"), idempotency_key="k")
+    again = await jethings.create(create_request("keyed"), idempotency_key="k")
+    other = await jethings.create(create_request("keyed", 1), idempotency_key="k")
 
     assert first.status_code == 200, first.text
     assert (again.status_code, again.content) == (200, first.content)
@@ -197,8 +197,8 @@ async def test_a_request_with_a_key_opens_one_session(jethings: Jethings) -> Non
 async def test_guessing_passwords_has_an_end(jethings: Jethings) -> None:
     await import_tills(jethings.market, PROFILES.splitlines()[0] + "\njet,guessed,Guessed,DZD,,,true\n")
     await set_password(jethings.market, "jet", "guessed")
-    wrong = [await jethings.create(wanted("guessed", password=f"wrong {n}")) for n in range(5)]
-    late = await jethings.create(wanted("guessed"))
+    wrong = [await jethings.create(create_request("guessed", password=f"wrong {n}")) for n in range(5)]
+    late = await jethings.create(create_request("guessed"))
 
     assert [reply.status_code for reply in wrong] == [401] * 5
     assert refusal(late)[0] == 429

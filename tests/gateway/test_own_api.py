@@ -148,8 +148,8 @@ async def test_a_key_names_the_command(market: Market, key: str) -> None:
     again = await market.client.post("/api/commands", json=unnamed, headers=headers)
     other = await market.client.post("/api/commands", json=unnamed | {"amount_minor": 99}, headers=headers)
 
-    wanted = key.lower() if len(key) == 36 else str(uuid5(NAMESPACE_URL, f"till-key:s1/{key}"))
-    assert (first.status_code, first.json()["command_id"]) == (200, wanted)
+    expected = key.lower() if len(key) == 36 else str(uuid5(NAMESPACE_URL, f"till-key:s1/{key}"))
+    assert (first.status_code, first.json()["command_id"]) == (200, expected)
     assert again.content == first.content
     assert (other.status_code, other.json()["reason"]) == (422, "command_id_reused")
 
@@ -209,7 +209,7 @@ async def test_stores_are_walls(market: Market) -> None:
 
 
 async def test_sessions_are_listed_page_by_page(market: Market) -> None:
-    made = [await opened(market, "p2", session_number=f"page-{n}") for n in range(5)]
+    session_ids = [await opened(market, "p2", session_number=f"page-{n}") for n in range(5)]
     everything = (await market.get("/api/sessions", profile="p2")).json()
     pages: list[Body] = []
     cursor: dict[str, str] = {}
@@ -223,7 +223,7 @@ async def test_sessions_are_listed_page_by_page(market: Market) -> None:
     read = [item for page in pages for item in page["items"]]
     assert all(len(page["items"]) == 2 for page in pages[:-1])
     assert read == everything["items"]
-    assert [item["session_id"] for item in read][-5:] == made
+    assert [item["session_id"] for item in read][-5:] == session_ids
     assert len({item["session_id"] for item in read}) == len(read)
 
 
@@ -306,8 +306,8 @@ async def test_who_counts_blind_sees_no_figures_before_the_closing(market: Marke
 async def test_a_till_says_how_it_stands(market: Market) -> None:
     async def till(name: str) -> Body:
         items = (await market.get("/api/stores/s1/profiles")).json()["items"]
-        found: Body = next(item for item in items if item["profile_id"] == name)
-        return found
+        profile: Body = next(item for item in items if item["profile_id"] == name)
+        return profile
 
     session_id = await opened(market, "limited")
     open_ = await till("limited")

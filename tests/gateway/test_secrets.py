@@ -26,9 +26,9 @@ async def test_no_secret_is_written_anywhere(market: Market) -> None:
         await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
         _, key = await api_keys.add(tx, "cafes", "s1", "manager")
     process = market.start("gateway", TILL_LOG_LEVEL="debug")
-    await process.said("gateway_started")
+    await process.until_logged("gateway_started")
     noisy_worker = market.start("sessions", TILL_LOG_LEVEL="debug")
-    await noisy_worker.said("worker_reads")
+    await noisy_worker.until_logged("worker_reads")
     good, bad = market.token(role="manager", sub="mona"), market.token() + "x"
     async with httpx.AsyncClient(base_url=process.address("gateway_started"), timeout=60) as client:
         traded = await _use_everything(client, good, bad, key)
@@ -43,8 +43,10 @@ async def test_no_secret_is_written_anywhere(market: Market) -> None:
     assert b"gateway_started" in written_down["logs"]
     assert b"unreadable" in written_down["topics"]
     assert b"$argon2id$" in written_down["tables"]
-    found = [(secret, place) for secret in secrets for place, said in written_down.items() if secret.encode() in said]
-    assert found == []
+    leaks = [
+        (secret, where) for secret in secrets for where, content in written_down.items() if secret.encode() in content
+    ]
+    assert leaks == []
 
 
 async def _use_everything(client: httpx.AsyncClient, good: str, bad: str, key: str) -> str:
@@ -84,21 +86,21 @@ async def _send_past_the_gateway(market: Market, tokens: list[str]) -> None:
 
 async def _written_by_services(market: Market) -> bytes:
     """All that lies on the topics that the services write, headers too."""
-    names = market.settings.topics
+    topics = market.settings.topics
     consumer = AIOKafkaConsumer(bootstrap_servers=market.settings.kafka)
     await consumer.start()
     try:
-        written_by = (names.events, names.closings, names.dead_letters)
-        places = [TopicPartition(name, number) for name in written_by for number in range(3)]
-        consumer.assign(places)
-        await consumer.seek_to_beginning(*places)
-        ends = await consumer.end_offsets(places)
-        found = b""
-        while any([await consumer.position(place) < end for place, end in ends.items()]):
+        written_by = (topics.events, topics.closings, topics.dead_letters)
+        partitions = [TopicPartition(name, number) for name in written_by for number in range(3)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        content = b""
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
-                    found += (record.value or b"") + (record.key or b"") + repr(record.headers).encode() + b"\n"
-        return found
+                    content += (record.value or b"") + (record.key or b"") + repr(record.headers).encode() + b"\n"
+        return content
     finally:
         await consumer.stop()
 
@@ -109,4 +111,4 @@ async def _every_row(market: Market) -> bytes:
         await tx.execute(text("SET LOCAL bytea_output = 'escape'"))
         tables = [row.name for row in await tx.execute(text(EVERY_TABLE))]
         rows = [await tx.execute(text(f"SELECT t::text FROM {table} t")) for table in tables]  # noqa: S608
-        return "\n".join(row[0] for found in rows for row in found).encode()
+        return "\n".join(row[0] for result in rows for row in result).encode()

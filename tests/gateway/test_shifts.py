@@ -43,11 +43,11 @@ class Worker:
         self.headers = headers
 
     async def ask(self, path: str, body: Any = None, **more: str) -> httpx.Response:
-        said = self.headers | {name.replace("_", "-"): value for name, value in more.items()}
+        sent_headers = self.headers | {name.replace("_", "-"): value for name, value in more.items()}
         method = "GET" if path == "/current" else "POST"
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await self.market.client.request(
-            method, PATH + path, content=None if body is None else content, headers=said
+            method, PATH + path, content=None if body is None else content, headers=sent_headers
         )
 
     async def start(self, cash: Any = 100000, **more: str) -> httpx.Response:
@@ -100,8 +100,8 @@ async def test_a_day_by_the_published_requests(tills: Market) -> None:
     assert len(opened["start_time"]) == len("2024-01-15T14:30:00Z")
     assert moved.status_code == 201, moved.text
     assert moved.json()["message"] == "Cash transaction created successfully"
-    said = moved.json()["data"]
-    assert list(said) == [
+    movement = moved.json()["data"]
+    assert list(movement) == [
         "id",
         "shift_id",
         "user_id",
@@ -111,8 +111,12 @@ async def test_a_day_by_the_published_requests(tills: Market) -> None:
         "description",
         "created_at",
     ]
-    assert {name: said[name] for name in DROP} == DROP
-    assert (said["shift_id"], said["user_id"], taken.json()["data"]["type"]) == (opened["id"], "ana-a", "cash_out")
+    assert {name: movement[name] for name in DROP} == DROP
+    assert (movement["shift_id"], movement["user_id"], taken.json()["data"]["type"]) == (
+        opened["id"],
+        "ana-a",
+        "cash_out",
+    )
     assert current | {"updated_at": ""} == opened | {"updated_at": ""}
     assert refusal(second) == 409
     assert b'"expected_cash_end":149123.45,"actual_cash_end":250000,"difference":100876.55,' in ended.content

@@ -55,47 +55,47 @@ def cells(people: Iterable[Identity], targets: dict[str, Target], *, allowed: bo
 
     Allowed commands are for a till that nobody has, so that they come through the wall and still change nothing.
     """
-    found = []
+    matrix = []
     for who in people:
         for target in targets.values():
             for actor in (who.sub, "somebody else") if who.role else (who.sub,):
                 for kind, body in target.commands("nowhere" if allowed else "p1", actor).items():
                     word = refusal(who, target.store, kind, actor)
                     if (word is None) == allowed:
-                        found.append((who, body, word))
-    return found
+                        matrix.append((who, body, word))
+    return matrix
 
 
 async def test_on_kafka_nobody_gets_past_the_consumer(
     market: Market, targets: dict[str, Target], people: list[Identity], ousted: str, tell: Tell
 ) -> None:
-    wanted = cells([*people, *forged(market.settings, "till.api", ousted)], targets, allowed=False)
+    matrix = cells([*people, *forged(market.settings, "till.api", ousted)], targets, allowed=False)
 
     async with nothing_changes(market):
-        answered = await ask(market, [(body, who.token) for who, body, _ in wanted])
+        answered = await ask(market, [(body, who.token) for who, body, _ in matrix])
 
-    tell("Kafka", (word for _, _, word in wanted))
+    tell("Kafka", (word for _, _, word in matrix))
     wrong = [
         (who.name, body["kind"], body["store_id"], word, answer)
-        for (who, body, word), answer in zip(wanted, answered, strict=True)
+        for (who, body, word), answer in zip(matrix, answered, strict=True)
         if answer.get("reason") != word
         or answer["command_id"] != body["command_id"]
         or leaked(str(answer), targets, who, str(body))
     ]
     assert wrong == []
-    assert len(wanted) > 1_200
+    assert len(matrix) > 1_200
 
 
 async def test_on_kafka_who_may_is_let_in(
     market: Market, targets: dict[str, Target], people: list[Identity], tell: Tell
 ) -> None:
-    wanted = cells(people, targets, allowed=True)
+    matrix = cells(people, targets, allowed=True)
 
-    answered = await ask(market, [(body, who.token) for who, body, _ in wanted])
+    answered = await ask(market, [(body, who.token) for who, body, _ in matrix])
 
-    tell("Kafka", ("let in" for _ in wanted))
+    tell("Kafka", ("let in" for _ in matrix))
     assert {answer.get("reason") for answer in answered} == {"profile_unknown"}
-    assert len(wanted) > 300
+    assert len(matrix) > 300
 
 
 async def test_on_kafka_a_strangers_session_is_unknown(
@@ -103,7 +103,7 @@ async def test_on_kafka_a_strangers_session_is_unknown(
 ) -> None:
     # The ids of s2 under the name of s1, whose till p1 has a session of its own.
     posing = Target("s1", targets["s2"].session_id, targets["s2"].closed_id, targets["s2"].movement_id)
-    wanted = [
+    matrix = [
         (who, body)
         for who in people
         if who.has("s1") and not who.has("s2")
@@ -112,7 +112,7 @@ async def test_on_kafka_a_strangers_session_is_unknown(
     ]
 
     async with nothing_changes(market, but={"journal"}):
-        answered = await ask(market, [(body, who.token) for who, body in wanted])
+        answered = await ask(market, [(body, who.token) for who, body in matrix])
 
     tell("Kafka, another store's session", (answer.get("reason") for answer in answered))
     assert {answer.get("reason") for answer in answered} == {"session_unknown"}
@@ -122,32 +122,32 @@ async def test_on_kafka_a_strangers_session_is_unknown(
 async def test_over_http_nobody_gets_past_the_gateway(
     market: Market, targets: dict[str, Target], people: list[Identity], ousted: str, tell: Tell
 ) -> None:
-    wanted = cells([*people, *forged(market.settings, "till.commands", ousted)], targets, allowed=False)
+    matrix = cells([*people, *forged(market.settings, "till.commands", ousted)], targets, allowed=False)
     sent = await commands_on_topic(market)
 
     async with nothing_changes(market):
-        replies = await asked(market, [("POST", "/api/commands", who.headers, body) for who, body, _ in wanted])
+        replies = await asked(market, [("POST", "/api/commands", who.headers, body) for who, body, _ in matrix])
 
-    tell("POST /api/commands", (word for _, _, word in wanted))
+    tell("POST /api/commands", (word for _, _, word in matrix))
     statuses = {"unauthenticated": 401, "forbidden": 403}
     wrong = [
         (who.name, body["kind"], body["store_id"], word, reply.status_code, reply.text)
-        for (who, body, word), reply in zip(wanted, replies, strict=True)
+        for (who, body, word), reply in zip(matrix, replies, strict=True)
         if reply.status_code != statuses[str(word)] or leaked(reply.text, targets, who, str(body))
     ]
     assert wrong == []
     # Only whoever has a good token for the store gets as far as the topic.
-    assert await commands_on_topic(market) - sent == sum(who.has(body["store_id"]) for who, body, _ in wanted)
+    assert await commands_on_topic(market) - sent == sum(who.has(body["store_id"]) for who, body, _ in matrix)
 
 
 async def test_over_http_who_may_is_let_in(
     market: Market, targets: dict[str, Target], people: list[Identity], tell: Tell
 ) -> None:
-    wanted = cells(people, targets, allowed=True)
+    matrix = cells(people, targets, allowed=True)
 
-    replies = await asked(market, [("POST", "/api/commands", who.headers, body) for who, body, _ in wanted])
+    replies = await asked(market, [("POST", "/api/commands", who.headers, body) for who, body, _ in matrix])
 
-    tell("POST /api/commands", ("let in" for _ in wanted))
+    tell("POST /api/commands", ("let in" for _ in matrix))
     assert {(reply.status_code, reply.json().get("reason")) for reply in replies} == {(404, "profile_unknown")}
 
 
@@ -155,7 +155,7 @@ async def test_over_http_nobody_sees_over_a_wall(
     market: Market, targets: dict[str, Target], people: list[Identity], ousted: str, tell: Tell
 ) -> None:
     everybody = [*people, *forged(market.settings, "till.commands", ousted)]
-    wanted = [
+    matrix = [
         (who, target, name, path.format(**{field: getattr(target, field) for field in FIELDS}))
         for who in everybody
         for target in targets.values()
@@ -163,12 +163,12 @@ async def test_over_http_nobody_sees_over_a_wall(
     ]
 
     async with nothing_changes(market):
-        replies = await asked(market, [("GET", path, who.headers, None) for who, _, _, path in wanted])
+        replies = await asked(market, [("GET", path, who.headers, None) for who, _, _, path in matrix])
 
     tell("GET", (reply.status_code for reply in replies))
     wrong = [
         (who.name, path, reply.status_code, reply.text)
-        for (who, target, name, path), reply in zip(wanted, replies, strict=True)
+        for (who, target, name, path), reply in zip(matrix, replies, strict=True)
         if leaked(reply.text, targets, who, path) or not _as_it_should_be(who, target, name, reply)
     ]
     assert wrong == []

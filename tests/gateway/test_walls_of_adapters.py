@@ -30,7 +30,7 @@ class Door:
     def path(self, target: Target) -> str:
         """The path to what this store has."""
         return re.sub(
-            r"\{(\w+)\}", lambda found: "p1" if found[1] == "profile_id" else target.session_id, self.template
+            r"\{(\w+)\}", lambda parameter: "p1" if parameter[1] == "profile_id" else target.session_id, self.template
         )
 
 
@@ -79,23 +79,23 @@ async def passwords(market: Market, people: list[Identity], targets: dict[str, T
 Cell = tuple[Identity, Target, Door]
 
 
-async def replies_to(market: Market, wanted: list[Cell]) -> list[httpx.Response]:
+async def replies_to(market: Market, matrix: list[Cell]) -> list[httpx.Response]:
     """What everybody gets who names the target's store in the header."""
     requests: list[tuple[str, str, dict[str, str], Body | None]] = [
         (door.method, door.path(target), who.headers | {"x-store-id": target.store}, door.body)
-        for who, target, door in wanted
+        for who, target, door in matrix
     ]
     async with nothing_changes(market):
         return await asked(market, requests)
 
 
 def problems(
-    wanted: list[Cell], replies: list[httpx.Response], targets: dict[str, Target], statuses: list[set[int]]
+    matrix: list[Cell], replies: list[httpx.Response], targets: dict[str, Target], statuses: list[set[int]]
 ) -> list[Any]:
     """The cells that were not answered as they must be, or that told something."""
     return [
         (who.name, target.store, door, reply.status_code, reply.text)
-        for (who, target, door), reply, allowed in zip(wanted, replies, statuses, strict=True)
+        for (who, target, door), reply, allowed in zip(matrix, replies, statuses, strict=True)
         if reply.status_code not in allowed or leaked(reply.text, targets, who, door.path(target))
     ]
 
@@ -112,13 +112,13 @@ async def test_jethings_shows_and_opens_nothing_of_another_store(
     everybody = [*people, *forged(market.settings, "till.commands", ousted)]
     cells = [(who, target, door) for who in everybody for target in targets.values() for door in JETHINGS]
     # Whoever may open a session would be told that one is open, which is a row of the journal.
-    wanted = [cell for cell in cells if cell[2].method == "GET" or status(*cell) != 200]
+    matrix = [cell for cell in cells if cell[2].method == "GET" or status(*cell) != 200]
 
-    replies = await replies_to(market, wanted)
+    replies = await replies_to(market, matrix)
 
     tell("Jethings", (reply.status_code for reply in replies))
-    assert problems(wanted, replies, targets, [{status(*cell)} for cell in wanted]) == []
-    shown = [(target, reply.text) for (_, target, _), reply in zip(wanted, replies, strict=True) if reply.is_success]
+    assert problems(matrix, replies, targets, [{status(*cell)} for cell in matrix]) == []
+    shown = [(target, reply.text) for (_, target, _), reply in zip(matrix, replies, strict=True) if reply.is_success]
     assert shown
     assert all(target.session_id in text for target, text in shown), "who may look sees the very session"
 
@@ -137,12 +137,12 @@ async def test_shifts_are_those_of_the_own_store_and_person(
     everybody = [*people, *forged(market.settings, "till.commands", ousted)]
     cells = [(who, target, door) for who in everybody for target in targets.values() for door in SHIFTS]
     starts = SHIFTS[0]
-    wanted = [cell for cell in cells if cell[2] is not starts or statuses(*cell[:2]) != {404}]
+    matrix = [cell for cell in cells if cell[2] is not starts or statuses(*cell[:2]) != {404}]
 
-    replies = await replies_to(market, wanted)
+    replies = await replies_to(market, matrix)
 
     tell("Shifts", (reply.status_code for reply in replies))
-    assert problems(wanted, replies, targets, [statuses(*cell[:2]) for cell in wanted]) == []
+    assert problems(matrix, replies, targets, [statuses(*cell[:2]) for cell in matrix]) == []
 
 
 async def test_final_knows_one_store_by_its_key(
@@ -174,7 +174,7 @@ async def test_final_knows_one_store_by_its_key(
     cells = [(who, target, door) for who in [*holders, *nobodies] for target in targets.values() for door in FINAL]
     cells += [(who, targets["s1"], FINAL_CREATE) for who in nobodies]
     # What a key may do in its own store is no matter of walls, but for what only a manager's may.
-    wanted = [
+    matrix = [
         (who, target, door)
         for who, target, door in cells
         if status(who, target, door) in {401, 404}
@@ -186,12 +186,12 @@ async def test_final_knows_one_store_by_its_key(
             market,
             [
                 (door.method, door.path(target), {} if who.key is None else {"x-api-key": who.key}, door.body)
-                for who, target, door in wanted
+                for who, target, door in matrix
             ],
         )
 
     tell("Final", (reply.status_code for reply in replies))
-    assert problems(wanted, replies, targets, [{status(*cell)} for cell in wanted]) == []
+    assert problems(matrix, replies, targets, [{status(*cell)} for cell in matrix]) == []
     twice = await market.client.get(FINAL[0].path(targets["s1"]), headers=[("x-api-key", key), ("x-api-key", key)])
     assert twice.status_code == 401
 

@@ -54,7 +54,7 @@ class Target:
     def commands(self, profile: str, actor: str) -> dict[str, Body]:
         """One command of every kind for the open session, which would be applied if the sender were let in."""
 
-        def said(kind: str, **members: Any) -> Body:
+        def of_kind(kind: str, **members: Any) -> Body:
             return command(kind, profile, self.session_id, actor={"id": actor}, store_id=self.store, **members)
 
         counted = [{"tender": "cash", "amount_minor": 1}]
@@ -78,8 +78,8 @@ class Target:
             "resume_session": {},
             "amend_session": {"note": "altered"},
         }
-        made = {kind: said(kind, **more) for kind, more in members.items()}
-        return made | {"force_close (device_lost)": said("force_close", reason="device_lost")}
+        by_kind = {kind: of_kind(kind, **more) for kind, more in members.items()}
+        return by_kind | {"force_close (device_lost)": of_kind("force_close", reason="device_lost")}
 
 
 @asynccontextmanager

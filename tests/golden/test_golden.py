@@ -39,13 +39,13 @@ def test_the_rules_give_these_answers_and_closings(case: Case) -> None:
     batch_state = case.batch_state()
     outcomes = [decide.answer(batch_state, taken) if isinstance(taken, Received) else None for taken in case.reads()]
     answers = [outcome.value if outcome else None for outcome in outcomes]
-    made = [value for o in outcomes if o for value in (o.closing_value, o.correction_value)]
-    closings = [value for value in made if value is not None]
+    values = [value for o in outcomes if o for value in (o.closing_value, o.correction_value)]
+    closings = [value for value in values if value is not None]
 
-    assert len(case.told["records"]) == len(case.told["answers"])
-    for number, (came, told) in enumerate(zip(answers, case.answers, strict=True)):
-        assert shown(came) == shown(told), f"record {number}"
-        assert came == told, f"record {number}: the same members in another order"
+    assert len(case.content["records"]) == len(case.content["answers"])
+    for number, (came, expected) in enumerate(zip(answers, case.answers, strict=True)):
+        assert shown(came) == shown(expected), f"record {number}"
+        assert came == expected, f"record {number}: the same members in another order"
     assert list(map(shown, closings)) == list(map(shown, case.closings))
     assert closings == case.closings
 
@@ -81,7 +81,7 @@ async def test_the_ledger_gives_the_same_bytes_and_proves_right(
 
 async def played(ledger: AsyncEngine, case: Case, at_once: int) -> tuple[list[bytes | None], list[bytes]]:
     """What goes out for the case's records: its answers by record and its closings, in their order."""
-    answers: dict[int, bytes | None] = dict.fromkeys(range(len(case.told["records"])))
+    answers: dict[int, bytes | None] = dict.fromkeys(range(len(case.content["records"])))
     closings = []
     reads = [(0, offset, taken) for offset, taken in enumerate(case.reads())]
     for start in range(0, len(reads), at_once):
@@ -95,8 +95,8 @@ async def played(ledger: AsyncEngine, case: Case, at_once: int) -> tuple[list[by
 
 def test_a_second_count_comes_to_the_same_closings(case: Case) -> None:
     commands = journals(case)
-    rules = {(row["store_id"], row["profile_id"]): row for row in case.told["profiles"]}
-    for closing in case.told["closings"]:
+    rules = {(row["store_id"], row["profile_id"]): row for row in case.content["profiles"]}
+    for closing in case.content["closings"]:
         if closing["kind"] != "closing":
             continue
         accepted = commands[session_of(closing)][: closed_after(case, closing)]
@@ -110,25 +110,25 @@ def test_a_second_count_comes_to_the_same_closings(case: Case) -> None:
 
 def test_closing_and_corrections_are_what_all_accepted_commands_add_up_to(case: Case) -> None:
     commands = journals(case)
-    rules = {(row["store_id"], row["profile_id"]): row for row in case.told["profiles"]}
+    rules = {(row["store_id"], row["profile_id"]): row for row in case.content["profiles"]}
     sums: dict[Session, Counter[Any]] = defaultdict(Counter)
-    for record in case.told["closings"]:
+    for record in case.content["closings"]:
         part = record if record["kind"] == "closing" else record["deltas"]
         for name in Figures.model_fields:
             sums[session_of(record)].update(dict(leaves(part[name], (name,))))
-    for closing in (made for made in case.told["closings"] if made["kind"] == "closing"):
+    for closing in (message for message in case.content["closings"] if message["kind"] == "closing"):
         accepted = commands[session_of(closing)]
         rule = rules[closing["store_id"], closing["profile_id"]]
         figures = counted_again(accepted, latest_counts(closing, accepted), rule)
         voided = any(command["kind"] == "void_session" for command in accepted)
 
-        found = {place: amount for place, amount in sums[session_of(closing)].items() if amount}
-        assert found == ({} if voided else {p: a for name in figures for p, a in leaves(figures[name], (name,)) if a})
+        totals = {path: amount for path, amount in sums[session_of(closing)].items() if amount}
+        assert totals == ({} if voided else {p: a for name in figures for p, a in leaves(figures[name], (name,)) if a})
 
 
 def test_closings_form_a_chain_for_each_till(case: Case) -> None:
     chains: dict[tuple[str, str], list[Body]] = defaultdict(list)
-    for closing in case.told["closings"]:
+    for closing in case.content["closings"]:
         if closing["kind"] == "closing":
             chains[closing["store_id"], closing["profile_id"]].append(closing)
 
@@ -136,9 +136,9 @@ def test_closings_form_a_chain_for_each_till(case: Case) -> None:
 
 
 def test_every_kind_reason_and_correction_has_a_case(tmp_path: Path) -> None:
-    told = [load(name, tmp_path).told for name in NAMES]
-    answers = [answer for case in told for answer in case["answers"] if answer]
-    closings = [closing for case in told for closing in case["closings"]]
+    cases = [load(name, tmp_path).content for name in NAMES]
+    answers = [answer for case in cases for answer in case["answers"] if answer]
+    closings = [closing for case in cases for closing in case["closings"]]
 
     assert {a["command_kind"] for a in answers if a["kind"] != "command_rejected"} == set(COMMANDS)
     assert {a["reason"] for a in answers if a["kind"] == "command_rejected"} == set(get_args(Reason))
@@ -150,7 +150,7 @@ def test_every_kind_reason_and_correction_has_a_case(tmp_path: Path) -> None:
         "session_voided",
     }
     assert {c["origin"] for c in closings if c["kind"] == "closing"} == {"register", "manager", "idle"}
-    assert len({row["store_id"] for case in told for row in case["profiles"]}) >= len(told), "a store for each case"
+    assert len({row["store_id"] for case in cases for row in case["profiles"]}) >= len(cases), "a store for each case"
 
 
 def session_of(message: Body) -> Session:
@@ -159,23 +159,23 @@ def session_of(message: Body) -> Session:
 
 def journals(case: Case) -> dict[Session, list[Body]]:
     """The accepted bodies of each session in their order, each once."""
-    found: dict[Session, dict[int, Body]] = defaultdict(dict)
-    for record, answer in zip(case.told["records"], case.told["answers"], strict=True):
+    by_sequence: dict[Session, dict[int, Body]] = defaultdict(dict)
+    for record, answer in zip(case.content["records"], case.content["answers"], strict=True):
         if answer and "sequence" in answer:
             body = record["value"] if "value" in record else json.loads(record["raw"])
-            found[session_of(answer)].setdefault(answer["sequence"], body)
-    return {session: [bodies[n] for n in sorted(bodies)] for session, bodies in found.items()}
+            by_sequence[session_of(answer)].setdefault(answer["sequence"], body)
+    return {session: [bodies[n] for n in sorted(bodies)] for session, bodies in by_sequence.items()}
 
 
 def closed_after(case: Case, closing: Body) -> int:
     """How many commands its session had accepted when the closing was made."""
-    answers = [a for a in case.told["answers"] if a and a["kind"] == "session_closed"]
+    answers = [a for a in case.content["answers"] if a and a["kind"] == "session_closed"]
     return int(next(a["sequence"] for a in answers if a["closing_id"] == closing["closing_id"]))
 
 
 def last_count(accepted: list[Body]) -> list[Body]:
-    found: list[Body] = [body for body in accepted if body["kind"] == "close_session"][-1]["counted"]
-    return found
+    counted: list[Body] = [body for body in accepted if body["kind"] == "close_session"][-1]["counted"]
+    return counted
 
 
 def latest_counts(closing: Body, accepted: list[Body]) -> list[Body] | None:
@@ -191,21 +191,21 @@ def counted_again(accepted: list[Body], counted: list[Body] | None, rule: Body) 
     return recount.figures(accepted[0], accepted[1:], counted, own, rule.get("tenders"))
 
 
-def leaves(part: Any, place: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], int]]:
+def leaves(part: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], int]]:
     """Every figure by its place; a row's place is what it is called."""
     if isinstance(part, dict):
         for name, value in part.items():
-            yield from leaves(value, (*place, name))
+            yield from leaves(value, (*path, name))
     elif isinstance(part, list):
         for row in part:
             names = ("tender", "provider", "order_type", "name")
-            yield from leaves(row, (*place, *(row[name] for name in names if name in row)))
+            yield from leaves(row, (*path, *(row[name] for name in names if name in row)))
     elif isinstance(part, int):
-        yield place, part
+        yield path, part
 
 
 def test_the_published_day_comes_out_as_it_is_printed(tmp_path: Path) -> None:
-    (closing,) = load("published-day", tmp_path).told["closings"]
+    (closing,) = load("published-day", tmp_path).content["closings"]
     side = ("gross_minor", "discounts_minor", "service_charges_minor", "total_minor", "net_minor")
     drawers = {row["tender"]: row for row in closing["tenders"] if row["type"] != "third_party"}
     sold = {row["tender"]: (row["total_minor"], row["count"]) for row in closing["sales"]["by_tender"]}

@@ -27,20 +27,20 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def complaints(file: str, source: str) -> list[str]:
     """What is wrong with the imports of this file, by its path below tests."""
     folder = Path(file).parts[0]
-    found = []
+    sentences = []
     for name in imports(ast.parse(source)):
         first, *rest = name.split(".")
         if not first:
-            found.append(f"{name} is relative: say where it stands")
+            sentences.append(f"{name} is relative: say where it stands")
         if first != "tests" or not rest:
             continue
         if "conftest" in rest:
-            found.append(f"{name} stands in a conftest.py, which is for fixtures")
+            sentences.append(f"{name} stands in a conftest.py, which is for fixtures")
         if any(part.startswith("test_") for part in rest):
-            found.append(f"{name} stands in a file of tests")
+            sentences.append(f"{name} stands in a file of tests")
         if rest[0] not in {folder, OPEN_TO_ALL}:
-            found.append(f"{name} is another folder's: what two folders use stands in tests/{OPEN_TO_ALL}")
-    return found
+            sentences.append(f"{name} is another folder's: what two folders use stands in tests/{OPEN_TO_ALL}")
+    return sentences
 
 
 @pytest.mark.parametrize("file", FILES)

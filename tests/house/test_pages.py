@@ -33,8 +33,8 @@ def prose(page: Path) -> str:
 
 
 def links(page: Path) -> Iterator[str]:
-    for found in LINK.finditer(SPAN.sub("", prose(page))):
-        target = found[1] or found[2]
+    for link in LINK.finditer(SPAN.sub("", prose(page))):
+        target = link[1] or link[2]
         if not re.match(r"[a-z]+:", target):
             yield target
 

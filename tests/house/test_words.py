@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-FOLDERS = ("contracts", "services", "deploy")
+FOLDERS = ("contracts", "services", "deploy", "tests")
 FILES = sorted(file for folder in FOLDERS for file in (TOP / folder).rglob("*.py"))
 ROW = re.compile(r"^\| `(\w+)` \| ", re.MULTILINE)
 

@@ -14,15 +14,15 @@ from tests.ledger.ledger import MIGRATIONS, Ledger, profile
 @pytest.fixture
 async def engine(corner: Settings) -> AsyncIterator[AsyncEngine]:
     await upgrade(corner.database_url, MIGRATIONS)
-    made = ledger_engine(corner.database_url)
-    yield made
-    await made.dispose()
+    opened = ledger_engine(corner.database_url)
+    yield opened
+    await opened.dispose()
 
 
 @pytest.fixture
 async def ledger(engine: AsyncEngine) -> Ledger:
     """A ledger with the profile s/p and nothing else."""
-    made = Ledger(engine)
-    await made.import_profiles(profile())
-    await made.know()
-    return made
+    own = Ledger(engine)
+    await own.import_profiles(profile())
+    await own.know()
+    return own

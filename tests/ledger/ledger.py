@@ -81,8 +81,8 @@ class Ledger:
     async def sql(self, statement: str) -> list[Any]:
         """What a statement returns; it is committed."""
         async with self.engine.begin() as tx:
-            found = await tx.exec_driver_sql(statement)
-            return list(found) if found.returns_rows else []
+            result = await tx.exec_driver_sql(statement)
+            return list(result) if result.returns_rows else []
 
 
 def publications_by_topic(applied: Applied) -> list[tuple[str, bytes | None]]:

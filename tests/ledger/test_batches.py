@@ -131,8 +131,8 @@ async def test_an_old_token_is_refused_with_the_one_to_go_above(ledger: Ledger) 
 async def test_the_database_keeps_what_the_rules_must_know_between_batches(ledger: Ledger) -> None:
     """One record a batch: voids, revisions, reused ids and movements are found again in their rows."""
     records = written(a_week())
-    found = [(await ledger.apply(record)).outcomes[0] for record in records]
-    assert values(found) == values(in_memory(records))
+    outcomes = [(await ledger.apply(record)).outcomes[0] for record in records]
+    assert values(outcomes) == values(in_memory(records))
 
 
 async def test_effects_of_a_batch_that_fails_are_not_there(ledger: Ledger) -> None:

@@ -37,7 +37,7 @@ WAYS = ("send",) * 10 + ("say_again", "say_otherwise", "say_as_a_stranger", "say
 records = st.lists(
     st.tuples(st.sampled_from(WAYS), st.integers(0, 2), st.sampled_from(KINDS), seeds), min_size=1, max_size=20
 )
-Said = Sequence[tuple[str, int, str, int]]
+Messages = Sequence[tuple[str, int, str, int]]
 
 
 class Killed(Exception):
@@ -45,7 +45,7 @@ class Killed(Exception):
 
 
 @dataclass
-class Place:
+class SharedDatabase:
     """One database for all machines: each has stores and a partition of its own there."""
 
     address: str
@@ -58,12 +58,12 @@ class Workers(RuleBasedStateMachine):
     Hypothesis knows no asynchronous rules: each machine has an event loop of its own.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, database: SharedDatabase) -> None:
         super().__init__()
-        self.place, self.partition = place, next(place.partitions)
+        self.database, self.partition = database, next(database.partitions)
         self.stores = f"a{self.partition}", f"b{self.partition}"
         self.runner = asyncio.Runner()
-        self.engine = ledger_engine(place.address)
+        self.engine = ledger_engine(database.address)
         self.last = 0
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -76,34 +76,34 @@ class Workers(RuleBasedStateMachine):
         self.wait(ledger.import_profiles(*[profile(*key, **rules) for key in self.model.batch_state.tills]))
         self.wait(ledger.know(self.partition))
 
-    @rule(said=records)
-    def apply_a_batch(self, said: Said) -> None:
-        self.check(self.wait(self.apply(self.gather(said))), fresh_from=self.last)
+    @rule(messages=records)
+    def apply_a_batch(self, messages: Messages) -> None:
+        self.check(self.wait(self.apply(self.gather(messages))), fresh_from=self.last)
 
-    @rule(till=st.integers(0, 2), said=st.lists(st.tuples(st.sampled_from(KINDS), seeds), min_size=10, max_size=20))
-    def apply_a_batch_of_one_till(self, till: int, said: Sequence[tuple[str, int]]) -> None:
+    @rule(till=st.integers(0, 2), messages=st.lists(st.tuples(st.sampled_from(KINDS), seeds), min_size=10, max_size=20))
+    def apply_a_batch_of_one_till(self, till: int, messages: Sequence[tuple[str, int]]) -> None:
         """Sessions get long only where one register speaks for a while."""
-        batch = self.gather([("send", till, kind, seed) for kind, seed in said])
+        batch = self.gather([("send", till, kind, seed) for kind, seed in messages])
         self.check(self.wait(self.apply(batch)), fresh_from=self.last)
 
-    @rule(said=records, back=st.integers(1, 30))
-    def apply_a_batch_that_is_half_known(self, said: Said, back: int) -> None:
+    @rule(messages=records, back=st.integers(1, 30))
+    def apply_a_batch_that_is_half_known(self, messages: Messages, back: int) -> None:
         first = max(0, len(self.model.reads) - back)
-        self.gather(said)
+        self.gather(messages)
         self.check(self.wait(self.apply(self.batch(first))), first=first, fresh_from=self.last)
 
-    @rule(said=records)
-    def die_before_the_commit(self, said: Said) -> None:
-        batch = self.gather(said)
+    @rule(messages=records)
+    def die_before_the_commit(self, messages: Messages) -> None:
+        batch = self.gather(messages)
         with pytest.raises(Killed):
             self.wait(self.apply(batch, dies=True))
         self.check(self.wait(self.apply(batch)), fresh_from=self.last)
 
-    @rule(said=records)
-    def race_for_a_batch(self, said: Said) -> None:
+    @rule(messages=records)
+    def race_for_a_batch(self, messages: Messages) -> None:
         """Two workers apply the same records at once: one decides, the other finds what was decided."""
-        self.gather(said)
-        other = ledger_engine(self.place.address)
+        self.gather(messages)
+        other = ledger_engine(self.database.address)
 
         async def both() -> tuple[Applied, Applied]:
             try:
@@ -130,7 +130,7 @@ class Workers(RuleBasedStateMachine):
     @rule()
     def start_a_new_worker(self) -> None:
         self.wait(self.engine.dispose())
-        self.engine = ledger_engine(self.place.address)
+        self.engine = ledger_engine(self.database.address)
 
     @rule()
     def verify_the_ledger(self) -> None:
@@ -153,10 +153,10 @@ class Workers(RuleBasedStateMachine):
             self.wait(self.engine.dispose())
             self.runner.close()
 
-    def gather(self, said: Said) -> Batch:
+    def gather(self, messages: Messages) -> Batch:
         """Let the registers speak; what they say is the next batch."""
         self.last = len(self.model.reads)
-        for what, till, kind, seed in said:
+        for what, till, kind, seed in messages:
             match what:
                 case "say_again" | "say_otherwise":
                     getattr(self.model, what)(seed)
@@ -172,11 +172,11 @@ class Workers(RuleBasedStateMachine):
         return Batch(topic_id=TOPIC_ID, reads=reads, answered={})
 
     async def apply(self, batch: Batch, *, engine: AsyncEngine | None = None, dies: bool = False) -> Applied:
-        async def step(_: str) -> None:
+        async def fault_point(_: str) -> None:
             if dies:
                 raise Killed
 
-        return await apply(engine or self.engine, topics(), batch, step)
+        return await apply(engine or self.engine, topics(), batch, fault_point)
 
     def read_again(self, first: int, end: int) -> None:
         if first < end:
@@ -200,16 +200,16 @@ class Workers(RuleBasedStateMachine):
         if outcome is None:
             assert not isinstance(read, Received)
             return [(topics().dead_letters, read.record.value)]
-        said: Outcome = outcome if fresh else self.model.first[outcome.event_id]
-        beside = [value for value in (said.closing_value, said.correction_value) if value is not None]
+        original: Outcome = outcome if fresh else self.model.first[outcome.event_id]
+        beside = [value for value in (original.closing_value, original.correction_value) if value is not None]
         return [*((topics().closings, value) for value in beside), (topics().events, outcome.value)]
 
 
 @pytest.fixture
-async def place(corner: Settings) -> Place:
+async def database(corner: Settings) -> SharedDatabase:
     await upgrade(corner.database_url, MIGRATIONS)
-    return Place(corner.database_url, itertools.count())
+    return SharedDatabase(corner.database_url, itertools.count())
 
 
-def test_the_database_gives_what_the_rules_give(place: Place) -> None:
-    run_state_machine_as_test(lambda: Workers(place), settings=AT_LENGTH if is_thorough() else IN_SHORT)
+def test_the_database_gives_what_the_rules_give(database: SharedDatabase) -> None:
+    run_state_machine_as_test(lambda: Workers(database), settings=AT_LENGTH if is_thorough() else IN_SHORT)

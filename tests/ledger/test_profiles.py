@@ -121,8 +121,8 @@ async def test_an_import_is_all_or_nothing(ledger: Ledger, tmp_path: Path) -> No
     rows[1]["over_short_limit_minor"] = -1
     with pytest.raises(Exception, match="profiles_limit_not_negative"):
         await ledger.import_profiles(*rows)
-    found = await ledger.sql("SELECT profile_id, name FROM profiles")
-    assert [tuple(row) for row in found] == [("p", "Caja 1")]
+    stored = await ledger.sql("SELECT profile_id, name FROM profiles")
+    assert [tuple(row) for row in stored] == [("p", "Caja 1")]
 
 
 async def test_a_profile_that_is_replaced_keeps_its_till(ledger: Ledger, tmp_path: Path) -> None:

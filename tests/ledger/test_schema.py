@@ -75,9 +75,9 @@ async def test_each_constraint_refuses_what_it_is_there_for(ledger: Ledger) -> N
         try:
             await ledger.sql(statement)
         except IntegrityError as refused:
-            found = refused.orig.__cause__.constraint_name  # type: ignore[union-attr]
-            if found != name:
-                wrong.append(f"{name}: {found} refused it")
+            constraint = refused.orig.__cause__.constraint_name  # type: ignore[union-attr]
+            if constraint != name:
+                wrong.append(f"{name}: {constraint} refused it")
         else:
             wrong.append(f"{name}: nothing refused it")
     assert wrong == []

@@ -19,9 +19,9 @@ async def services(market: Market) -> ThreeServices:
     worker = market.start("sessions", TILL_SESSIONS_HTTP=free)
     gateway = market.start("gateway", TILL_GATEWAY_HTTP="127.0.0.1:0")
     reporting = market.start("reporting", TILL_REPORTING_HTTP="127.0.0.1:0")
-    await worker.said("worker_reads")
-    await gateway.said("gateway_started")
-    await reporting.said("reporting_started")
+    await worker.until_logged("worker_reads")
+    await gateway.until_logged("gateway_started")
+    await reporting.until_logged("reporting_started")
     return ThreeServices(
         market,
         {

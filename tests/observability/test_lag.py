@@ -15,10 +15,12 @@ from tests.support.commands import movement, opening
 from tests.support.waiting import eventually
 
 
-def records(partition: int, *places: tuple[int, float]) -> list[Any]:
+def records(partition: int, *offsets_and_ages: tuple[int, float]) -> list[Any]:
     """Records of one partition by offset and age in seconds."""
     now = time.time()
-    return [SimpleNamespace(partition=partition, offset=o, timestamp=(now - age) * 1_000) for o, age in places]
+    return [
+        SimpleNamespace(partition=partition, offset=o, timestamp=(now - age) * 1_000) for o, age in offsets_and_ages
+    ]
 
 
 def test_the_oldest_command_that_waits_decides() -> None:

@@ -44,14 +44,14 @@ async def test_no_secret_and_no_body_is_in_logs_or_metrics(services: ThreeServic
         return any(line["event"] == "record_parked" for line in services.lines("sessions"))
 
     await eventually(parked)
-    said = b"".join(process.log.read_bytes() for process in market.processes)
+    written_down = b"".join(process.log.read_bytes() for process in market.processes)
     for address in services.addresses.values():
         async with httpx.AsyncClient(base_url=address) as http:
-            said += (await http.get("/metrics")).content
+            written_down += (await http.get("/metrics")).content
     secrets = [PASSWORD, WRONG, NOTE, key, *(token.split(".")[-1] for token in (good, bad, traded))]
-    assert [secret for secret in secrets if secret.encode() in said] == []
-    assert b"right_refused" in said
-    assert b"request" in said
+    assert [secret for secret in secrets if secret.encode() in written_down] == []
+    assert b"right_refused" in written_down
+    assert b"request" in written_down
 
 
 async def test_every_line_has_the_same_shape(services: ThreeServices) -> None:
@@ -86,7 +86,7 @@ async def test_of_many_that_are_refused_a_few_are_named(services: ThreeServices)
 
 
 @pytest.mark.parametrize(
-    ("said", "left"),
+    ("sentence", "left"),
     [
         (
             "IntegrityError: broken\nDETAIL:  a row (s1, secret\nsecret).\n[SQL: INSERT]\n[parameters: ('secret',)]",
@@ -96,8 +96,8 @@ async def test_of_many_that_are_refused_a_few_are_named(services: ThreeServices)
         ("nothing of that kind", "nothing of that kind"),
     ],
 )
-def test_values_are_cut_out_of_database_errors(said: str, left: str | None) -> None:
-    line = without_values(None, "warning", {"event": "x", "error": said})
+def test_values_are_cut_out_of_database_errors(sentence: str, left: str | None) -> None:
+    line = without_values(None, "warning", {"event": "x", "error": sentence})
     assert "secret" not in line["error"]
     assert left is None or line["error"] == left
 

@@ -114,10 +114,10 @@ async def test_rules_and_dashboard_ask_only_for_what_is_there(traded: ThreeServi
     """Also the other way round: the README's table has every metric, and no other."""
     scrapes = [await traded.scrape(service) for service in traded.addresses]
     there = set[str]().union(*(seen.names() for seen in scrapes))
-    for place, expression in [*_of_rules(), *_of_dashboard()]:
+    for where, expression in [*_of_rules(), *_of_dashboard()]:
         asked = set(NAME.findall(expression))
-        assert asked or "up{" in expression, (place, expression)
-        assert asked <= there, (place, asked - there)
+        assert asked or "up{" in expression, (where, expression)
+        assert asked <= there, (where, asked - there)
 
     families = {family for seen in scrapes for family in seen.families if family.startswith("till_")}
     readme = (OBSERVABILITY / "README.md").read_text()

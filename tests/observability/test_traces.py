@@ -55,14 +55,14 @@ async def test_a_trace_goes_from_the_request_to_the_closing(services: ThreeServi
     assert own[1] != TRACE_ID
     assert (again[1], again[3]) == (TRACE_ID, "01")
 
-    found = await _by_topic(services, TRACE_ID)
-    names = market.settings.topics
-    assert {topic: len(traces) for topic, traces in found.items()} == {
-        names.commands: 1,
-        names.events: 1,
-        names.closings: 1,
+    by_topic = await _by_topic(services, TRACE_ID)
+    topics = market.settings.topics
+    assert {topic: len(traces) for topic, traces in by_topic.items()} == {
+        topics.commands: 1,
+        topics.events: 1,
+        topics.closings: 1,
     }
-    steps = {trace for traces in found.values() for trace in traces}
+    steps = {trace for traces in by_topic.values() for trace in traces}
     assert len(steps) == 1, "answer and closing have the command's"
     assert not steps & {SENT, reply.headers["traceparent"]}, "which is a step of its own"
     lines = [line for line in services.lines("gateway") if line.get("trace_id") == TRACE_ID]
@@ -79,30 +79,30 @@ async def test_a_refused_right_is_found_by_its_trace(services: ThreeServices) ->
         assert (await http.post("/api/commands", json=body, headers=headers)).status_code == 403
     trace_id = TRACE_ID.replace("0af", "1af")
 
-    async def told() -> bool:
+    async def is_logged() -> bool:
         return any(line.get("trace_id") == trace_id for line in services.lines("sessions"))
 
-    await eventually(told)
+    await eventually(is_logged)
     line = next(line for line in services.lines("sessions") if line.get("trace_id") == trace_id)
     assert (line["event"], line["reason"], line["command_id"]) == ("right_refused", "forbidden", body["command_id"])
 
 
 async def _by_topic(services: ThreeServices, trace_id: str) -> dict[str, list[str]]:
     """The `traceparent` of each record of a trace."""
-    names = services.market.settings.topics
+    topics = services.market.settings.topics
     consumer = AIOKafkaConsumer(bootstrap_servers=services.market.settings.kafka)
     await consumer.start()
-    found = defaultdict[str, list[str]](list)
+    traceparents = defaultdict[str, list[str]](list)
     try:
-        topics = (names.commands, names.events, names.closings, names.dead_letters)
-        places = [TopicPartition(name, number) for name in topics for number in range(3)]
-        consumer.assign(places)
-        await consumer.seek_to_beginning(*places)
-        ends = await consumer.end_offsets(places)
-        while any([await consumer.position(place) < end for place, end in ends.items()]):
-            for place, records in (await consumer.getmany(timeout_ms=200)).items():
+        every = (topics.commands, topics.events, topics.closings, topics.dead_letters)
+        partitions = [TopicPartition(name, number) for name in every for number in range(3)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for partition, records in (await consumer.getmany(timeout_ms=200)).items():
                 traces = [dict(record.headers).get("traceparent", b"").decode() for record in records]
-                found[place.topic] += [trace for trace in traces if trace_id in trace]
+                traceparents[partition.topic] += [trace for trace in traces if trace_id in trace]
     finally:
         await consumer.stop()
-    return {topic: traces for topic, traces in found.items() if traces}
+    return {topic: traces for topic, traces in traceparents.items() if traces}

@@ -39,12 +39,12 @@ class ThreeServices:
 
     async def scrape(self, service: str) -> Scrape:
         async with httpx.AsyncClient(base_url=self.addresses[service], timeout=30) as http:
-            said = (await http.get("/metrics")).text
-        found = Scrape()
-        for family in text_string_to_metric_families(said):
-            found.families.add(family.name)
-            found.samples |= {(s.name, frozenset(s.labels.items())): s.value for s in family.samples}
-        return found
+            page = (await http.get("/metrics")).text
+        scrape = Scrape()
+        for family in text_string_to_metric_families(page):
+            scrape.families.add(family.name)
+            scrape.samples |= {(s.name, frozenset(s.labels.items())): s.value for s in family.samples}
+        return scrape
 
     def lines(self, service: str) -> Iterator[dict[str, Any]]:
         """The log of a service, line by line."""

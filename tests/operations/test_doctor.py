@@ -31,12 +31,12 @@ async def service(corner: Settings, stack: Stack) -> AsyncIterator[SessionsServi
         yield service
 
 
-async def found(settings: Settings) -> dict[str, list[str]]:
+async def sentences_of(settings: Settings) -> dict[str, list[str]]:
     """The sentences by verdict."""
-    said: dict[str, list[str]] = {"well": [], "look": [], "bad": [], "away": []}
+    sentences: dict[str, list[str]] = {"well": [], "look": [], "bad": [], "away": []}
     async for finding in examine(settings):
-        said[finding.verdict].append(finding.sentence)
-    return said
+        sentences[finding.verdict].append(finding.sentence)
+    return sentences
 
 
 async def test_all_is_well(service: SessionsService) -> None:
@@ -65,11 +65,11 @@ async def test_what_waits_and_what_was_put_aside_is_said(service: SessionsServic
     await service.until(lambda: len(service.seen.letters) == 1)
     await worker.stopped()
     await service.send([movement("p0", str(uuid4()), 1) for _ in range(3)])
-    said = await found(service.settings)
-    assert said["bad"] == said["away"] == []
-    assert "Commands that wait to be applied: 3." in said["look"]
-    assert "Dead letters kept: 1; `till dead-letters list` shows them." in said["look"]
-    assert any("TILL_AUTH is off" in sentence for sentence in said["look"])
+    findings = await sentences_of(service.settings)
+    assert findings["bad"] == findings["away"] == []
+    assert "Commands that wait to be applied: 3." in findings["look"]
+    assert "Dead letters kept: 1; `till dead-letters list` shows them." in findings["look"]
+    assert any("TILL_AUTH is off" in sentence for sentence in findings["look"])
 
 
 async def test_commands_that_expire_unread_are_bad_before_and_after_the_worker_sees_it(
@@ -83,11 +83,11 @@ async def test_commands_that_expire_unread_are_bad_before_and_after_the_worker_s
     await service.send([movement("p0", str(uuid4()), 1) for _ in range(4)], partitions=[1])
     with closing(KafkaAdminClient(bootstrap_servers=service.settings.kafka)) as admin:
         await asyncio.to_thread(admin.delete_records, {TopicPartition(service.settings.topics.commands, 1): 4})
-    before = await found(service.settings)
+    before = await sentences_of(service.settings)
     assert any(sentence.startswith("3 commands of partition 1") for sentence in before["bad"]), before
     worker = await service.ready_worker()
     await worker.stopped()
-    after = await found(service.settings)
+    after = await sentences_of(service.settings)
     assert any(sentence.startswith("3 commands were deleted") for sentence in after["bad"]), after
 
 
@@ -96,8 +96,8 @@ async def test_a_ledger_that_is_ahead_of_its_topic_is_bad(service: SessionsServi
     worker = await service.ready_worker()
     await worker.stopped()
     await service.change("UPDATE consumed SET next_offset = 7, answered_offset = 0 WHERE partition = 2")
-    said = await found(service.settings)
-    assert any("up to 7, but it ends at 0" in sentence for sentence in said["bad"]), said
+    findings = await sentences_of(service.settings)
+    assert any("up to 7, but it ends at 0" in sentence for sentence in findings["bad"]), findings
     examined = await till(service.settings, "doctor")
     assert examined.returncode == 1
 
@@ -110,10 +110,10 @@ async def test_topics_and_tables_that_are_not_as_they_must_be(service: SessionsS
         await asyncio.to_thread(admin.alter_configs, [wrong])
     await service.change("UPDATE alembic_version_gateway SET version_num = '0001'")
     no_keys = service.settings.model_copy(update={"auth": "required", "jwks_file": tmp_path / "none.json"})
-    said = await found(no_keys)
-    assert any("CreateTime, not LogAppendTime" in sentence for sentence in said["bad"]), said
-    assert "The tables of gateway are not up to date: run `till migrate`." in said["bad"]
-    assert any("Tokens can't be verified" in sentence for sentence in said["bad"])
+    findings = await sentences_of(no_keys)
+    assert any("CreateTime, not LogAppendTime" in sentence for sentence in findings["bad"]), findings
+    assert "The tables of gateway are not up to date: run `till migrate`." in findings["bad"]
+    assert any("Tokens can't be verified" in sentence for sentence in findings["bad"])
 
 
 async def test_servers_that_are_away_leave_the_others_looked_at(corner: Settings) -> None:

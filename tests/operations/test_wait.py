@@ -57,9 +57,9 @@ async def test_older_tables_are_waited_for_and_newer_ones_are_not(
 
 
 async def test_it_goes_on_as_soon_as_all_is_there(corner: Settings) -> None:
-    said: list[str] = []
-    waiting = asyncio.create_task(wait(corner, "sessions", 60, said.append))
-    while not said:
+    reasons: list[str] = []
+    waiting = asyncio.create_task(wait(corner, "sessions", 60, reasons.append))
+    while not reasons:
         await asyncio.sleep(0.05)
     assert not waiting.done()
     await upgrade(corner.database_url, "services.sessions.migrations")

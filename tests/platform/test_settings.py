@@ -15,21 +15,21 @@ ODD = "p@ss:w/rd%?#é"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    made = tmp_path / "password"
-    made.write_text(f"{ODD}\n")
-    return made
+    password = tmp_path / "password"
+    password.write_text(f"{ODD}\n")
+    return password
 
 
 def test_a_password_of_any_characters_reaches_the_servers(file: Path) -> None:
-    made = Settings(
+    settings = Settings(
         database_url="postgresql+asyncpg://ledger@db:5432/till",
         database_password_file=file,
         redis_url="redis://redis:6379/0",
         redis_password_file=file,
     )
-    database = make_url(made.database_url)
+    database = make_url(settings.database_url)
     assert (database.username, database.password, database.host) == ("ledger", ODD, "db")
-    redis = Redis.from_url(made.redis_url).connection_pool.connection_kwargs
+    redis = Redis.from_url(settings.redis_url).connection_pool.connection_kwargs
     assert (redis.get("username"), redis["password"], redis["host"]) == (None, ODD, "redis")
 
 
@@ -38,8 +38,8 @@ def test_a_password_belongs_to_the_default_address_too(file: Path) -> None:
 
 
 def test_settings_that_were_handed_on_are_the_same(file: Path) -> None:
-    made = Settings(database_password_file=file, redis_password_file=file)
-    assert Settings(**made.model_dump()) == made
+    settings = Settings(database_password_file=file, redis_password_file=file)
+    assert Settings(**settings.model_dump()) == settings
 
 
 def test_the_readers_password_is_its_own(file: Path) -> None:
@@ -57,8 +57,8 @@ def test_kafka_is_spoken_to_in_the_clear_on_loopback_alone_unless_told_otherwise
 
 
 def test_every_client_of_kafka_names_itself(file: Path) -> None:
-    made = Settings(kafka="b:1", kafka_security="sasl_ssl", kafka_user="till-sessions", kafka_password_file=file)
-    options = connection(made)
+    settings = Settings(kafka="b:1", kafka_security="sasl_ssl", kafka_user="till-sessions", kafka_password_file=file)
+    options = connection(settings)
     assert options.pop("ssl_context").check_hostname
     assert options == {
         "bootstrap_servers": "b:1",
@@ -70,9 +70,9 @@ def test_every_client_of_kafka_names_itself(file: Path) -> None:
 
 
 def test_a_changed_password_counts_for_the_next_client(file: Path) -> None:
-    made = Settings(kafka_security="sasl_plaintext", kafka_user="u", kafka_password_file=file)
+    settings = Settings(kafka_security="sasl_plaintext", kafka_user="u", kafka_password_file=file)
     file.write_text("new")
-    assert connection(made)["sasl_plain_password"] == "new"
+    assert connection(settings)["sasl_plain_password"] == "new"
 
 
 def test_half_a_log_in_is_refused(tmp_path: Path) -> None:

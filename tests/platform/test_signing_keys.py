@@ -17,9 +17,9 @@ HOUR = 3_600
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path / "ours")
-    ensure_key(made)
-    return made
+    ours = Settings(home=tmp_path / "ours")
+    ensure_key(ours)
+    return ours
 
 
 def minted(settings: Settings, **changed: Any) -> str:
@@ -58,9 +58,9 @@ def test_a_retired_key_stays_until_its_last_token_has_expired_and_was_read(
 
     monkeypatch.setattr(time, "time", lambda: begun + signing_keys.KEPT_S + 60)
     rotate(settings)
-    kept = [key.kid for key in listed(settings)]
-    assert first not in kept
-    assert len(kept) == 3
+    kids = [key.kid for key in listed(settings)]
+    assert first not in kids
+    assert len(kids) == 3
     assert signing_keys.KEPT_S > signing_keys.TOKEN_TTL_S_MAX + 7 * 86_400 + HOUR
 
 
@@ -97,9 +97,9 @@ def test_a_stolen_key_is_removed_at_once(settings: Settings) -> None:
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path / "theirs", token_issuer="https://people.example")
-    ensure_key(made)
-    return made
+    theirs = Settings(home=tmp_path / "theirs", token_issuer="https://people.example")
+    ensure_key(theirs)
+    return theirs
 
 
 def test_an_outside_issuer_signs_for_its_own_name_and_never_for_keys(settings: Settings, stranger: Settings) -> None:

@@ -29,9 +29,9 @@ API = "till.api"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path)
-    ensure_key(made)
-    return made
+    own = Settings(home=tmp_path)
+    ensure_key(own)
+    return own
 
 
 @pytest.fixture
@@ -55,16 +55,16 @@ def sign(settings: Settings) -> Callable[..., str]:
             "iat": NOW,
             "exp": NOW + HOUR,
         } | changed
-        kept = {name: value for name, value in payload.items() if value is not ...}
+        claims = {name: value for name, value in payload.items() if value is not ...}
         assert isinstance(key, Ed25519PrivateKey)
-        return jwt.encode(kept, key, "EdDSA", headers={"kid": kid} | (headers or {}))
+        return jwt.encode(claims, key, "EdDSA", headers={"kid": kid} | (headers or {}))
 
     return signed
 
 
 def minted(settings: Settings, **changed: Any) -> str:
-    wanted: dict[str, Any] = {"sub": "ana", "role": "cashier", "stores": ["s1"], "ttl_s": HOUR}
-    return mint(settings, now=NOW, **(wanted | changed))
+    claims: dict[str, Any] = {"sub": "ana", "role": "cashier", "stores": ["s1"], "ttl_s": HOUR}
+    return mint(settings, now=NOW, **(claims | changed))
 
 
 def test_a_minted_token_says_what_it_was_minted_for(settings: Settings, verifier: Verifier) -> None:
@@ -305,16 +305,16 @@ def test_the_private_key_is_for_its_owner_alone(settings: Settings) -> None:
 
 
 def _keys_made_in(home: str) -> tuple[bytes, bytes]:
-    made = Settings(home=Path(home))
-    ensure_key(made)
-    return made.token_key.read_bytes(), made.jwks.read_bytes()
+    own = Settings(home=Path(home))
+    ensure_key(own)
+    return own.token_key.read_bytes(), own.jwks.read_bytes()
 
 
 def test_processes_that_make_the_key_at_once_agree_on_it(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4) as pool:
-        made = set(pool.map(_keys_made_in, [str(tmp_path)] * 16))
+        keys = set(pool.map(_keys_made_in, [str(tmp_path)] * 16))
 
-    assert len(made) == 1
+    assert len(keys) == 1
     assert sorted(file.name for file in (tmp_path / "keys").iterdir()) == [
         "jwks.json",
         "token-key.pem",
@@ -359,9 +359,9 @@ def _garbage_reader() -> Verifier:
     import tempfile
 
     with tempfile.TemporaryDirectory() as home:
-        made = Settings(home=Path(home))
-        ensure_key(made)
-        return Verifier(made.jwks, made.token_issuer)
+        own = Settings(home=Path(home))
+        ensure_key(own)
+        return Verifier(own.jwks, own.token_issuer)
 
 
 GARBAGE_READER = _garbage_reader()

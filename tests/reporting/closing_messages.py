@@ -75,7 +75,7 @@ def closing(number: int = 1, **changed: Any) -> Row:
     session_id = changed.pop("session_id", session_id_of(number))
     empty = {"starting_minor": 0, "deposits_minor": 0, "withdrawals_minor": 0}
     figures = {"expected_minor": 0, "reported_minor": 0, "difference_minor": 0}
-    made = {
+    message = {
         "kind": "closing",
         "schema_version": 1,
         "closing_id": closing_id_of(store_id, session_id),
@@ -121,7 +121,7 @@ def closing(number: int = 1, **changed: Any) -> Row:
         "cancellations": [],
         "tips": [],
     } | changed
-    return made | {"hash": closing_hash(made)}
+    return message | {"hash": closing_hash(message)}
 
 
 def voided(of: Row, **changed: Any) -> Row:

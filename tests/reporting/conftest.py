@@ -25,9 +25,9 @@ async def reporting(corner: Settings) -> Settings:
 
 @pytest.fixture
 async def engine(reporting: Settings) -> AsyncIterator[AsyncEngine]:
-    made = reporting_engine(reporting.reader_database_url)
-    yield made
-    await made.dispose()
+    opened = reporting_engine(reporting.reader_database_url)
+    yield opened
+    await opened.dispose()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -16,8 +14,10 @@ from contracts.topics import RECORD_BYTES_MAX
 from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.follow import Progress
+from services.reporting.main import run
 from services.reporting.records import ClosingRow, read_record
 from tests.reporting.closing_messages import Row, value
+from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
 
 Reading = Callable[[], AbstractAsyncContextManager[Progress]]
@@ -28,23 +28,18 @@ TABLES = {
     "consumed": '"partition"',
 }
 PLACES = itertools.count()
-READER = """
-import asyncio
-from services.reporting.main import run
-from services.platform.settings import Settings
-asyncio.run(run(Settings()))
-"""
+READERS = itertools.count()
 
 
 async def keep(engine: AsyncEngine, *messages: Row) -> None:
     """Stores messages as if they had come on a topic, each at a place of its own."""
     async with engine.begin() as tx:
         for message in messages:
-            row, place = read_record(value(message)), (0, next(PLACES))
+            row, position = read_record(value(message)), (0, next(PLACES))
             if isinstance(row, ClosingRow):
-                await store.save_closings(tx, "t", [row], [place])
+                await store.save_closings(tx, "t", [row], [position])
             else:
-                await store.save_corrections(tx, "t", [row], [place])
+                await store.save_corrections(tx, "t", [row], [position])
 
 
 async def publish(
@@ -88,20 +83,11 @@ async def until_read(engine: AsyncEngine, records: int) -> dict[str, list[tuple[
     return await tables(engine)
 
 
-async def reader_process(settings: Settings) -> asyncio.subprocess.Process:
-    names: dict[str, Any] = {
-        "KAFKA": settings.kafka,
-        "REPORTING_DATABASE_URL": settings.reader_database_url,
-        "TOPIC_PREFIX": settings.topic_prefix,
-        "REPORTING_GROUP": settings.reporting_group,
-        "REPORTING_HTTP": settings.reporting_http,
-        "TOPIC_PARTITIONS": str(settings.topic_partitions),
-        "AUTH": "off",
-    }
-    environment = os.environ | {f"TILL_{name}": text for name, text in names.items()}
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", READER, env=environment)
+def reader_process(settings: Settings) -> ServiceProcess:
+    """A reader as a process of its own, which asks for no tokens."""
+    log = settings.home / f"reader-{next(READERS)}.log"
+    return ServiceProcess(_read, [], log, settings, {"TILL_AUTH": "off"})
 
 
-def end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
+def _read() -> None:
+    asyncio.run(run(Settings()))

@@ -15,7 +15,7 @@ from services.platform.http.server import health_app, health_routes, serve
 from services.platform.settings import Settings
 from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing, session_id_of, value, voided
-from tests.reporting.reader import end, keep, publish, reader_process
+from tests.reporting.reader import keep, publish, reader_process
 from tests.support.waiting import eventually
 
 PATH = "/v1/cashier-sessions/"
@@ -27,9 +27,9 @@ async def client(reporting: Settings, engine: AsyncEngine) -> AsyncIterator[http
     app = reporting_app(engine, open_verifier(reporting), health_routes({}), asyncio.Event())
     async with (
         serve("127.0.0.1:0", app) as address,
-        httpx.AsyncClient(base_url=f"http://{address}") as made,
+        httpx.AsyncClient(base_url=f"http://{address}") as http,
     ):
-        yield made
+        yield http
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ async def test_sessions_of_one_second_stand_in_the_order_of_their_ids(
 
     reply = await client.get(PATH, params=DAY, headers=token("s1"))
 
-    found = [entry["uuid"] for entry in reply.json()["data"]]
-    assert found == sorted(session_id_of(n) for n in range(1, 7))
+    ids = [entry["uuid"] for entry in reply.json()["data"]]
+    assert ids == sorted(session_id_of(n) for n in range(1, 7))
 
 
 async def test_the_span_holds_its_start_and_not_its_end(
@@ -272,7 +272,7 @@ async def test_the_process_shows_a_closing_and_says_when_its_broker_is_away(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    process = await reader_process(reporting.model_copy(update={"reporting_http": address}))
+    process = reader_process(reporting.model_copy(update={"reporting_http": address}))
     try:
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=10) as http:
 
@@ -307,10 +307,9 @@ async def test_the_process_shows_a_closing_and_says_when_its_broker_is_away(
             await eventually(is_ready)
             metrics = (await http.get("/metrics")).text
             assert "till_reporting_records_total 1.0" in metrics
-        process.terminate()
-        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert await process.stopped(within_s=15) == 0
     finally:
-        end(process)
+        process.kill()
 
 
 async def test_an_address_that_is_taken_is_said_in_a_sentence(reporting: Settings) -> None:

@@ -37,8 +37,8 @@ async def stop() -> asyncio.Event:
 async def client(reporting: Settings, engine: AsyncEngine, stop: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
     app = reporting_app(engine, open_verifier(reporting), health_routes({}), stop)
     async with serve("127.0.0.1:0", app) as address:
-        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as made:
-            yield made
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as http:
+            yield http
         stop.set()
 
 
@@ -77,9 +77,9 @@ def corrected(of: Row, number: int) -> Row:
 async def test_a_closing_and_its_corrections_are_the_bytes_of_the_topic(
     client: httpx.AsyncClient, engine: AsyncEngine, token: Token, reporting: Settings, reading: Reading
 ) -> None:
-    made = closing(1, store_name="Café ☕", notes=["1.10"])
+    message = closing(1, store_name="Café ☕", notes=["1.10"])
     # Another writer's spacing and members stay as they came.
-    spaced = json.dumps(made | {"weather": 1.10}, ensure_ascii=False, indent=1).encode()
+    spaced = json.dumps(message | {"weather": 1.10}, ensure_ascii=False, indent=1).encode()
     plain = value(closing(2))
     corrections = [value(corrected(closing(2), number)) for number in (1, 2, 3)]
     await publish(reporting, [plain, corrections[2], corrections[0], corrections[1]])
@@ -138,17 +138,17 @@ async def test_filters(client: httpx.AsyncClient, engine: AsyncEngine, token: To
         voided(closing(1)),
     )
 
-    async def found(**asked: str) -> list[int]:
+    async def listed(**asked: str) -> list[int]:
         return sorted(z_numbers(await client.get(PATH, params=asked, headers=token("s1", "s2"))))
 
-    assert await found() == [1, 2, 3, 4]
-    assert await found(store="s2") == [4]
-    assert await found(profile="p2") == [2]
-    assert await found(business_date="2025-01-02") == [2]
-    assert await found(closed_from="2025-01-03T10:00:00Z") == [3]
-    assert await found(closed_from="2025-01-03T11:00:00+01:00") == [3]
-    assert await found(closed_to="2025-01-03T10:00:00Z") == [1, 2, 4]
-    assert await found(closed_from="2025-01-01T16:00:00Z", closed_to="2025-01-01T16:00:00Z") == []
+    assert await listed() == [1, 2, 3, 4]
+    assert await listed(store="s2") == [4]
+    assert await listed(profile="p2") == [2]
+    assert await listed(business_date="2025-01-02") == [2]
+    assert await listed(closed_from="2025-01-03T10:00:00Z") == [3]
+    assert await listed(closed_from="2025-01-03T11:00:00+01:00") == [3]
+    assert await listed(closed_to="2025-01-03T10:00:00Z") == [1, 2, 4]
+    assert await listed(closed_from="2025-01-01T16:00:00Z", closed_to="2025-01-01T16:00:00Z") == []
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ class Listener:
 async def listening(
     client: httpx.AsyncClient, headers: dict[str, str], last_id: str | None = None, **asked: str
 ) -> AsyncIterator[Listener]:
-    place = {} if last_id is None else {"last-event-id": last_id}
-    async with client.stream("GET", f"{PATH}/stream", params=asked, headers=headers | place) as reply:
+    resumes = {} if last_id is None else {"last-event-id": last_id}
+    async with client.stream("GET", f"{PATH}/stream", params=asked, headers=headers | resumes) as reply:
         assert reply.status_code == 200, await reply.aread()
         assert reply.headers["content-type"].startswith("text/event-stream")
         yield Listener(reply.aiter_lines())
@@ -364,9 +364,9 @@ async def test_a_client_that_takes_nothing_is_dropped_with_its_place(
         # Small, and set, so that the system does not let it grow; but with room for whole segments of loopback: without
         # it the rest would come a few KiB at a time, five times a second.
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)
-        place = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+        resumes = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
         head = f"GET {PATH}/stream?from=beginning HTTP/1.1\r\nHost: x\r\nAuthorization: "
-        line.sendall(f"{head}{token('s1')['authorization']}\r\n{place}\r\n".encode())
+        line.sendall(f"{head}{token('s1')['authorization']}\r\n{resumes}\r\n".encode())
         return line
 
     before = stream.OPEN._value.get()

@@ -16,7 +16,8 @@ from services.platform.settings import Settings
 from services.reporting import follow as following
 from services.reporting import store
 from tests.reporting.closing_messages import closing, value, voided
-from tests.reporting.reader import Reading, end, publish, reader_process, tables, until_read
+from tests.reporting.reader import Reading, publish, reader_process, tables, until_read
+from tests.support.headers import NotUtf8
 from tests.support.waiting import eventually
 
 
@@ -34,9 +35,9 @@ async def forget(engine: AsyncEngine) -> None:
 async def test_closings_and_corrections_are_kept_byte_for_byte(
     reporting: Settings, engine: AsyncEngine, reading: Reading
 ) -> None:
-    made = closing(7, store_name="Café ☕", prev_hash="0f" * 32)
-    correction = voided(made)
-    await publish(reporting, [value(made), value(correction)])
+    message = closing(7, store_name="Café ☕", prev_hash="0f" * 32)
+    correction = voided(message)
+    await publish(reporting, [value(message), value(correction)])
 
     async with reading():
         stored = await until_read(engine, 2)
@@ -44,16 +45,16 @@ async def test_closings_and_corrections_are_kept_byte_for_byte(
     (row,) = stored["closings"]
     assert (row[0], str(row[1]), str(row[2]), row[3:5]) == (
         "s1",
-        made["closing_id"],
-        made["session_id"],
+        message["closing_id"],
+        message["session_id"],
         ("p1", 7),
     )
     assert (row[5].isoformat(), row[6].isoformat(), row[7], row[8], row[9]) == (
         "2025-01-01T16:00:00+00:00",
         "2025-01-01",
-        made["hash"],
+        message["hash"],
         "0f" * 32,
-        value(made),
+        value(message),
     )
     (row,) = stored["corrections"]
     assert (str(row[1]), row[6], row[8]) == (
@@ -133,15 +134,6 @@ async def test_garbage_between_good_records_is_kept_by_its_place_and_harms_none(
     assert metric("unreadable") - unreadable == len(garbage)
 
 
-class NotUtf8(str):
-    """A header name as no decent client would write it."""
-
-    __slots__ = ()
-
-    def encode(self, *_: object) -> bytes:
-        return b"\xff\xfe"
-
-
 def publish_indecently(settings: Settings, values: list[bytes]) -> None:
     """Puts records on partition 0 in one batch, with a header name that is no UTF-8."""
     producer = KafkaProducer(bootstrap_servers=settings.kafka, linger_ms=1_000)
@@ -175,21 +167,21 @@ async def test_a_header_name_that_is_no_utf8_costs_its_own_batch_alone(
 async def test_members_of_a_later_release_are_kept_and_not_looked_at(
     reporting: Settings, engine: AsyncEngine, reading: Reading
 ) -> None:
-    made = closing(1, weather="rain", opened_by={"id": "ana", "name": None, "badge": 7})
-    await publish(reporting, [value(made)])
+    message = closing(1, weather="rain", opened_by={"id": "ana", "name": None, "badge": 7})
+    await publish(reporting, [value(message)])
 
     async with reading():
         stored = await until_read(engine, 1)
 
-    assert [row[9] for row in stored["closings"]] == [value(made)]
+    assert [row[9] for row in stored["closings"]] == [value(message)]
 
 
 async def test_the_topic_read_again_from_the_beginning_gives_the_same_tables(
     reporting: Settings, engine: AsyncEngine, reading: Reading
 ) -> None:
     for partition in range(3):
-        made = [closing(partition * 100 + number, profile_id=f"p{partition}") for number in (1, 2)]
-        records = [value(made[0]), b"garbage", value(made[1]), value(voided(made[0]))]
+        messages = [closing(partition * 100 + number, profile_id=f"p{partition}") for number in (1, 2)]
+        records = [value(messages[0]), b"garbage", value(messages[1]), value(voided(messages[0]))]
         await publish(reporting, records, partition)
     async with reading():
         first = await until_read(engine, 12)
@@ -229,10 +221,10 @@ async def test_a_stored_offset_beyond_the_log_is_said_loudly_and_the_log_is_read
 
     async with reading():
 
-        async def found() -> bool:
+        async def is_stored() -> bool:
             return len((await tables(engine))["closings"]) == 1
 
-        await eventually(found)
+        await eventually(is_stored)
 
     assert metric("expired") - expired == 1
     assert [row[2] for row in (await tables(engine))["consumed"]] == [1, 0, 0]
@@ -292,21 +284,20 @@ async def test_a_killed_reader_is_followed_by_one_that_misses_nothing(
     async def some() -> bool:
         return await rows() > 0
 
-    killed = await reader_process(reporting)
+    killed = reader_process(reporting)
     try:
         await eventually(some)
-        killed.send_signal(signal.SIGKILL)
-        await killed.wait()
+        killed.send(signal.SIGKILL)
+        assert await killed.ended() == -signal.SIGKILL
         await publish(reporting, [value(closing(count + 1))])
-        after = await reader_process(reporting)
+        after = reader_process(reporting)
         try:
             stored = await until_read(engine, count + 1)
-            after.terminate()
-            assert await asyncio.wait_for(after.wait(), 15) == 0
+            assert await after.stopped(within_s=15) == 0
         finally:
-            end(after)
+            after.kill()
     finally:
-        end(killed)
+        killed.kill()
 
     assert sorted(row[4] for row in stored["closings"]) == list(range(1, count + 2))
 
@@ -316,11 +307,11 @@ async def test_a_reader_of_topics_that_are_not_as_promised_does_not_start(
 ) -> None:
     promised = reporting.model_copy(update={"topic_partitions": 12})
 
-    process = await reader_process(promised)
+    process = reader_process(promised)
     try:
-        assert await asyncio.wait_for(process.wait(), 30) == 1
+        assert await process.ended(within_s=30) == 1
     finally:
-        end(process)
+        process.kill()
 
 
 async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
@@ -331,8 +322,8 @@ async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
 
     engine = store.reporting_engine(corner.database_url)
     async with engine.connect() as tx:
-        found = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
-        assert list(found.scalars()) == ["0002"]
+        versions = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
+        assert list(versions.scalars()) == ["0002"]
     await engine.dispose()
 
 

@@ -77,10 +77,10 @@ CAFE = closing(
 )
 
 
-def shown(made: dict[str, Any]) -> dict[str, Any]:
+def shown(closing_message: dict[str, Any]) -> dict[str, Any]:
     """The entry as a reader gets it; numbers as the digits that are on the wire."""
-    found: dict[str, Any] = json.loads(orjson.dumps(cashier_session(made)), parse_int=str, parse_float=str)
-    return found
+    session: dict[str, Any] = json.loads(orjson.dumps(cashier_session(closing_message)), parse_int=str, parse_float=str)
+    return session
 
 
 def tender_uuid(name: str, store_id: str = STORE) -> str:
@@ -195,14 +195,14 @@ def test_the_examples_sales_have_its_figures() -> None:
 
 
 def test_the_examples_orders_have_its_figures() -> None:
-    found = shown(CAFE)["orders"]
+    orders_shown = shown(CAFE)["orders"]
 
-    assert {name: found[name] for name in list(found)[:3]} == {
+    assert {name: orders_shown[name] for name in list(orders_shown)[:3]} == {
         "numOpenOrders": "0",
         "numFinishedOrders": "106",
         "numCanceledOrders": "0",
     }
-    assert [tuple(row.values()) for row in found["ordersByProvider"]] == [
+    assert [tuple(row.values()) for row in orders_shown["ordersByProvider"]] == [
         ("DIDI_FOOD", "0", "1", "0", "0", "0"),
         ("RAPPI", "0", "4", "0", "0", "0"),
         ("UBER_EATS", "0", "2", "1", "0", "0"),
@@ -239,12 +239,12 @@ def test_discounts_charges_cancellations_and_tips_have_the_examples_members() ->
 
 
 def test_a_foreign_drawer_is_shown_in_its_own_currency() -> None:
-    made = closing(
+    message = closing(
         tenders=[tender("yen", currency="JPY", rate="0.1250", sales=1_500, counted=1_499)],
         tips=[total(120, 1, tender="yen")],
     )
 
-    entry = shown(made)
+    entry = shown(message)
 
     assert tuple(entry["sessionByPaymentType"][0].values()) == (
         ("yen", "CASH", "1500", "1500", "1499", "-1", "0.125", "JPY")
@@ -254,9 +254,9 @@ def test_a_foreign_drawer_is_shown_in_its_own_currency() -> None:
 
 def test_what_nobody_counted_is_null() -> None:
     cash = CAFE["cash_movements"] | {"reported_minor": None, "difference_minor": None}
-    made = closing(tenders=[tender("cash", sales=100)], cash_movements=cash, uncounted=True)
+    message = closing(tenders=[tender("cash", sales=100)], cash_movements=cash, uncounted=True)
 
-    entry = shown(made)
+    entry = shown(message)
 
     row = entry["sessionByPaymentType"][0]
     assert (row["expectedAmount"], row["reportedAmount"], row["differenceAmount"]) == (
@@ -297,7 +297,7 @@ def test_which_provider_is_the_stores_own_follows_from_the_figures() -> None:
 
 
 def test_no_provider_is_hidden_when_the_own_one_cannot_be_told() -> None:
-    made = closing(
+    message = closing(
         orders=[orders("A", finished=1), orders("B", finished=1)],
         sales={
             **total(20, 2),
@@ -308,7 +308,7 @@ def test_no_provider_is_hidden_when_the_own_one_cannot_be_told() -> None:
         summary={"store": side(10), "providers": side(10)},
     )
 
-    assert [row["provider"] for row in shown(made)["orders"]["ordersByProvider"]] == ["A", "B"]
+    assert [row["provider"] for row in shown(message)["orders"]["ordersByProvider"]] == ["A", "B"]
 
 
 @given(

@@ -203,8 +203,8 @@ def test_an_answer_that_claims_nothing_is_named_by_its_place_and_the_id_stays_fr
     for _ in range(2):
         answer = till.send(body, verify=lambda *_: None)
         outcome = till.outcomes[-1]
-        place = f"till:{TOPIC}/0/{outcome.record.offset}"
-        assert (answer["reason"], answer["event_id"]) == ("unauthenticated", str(uuid5(NAMESPACE_URL, place)))
+        position = f"till:{TOPIC}/0/{outcome.record.offset}"
+        assert (answer["reason"], answer["event_id"]) == ("unauthenticated", str(uuid5(NAMESPACE_URL, position)))
         assert outcome.stored_in == "position"
     assert till.send(body)["sequence"] == 2
     answer = till.send(body, verify=lambda *_: None)

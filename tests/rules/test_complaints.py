@@ -169,8 +169,8 @@ def test_no_answer_before_the_closing_tells_what_is_expected() -> None:
     ]
 
     assert [answer["kind"] for answer in answers].count("closing_pending") == 2
-    told = json.dumps(answers)
-    assert not any(str(figure) in told for figure in (13_345, 13_338, 13_337))
+    written = json.dumps(answers)
+    assert not any(str(figure) in written for figure in (13_345, 13_338, 13_337))
 
 
 def test_a_session_may_be_closed_by_somebody_else(till: Till) -> None:

@@ -30,12 +30,12 @@ def short() -> Till:
 )
 def test_each_movement_moves_its_way_and_a_void_takes_it_back(till: Till, movement: str, change: int) -> None:
     amount = abs(change)
-    kept, voided = (till.move(movement, amount)["command_id"] for _ in range(2))
+    counting, voided = (till.move(movement, amount)["command_id"] for _ in range(2))
     assert till.void(voided)["kind"] == "movement_voided"
     assert till.void(voided)["reason"] == "movement_already_voided"
     closing = till.closed({"cash": 1_000})
     cash = row(closing, "cash")
-    assert kept != voided
+    assert counting != voided
     assert cash["expected_minor"] == 1_000 + change
     assert cash["over_short_minor"] == -change
     assert cash["movements"].pop(movement) == {"total_minor": amount, "count": 1}

@@ -118,7 +118,7 @@ def test_a_closing_and_its_corrections_are_the_ledger(records: list[bytes], prof
             if outcome.sequence is not None and answer["session_id"] == closing["session_id"]
         ]
         corrections = [outcome.correction for outcome, _ in session if outcome.correction is not None]
-        if any(made["correction"] == "session_voided" for made in corrections):
+        if any(correction["correction"] == "session_voided" for correction in corrections):
             ledger: Counter[tuple[Any, ...]] = Counter()
         else:
             _, count = of_closing(till, closing)
@@ -129,11 +129,11 @@ def test_a_closing_and_its_corrections_are_the_ledger(records: list[bytes], prof
             commands = [body for _, body in rest]
             ledger = recount.flat(recount.figures(opening, commands, list(by_tender.values()), "PARROT", TENDERS))
         sums = recount.flat({name: closing[name] for name in recount.FIGURES})
-        for number, made in enumerate(corrections, start=1):
-            assert made["correction_number"] == number
-            assert made["closing_hash"] == closing["hash"]
-            sums.update(recount.flat(made["deltas"]))
-        assert {place: total for place, total in sums.items() if total} == dict(ledger)
+        for number, correction in enumerate(corrections, start=1):
+            assert correction["correction_number"] == number
+            assert correction["closing_hash"] == closing["hash"]
+            sums.update(recount.flat(correction["deltas"]))
+        assert {path: total for path, total in sums.items() if total} == dict(ledger)
 
 
 @few
@@ -213,7 +213,7 @@ independent = st.lists(
     )
 )
 def test_independent_commands_in_any_order_lead_to_the_same_figures(orders: tuple[Any, Any]) -> None:
-    found = []
+    figures = []
     for order in orders:
         till = Till(tenders=TENDERS)
         till.open({"cash": 500})
@@ -226,5 +226,5 @@ def test_independent_commands_in_any_order_lead_to_the_same_figures(orders: tupl
                 case _:
                     till.refund(str(number), {which: how_much})
         closing = till.closed({"cash": 500})
-        found.append({name: closing[name] for name in recount.FIGURES})
-    assert found[0] == found[1]
+        figures.append({name: closing[name] for name in recount.FIGURES})
+    assert figures[0] == figures[1]

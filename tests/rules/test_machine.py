@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.support.thorough import is_thorough
 from tests.support.tills_model import KINDS, TillsModel, limits, seeds
 
-places = st.integers(0, 200)
+indexes = st.integers(0, 200)
 tills = st.integers(0, 2)
 
 
@@ -33,11 +33,11 @@ class Rules(RuleBasedStateMachine):
             self.model.send(till, kind, seed)
             self.model.check_tills()
 
-    @rule(which=places)
+    @rule(which=indexes)
     def send_again(self, which: int) -> None:
         self.model.say_again(which)
 
-    @rule(which=places)
+    @rule(which=indexes)
     def send_the_same_id_with_another_body(self, which: int) -> None:
         self.model.say_otherwise(which)
 

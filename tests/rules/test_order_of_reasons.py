@@ -172,8 +172,8 @@ def spoiler_of(kind: str, reason: str) -> Spoiler:
 
 
 def test_the_table_stands_in_the_order_of_the_wire() -> None:
-    places = [get_args(Reason).index(reason) for reason in rows(ORDER)]
-    assert places == sorted(set(places))
+    ranks = [get_args(Reason).index(reason) for reason in rows(ORDER)]
+    assert ranks == sorted(set(ranks))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -56,8 +56,8 @@ def the_long_way(value: bytes | None) -> Any:
 
 
 def the_short_way(value: bytes | None) -> Any:
-    found = read(Raw(TOPIC, 0, 0, 0, None, value), None)
-    return found.error if isinstance(found, Parked) else (found.text, found.command, found.errors)
+    reading = read(Raw(TOPIC, 0, 0, 0, None, value), None)
+    return reading.error if isinstance(reading, Parked) else (reading.text, reading.command, reading.errors)
 
 
 @pytest.mark.parametrize("value", EVEN.values(), ids=EVEN.keys())

@@ -214,8 +214,8 @@ def names(closing: Body, member: str) -> list[str]:
         "discounts": [entry["name"] for entry in closing["discounts"]],
         "service_charges": [entry["name"] for entry in closing["service_charges"]],
     }
-    found: list[str] = tables[member]
-    return found
+    rows: list[str] = tables[member]
+    return rows
 
 
 MEMBERS = ["provider", "order_type", "discounts", "service_charges"]

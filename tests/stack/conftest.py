@@ -11,9 +11,9 @@ from deploy.embedded.stack import Stack, down, up, wipe
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with formatted storage; whatever runs in it at the end is stopped and deleted."""
-    made = tmp_path_factory.mktemp("home")
-    yield made
-    wipe(made)
+    folder = tmp_path_factory.mktemp("home")
+    yield folder
+    wipe(folder)
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ def _belongs(process: psutil.Process, home: Path) -> bool:
         environment = process.environ() if "supervisor" in words else {}
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
-    places = (str(home), str(folder_of(home)))
+    folders = (str(home), str(folder_of(home)))
     started_for = environment.get("TILL_TEST_HOME") == str(home)
-    return started_for or any(place in words or folder.startswith(place) for place in places)
+    return started_for or any(owned in words or folder.startswith(owned) for owned in folders)
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

@@ -50,9 +50,9 @@ def test_a_finished_up_is_written_down_so_that_down_finds_it(stopped: Path) -> N
     command.kill()
     command.wait()
 
-    found = running(stopped)
-    assert found is not None
-    assert found.pids.keys() == {"supervisor", "kafka", "postgres", "redis"}
+    left_up = running(stopped)
+    assert left_up is not None
+    assert left_up.pids.keys() == {"supervisor", "kafka", "postgres", "redis"}
     down(stopped)
     assert processes_of(stopped) == []
 

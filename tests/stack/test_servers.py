@@ -109,9 +109,9 @@ def test_two_ups_at_once_start_one_stack(stopped: Path) -> None:
     command = [sys.executable, "-c", script, str(stopped)]
 
     racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [racer.communicate()[0] for racer in racers]
+    outputs = [racer.communicate()[0] for racer in racers]
 
-    assert told[0] == told[1] != ""
+    assert outputs[0] == outputs[1] != ""
     assert [racer.returncode for racer in racers] == [0, 0]
 
 

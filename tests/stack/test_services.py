@@ -32,10 +32,10 @@ async def test_a_service_that_always_ends_is_started_again_five_times_and_then_l
     await supervisor.keep(program)
 
     begun = (supervisor.logs / "sessions.log").read_text().splitlines()
-    told = capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert begun == ["began"] * (1 + RESTARTS)
-    assert sum("ended with code 3; it starts again" in line for line in told) == RESTARTS
-    assert told[-1].endswith(f"is left alone. Its log: {supervisor.logs / 'sessions.log'}")
+    assert sum("ended with code 3; it starts again" in line for line in lines) == RESTARTS
+    assert lines[-1].endswith(f"is left alone. Its log: {supervisor.logs / 'sessions.log'}")
 
 
 async def test_a_killed_service_is_started_again_and_written_down(supervisor: Supervisor) -> None:

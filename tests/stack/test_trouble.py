@@ -57,11 +57,11 @@ def till(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_folder_that_is_not_writable_is_named() -> None:
-    told = till("up", "--home", "/proc/nowhere")
+    ended = till("up", "--home", "/proc/nowhere")
 
-    assert told.returncode == 2
-    assert told.stderr.startswith("The folder /proc/nowhere is not writable")
-    assert told.stdout == ""
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("The folder /proc/nowhere is not writable")
+    assert ended.stdout == ""
 
 
 @pytest.mark.parametrize("limit", ["DISK_NEEDED_MIB", "MEMORY_NEEDED_MIB"])
@@ -94,7 +94,7 @@ def test_a_forged_jar_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_forged_installer_is_not_run(tmp_path: Path, forger: str) -> None:
-    told = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-I", ROOT / "deploy" / "bootstrap.py"],
         env={**os.environ, "TILL_CACHE": str(tmp_path), "UV_DEFAULT_INDEX": forger},
         capture_output=True,
@@ -102,8 +102,8 @@ def test_a_forged_installer_is_not_run(tmp_path: Path, forger: str) -> None:
         check=False,
     )
 
-    assert told.returncode == 1
-    assert told.stderr.endswith("it is not run.\n")
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("it is not run.\n")
     assert list(tmp_path.rglob("uv*")) == []
 
 
@@ -127,25 +127,25 @@ def test_the_pins_are_what_maven_names_and_cover_the_broker() -> None:
 
 
 def test_env_says_what_to_do_when_nothing_runs(tmp_path: Path) -> None:
-    told = till("env", TILL_HOME=str(tmp_path))
+    ended = till("env", TILL_HOME=str(tmp_path))
 
-    assert told.returncode == 1
-    assert told.stdout == ""
-    assert told.stderr == f"Nothing runs in {tmp_path}: start it with `till up`.\n"
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr == f"Nothing runs in {tmp_path}: start it with `till up`.\n"
 
 
 @pytest.mark.servers
 def test_given_servers_are_used_but_not_ones_that_were_our_own(tmp_path: Path) -> None:
     write_json(tmp_path / "ports.json", {"redis": 25_999})
-    given = {
+    addresses = {
         "TILL_KAFKA": "broker.example:9092",
         "TILL_DATABASE_URL": "postgresql+asyncpg://till:x@db.example/till",
         "TILL_REDIS_URL": "redis://127.0.0.1:25999/0",
     }
 
-    found = up(tmp_path, services=(), servers=given)
+    stack = up(tmp_path, services=(), servers=addresses)
     down(tmp_path)
 
-    assert found.kafka == given["TILL_KAFKA"]
-    assert found.database_url == given["TILL_DATABASE_URL"]
-    assert found.pids.keys() == {"supervisor", "redis"}, "the own Redis was started again"
+    assert stack.kafka == addresses["TILL_KAFKA"]
+    assert stack.database_url == addresses["TILL_DATABASE_URL"]
+    assert stack.pids.keys() == {"supervisor", "redis"}, "the own Redis was started again"

@@ -61,23 +61,23 @@ def closing(profile: str, session_id: str, counted_minor: int = 0) -> Body:
 def shift(profile: str, length: int) -> list[Body]:
     """A whole session: an opening, `length` movements and orders of which one is revised and one voided, a closing."""
     session_id = str(uuid4())
-    made = [opening(profile, session_id)]
-    for turn in range(length):
-        if turn % 2:
-            made.append(order(profile, session_id, f"o{turn // 4}", 100 + turn, revision=turn))
+    bodies = [opening(profile, session_id)]
+    for number in range(length):
+        if number % 2:
+            bodies.append(order(profile, session_id, f"o{number // 4}", 100 + number, revision=number))
         else:
-            kind = "pay_out" if turn % 4 else "pay_in"
-            made.append(movement(profile, session_id, 10 + turn, kind))
-    moved = [one for one in made if one["kind"] == "move_cash"]
+            kind = "pay_out" if number % 4 else "pay_in"
+            bodies.append(movement(profile, session_id, 10 + number, kind))
+    moved = [one for one in bodies if one["kind"] == "move_cash"]
     if moved:
-        made.append(command("void_movement", profile, session_id, movement_id=moved[-1]["command_id"], reason="typo"))
-    return [*made, closing(profile, session_id, counted_minor=1_000)]
+        bodies.append(command("void_movement", profile, session_id, movement_id=moved[-1]["command_id"], reason="typo"))
+    return [*bodies, closing(profile, session_id, counted_minor=1_000)]
 
 
 def shifts(profiles: Sequence[str], each: int, length: int) -> list[Body]:
     """`each` sessions in a row at every profile, the profiles taking turns as they do on a busy day."""
     days = [[body for _ in range(each) for body in shift(profile, length)] for profile in profiles]
-    return [body for turn in zip(*days, strict=True) for body in turn]
+    return [body for one_of_each in zip(*days, strict=True) for body in one_of_each]
 
 
 def written(body: Body) -> bytes:
@@ -87,10 +87,10 @@ def written(body: Body) -> bytes:
 
 def by_session(bodies: Iterable[Body]) -> dict[str, list[Body]]:
     """Bodies by the session that they name, in their order."""
-    found: dict[str, list[Body]] = defaultdict(list)
+    sessions: dict[str, list[Body]] = defaultdict(list)
     for body in bodies:
-        found[body["session_id"]].append(body)
-    return dict(found)
+        sessions[body["session_id"]].append(body)
+    return dict(sessions)
 
 
 def batches(records: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

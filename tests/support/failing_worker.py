@@ -90,14 +90,14 @@ def arguments() -> argparse.Namespace:
 
 def start() -> None:
     """Run the worker to its end."""
-    wanted = arguments()
+    options = arguments()
     settings = Settings()
     set_up_logs(settings.log_level, "sessions")
-    if wanted.session_timeout_ms is not None:
-        main.SESSION_TIMEOUT_MS = wanted.session_timeout_ms  # type: ignore[misc]
-    if wanted.die_of is not None:
-        die_of(wanted.die_of.encode())
-    fault = Fault(wanted.at, wanted.nth, signal.Signals[f"SIG{wanted.send}"], wanted.linger_ms)
+    if options.session_timeout_ms is not None:
+        main.SESSION_TIMEOUT_MS = options.session_timeout_ms  # type: ignore[misc]
+    if options.die_of is not None:
+        die_of(options.die_of.encode())
+    fault = Fault(options.at, options.nth, signal.Signals[f"SIG{options.send}"], options.linger_ms)
     publish_in_two_halves(fault, settings.topics.closings)
     uvloop.run(main.run(settings, fault_point=fault.at))
 

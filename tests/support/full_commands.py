@@ -111,8 +111,8 @@ def errors_of(members: dict[str, Any]) -> dict[str, str]:
 def with_value(kind: str, path: Path, value: Any) -> dict[str, Any]:
     members = copy.deepcopy(body(kind))
     inner: Any = members
-    for step in path[:-1]:
-        inner = inner[step]
+    for member in path[:-1]:
+        inner = inner[member]
     inner[path[-1]] = value
     return members
 

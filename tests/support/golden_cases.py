@@ -16,28 +16,11 @@ from services.sessions.ledger.profiles import read_profiles
 from services.sessions.rules.model import BatchState, Profile, Till
 from services.sessions.worker.apply import Read
 from services.sessions.worker.read_record import Headers, read
-
-Body = dict[str, Any]
+from tests.support.till import GENESIS, TOPIC, Body, Raw
 
 HERE = Path(__file__).parents[1] / "golden"
-TOPIC = "till.commands.v1"
-GENESIS = "0" * 64
 NAMES = sorted(path.stem for path in HERE.glob("*.json"))
 TENDERS = TypeAdapter(tuple[Tender, ...])
-
-
-@dataclass
-class Raw:
-    """A record as the consumer hands it over."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp_type: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,20 +28,20 @@ class Case:
     """One file: master data and records in, answers (None for a dead letter) and closings out."""
 
     name: str
-    told: Body
+    content: Body
     profiles: list[dict[str, Any]]
 
     @property
     def answers(self) -> list[bytes | None]:
-        return [None if answer is None else orjson.dumps(answer) for answer in self.told["answers"]]
+        return [None if answer is None else orjson.dumps(answer) for answer in self.content["answers"]]
 
     @property
     def closings(self) -> list[bytes]:
-        return [orjson.dumps(closing) for closing in self.told["closings"]]
+        return [orjson.dumps(closing) for closing in self.content["closings"]]
 
     def reads(self) -> list[Read]:
         """The records as the service reads them; where the case says who speaks, the right to speak is checked."""
-        records = self.told["records"]
+        records = self.content["records"]
         checked = any("claims" in record for record in records)
 
         def verify(headers: Headers, _at_ms: int) -> Claims | None:
@@ -80,14 +63,14 @@ class Case:
 
 def load(name: str, scratch: Path) -> Case:
     """The case of this name. Its profiles go the way of `till profiles import`, by a CSV file in `scratch`."""
-    told = json.loads((HERE / f"{name}.json").read_bytes())
-    rows = [{c: json.dumps(v) if c == "tenders" else v for c, v in row.items()} for row in told["profiles"]]
+    content = json.loads((HERE / f"{name}.json").read_bytes())
+    rows = [{c: json.dumps(v) if c == "tenders" else v for c, v in row.items()} for row in content["profiles"]]
     path = scratch / f"{name}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(column for row in rows for column in row)))
         writer.writeheader()
         writer.writerows(rows)
-    return Case(name, told, read_profiles(path))
+    return Case(name, content, read_profiles(path))
 
 
 def _raw(record: Body, offset: int) -> Raw:

@@ -11,14 +11,14 @@ from tests.support.commands import Body, written
 from tests.support.market import Market
 from tests.support.waiting import eventually
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 
 CONSUMED = "SELECT partition, next_offset FROM consumed"
-AT_PLACES = "SELECT partition, record_offset, answer FROM place_answers"
+BY_POSITIONS = "SELECT partition, record_offset, answer FROM place_answers"
 BY_IDS = "SELECT store_id, command_id::text AS command_id, answer FROM journal"
 
 
-async def publish(market: Market, commands: Sequence[tuple[Body, str | None]]) -> list[Place]:
+async def publish(market: Market, commands: Sequence[tuple[Body, str | None]]) -> list[Position]:
     """Publish commands, each with a token or none; the places at which the broker took them."""
     producer = AIOKafkaProducer(bootstrap_servers=market.settings.kafka, acks="all", enable_idempotence=True)
     await producer.start()
@@ -34,21 +34,21 @@ async def publish(market: Market, commands: Sequence[tuple[Body, str | None]]) -
     return [(one.partition, one.offset) for one in taken]
 
 
-async def answers(market: Market, places: Sequence[Place], bodies: Sequence[Body]) -> list[Any]:
+async def answers(market: Market, positions: Sequence[Position], bodies: Sequence[Body]) -> list[Any]:
     """The answers to the commands at these places, once the worker has passed them."""
 
     async def passed() -> bool:
         frontier = {row.partition: row.next_offset for row in await market.rows(CONSUMED)}
-        return all(frontier.get(partition, 0) > offset for partition, offset in places)
+        return all(frontier.get(partition, 0) > offset for partition, offset in positions)
 
     await eventually(passed)
-    at_places = {(row.partition, row.record_offset): row.answer for row in await market.rows(AT_PLACES)}
+    by_positions = {(row.partition, row.record_offset): row.answer for row in await market.rows(BY_POSITIONS)}
     by_ids = {(row.store_id, row.command_id): row.answer for row in await market.rows(BY_IDS)}
-    found = [
-        at_places.get(place) or by_ids[body["store_id"], body["command_id"]]
-        for place, body in zip(places, bodies, strict=True)
+    values = [
+        by_positions.get(position) or by_ids[body["store_id"], body["command_id"]]
+        for position, body in zip(positions, bodies, strict=True)
     ]
-    return [orjson.loads(answer) for answer in found]
+    return [orjson.loads(answer) for answer in values]
 
 
 async def ask(market: Market, commands: Sequence[tuple[Body, str | None]]) -> list[Any]:
@@ -61,7 +61,7 @@ async def commands_on_topic(market: Market) -> int:
     consumer = AIOKafkaConsumer(bootstrap_servers=market.settings.kafka)
     await consumer.start()
     try:
-        places = [TopicPartition(market.settings.topics.commands, number) for number in range(3)]
-        return sum((await consumer.end_offsets(places)).values())
+        partitions = [TopicPartition(market.settings.topics.commands, number) for number in range(3)]
+        return sum((await consumer.end_offsets(partitions)).values())
     finally:
         await consumer.stop()

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from deploy.embedded.stack import Stack
+from services.cli.app import main
 from services.gateway.main import gateway
 from services.platform.auth.tokens import ensure_key, mint
 from services.platform.kafka.topics import create_topics
@@ -49,14 +50,13 @@ class Market:
     def start(self, service: str, **changed: str) -> ServiceProcess:
         """Start `till run SERVICE` on this market's settings; `changed` are names in the environment."""
         log = self.settings.home / f"{service}-{len(self.processes)}.log"
-        words = ("-P", "-m", "services.cli", "run", service)
-        self.processes.append(ServiceProcess.start(words, log, self.settings, changed))
+        self.processes.append(ServiceProcess(main, ["run", service], log, self.settings, changed))
         return self.processes[-1]
 
     async def start_worker(self) -> None:
         """Start the sessions worker and wait until it has its partitions."""
         self.worker = self.start("sessions")
-        await self.worker.said("worker_reads")
+        await self.worker.until_logged("worker_reads")
 
     @asynccontextmanager
     async def another_gateway(self, **changed: Any) -> AsyncIterator[httpx.AsyncClient]:
@@ -76,9 +76,9 @@ class Market:
         """A token of these stores, s1 where none is named."""
         return mint(self.settings, sub=sub, role=role, stores=stores or ("s1",), ttl_s=ttl_s)
 
-    def bearer(self, *stores: str, **said: Any) -> dict[str, str]:
+    def bearer(self, *stores: str, **claims: Any) -> dict[str, str]:
         """The authorization header of such a token."""
-        return {"authorization": f"Bearer {self.token(*stores, **said)}"}
+        return {"authorization": f"Bearer {self.token(*stores, **claims)}"}
 
     async def post(self, body: Body, **more: Any) -> httpx.Response:
         """Send a command as a register of its store."""

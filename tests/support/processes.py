@@ -2,12 +2,12 @@
 
 import asyncio
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from services.platform.settings import Settings
@@ -20,6 +20,18 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {**os.environ, **named}
 
 
+_FORKING = multiprocessing.get_context("forkserver")
+_FORKING.set_forkserver_preload(
+    [
+        "__main__",
+        "services.cli.app",
+        "services.gateway.main",
+        "services.reporting.main",
+        "tests.support.failing_worker",
+    ]
+)
+
+
 async def till(settings: Settings, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
     """Run `till` with the settings of a test, to its end; `changed` are names in the environment."""
     command = [sys.executable, "-m", "deploy.till", *arguments]
@@ -29,38 +41,56 @@ async def till(settings: Settings, *arguments: str, **changed: str) -> subproces
     )
 
 
-@dataclass
 class ServiceProcess:
-    """One service as a process, and its log."""
+    """One service as a process, and its log.
 
-    process: subprocess.Popen[bytes]
-    log: Path
+    It is forked from a process that has imported all services once: the imports are most of a start, and a run has a
+    hundred starts. Those that people make, by `till`, are tried in tests/flow, tests/demo and tests/stack.
+    """
 
-    @classmethod
-    def start(cls, words: Sequence[str], log: Path, settings: Settings, changed: Mapping[str, str]) -> "ServiceProcess":
-        """Start `python WORDS` on these settings; `changed` are names in the environment."""
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, *words],
-                stdout=output,
-                stderr=output,
-                env=environment_of(settings) | dict(changed),
-            )
-        return cls(process, log)
+    def __init__(
+        self,
+        main: Callable[[], object],
+        words: Sequence[str],
+        log: Path,
+        settings: Settings,
+        changed: Mapping[str, str],
+    ) -> None:
+        """Start `main` on these settings, with `words` behind its name; `changed` are names in the environment."""
+        self.log = log
+        log.touch()
+        environment = environment_of(settings) | dict(changed)
+        self._process = _FORKING.Process(target=_be, args=(main, [*words], log, environment), daemon=True)
+        self._process.start()
 
-    def says(self, words: str) -> bool:
+    @property
+    def code(self) -> int | None:
+        """How it ended, negative for a signal; None while it runs."""
+        return self._process.exitcode
+
+    def send(self, which: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.code is None:
+            os.kill(self._pid, which)
+
+    @property
+    def _pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def has_logged(self, words: str) -> bool:
         """Whether its log has these words."""
         return words in self.log.read_text(errors="replace")
 
-    async def said(self, words: str, *, times: int = 1, within_s: float = 60.0) -> None:
+    async def until_logged(self, words: str, *, times: int = 1, within_s: float = 60.0) -> None:
         """Wait until these words are so many times in its log; fails at once when it has ended."""
 
-        async def has_said() -> bool:
+        async def is_logged() -> bool:
             log = self.log.read_text(errors="replace")
-            assert self.process.poll() is None, f"it ended: {log[-3000:]}"
+            assert self.code is None, f"it ended: {log[-3000:]}"
             return log.count(words) >= times
 
-        await eventually(has_said, within_s=within_s)
+        await eventually(is_logged, within_s=within_s)
 
     def address(self, event: str) -> str:
         """Where it says that it serves, in the line of this event."""
@@ -71,19 +101,20 @@ class ServiceProcess:
         """Wait for its end; its exit code, negative for a signal."""
 
         async def gone() -> bool:
-            return self.process.poll() is not None
+            return self.code is not None
 
         await eventually(gone, within_s=within_s)
-        return self.process.returncode
+        assert self.code is not None
+        return self.code
 
-    async def stopped(self) -> int:
+    async def stopped(self, within_s: float = 60.0) -> int:
         """Ask it to stop, as an orchestrator would; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return await self.ended()
+        self.send(signal.SIGTERM)
+        return await self.ended(within_s)
 
     async def frozen(self, within_s: float = 60.0) -> None:
         """Wait until it has stopped itself."""
-        stat = Path(f"/proc/{self.process.pid}/stat")
+        stat = Path(f"/proc/{self._pid}/stat")
 
         async def is_frozen() -> bool:
             return stat.read_text().rpartition(")")[2].split()[0] == "T"
@@ -92,10 +123,21 @@ class ServiceProcess:
 
     def thaw(self) -> None:
         """Let a frozen one go on."""
-        self.process.send_signal(signal.SIGCONT)
+        self.send(signal.SIGCONT)
 
     def kill(self) -> None:
         """Make sure that it runs no more."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+        self.send(signal.SIGKILL)
+        self._process.join()
+
+
+def _be(main: Callable[[], object], words: list[str], log: Path, environment: dict[str, str]) -> None:
+    """Become what `main` makes of this process."""
+    os.environ.clear()
+    os.environ.update(environment)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(output, stream.fileno())
+    os.close(output)
+    sys.argv[1:] = words
+    main()

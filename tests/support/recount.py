@@ -173,7 +173,7 @@ def _movement_figures(commands: Sequence[Body], tender: str) -> dict[str, Body]:
         held = command["kind"] == "move_cash" and command["command_id"].lower() not in voided
         if held and (command.get("tender") or "cash") == tender:
             amounts[command["movement"]].append(command["amount_minor"])
-    return {movement: {"total_minor": sum(found), "count": len(found)} for movement, found in amounts.items()}
+    return {movement: {"total_minor": sum(minors), "count": len(minors)} for movement, minors in amounts.items()}
 
 
 def _amount_of(rows: Sequence[Body], tender: str) -> int | None:
@@ -252,12 +252,12 @@ def _with_a_row(keys: Iterable[Any]) -> set[Any]:
     return set([key for key in dict.fromkeys(keys) if key not in {OTHER, (OTHER, OTHER)}][:ROWS])
 
 
-def _table(entries: Iterable[tuple[Any, int, int]], kept: set[Any], names: tuple[str, ...]) -> list[Body]:
+def _table(entries: Iterable[tuple[Any, int, int]], with_a_row: set[Any], names: tuple[str, ...]) -> list[Body]:
     """Rows of `total_minor` and `count` from (key, amount, count); keys are texts or pairs of them."""
     sums: dict[Any, list[int]] = {}
     for key, amount, count in entries:
         parts = (key,) if isinstance(key, str) else key
-        held = sums.setdefault(parts if key in kept else tuple(OTHER for _ in parts), [0, 0])
+        held = sums.setdefault(parts if key in with_a_row else tuple(OTHER for _ in parts), [0, 0])
         held[0] += amount
         held[1] += count
     return [
@@ -309,11 +309,11 @@ def _summary(orders: Sequence[Body], own_provider: str) -> Body:
 
 def _order_counts(orders: Sequence[Body], commands: Sequence[Body]) -> list[Body]:
     statuses = ("open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external")
-    kept = _with_a_row(order["provider"] for order in _recorded(commands))
+    with_a_row = _with_a_row(order["provider"] for order in _recorded(commands))
     counts: dict[str, Body] = {}
     for order in orders:
         if not _is_refund(order):
-            provider = order["provider"] if order["provider"] in kept else OTHER
+            provider = order["provider"] if order["provider"] in with_a_row else OTHER
             row = counts.setdefault(provider, {"provider": provider, **dict.fromkeys(statuses, 0)})
             row[order["status"]] += 1
     return [counts[provider] for provider in sorted(counts)]
@@ -336,8 +336,8 @@ def _named_entries(what: str, orders: Sequence[Body], commands: Sequence[Body]) 
             ((order["provider"], entry["name"]), entry["amount_minor"], 1) for order in some for entry in order[what]
         ]
 
-    kept = _with_a_row(key for key, _, _ in entries(_recorded(commands)))
-    return _table(entries(_sold(orders)), kept, ("provider", "name"))
+    with_a_row = _with_a_row(key for key, _, _ in entries(_recorded(commands)))
+    return _table(entries(_sold(orders)), with_a_row, ("provider", "name"))
 
 
 def _cancellations(orders: Sequence[Body], commands: Sequence[Body]) -> list[Body]:

@@ -25,6 +25,7 @@ from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.sessions.ledger.profiles import import_profiles, read_profiles
+from tests.support import failing_worker
 from tests.support.commands import STORE, Body, written
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
@@ -44,10 +45,10 @@ class Seen:
 
     def answers(self) -> dict[str, list[ConsumerRecord]]:
         """The deliveries of answers by the command that they answer."""
-        found: dict[str, list[ConsumerRecord]] = defaultdict(list)
+        deliveries: dict[str, list[ConsumerRecord]] = defaultdict(list)
         for record in self.events:
-            found[header(record, "till-command-id").decode()].append(record)
-        return found
+            deliveries[header(record, "till-command-id").decode()].append(record)
+        return deliveries
 
     def first_answers(self) -> dict[str, Body]:
         """Each command's answer, read."""
@@ -69,15 +70,14 @@ class SessionsService:
     def worker(self, *arguments: str, **changed: str) -> ServiceProcess:
         """Start a worker; `changed` are settings of its own, by their names in the environment."""
         log = self.settings.home / f"worker-{len(self.workers)}.log"
-        words = ("-m", "tests.support.failing_worker", *arguments)
-        self.workers.append(ServiceProcess.start(words, log, self.settings, changed))
+        self.workers.append(ServiceProcess(failing_worker.start, arguments, log, self.settings, changed))
         return self.workers[-1]
 
     async def ready_worker(self, *arguments: str, **changed: str) -> ServiceProcess:
         """Start a worker and wait until it has its partitions."""
-        made = self.worker(*arguments, **changed)
-        await made.said("worker_reads")
-        return made
+        worker = self.worker(*arguments, **changed)
+        await worker.until_logged("worker_reads")
+        return worker
 
     async def profiles(self, names: Iterable[str], store: str = STORE) -> None:
         """Set up tills."""
@@ -103,16 +103,16 @@ class SessionsService:
 
     async def all_answered(self, bodies: Iterable[Body] | None = None, within_s: float = 60.0) -> None:
         """Wait until every command that was sent has an answer."""
-        wanted = {body["command_id"] for body in (self.sent if bodies is None else bodies)}
+        ids = {body["command_id"] for body in (self.sent if bodies is None else bodies)}
 
         async def answered() -> bool:
-            return wanted <= self.seen.answered
+            return ids <= self.seen.answered
 
         try:
             await eventually(answered, within_s=within_s)
         except TimeoutError:
-            missing = len(wanted - self.seen.answered)
-            raise AssertionError(f"{missing} of {len(wanted)} commands have no answer after {within_s} s") from None
+            missing = len(ids - self.seen.answered)
+            raise AssertionError(f"{missing} of {len(ids)} commands have no answer after {within_s} s") from None
 
     async def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
         """Wait until something holds of what was seen."""
@@ -188,18 +188,18 @@ async def opened_service(settings: Settings, stack: Stack) -> AsyncIterator[Sess
 
 async def _follow(settings: Settings, seen: Seen) -> None:
     """Read everything that the service writes, from the beginning."""
-    names = settings.topics
+    topics = settings.topics
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, max_partition_fetch_bytes=DEAD_LETTER_BYTES_MAX)
     try:
         await consumer.start()
-        topics = {names.events: seen.events, names.closings: seen.closings, names.dead_letters: seen.letters}
-        positions = [TopicPartition(name, number) for name in topics for number in range(settings.topic_partitions)]
+        by_topic = {topics.events: seen.events, topics.closings: seen.closings, topics.dead_letters: seen.letters}
+        positions = [TopicPartition(name, number) for name in by_topic for number in range(settings.topic_partitions)]
         consumer.assign(positions)
         await consumer.seek_to_beginning(*positions)
         while True:
             for position, records in (await consumer.getmany(timeout_ms=100)).items():
-                topics[position.topic] += records
-                if position.topic == names.events:
+                by_topic[position.topic] += records
+                if position.topic == topics.events:
                     seen.answered.update(header(record, "till-command-id").decode() for record in records)
     finally:
         await consumer.stop()

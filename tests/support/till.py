@@ -201,5 +201,5 @@ def named(**amounts_by_name: int) -> list[Body]:
 
 def row(closing: Body, tender: str) -> Body:
     """A tender's row."""
-    found: Body = next(row for row in closing["tenders"] if row["tender"] == tender)
-    return found
+    tender_row: Body = next(row for row in closing["tenders"] if row["tender"] == tender)
+    return tender_row

@@ -32,15 +32,15 @@ class Register(Chance):
     def __init__(self, store: str, name: str, mark: int) -> None:
         super().__init__(0)
         self.store, self.name, self.mark = store, name, mark
-        self.wanted = ""
+        self.next_kind = ""
 
     def kind(self) -> str:
-        return self.wanted
+        return self.next_kind
 
     def write(self, kind: str, seed: int) -> bytes:
         """The next record; where no session is open, chance often makes it an opening."""
         self.dice = Random(seed)  # noqa: S311
-        self.wanted = "open_session" if not self.holds and self.dice.random() < 0.6 else kind
+        self.next_kind = "open_session" if not self.holds and self.dice.random() < 0.6 else kind
         body = json.loads(self.marked(self.record().decode()))
         body["store_id"] = self.store
         if body["profile_id"] == "p":
@@ -88,9 +88,9 @@ class TillsModel:
         """Put a record on the topic; what it led to, None where nobody can be answered. `known`: has a good token."""
         offset = len(self.reads)
         raw = Raw(TOPIC, self.partition, offset, MORNING_MS + MINUTE_MS * offset, b"k", value)
-        found = read(raw, None if known else lambda *_: None)
-        outcome = decide.answer(self.batch_state, found) if isinstance(found, Received) else None
-        self.reads.append(found)
+        reading = read(raw, None if known else lambda *_: None)
+        outcome = decide.answer(self.batch_state, reading) if isinstance(reading, Received) else None
+        self.reads.append(reading)
         self.outcomes.append(outcome)
         if outcome is not None:
             self._note(outcome, json.loads(value), known=known)
@@ -132,8 +132,8 @@ class TillsModel:
         assert self.put(b"\xff") is None
 
     def value(self, which: int) -> bytes:
-        found = self.reads[which % len(self.reads)]
-        raw = found.raw if isinstance(found, Received) else found.record
+        reading = self.reads[which % len(self.reads)]
+        raw = reading.raw if isinstance(reading, Received) else reading.record
         assert raw.value is not None
         return bytes(raw.value)
 
@@ -217,8 +217,8 @@ def check_money(tenders: Iterable[Body]) -> None:
 def check_corrections(story: Story, closing: Body) -> None:
     """A closing and its corrections, summed, are what all accepted commands and the last counts lead to."""
     sums = recount.flat({name: closing[name] for name in recount.FIGURES})
-    for number, made in enumerate(story.corrections, start=1):
-        assert (made["correction_number"], made["closing_hash"]) == (number, closing["hash"])
-        sums.update(recount.flat(made["deltas"]))
+    for number, correction in enumerate(story.corrections, start=1):
+        assert (correction["correction_number"], correction["closing_hash"]) == (number, closing["hash"])
+        sums.update(recount.flat(correction["deltas"]))
     ledger: Counter[Any] = Counter() if story.voided else recount.flat(story.figures(story.counted.values()))
-    assert {place: total for place, total in sums.items() if total} == dict(ledger)
+    assert {path: total for path, total in sums.items() if total} == dict(ledger)

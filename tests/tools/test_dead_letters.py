@@ -57,10 +57,10 @@ async def test_a_letter_is_shown_without_credentials_and_saved_byte_for_byte(
     put_aside: Received, till: Cli, tmp_path: Path
 ) -> None:
     listed = (await till("dead-letters", "list")).stdout.splitlines()
-    place = next(line.split()[0] for line in listed if put_aside.command_id in line)
+    position = next(line.split()[0] for line in listed if put_aside.command_id in line)
 
-    shown = await till("dead-letters", "show", place)
-    saved = await till("dead-letters", "show", place, "--out", str(tmp_path / "record"))
+    shown = await till("dead-letters", "show", position)
+    saved = await till("dead-letters", "show", position, "--out", str(tmp_path / "record"))
 
     assert (shown.exit_code, saved.exit_code) == (0, 0), shown.output
     assert "traceparent: 00-1" in shown.output

@@ -62,10 +62,10 @@ async def test_a_file_holds_one_record_a_line_in_the_order_of_the_chains(
     assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     first = {bytes_of(record) for record in await on_topic(corner) if b"late-news" in record.key}
-    found = [
+    records_in_file = [
         (x["key"].encode(), x["value"].encode(), tuple((n, v.encode()) for n, v in x["headers"].items())) for x in lines
     ]
-    assert set(found) == first
+    assert set(records_in_file) == first
     assert [json.loads(x["value"]).get("correction_number") for x in lines] == [None, 1, 2, 3, 4, 5]
 
 
@@ -83,10 +83,10 @@ async def read_all(settings: Settings, engine: AsyncEngine, expected: int) -> di
 
     async def enough() -> bool:
         async with engine.connect() as tx:
-            found = await tx.execute(
+            counted = await tx.execute(
                 text("SELECT (SELECT count(*) FROM reporting.closings) + (SELECT count(*) FROM reporting.corrections)")
             )
-            return bool(found.scalar_one() >= expected)
+            return bool(counted.scalar_one() >= expected)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(follow(settings, engine, Progress(), stop))

@@ -27,7 +27,7 @@ async def all_rows(ledger: AsyncEngine) -> str:
 
 
 def session_of(name: str, scratch: Path) -> str:
-    return str(load(name, scratch).told["records"][0]["value"]["session_id"])
+    return str(load(name, scratch).content["records"][0]["value"]["session_id"])
 
 
 async def test_an_x_report_shows_what_is_expected_and_changes_nothing(
@@ -52,7 +52,7 @@ async def test_an_x_report_shows_what_is_expected_and_changes_nothing(
 
 async def test_a_z_report_is_the_closing_as_it_was_frozen(play: Play, till: Cli, tmp_path: Path) -> None:
     await play("late-news")
-    closing = load("late-news", tmp_path).told["closings"][0]
+    closing = load("late-news", tmp_path).content["closings"][0]
 
     result = await till("report", "z", closing["session_id"])
 

@@ -157,7 +157,7 @@ async def test_a_topic_that_says_two_things_is_found(
     corner: Settings, ledger: AsyncEngine, play: Play, till: Cli, tmp_path: Path
 ) -> None:
     await play("over-and-short")
-    value: dict[str, Any] = load("over-and-short", tmp_path).told["closings"][0]
+    value: dict[str, Any] = load("over-and-short", tmp_path).content["closings"][0]
     other = json.dumps(value | {"closing_note": "another"}).encode()
     publisher = Publisher(corner)
     await publisher.publish([Publication(corner.topics.closings, b"over-and-short/till-1", other, [])])

@@ -76,8 +76,8 @@ OPTIONAL_WITHIN: list[tuple[str, Path]] = [
 def test_required_members_within_are_missed(kind: str, path: Path) -> None:
     missing = copy.deepcopy(body(kind))
     inner: Any = missing
-    for step in path[:-1]:
-        inner = inner[step]
+    for member in path[:-1]:
+        inner = inner[member]
     del inner[path[-1]]
 
     assert list(errors_of(missing)) == [dotted(path)]

@@ -80,28 +80,28 @@ def references(node: Any) -> list[str]:
 
 
 def test_every_reference_of_the_document_leads_somewhere() -> None:
-    found = references(DOCUMENT)
+    all_references = references(DOCUMENT)
 
-    assert len(found) > 60
-    for reference in found:
+    assert len(all_references) > 60
+    for reference in all_references:
         if not reference.startswith("#/"):
             assert (HERE / reference).is_file(), reference
             continue
         node = DOCUMENT
-        for step in reference.removeprefix("#/").split("/"):
-            node = node[step]
+        for member in reference.removeprefix("#/").split("/"):
+            node = node[member]
 
 
 def test_the_document_has_every_kind_on_its_channel_with_an_example() -> None:
     channels = DOCUMENT["channels"]
     messages = DOCUMENT["components"]["messages"]
-    names = topics.topics()
+    addresses = topics.topics()
 
     assert {name: channel["address"] for name, channel in channels.items()} == {
-        "commands": names.commands,
-        "events": names.events,
-        "closings": names.closings,
-        "deadLetters": names.dead_letters,
+        "commands": addresses.commands,
+        "events": addresses.events,
+        "closings": addresses.closings,
+        "deadLetters": addresses.dead_letters,
     }
     assert set(channels["commands"]["messages"]) == set(COMMANDS)
     assert set(channels["closings"]["messages"]) == {"closing", "closing_correction"}

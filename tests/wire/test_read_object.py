@@ -263,9 +263,9 @@ def test_damaged_json_is_read_as_the_reference_reads_it(
     data = bytearray(text.encode("utf-8", "surrogatepass"))
     check_against_reference(bytes(data))
     for _ in range(draw.draw(st.integers(1, 3))):
-        place = draw.draw(st.integers(0, len(data)))
+        index = draw.draw(st.integers(0, len(data)))
         patch = draw.draw(st.sampled_from([b"", b'"', b"\\", b"{", b"}", b",", b"0", b"e", b"\xff"]))
-        data[place : place + draw.draw(st.integers(0, 2))] = patch
+        data[index : index + draw.draw(st.integers(0, 2))] = patch
     check_against_reference(bytes(data))
 
 

@@ -16,14 +16,14 @@ def test_topics_are_named_under_their_prefix() -> None:
 
 
 def vars_of(prefix: str) -> list[str]:
-    names = topics(prefix)
-    return [names.commands, names.events, names.closings, names.dead_letters]
+    own = topics(prefix)
+    return [own.commands, own.events, own.closings, own.dead_letters]
 
 
 def test_topics_are_kept_as_long_as_the_wire_says() -> None:
-    kept = {name: config["retention.ms"] for name, config in TOPIC_CONFIGS.items()}
+    retentions = {name: config["retention.ms"] for name, config in TOPIC_CONFIGS.items()}
 
-    assert kept == {
+    assert retentions == {
         "commands.v1": str(7 * DAY_MS),
         "events.v1": str(7 * DAY_MS),
         "closings.v1": "-1",

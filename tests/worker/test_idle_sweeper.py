@@ -30,23 +30,23 @@ STARTED = 2
 @pytest.fixture
 async def publisher(corner: Settings, ledger: AsyncEngine) -> AsyncIterator[Publisher]:
     ensure_key(corner)
-    made = Publisher(corner)
-    yield made
-    await made.stop()
+    opened = Publisher(corner)
+    yield opened
+    await opened.stop()
 
 
 async def commands(settings: Settings) -> list[ConsumerRecord]:
     """All that is on the commands topic."""
     reader = AIOKafkaConsumer(bootstrap_servers=settings.kafka, group_id=None, auto_offset_reset="earliest")
     await reader.start()
-    places = [TopicPartition(settings.topics.commands, p) for p in range(settings.topic_partitions)]
-    reader.assign(places)
-    missing = sum((await reader.end_offsets(places)).values())
-    found: list[ConsumerRecord] = []
-    while len(found) < missing:
-        found += [record for batch in (await reader.getmany(timeout_ms=500)).values() for record in batch]
+    partitions = [TopicPartition(settings.topics.commands, p) for p in range(settings.topic_partitions)]
+    reader.assign(partitions)
+    missing = sum((await reader.end_offsets(partitions)).values())
+    swept: list[ConsumerRecord] = []
+    while len(swept) < missing:
+        swept += [record for batch in (await reader.getmany(timeout_ms=500)).values() for record in batch]
     await reader.stop()
-    return found
+    return swept
 
 
 async def consumed(ledger: AsyncEngine, records: list[ConsumerRecord]) -> list[dict[str, Any]]:

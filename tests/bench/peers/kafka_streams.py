@@ -99,9 +99,9 @@ def _build() -> None:
         except StackError as error:
             raise PeerMissing(f"peer not available: {error}") from error
         line = [maven, "-q", "-B", "-f", str(SOURCES / "pom.xml"), f"-Dbuilt={folder}", "process-classes"]
-        said = subprocess.run(line, capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S)
-        if said.returncode:
-            lines = [line for line in said.stdout.splitlines() if "ERROR" in line]
+        built = subprocess.run(line, capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S)
+        if built.returncode:
+            lines = [line for line in built.stdout.splitlines() if "ERROR" in line]
             raise PeerMissing(f"peer not available: Kafka Streams could not be built. {' '.join(lines[:3])}")
 
 

@@ -71,8 +71,8 @@ class Desk:
 
 
 def _again(answer: bytes) -> Answered:
-    told = orjson.loads(answer)
-    return answer, _headers_of(told["event_id"], told["kind"], told["received_at"], told["command_id"])
+    body = orjson.loads(answer)
+    return answer, _headers_of(body["event_id"], body["kind"], body["received_at"], body["command_id"])
 
 
 def _headers_of(event_id: str, kind: str, received_at: str, command_id: str) -> Headers:
