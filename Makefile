@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	done; echo python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# Each has Kafka, PostgreSQL and Redis of its own: about 1.5 GB, and more work than half a core.
+# Each has Kafka, PostgreSQL and Redis of its own, takes about 1.5 GB, and keeps a core busy.
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help

@@ -1,4 +1,4 @@
-"""Services as processes of their own, started as people start them, with their logs."""
+"""Services as processes of their own, with their logs, and `till` as people type it."""
 
 import asyncio
 import json
@@ -13,13 +13,6 @@ from pathlib import Path
 from services.platform.settings import Settings
 from tests.support.waiting import eventually
 
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """This process's environment, with these settings by their names."""
-    named = {f"TILL_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None}
-    return {**os.environ, **named}
-
-
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(
     [
@@ -30,6 +23,12 @@ _FORKING.set_forkserver_preload(
         "tests.support.failing_worker",
     ]
 )
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """This process's environment, with these settings by their names."""
+    named = {f"TILL_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None}
+    return {**os.environ, **named}
 
 
 async def till(settings: Settings, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
@@ -44,8 +43,8 @@ async def till(settings: Settings, *arguments: str, **changed: str) -> subproces
 class ServiceProcess:
     """One service as a process, and its log.
 
-    It is forked from a process that has imported all services once: the imports are most of a start, and a run has a
-    hundred starts. Those that people make, by `till`, are tried in tests/flow, tests/demo and tests/stack.
+    It is forked from a process that has imported all services: imports are most of a start, and a run has a hundred
+    starts. How people start services is tried in tests/flow, tests/worker and tests/demo.
     """
 
     def __init__(
