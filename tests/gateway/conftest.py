@@ -1,14 +1,19 @@
 """What lies behind the walls of the market, and who stands before them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from services.gateway.access import users
+from services.gateway.access.passwords import hash_password
+from services.gateway.access.users import User
 from services.platform.auth.tokens import mint
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
+from tests.gateway.door import PASSWORD, Door, open_door
 from tests.gateway.identities import Identity, good, with_keys
 from tests.gateway.walls import STORES, Target, Tell
 from tests.support.commands import closing, movement, opening, order
@@ -61,3 +66,27 @@ def tell(record_property: Callable[[str, object], None]) -> Tell:
         record_property("walls", f"{what}: {tried.total()} cells: {parts}")
 
     return note
+
+
+@pytest.fixture
+async def settings(corner: Settings) -> Settings:
+    """The corner with its tables and one till."""
+    await upgrade(corner.database_url, "services.sessions.migrations")
+    await upgrade(corner.database_url, "services.gateway.migrations")
+    return corner
+
+
+@pytest.fixture
+async def door(settings: Settings) -> AsyncIterator[Door]:
+    """A gateway's way in, and one user."""
+    async with open_door(settings) as opened:
+        async with opened.access.engine.begin() as tx:
+            await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
+        yield opened
+
+
+@pytest.fixture
+async def other_door(settings: Settings) -> AsyncIterator[Door]:
+    """A second gateway on the same database."""
+    async with open_door(settings) as opened:
+        yield opened

@@ -4,107 +4,21 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Any
 
 import bcrypt
-import httpx
 import pytest
-from click.testing import Result
-from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from typer.testing import CliRunner
 
-from services.cli.app import app
 from services.gateway.access import api_keys, passwords, sign_in, users
-from services.gateway.access.callers import Access, ByKey, ByToken, access_engine
+from services.gateway.access.callers import Access
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
-from services.gateway.problems import problems
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint, open_verifier
-from services.platform.http.server import serve
-from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from tests.gateway.door import PASSWORD, Door, everything_stored
 
-PASSWORD = "pässword of Ana"
 NUL_PASSWORD = "\0"
-
-
-class Door:
-    """One process's way in, served, with two routes that tell who came through."""
-
-    def __init__(self, access: Access, client: httpx.AsyncClient) -> None:
-        self.access = access
-        self.client = client
-
-    async def sign_in(self, password: str = PASSWORD, user: str = "ana", store: str = "s1") -> httpx.Response:
-        body = {"store_id": store, "user": user, "password": password}
-        return await self.client.post("/auth/token", json=body)
-
-    async def token(self, **who: str) -> str:
-        reply = await self.sign_in(**who)
-        assert reply.status_code == 200, reply.text
-        return str(reply.json()["access_token"])
-
-    async def by_token(self, token: str) -> httpx.Response:
-        return await self.client.get("/token", headers={"authorization": f"Bearer {token}"})
-
-    async def by_key(self, key: str) -> httpx.Response:
-        return await self.client.get("/key", headers={"x-api-key": key})
-
-
-@pytest.fixture
-async def settings(corner: Settings) -> Settings:
-    """The corner with its tables and one till."""
-    await upgrade(corner.database_url, "services.sessions.migrations")
-    await upgrade(corner.database_url, "services.gateway.migrations")
-    return corner
-
-
-@pytest.fixture
-async def door(settings: Settings) -> AsyncIterator[Door]:
-    async for opened in _opened(settings):
-        async with opened.access.engine.begin() as tx:
-            await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
-        yield opened
-
-
-@pytest.fixture
-async def other_door(settings: Settings) -> AsyncIterator[Door]:
-    """A second gateway on the same database."""
-    async for opened in _opened(settings):
-        yield opened
-
-
-async def _opened(settings: Settings) -> AsyncIterator[Door]:
-    engine = access_engine(settings.database_url)
-    served = FastAPI()
-    served.state.access = Access(settings, engine, open_verifier(settings))
-    served.include_router(sign_in.router)
-    problems(served, {})
-
-    @served.get("/token")
-    async def by_token(who: ByToken) -> Any:
-        return {"sub": who.claims.sub, "s1": who.claims.allows_store("s1"), "s2": who.claims.allows_store("s2")}
-
-    @served.get("/key")
-    async def by_key(who: ByKey) -> Any:
-        return {"sub": who.claims.sub, "company": who.claims.company, "role": who.claims.role, "token": who.token}
-
-    try:
-        async with serve("127.0.0.1:0", served) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
-            yield Door(served.state.access, client)
-    finally:
-        await engine.dispose()
-
-
-async def everything_stored(door: Door) -> str:
-    """All that the tables of the gateway hold, as text."""
-    tables = ("users", "profile_passwords", "api_keys", "failures")
-    async with door.access.engine.connect() as tx:
-        results = [await tx.execute(text(f"SELECT t::text FROM gateway.{table} t")) for table in tables]  # noqa: S608
-        return "\n".join(row[0] for rows in results for row in rows)
 
 
 async def test_a_password_is_traded_for_a_token_of_its_user(door: Door, settings: Settings) -> None:
@@ -372,65 +286,3 @@ async def test_without_one_good_token_nobody_comes_in(
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"] == "Bearer"
     assert reply.headers["content-type"] == "application/problem+json"
-
-
-async def till(settings: Settings, *words: str, typed: str = "") -> Result:
-    """The command line on this corner; in a thread, because it runs a loop of its own."""
-    environment = {f"TILL_{k.upper()}": str(v) for k, v in settings.model_dump().items() if v is not None}
-    return await asyncio.to_thread(CliRunner().invoke, app, words, typed, environment)
-
-
-async def test_the_command_line_says_who_may_come_in(door: Door, settings: Settings) -> None:
-    async def run(*words: str, typed: str = "") -> Result:
-        return await till(settings, *words, typed=typed)
-
-    eva = ("users", "add", "--store", "s1", "--id", "eva", "--role", "manager", "--profile", "p1", "--password-stdin")
-    assert (await run(*eva, typed="first\n")).exit_code == 0
-    assert (await door.sign_in("first", "eva")).status_code == 200
-    assert (await run("users", "list")).stdout == "s1\tana\tcashier\tp1\tactive\ns1\teva\tmanager\tp1\tactive\n"
-    assert (await run("users", "revoke", "--store", "s1", "--id", "eva")).exit_code == 0
-    assert (await door.sign_in("first", "eva")).status_code == 401
-    assert (await run("users", "list", "--store", "s1")).stdout.endswith("eva\tmanager\tp1\trevoked\n")
-
-    key = (await run("keys", "add", "--company", "cafes", "--store", "s1")).stdout.strip()
-    assert (await door.by_key(key)).json()["role"] == "manager"
-    store, key_id, *_ = (await run("keys", "list")).stdout.split("\t")
-    again = (await run("keys", "rotate", "--store", store, "--key", key_id, "--overlap", "0")).stdout.strip()
-    assert [(await door.by_key(each)).status_code for each in (key, again)] == [401, 200]
-    assert (await run("keys", "revoke", "--store", store, "--key", key_id)).exit_code == 0
-    assert (await door.by_key(again)).status_code == 401
-
-    before = (await run("token", "--sub", "m", "--role", "admin", "--store", "s1")).stdout.strip()
-    assert (await run("signing-key", "rotate")).exit_code == 0
-    after = (await run("token", "--sub", "m", "--role", "admin", "--store", "s1")).stdout.strip()
-    assert [(await door.by_token(token)).status_code for token in (before, after)] == [200, 200]
-    signing, retired = (await run("signing-key", "list")).stdout.splitlines()
-    assert signing.endswith("\tsigns")
-    assert (await run("signing-key", "remove", retired.split("\t")[0])).exit_code == 0
-    door.access._verifier._check_at = 0
-    assert [(await door.by_token(token)).status_code for token in (before, after)] == [401, 200]
-
-
-@pytest.mark.parametrize(
-    ("words", "typed", "sentence"),
-    [
-        (("users", "add", "--store", "s1", "--id", "key:1", "--role", "admin", "--password-stdin"), "x", "begin with"),
-        (("users", "add", "--store", "s1", "--id", "ana", "--role", "admin"), "x", "--password-stdin"),
-        (("users", "add", "--store", "s1", "--id", "ana", "--role", "admin", "--password-stdin"), "", "1 to 1024"),
-        (("users", "add", "--store", "*", "--id", "ana", "--role", "admin", "--password-stdin"), "x", "id of a store"),
-        (("users", "add", "--store", "s1", "--id", "ana", "--role", "admin", "--bcrypt-hash-stdin"), "x", "no bcrypt"),
-        (("profiles", "password", "--store", "s1", "--profile", "p9", "--password-stdin"), "x", "import it first"),
-        (("keys", "revoke", "--store", "s1", "--key", "x"), "", "no key x"),
-        (("keys", "rotate", "--store", "s1", "--key", "x"), "", "no key x"),
-        (("signing-key", "remove", "x"), "", "private key"),
-    ],
-    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
-)
-async def test_what_the_command_line_refuses_is_said_in_a_sentence(
-    settings: Settings, words: tuple[str, ...], typed: str, sentence: str
-) -> None:
-    done = await till(settings, *words, typed=typed)
-
-    assert done.exit_code == 2
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr

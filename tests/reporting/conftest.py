@@ -3,15 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.auth.tokens import mint, open_verifier
+from services.platform.http.server import health_routes, serve
 from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.reporting.api import reporting_app
 from services.reporting.follow import Progress, follow
 from services.reporting.store import reporting_engine
+from tests.reporting.closing_pages import Token
 from tests.reporting.reader import Reading
 
 
@@ -43,3 +49,25 @@ def reading(reporting: Settings, engine: AsyncEngine) -> Reading:
             stop.set()
 
     return block
+
+
+@pytest.fixture
+async def stop() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def client(reporting: Settings, engine: AsyncEngine, stop: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
+    app = reporting_app(engine, open_verifier(reporting), health_routes({}), stop)
+    async with serve("127.0.0.1:0", app) as address:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as http:
+            yield http
+        stop.set()
+
+
+@pytest.fixture
+def token(reporting: Settings, client: httpx.AsyncClient) -> Token:
+    def header(*stores: str, role: Any = "reader", ttl_s: int = 600) -> dict[str, str]:
+        return {"authorization": f"Bearer {mint(reporting, sub='rita', role=role, stores=stores, ttl_s=ttl_s)}"}
+
+    return header

@@ -1,0 +1,239 @@
+"""The stream of closings leaves nothing out, wherever its line breaks and whoever follows it."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.embedded.stack import Stack, start_server, stop_server
+from services.platform.settings import Settings
+from services.reporting import search, stream
+from tests.reporting.closing_messages import closing, value, voided
+from tests.reporting.closing_pages import PATH, Token, problem
+from tests.reporting.reader import Reading, keep, publish, until_read
+from tests.support.waiting import eventually
+
+
+class Listener:
+    """An SSE client that reads as the specification says, one event at a time."""
+
+    def __init__(self, lines: AsyncIterator[str]) -> None:
+        self._lines = lines
+        self.last_id = ""
+        self.ended = False
+
+    async def event(self) -> Any:
+        """The data of the next event; None at the end of the stream."""
+        data: list[str] = []
+        async with asyncio.timeout(20):
+            async for line in self._lines:
+                name, _, content = line.partition(":")
+                content = content.removeprefix(" ")
+                if not line and data:
+                    return json.loads("\n".join(data))
+                if name == "id":
+                    self.last_id = content
+                elif name == "data":
+                    data.append(content)
+        self.ended = True
+        return None
+
+    async def numbers(self, count: int) -> list[int]:
+        return [(await self.event())["z_number"] for _ in range(count)]
+
+
+@asynccontextmanager
+async def listening(
+    client: httpx.AsyncClient, headers: dict[str, str], last_id: str | None = None, **asked: str
+) -> AsyncIterator[Listener]:
+    resumes = {} if last_id is None else {"last-event-id": last_id}
+    async with client.stream("GET", f"{PATH}/stream", params=asked, headers=headers | resumes) as reply:
+        assert reply.status_code == 200, await reply.aread()
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        yield Listener(reply.aiter_lines())
+
+
+async def test_the_stream_goes_on_without_a_gap_wherever_it_broke(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, reporting: Settings, reading: Reading
+) -> None:
+    await publish(reporting, [value(closing(n)) for n in (1, 2)])
+    async with reading():
+        await until_read(engine, 2)
+        async with listening(client, token("s1")) as fresh:
+            await publish(reporting, [value(closing(3))], partition=1)
+            await publish(reporting, [value(voided(closing(3)))], partition=1)
+            closed, correction = await fresh.event(), await fresh.event()
+            last_id = fresh.last_id
+        for partition in (0, 1, 2):
+            await publish(reporting, [value(closing(10 * partition + n)) for n in (4, 5, 6)], partition)
+        await until_read(engine, 13)
+
+        missed = set()
+        while len(missed) < 9:
+            # The line breaks after every single event.
+            async with listening(client, token("s1"), last_id) as again:
+                (number,) = await again.numbers(1)
+                assert number not in missed
+                missed.add(number)
+                last_id = again.last_id
+        async with listening(client, token("s1"), last_id) as again:
+            await publish(reporting, [value(closing(99))])
+            after = await again.numbers(1)
+
+    assert (closed, correction["correction"]) == (closing(3), "session_voided")
+    assert missed == {10 * partition + n for partition in (0, 1, 2) for n in (4, 5, 6)}
+    assert after == [99]
+
+
+async def test_all_that_was_ever_published_can_be_streamed_page_by_page(
+    client: httpx.AsyncClient,
+    engine: AsyncEngine,
+    token: Token,
+    reporting: Settings,
+    reading: Reading,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream, "EVENTS_MAX", 4)
+    monkeypatch.setattr(search, "SPAN_OFFSETS_MAX", 3)
+    for partition in (0, 1, 2):
+        numbers = range(100 * partition + 1, 100 * partition + 11)
+        records = [value(closing(n, store_id="s1" if n % 2 else "s2")) for n in numbers]
+        # Repeats and what can't be read have places of their own, and no event.
+        await publish(reporting, [records[0], b"{}", *records, *records[:3]], partition)
+    async with reading():
+        await until_read(engine, 45)
+
+    async with listening(client, token("s1", "s2"), **{"from": "beginning"}) as every:
+        whole = await every.numbers(30)
+    async with listening(client, token("s1", "s2"), **{"from": "beginning", "store": "s2"}) as some:
+        theirs = await some.numbers(15)
+    async with listening(client, token("s1"), **{"from": "beginning"}) as other:
+        ours = await other.numbers(15)
+
+    assert sorted(whole) == [100 * partition + n for partition in (0, 1, 2) for n in range(1, 11)]
+    assert sorted(theirs) == [n for n in sorted(whole) if n % 2 == 0]
+    assert sorted(ours) == [n for n in sorted(whole) if n % 2]
+
+
+async def test_a_stream_ends_with_its_token_and_with_its_process(
+    client: httpx.AsyncClient, token: Token, stop: asyncio.Event
+) -> None:
+    async with listening(client, token("s1")) as long, listening(client, token("s1", ttl_s=2)) as short:
+        assert await short.event() is None
+        assert not long.ended
+        stop.set()
+        assert await long.event() is None
+
+
+async def test_streams_are_counted_and_their_seats_come_free(
+    client: httpx.AsyncClient, token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "STREAMS_MAX", 1)
+    async with listening(client, token("s1")):
+        refused = await client.get(f"{PATH}/stream", headers=token("s1"))
+        assert problem(refused)[0] == 503
+        assert refused.headers["retry-after"] == "5"
+
+    async def free() -> bool:
+        async with client.stream("GET", f"{PATH}/stream", headers=token("s1")) as reply:
+            return reply.status_code == 200
+
+    await eventually(free)
+
+
+@pytest.mark.parametrize("last_id", ["x", "W10=", "eyJ0IjogMX0=", "eyJ0Ijp7IjAiOi0xfX0=", "eyJ0Ijp7IjAiOjEuNX19"])
+async def test_an_id_of_no_event_is_refused(client: httpx.AsyncClient, token: Token, last_id: str) -> None:
+    reply = await client.get(f"{PATH}/stream", headers=token("s1") | {"last-event-id": last_id})
+
+    assert problem(reply) == (400, "Last-Event-ID is no id of an event of this stream.")
+
+
+async def test_a_heartbeat_tells_that_the_line_is_good(
+    client: httpx.AsyncClient, token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.3)
+    async with client.stream("GET", f"{PATH}/stream", headers=token("s1")) as reply:
+        async with asyncio.timeout(10):
+            async for line in reply.aiter_lines():
+                if line == ": heartbeat":
+                    break
+
+
+async def test_a_client_that_takes_nothing_is_dropped_with_its_place(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "SLOW_CLIENT_S", 0.5)
+    notes = ["x" * 2_000] * 20
+    await keep(engine, *(closing(n, notes=notes) for n in range(1, 201)))
+    async with engine.begin() as tx:
+        # As a reader would have noted it: these rows were stored without one.
+        await tx.execute(text("INSERT INTO reporting.consumed VALUES ('t', 0, 100000)"))
+
+    def listener(last_id: str = "") -> socket.socket:
+        line = socket.create_connection((client.base_url.host, client.base_url.port), timeout=20)
+        # Small, and set, so that the system does not let it grow; but with room for whole segments of loopback: without
+        # it the rest would come a few KiB at a time, five times a second.
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)
+        resumes = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+        head = f"GET {PATH}/stream?from=beginning HTTP/1.1\r\nHost: x\r\nAuthorization: "
+        line.sendall(f"{head}{token('s1')['authorization']}\r\n{resumes}\r\n".encode())
+        return line
+
+    before = stream.OPEN._value.get()
+    line = await asyncio.to_thread(listener)
+
+    async def taken() -> bool:
+        return stream.OPEN._value.get() > before
+
+    async def dropped() -> bool:
+        return stream.OPEN._value.get() == before
+
+    await eventually(taken)
+    await eventually(dropped)
+    heard = await asyncio.to_thread(_all, line)
+    ids = [part.split(b"\n")[0].strip().decode() for part in heard.split(b"\nid: ")[1:-1]]
+    count = heard.count(b'data: {"kind":"closing"')
+    assert 0 < count < 200
+    async with listening(client, token("s1"), ids[-1]) as again:
+        rest = await again.numbers(1)
+    first = len(ids)  # The id before any event is the first of them, so event n has the id n + 1.
+    assert rest == [first]
+
+
+def _all(line: socket.socket) -> bytes:
+    """What is still in the line when its other end has closed it."""
+    parts = []
+    while part := line.recv(65_536):
+        parts.append(part)
+    line.close()
+    return b"".join(parts)
+
+
+async def test_a_stream_outlives_its_database(
+    client: httpx.AsyncClient,
+    engine: AsyncEngine,
+    token: Token,
+    reporting: Settings,
+    reading: Reading,
+    stack: Stack,
+) -> None:
+    async with reading(), listening(client, token("s1")) as heard:
+        await publish(reporting, [value(closing(1))])
+        before = await heard.numbers(1)
+        await asyncio.to_thread(stop_server, stack, "postgres")
+        try:
+            refused = await client.get(PATH, headers=token("s1"))
+            await publish(reporting, [value(closing(2))])
+        finally:
+            await asyncio.to_thread(start_server, stack, "postgres")
+        after = await heard.numbers(1)
+
+    assert (before, after) == ([1], [2])
+    assert problem(refused)[0] == 503
