@@ -102,7 +102,7 @@ def canonical(value: Any) -> bytes:
     """
     try:
         text = orjson.dumps(value, default=_as_it_came, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # a lone surrogate
+    except TypeError:  # a lone surrogate, or an integer beyond 64 bits
         return _canonical_text(value).encode("utf-8", "surrogatepass")
     # orjson sorts members by code point, RFC 8785 by UTF-16 unit: they differ only beyond the
     # basic plane.
@@ -187,6 +187,9 @@ def _canonical_text(value: Any) -> str:
         return "[" + ",".join(map(_canonical_text, value)) + "]"
     if isinstance(value, str):
         return _string(value)
+    if type(value) is int:
+        # The reader makes none that orjson does not write, beyond 64 bits; whoever calls with one gets its digits.
+        return str(value)
     # Not json.dumps: the two write 1e-7 differently, and both roads must lead to the same bytes.
     return orjson.dumps(value).decode()
 

@@ -99,3 +99,10 @@ def test_the_example_of_the_readme_checks_a_golden_closing(tmp_path: Path) -> No
 
     assert (right.returncode, right.stdout.strip()) == (0, b"right")
     assert wrong.returncode == 1
+
+
+def test_integers_of_any_size_have_their_digits() -> None:
+    assert (
+        canonical({"b": -(2**63) - 1, "a": [2**64, True, 0]})
+        == b'{"a":[18446744073709551616,true,0],"b":-9223372036854775809}'
+    )
