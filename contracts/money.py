@@ -3,14 +3,14 @@
 import json
 import re
 from functools import lru_cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Final, NamedTuple
 
 AMOUNT_MAX: Final = 10**15
 """The largest single amount on the wire, in minor units."""
 
 CURRENCY_EXPONENTS: Final[dict[str, int]] = json.loads(
-    Path(__file__).with_name("currencies.json").read_text(encoding="utf-8")
+    files("contracts").joinpath("currencies.json").read_text(encoding="utf-8")
 )
 """Minor-unit digits by ISO 4217 code (JPY 0, MXN 2, KWD 3). Metals and test codes have none and are no money here."""
 
