@@ -22,6 +22,8 @@ ALGORITHM: Final = "EdDSA"
 TOKEN_TTL_S_MAX: Final = 366 * 86_400
 KEPT_S: Final = TOKEN_TTL_S_MAX + 8 * 86_400
 """How long a retired key stays: the longest life of a token, and the longest that a command can wait to be read."""
+JWKS_BYTES_MAX: Final = 1_048_576
+"""A larger JWKS file is garbled: five thousand keys are smaller, and each look reads all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +105,24 @@ def load_private_key(settings: Settings) -> Ed25519PrivateKey:
 
 
 def read_jwks(path: Path) -> dict[str, Ed25519PublicKey]:
-    """The Ed25519 keys of a JWKS file by name. Raises ValueError with a sentence."""
+    """The Ed25519 keys of a JWKS file by name: none where it holds no such key.
+
+    Raises ValueError with a sentence where it can't be read or is garbled.
+    """
+    jwks = _read_file(path)
     try:
-        keys = {jwk["kid"]: _as_key(jwk) for jwk in _read_file(path) if jwk.get("crv") == "Ed25519"}
+        return {jwk["kid"]: _as_key(jwk) for jwk in jwks if jwk.get("crv") == "Ed25519"}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _no_jwks(path) from error
-    if not keys:
-        raise ValueError(f"{path} holds no Ed25519 key, so no token could ever count.")
-    return keys
 
 
-def stamp(path: Path) -> tuple[int, int, int]:
-    """What changes with the file. Raises ValueError with a sentence."""
+def stamp(path: Path) -> tuple[int, int, int, int]:
+    """What changes with the file, its rights too. Raises ValueError with a sentence."""
     try:
         status = path.stat()
     except OSError as error:
         raise ValueError(f"The public keys {path} can't be read: {error.strerror}.") from None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def kid_of(key: Ed25519PublicKey) -> str:
@@ -134,10 +137,14 @@ def _no_jwks(path: Path) -> ValueError:
 
 def _read_file(path: Path) -> list[dict[str, Any]]:
     try:
-        keys = json.loads(path.read_bytes())["keys"]
+        with path.open("rb") as file:
+            content = file.read(JWKS_BYTES_MAX + 1)
+        if not content.strip():
+            return []
+        keys = json.loads(content)["keys"] if len(content) <= JWKS_BYTES_MAX else None
     except OSError as error:
         raise ValueError(f"The public keys {path} can't be read: {error.strerror}.") from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise _no_jwks(path) from None
     if not isinstance(keys, list) or not all(isinstance(jwk, dict) for jwk in keys):
         raise _no_jwks(path)

@@ -14,18 +14,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import jwt
-import structlog
 
 from services.platform.auth.claims import KEY_PREFIX, ROLES, VIA_KEY, Claims, Role
-from services.platform.auth.signing_keys import (
-    ALGORITHM,
-    TOKEN_TTL_S_MAX,
-    ensure_key,
-    kid_of,
-    load_private_key,
-    read_jwks,
-    stamp,
-)
+from services.platform.auth.issuers import Issuer
+from services.platform.auth.signing_keys import ALGORITHM, TOKEN_TTL_S_MAX, ensure_key, kid_of, load_private_key
 from services.platform.settings import Settings
 
 COMMANDS_AUDIENCE: Final = "till.commands"
@@ -43,8 +35,6 @@ CACHED_TOKENS_MAX: Final = 20_000
 _HEADER_NAME: Final = "authorization"
 _SCHEME: Final = b"bearer "
 
-log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
@@ -56,36 +46,17 @@ class _Verified:
     latest: float
 
 
-class _Issuer:
-    """Somebody whose tokens count, with the keys of its JWKS file."""
-
-    def __init__(self, jwks: Path, name: str, *, outside: bool = False) -> None:
-        self.name = name
-        self.outside = outside
-        self._path = jwks
-        self._stamp = stamp(jwks)
-        self.keys = read_jwks(jwks)
-
-    def has_new_keys(self) -> bool:
-        """Takes the file's keys when it has changed. Raises ValueError with a sentence, keeping the keys it has."""
-        now = stamp(self._path)
-        if now == self._stamp:
-            return False
-        self.keys, self._stamp = read_jwks(self._path), now
-        return True
-
-
 class Verifier:
     """Reads tokens by the public keys of JWKS files. Not for several threads at once."""
 
     def __init__(self, jwks: Path, issuer: str, outside: tuple[Path, str] | None = None) -> None:
         """`outside` is another issuer's JWKS file and name; its keys sign for its own name alone.
 
-        Raises ValueError with a sentence when a file can't be read or holds no Ed25519 key.
+        Raises ValueError with a sentence when a file can't be read, or ours holds no Ed25519 key.
         """
-        self._issuers = [_Issuer(jwks, issuer)]
+        self._issuers = [Issuer(jwks, issuer)]
         if outside is not None:
-            self._issuers.append(_Issuer(*outside, outside=True))
+            self._issuers.append(Issuer(*outside, outside=True))
         self._known: OrderedDict[str, _Verified] = OrderedDict()
         self._check_at = time.monotonic() + JWKS_CHECK_S
 
@@ -159,7 +130,7 @@ class Verifier:
             raise ValueError("nobody else signs for our API keys")
         return replace(verified, claims=replace(verified.claims, via=None))
 
-    def _signer(self, kid: str) -> _Issuer:
+    def _signer(self, kid: str) -> Issuer:
         """Whose key this is. A name that nobody has may be a new key's: the files are looked at once more."""
         if not any(kid in issuer.keys for issuer in self._issuers):
             self._look_for_new_keys()
@@ -169,12 +140,8 @@ class Verifier:
         """Takes the keys of files that have changed; what a removed key signed counts no longer."""
         self._check_at = time.monotonic() + JWKS_CHECK_S
         for issuer in self._issuers:
-            try:
-                if issuer.has_new_keys():
-                    self._known.clear()
-            except ValueError as error:
-                # A file that is just being replaced must not lock every till out.
-                log.warning("jwks_unreadable", error=str(error))
+            if issuer.look():
+                self._known.clear()
 
 
 def open_verifier(settings: Settings) -> Verifier:
