@@ -9,7 +9,8 @@ import socket
 import sys
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -102,7 +103,7 @@ async def measure(
         worker(OURS, settings, logs / "passage-worker.log"),
         worker(GATEWAY, settings, logs / "passage-gateway.log") as gateway,
     ):
-        await _ready(settings.gateway_http, gateway)
+        await ready(settings.gateway_http, gateway)
         topic = settings.topics.events
         kafka = await latency.measure("on Kafka", settings, topic, direct, per_s, progress, headers)
         me, begun = psutil.Process(), time.perf_counter()
@@ -128,7 +129,8 @@ def _halves(per_s: int, seconds: int) -> tuple[list[Command], list[Command], lis
     return direct, [command for _, command in rounds if command.till not in first], tills
 
 
-async def _ready(address: str, process: psutil.Popen) -> None:
+async def ready(address: str, process: psutil.Popen) -> None:
+    """Wait until a gateway takes requests. Raises BenchFailed where it doesn't."""
     host, _, port = address.rpartition(":")
     limit = time.monotonic() + READY_LIMIT_S
     while time.monotonic() < limit and process.poll() is None:
@@ -145,8 +147,21 @@ async def _ready(address: str, process: psutil.Popen) -> None:
     raise BenchFailed("The gateway did not become ready; see its log.")
 
 
-async def _through(address: str, commands: list[Command], per_s: int, headers: dict[Till, Headers]) -> Latency:
-    """Post at a steady rate whatever comes back. A command's time begins when its turn was due, as on Kafka."""
+async def _through(address: str, commands: list[Command], per_s: int, headers: Mapping[Till, Headers]) -> Latency:
+    for part in (commands[:WARM_UP_COMMANDS], commands[WARM_UP_COMMANDS:]):
+        took, statuses = await post_all(address, part, per_s, headers)
+        if statuses.keys() != {OK}:
+            raise BenchFailed(f"The gateway replied otherwise than with {OK}: {dict(statuses)}.")
+    return latency.summed_up("by the gateway", per_s, took)
+
+
+async def post_all(
+    address: str, commands: list[Command], per_s: int, headers: Mapping[Till, Headers]
+) -> tuple[list[float], Counter[int | str]]:
+    """Post at a steady rate whatever comes back; the seconds that each took, and how many had which status or error.
+
+    A command's time begins when its turn was due, as on Kafka.
+    """
     registers = {
         till: Register(address, headers[till][0][1]) for till in dict.fromkeys(command.till for command in commands)
     }
@@ -156,25 +171,23 @@ async def _through(address: str, commands: list[Command], per_s: int, headers: d
     async def post(command: Command, due: float) -> None:
         try:
             statuses[await registers[command.till].post(command.value)] += 1
-        except (OSError, asyncio.IncompleteReadError) as error:
+        except (OSError, asyncio.IncompleteReadError, BenchFailed) as error:
             statuses[type(error).__name__] += 1
         took.append(time.perf_counter() - due)
 
     async with AsyncExitStack() as stack:
         for register in registers.values():
-            await register.connect()
+            # One that is not let in has its commands counted as such.
+            with suppress(OSError):
+                await register.connect()
             stack.callback(register.close)
-        for part in (commands[:WARM_UP_COMMANDS], commands[WARM_UP_COMMANDS:]):
-            took.clear()
-            begin = time.perf_counter()
-            async with asyncio.TaskGroup() as posting:
-                for at, command in enumerate(part):
-                    due = begin + at / per_s
-                    await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                    posting.create_task(post(command, due))
-            if statuses.keys() != {OK}:
-                raise BenchFailed(f"The gateway replied otherwise than with {OK}: {dict(statuses)}.")
-    return latency.summed_up("by the gateway", per_s, took)
+        begin = time.perf_counter()
+        async with asyncio.TaskGroup() as posting:
+            for at, command in enumerate(commands):
+                due = begin + at / per_s
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                posting.create_task(post(command, due))
+    return took, statuses
 
 
 def _cpu_s(process: psutil.Process) -> float:

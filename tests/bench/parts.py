@@ -9,7 +9,7 @@ import structlog
 from rich.progress import Progress
 
 from deploy.embedded.stack import Stack
-from tests.bench import closing, gateway, limits, pace, race, speed
+from tests.bench import closing, gateway, limits, neighbours, pace, race, speed
 from tests.bench.calm import rest
 from tests.bench.corner import STAGES, BenchFailed, corner, prepare
 from tests.bench.latency import WARM_UP_COMMANDS
@@ -89,6 +89,11 @@ class Bench:
             bar = self.bar("Kafka, then gateway", per_s * seconds + WARM_UP_COMMANDS)
             self.results.passage = await gateway.measure(settings, per_s, seconds, self.logs, bar)
 
+    async def neighbours(self) -> None:
+        """A steady store beside those who attack."""
+        async with corner(self.stack, "neighbours", auth="required", gateway_http=gateway.free_address()) as settings:
+            self.results.neighbours = await neighbours.measure(settings, self.sizes.neighbours_s, self.logs, self.bar)
+
     async def closings(self) -> None:
         """Closing a session of a few orders and one of very many."""
         sizes = self.sizes.close_orders
@@ -125,6 +130,7 @@ PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
     "efficiency": Bench.speeds,
     "limits": Bench.limits,
     "gateway": Bench.gateway,
+    "neighbours": Bench.neighbours,
     "closings": Bench.closings,
     "stages": Bench.stages,
 }

@@ -20,6 +20,7 @@ from tests.bench.closing import Closings
 from tests.bench.gateway import Passage
 from tests.bench.limits import Limits
 from tests.bench.meter import load_1min
+from tests.bench.neighbours import Neighbours
 from tests.bench.pace import Paces
 from tests.bench.race import Race
 from tests.bench.scaling import Scale
@@ -55,6 +56,7 @@ class Report:
     limits: Limits | None = None
     closings: list[Closings] = field(default_factory=list)
     passage: Passage | None = None
+    neighbours: Neighbours | None = None
     stages: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     """The parts that can't be counted, and why."""

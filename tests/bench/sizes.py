@@ -23,6 +23,8 @@ class Sizes:
     """Seconds by commands a second."""
     gateway_per_s: int
     gateway_s: int
+    neighbours_s: int
+    """How long a store is watched beside each attack."""
     close_orders: tuple[int, int]
     closings: int
     stages_commands: int
@@ -42,6 +44,7 @@ FULL: Final = Sizes(
     latency_s={1: 60, 100: 30, 1_000: 20},
     gateway_per_s=200,
     gateway_s=15,
+    neighbours_s=15,
     close_orders=(10, 100_000),
     closings=100,
     stages_commands=100_000,
@@ -64,6 +67,7 @@ QUICK: Final = replace(
     textbook_commands=1_000,
     latency_s={100: 5, 1_000: 3},
     gateway_s=5,
+    neighbours_s=5,
     close_orders=(10, 20_000),
     stages_commands=40_000,
     limits_commands=20_000,

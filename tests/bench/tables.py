@@ -10,6 +10,7 @@ from tests.bench.closing import Closings
 from tests.bench.gateway import Passage
 from tests.bench.latency import Latency
 from tests.bench.limits import Limits
+from tests.bench.neighbours import Neighbours
 from tests.bench.pace import Paces
 from tests.bench.peers import textbook
 from tests.bench.race import Race
@@ -24,6 +25,10 @@ CLOSE_GOAL: Final = 1.5
 """A close of the larger session may take this many times as long: it depends on the tenders, not on the orders."""
 GATEWAY_GOAL: Final = 3.0
 """The gateway's slowest hundredth may take this many times as long as Kafka's own."""
+
+NEIGHBOUR_GOAL: Final = 10.0
+"""A store's slowest hundredth may take this many times as long while somebody else attacks."""
+NEIGHBOUR_GOAL_MS: Final = 1_000
 
 STAGE_MEANINGS: Final = {
     "fetch": "Kafka's records, FastStream; beside the other stages",
@@ -53,6 +58,8 @@ def show(report: Report, console: Console) -> None:
         _show_limits(report.limits, console)
     if report.passage is not None:
         _show_passage(report.passage, console)
+    if report.neighbours is not None:
+        _show_neighbours(report.neighbours, console)
     if report.closings:
         _show_closings(report.closings, console)
     if report.stages:
@@ -161,6 +168,35 @@ def _show_passage(passage: Passage, console: Console) -> None:
         f"both. The gateway took {passage.gateway_cpu_us:,.0f} µs CPU per request; the client "
         f"{passage.client_share:.0%} of a core.",
     )
+
+
+def _show_neighbours(neighbours: Neighbours, console: Console) -> None:
+    for way, calm in neighbours.calm.items():
+        table = _table(f"Neighbours: a store's {calm.per_s} commands/s {way} while somebody attacks", "attack")
+        for name in ("p50", "p99", "× calm", "longest", "worked off", "worker", "gateway"):
+            table.add_column(name, justify="right")
+        table.add_row("nobody", *_milliseconds(calm), "", f"{calm.max_ms:,.0f} ms")
+        for one in neighbours.beside[way]:
+            left = (f"{one.settled_s:,.0f} s", *(f"{mib:,.0f} MiB" for mib in one.memory_mib.values()))
+            if one.steady is None:
+                table.add_row(one.meaning, "", "", "[red]not held[/red]", "", *left)
+                continue
+            times = f"{one.steady.p99_ms / calm.p99_ms:,.1f}", f"{one.steady.max_ms:,.0f} ms"
+            table.add_row(one.meaning, *_milliseconds(one.steady), *times, *left)
+        console.print(table)
+        for one in neighbours.beside[way]:
+            if one.failed:
+                console.print(f"[red]{one.attack}:[/red] {one.failed}", highlight=False)
+    _say(
+        console,
+        f"Goal: a p99 of at most {NEIGHBOUR_GOAL:g} times the calm one and below {NEIGHBOUR_GOAL_MS:,} ms. `Worked "
+        "off`: from the store's last answer until nothing of the attack was left on the topic. Memory is the most that "
+        "a process had meanwhile. Attackers, servers, services and the bench share the cores.",
+    )
+
+
+def _milliseconds(one: Latency) -> tuple[str, str]:
+    return f"{one.p50_ms:,.1f} ms", f"{one.p99_ms:,.1f} ms"
 
 
 def _show_closings(closings: list[Closings], console: Console) -> None:

@@ -94,7 +94,7 @@ async def all_answered(
     async with connected(ends_of) as consumer:
         answered, heard_at = 0, time.monotonic()
         while True:
-            ends = await consumer.end_offsets(_partitions(settings, topic))
+            ends = await consumer.end_offsets(partitions(settings, topic))
             if sum(ends.values()) > answered:
                 answered, heard_at = sum(ends.values()), time.monotonic()
             notice(answered)
@@ -112,7 +112,7 @@ async def read_answers(settings: Settings, topic: str, keep: Callable[[str], boo
     """Everything that stands on an answers topic now, and the bytes of the answers to the commands that `keep` says."""
     answers = Answers()
     async with connected(follower(settings, topic)) as consumer:
-        ends = await consumer.end_offsets(_partitions(settings, topic))
+        ends = await consumer.end_offsets(partitions(settings, topic))
         answers.offsets = sum(ends.values())
         left = {partition for partition, end in ends.items() if end}
         while left:
@@ -145,11 +145,12 @@ def follower(settings: Settings, topic: str) -> AIOKafkaConsumer:
         isolation_level=COMMITTED,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
-    consumer.assign(_partitions(settings, topic))
+    consumer.assign(partitions(settings, topic))
     return consumer
 
 
-def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
+def partitions(settings: Settings, topic: str) -> list[TopicPartition]:
+    """All partitions of a topic of this ledger."""
     return [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
 
 
