@@ -16,7 +16,7 @@ def columns(keys: Collection[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [list(column) for column in zip(*keys, strict=True)] or [[] for _ in range(width)]
 
 
-def texts(keys: Collection[tuple[str, ...]], types: tuple[str, ...]) -> list[Any]:
+def texts(keys: Collection[tuple[Any, ...]], types: tuple[str, ...]) -> list[Any]:
     """`keys`, at least one, as the parameters of `keys_table`. The driver asks every item of an array what it is."""
     return [
         list(column) if kind.endswith(ARRAY) else SEPARATOR.join(column)

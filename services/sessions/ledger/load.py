@@ -1,6 +1,6 @@
 """Locks first, then what they protect, by a later statement."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -13,9 +13,20 @@ from contracts.jsontext import read_object
 from contracts.times import wire_time
 from services.sessions.ledger import encoding
 from services.sessions.ledger.columns import keys_table, texts
-from services.sessions.rules.model import BatchState, KnownAnswer, Profile, Revocation, Session, Till, TillKey
+from services.sessions.rules.model import (
+    BatchState,
+    KnownAnswer,
+    Profile,
+    Received,
+    Revocation,
+    Session,
+    Till,
+    TillKey,
+)
 
 PROFILES_CACHED_MAX: Final = 8_192
+NOT_LOADED: Final = b""
+"""Stands for an answer that nobody in the batch asked for again."""
 
 # The locked row is the row as it is now, so what deciding needs of a till is read by the locking statement itself. The
 # profile's rules are those of a moment before if the statement had to wait; no lock of ours holds an import off anyway.
@@ -55,7 +66,24 @@ async def lock_tills(tx: asyncpg.Connection, state: BatchState, keys: Collection
         )
 
 
-async def load_state(tx: asyncpg.Connection, state: BatchState, **loads: Collection[tuple[str, ...]]) -> None:
+async def load_known(tx: asyncpg.Connection, state: BatchState, commands: Iterable[Received]) -> None:
+    """The answers that these very bodies already have, once `state.answers` says which of their ids are taken.
+
+    Each body finds its own: how many others were sent under its id, and how large their answers are, costs it nothing.
+    """
+    repeats, reused = set(), set()
+    for command in commands:
+        known = state.answers.get((command.store_id, command.command_id))
+        if known is not None:
+            key = (command.store_id, command.command_id)
+            if known.body_hash == command.body_hash:
+                repeats.add(key)
+            else:
+                reused.add((*key, command.body_hash))
+    await load_state(tx, state, repeats=repeats, reused=reused)
+
+
+async def load_state(tx: asyncpg.Connection, state: BatchState, **loads: Collection[tuple[Any, ...]]) -> None:
     """What deciding needs, by the names in LOADS and their keys; all by one statement.
 
     The tills of sessions, orders and movements must be locked before, so that these are their latest rows.
@@ -153,10 +181,15 @@ def _take_opening(state: BatchState, row: Any) -> None:
 
 
 def _take_answer(state: BatchState, row: Any) -> None:
-    store_id, uuid, body_hash, kind, received_at, answer = row
+    store_id, uuid, body_hash, kind, received_at = row
     command_id = str(uuid)
     event_id = event_id_of(store_id, command_id)
-    state.answers[store_id, command_id] = KnownAnswer(body_hash, event_id, kind, wire_time(received_at), answer)
+    state.answers[store_id, command_id] = KnownAnswer(body_hash, event_id, kind, wire_time(received_at), NOT_LOADED)
+
+
+def _take_repeat(state: BatchState, row: Any) -> None:
+    store_id, uuid, answer = row
+    state.answers[store_id, str(uuid)].value = answer
 
 
 def _take_reused(state: BatchState, row: Any) -> None:
@@ -214,21 +247,31 @@ LOADS: Final = {
         """,
         _take_opening,
     ),
-    # The answers that command ids already have.
+    # Which command ids are taken, and by which body.
     "answers": Load(
         _COMMANDS,
         """
-        SELECT ROW(j.store_id, j.command_id, j.body_hash, j.kind, j.received_at, j.answer)
+        SELECT ROW(j.store_id, j.command_id, j.body_hash, j.kind, j.received_at)
           FROM {keys} AS k(store_id, command_id) JOIN journal j USING (store_id, command_id)
         """,
         _take_answer,
     ),
-    # The refusals that other bodies under command ids already have.
-    "reused": Load(
+    # What was answered under ids that are taken, for those who send the same body again.
+    "repeats": Load(
         _COMMANDS,
         """
+        SELECT ROW(j.store_id, j.command_id, j.answer)
+          FROM {keys} AS k(store_id, command_id) JOIN journal j USING (store_id, command_id)
+        """,
+        _take_repeat,
+    ),
+    # The refusals that these other bodies under ids that are taken already have.
+    "reused": Load(
+        ("text", "uuid", "bytea[]"),
+        """
         SELECT ROW(r.store_id, r.command_id, r.body_hash, r.received_at, r.answer)
-          FROM {keys} AS k(store_id, command_id) JOIN reused_answers r USING (store_id, command_id)
+          FROM {keys} AS k(store_id, command_id, body_hash)
+          JOIN reused_answers r USING (store_id, command_id, body_hash)
         """,
         _take_reused,
     ),

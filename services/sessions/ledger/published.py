@@ -8,9 +8,10 @@ import asyncpg
 from services.sessions.ledger.columns import Pairs, columns
 
 LOAD_POSITIONS: Final = """
-    SELECT partition, record_offset, kind, received_at, error, answer FROM place_answers
-     WHERE store_id = ANY($1::text[]) AND topic_id = $2
-       AND partition = ANY($3::integer[]) AND record_offset = ANY($4::bigint[])
+    SELECT p.partition, p.record_offset, p.kind, p.received_at, p.error, p.answer
+      FROM unnest($1::text[], $3::integer[], $4::bigint[]) AS k(store_id, partition, record_offset)
+      JOIN place_answers p ON p.store_id = k.store_id AND p.topic_id = $2
+           AND p.partition = k.partition AND p.record_offset = k.record_offset
 """
 LOAD_CLOSINGS: Final = """
     SELECT c.store_id, c.session_id, c.body

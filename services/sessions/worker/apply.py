@@ -12,7 +12,7 @@ from contracts.topics import Topics
 from services.platform.auth.claims import EVERY_STORE
 from services.platform.errors import TillError
 from services.sessions.ledger.frontier import lock_frontier
-from services.sessions.ledger.load import load_state, lock_tills
+from services.sessions.ledger.load import load_known, load_state, lock_tills
 from services.sessions.ledger.save import Frontier, Row, journal_row, save_batch
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules import decide
@@ -176,7 +176,7 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
     )
     _check_fence(state, token)
     if state.answers:
-        await load_state(tx, state, reused=state.answers)
+        await load_known(tx, state, commands)
 
 
 def _senders(commands: Sequence[Received]) -> set[tuple[str, str]]:

@@ -7,7 +7,7 @@ from asyncpg import Connection
 
 from contracts.events import claimless_event_id_of, reused_event_id_of
 from contracts.times import wire_time
-from services.sessions.ledger.load import load_state
+from services.sessions.ledger.load import load_known, load_state
 from services.sessions.ledger.published import load_closings, load_corrections, load_positions
 from services.sessions.rules.model import BatchState, KnownAnswer, Outcome, Received
 
@@ -27,7 +27,8 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
         for row in await load_positions(tx, topic_id, {(r.store_id, r.partition, r.offset) for r in again})
     }
     ids = {(r.store_id, r.command_id) for r in again}
-    await load_state(tx, state, answers=ids, reused=ids)
+    await load_state(tx, state, answers=ids)
+    await load_known(tx, state, again)
     closed = {
         (r.store_id, r.command.session_id)
         for r in again

@@ -1,0 +1,46 @@
+"""What somebody sent in masses costs the next command nothing."""
+
+from uuid import uuid4
+
+import orjson
+
+from tests.faults.checks import check_ledger
+from tests.faults.tally import Tally
+from tests.support.commands import opening
+from tests.support.rows_read import rows_read
+from tests.support.sessions_service import SessionsService
+
+BODIES = 5_000
+BODIES_AT_LENGTH = 120_000
+
+
+async def test_a_command_id_with_many_bodies_costs_the_next_one_nothing(
+    service: SessionsService, tally: Tally, at_length: bool
+) -> None:
+    await service.profiles(["p0"])
+    named = {"command_id": str(uuid4()), "store_id": "s1", "profile_id": "p0"}
+    many = BODIES_AT_LENGTH if at_length else BODIES
+    await _applied(service, [named | {"n": number} for number in range(many)])
+    stored = await service.query("SELECT count(*) AS n FROM reused_answers")
+    tally.check(stored[0].n == many - 1, f"{stored[0].n} refusals are stored")
+    read = await rows_read(service.engine, service.settings)
+    await _applied(service, [named | {"n": "one more"}, opening("p0", str(uuid4()))])
+    after = await rows_read(service.engine, service.settings)
+    rows = sum(after[table] - read[table] for table in ("journal", "reused_answers"))
+    tally.check(rows <= 2, f"{rows} rows were read for two commands")
+    tally.check(
+        [orjson.loads(r.value)["kind"] for r in service.seen.events[-2:]] == ["command_rejected", "session_opened"],
+        "the answers",
+    )
+    await check_ledger(service, tally)
+    tally.rounds, tally.commands = 1, many + 2
+    tally.hold()
+
+
+async def _applied(service: SessionsService, bodies: list[dict[str, object]]) -> None:
+    """Have a worker answer these, and stop it: its connections then tell what they read."""
+    seen = len(service.seen.events)
+    worker = await service.ready_worker()
+    await service.send(bodies)
+    await service.until(lambda: len(service.seen.events) == seen + len(bodies), within_s=300)
+    assert await worker.stopped() == 0

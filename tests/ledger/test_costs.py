@@ -1,0 +1,67 @@
+"""What a command costs the ledger doesn't grow with what others sent: rows are counted, no clock is asked."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from services.platform.settings import Settings
+from tests.ledger.ledger import Ledger
+from tests.ledger.week import a_week
+from tests.support.rows_read import rows_read
+from tests.support.till import Body
+
+MANY = 50_000
+OTHER_BODIES = """
+    INSERT INTO reused_answers (store_id, command_id, body_hash, received_at, answer)
+    SELECT 's', '{command_id}', sha256(n::text::bytea), now(), '{{}}' FROM generate_series(1, {many}) AS n
+"""
+
+
+def other_body(body: Body) -> Body:
+    """Another body under the same id."""
+    return body | {"note": str(uuid4())}
+
+
+async def read_by(ledger: Ledger, settings: Settings, *bodies: Body) -> dict[str, int]:
+    """The rows of each table that were read to apply these in one batch."""
+    before = await rows_read(ledger.engine, settings)
+    await ledger.apply(*bodies)
+    after = await rows_read(ledger.engine, settings)
+    return {table: after[table] - before[table] for table in after}
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["a body sent again", "a new body"])
+async def test_bodies_that_others_sent_under_an_id_cost_those_who_use_it_nothing(
+    ledger: Ledger, corner: Settings, again: bool
+) -> None:
+    opening = a_week()[0]
+    known = other_body(opening)
+    await ledger.apply(opening, known)
+    body = known if again else other_body(opening)
+    calm = await read_by(ledger, corner, body)
+    await ledger.sql(OTHER_BODIES.format(command_id=opening["command_id"], many=MANY))
+    body = known if again else other_body(opening)
+    assert await read_by(ledger, corner, body) == calm
+    assert calm["reused_answers"] == again
+
+
+async def test_a_record_read_again_costs_no_more_for_what_others_sent_under_its_id(
+    ledger: Ledger, corner: Settings
+) -> None:
+    opening = a_week()[0]
+    records = [json.dumps(body).encode() for body in (opening, other_body(opening))]
+    await ledger.apply(*records)
+    await ledger.sql(OTHER_BODIES.format(command_id=opening["command_id"], many=MANY))
+    before = await rows_read(ledger.engine, corner)
+    again = await ledger.run(ledger.batch(records, 0))
+    after = await rows_read(ledger.engine, corner)
+    assert len(again.publications) == 2
+    assert after["reused_answers"] - before["reused_answers"] == 1
+
+
+async def test_each_of_two_bodies_in_one_batch_is_given_its_own_answer(ledger: Ledger) -> None:
+    opening = a_week()[0]
+    other = other_body(opening)
+    first = [outcome.value for outcome in (await ledger.apply(opening, other)).outcomes]
+    assert [outcome.value for outcome in (await ledger.apply(other, opening)).outcomes] == first[::-1]
