@@ -74,7 +74,7 @@ async def measure(settings: Settings, seconds: int, logs: Path, bar: Bar) -> Nei
     await prepare(settings, [*workload.tills(), (attacks.STORE, attacks.TILL)], logs)
     await upgrade(settings.database_url, "services.gateway.migrations")
     headers, commands = tokens(settings, workload.tills()), workload.commands()
-    found = Neighbours()
+    neighbours = Neighbours()
     async with (
         worker(OURS, settings, logs / "neighbours-worker.log") as sessions,
         worker(GATEWAY, settings, logs / "neighbours-gateway.log") as door,
@@ -87,14 +87,14 @@ async def measure(settings: Settings, seconds: int, logs: Path, bar: Bar) -> Nei
         ):
             progress = bar(f"a store {way}", count * (len(hostile) + 1))
             await steady(list(islice(commands, WARM_UP_COMMANDS)))
-            found.calm[way] = await steady(list(islice(commands, count)))
-            found.beside[way] = []
+            neighbours.calm[way] = await steady(list(islice(commands, count)))
+            neighbours.beside[way] = []
             for number, attack in enumerate(hostile, 1):
                 progress(number * count)
                 part = list(islice(commands, count))
-                found.beside[way].append(await _beside(settings, attack, steady, part, processes, logs))
+                neighbours.beside[way].append(await _beside(settings, attack, steady, part, processes, logs))
             progress(count * (len(hostile) + 1))
-    return found
+    return neighbours
 
 
 def _on_kafka(settings: Settings, headers: Tokens) -> Steady:

@@ -21,11 +21,11 @@ async def test_a_steady_store_is_measured_beside_each_attack(
     settings = corner.model_copy(update={"gateway_http": gateway.free_address()})
     monkeypatch.setattr(attacks, "ON_KAFKA", (attacks.malformed_bodies,))
     monkeypatch.setattr(attacks, "BY_HTTP", (attacks.silent_connections,))
-    found = await neighbours.measure(settings, 1, tmp_path, no_bar)
-    assert list(found.calm) == list(found.beside) == ["on Kafka", "by the gateway"]
-    for way, (beside,) in found.beside.items():
+    measured = await neighbours.measure(settings, 1, tmp_path, no_bar)
+    assert list(measured.calm) == list(measured.beside) == ["on Kafka", "by the gateway"]
+    for way, (beside,) in measured.beside.items():
         assert beside.steady is not None, beside.failed
-        assert beside.steady.commands == found.calm[way].commands == neighbours.PER_S
+        assert beside.steady.commands == measured.calm[way].commands == neighbours.PER_S
         assert 0 < beside.steady.p50_ms <= beside.steady.p99_ms
         assert set(beside.memory_mib) == {"worker", "gateway"}
         assert min(beside.memory_mib.values()) > 10

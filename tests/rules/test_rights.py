@@ -5,7 +5,7 @@ import pytest
 from contracts.commands import COMMANDS
 from services.platform.auth.claims import Claims, Role
 from tests.rules.grid import read_grid
-from tests.support.till import LUCIA, Body, Till, amounts, order
+from tests.support.till import CARD, LUCIA, Body, Till, amounts, order
 
 KINDS: dict[str, Body] = {
     "open_session": {"currency": "MXN", "opening": []},
@@ -126,3 +126,15 @@ def test_the_body_decides_which_store_is_meant() -> None:
 def test_a_command_that_is_malformed_is_forbidden_first() -> None:
     assert is_refused("move_cash", claims("cashier"), amount_minor="5") is None
     assert is_refused("move_cash", claims("reader"), amount_minor="5") == "forbidden"
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"), [("register", True), ("cashier", False), ("manager", True), ("admin", True)]
+)
+def test_who_counts_a_drawer_brings_no_tenders(role: Role, allowed: bool) -> None:
+    own = claims(role, sub="lucia")
+    for kind, name in (("open_session", "tenders"), ("amend_session", "add_tenders")):
+        for brought in ([CARD], [], "x"):
+            assert is_refused(kind, own, **{name: brought}) == (None if allowed else "forbidden")
+        assert is_refused(kind, own, **{name: None}) is None
+    assert is_refused("amend_session", own, tenders=[CARD]) is None, "no member of this kind"

@@ -67,6 +67,7 @@ def profile(**rules: Any) -> Profile:
         "currency": "MXN",
         "tenders": tuple(Tender.model_validate(tender) for tender in tenders),
         "enabled": True,
+        "blind": False,
         "allow_negative_drawer": True,
         "business_day_starts_at": "00:00",
         "own_provider": "PARROT",

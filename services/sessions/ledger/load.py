@@ -33,7 +33,7 @@ NOT_LOADED: Final = b""
 _TILLS: Final = ("text", "text")
 LOCK_TILLS: Final = f"""
     SELECT t.store_id, t.profile_id, t.open_session_id, t.sessions_opened, t.z_number, t.last_hash, t.fence,
-           p.name, p.currency, p.tenders::text, p.enabled, p.allow_negative_drawer, p.business_day_starts_at,
+           p.name, p.currency, p.tenders::text, p.enabled, p.blind, p.allow_negative_drawer, p.business_day_starts_at,
            p.own_provider, p.store_name, p.company_id, p.over_short_limit_minor, p.late_window_s
       FROM {keys_table(_TILLS, 1)} AS k(store_id, profile_id)
       JOIN tills t USING (store_id, profile_id)
@@ -128,6 +128,7 @@ def _profile(
     currency: str,
     tenders: str,
     enabled: bool,  # noqa: FBT001 - a row
+    blind: bool,  # noqa: FBT001 - a row
     allow_negative_drawer: bool,  # noqa: FBT001 - a row
     business_day_starts_at: str,
     own_provider: str,
@@ -142,6 +143,7 @@ def _profile(
         currency=currency,
         tenders=tuple(Tender.model_validate(tender) for tender in orjson.loads(tenders)),
         enabled=enabled,
+        blind=blind,
         allow_negative_drawer=allow_negative_drawer,
         business_day_starts_at=business_day_starts_at,
         own_provider=own_provider,

@@ -1,12 +1,18 @@
 """The rules of what moves a session's figures: cash movements, their voids, and orders."""
 
+from typing import Final
+
 from contracts.commands import MoveCash, RecordOrder, VoidMovement
 from contracts.events import CashMoved, MovementVoided, OrderRecorded, fill
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, apply_change
 from services.sessions.rules.corrections import corrected
 from services.sessions.rules.model import CASH, Opening, Session
-from services.sessions.rules.totals import Totals, add_movement, add_order, order_total, order_weight
+from services.sessions.rules.totals import Tenders, Totals, add_movement, add_order, order_total, order_weight
+
+BLIND_AMOUNT_MINOR_MAX: Final = 10**12
+"""Base currency: the most that one movement or order of a blind till may be. With less than 2^53 − 1 at a time, asking
+where the figures end takes thousands of accepted commands, which everybody sees."""
 
 
 def move_cash(context: RuleContext, session: Session, command: MoveCash) -> Decision | Refusal:
@@ -16,6 +22,8 @@ def move_cash(context: RuleContext, session: Session, command: MoveCash) -> Deci
     if not tenders.is_cash(tender):
         return Refusal("tender_unknown")
     if (command.amount_minor == 0) != (command.movement == "no_sale"):
+        return Refusal("amount_invalid")
+    if _tells_a_blind_figure(context, tenders, [(tender, command.amount_minor)]):
         return Refusal("amount_invalid")
     movement = movement_of(command)
 
@@ -82,6 +90,8 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
             return Refusal("tender_unknown")
     if not _order_adds_up(command):
         return Refusal("amount_invalid")
+    if _tells_a_blind_figure(context, tenders, [(one.tender, one.amount_minor) for one in command.payments]):
+        return Refusal("amount_invalid")
     key = (command.store_id, command.session_id, command.order_id)
     earlier = context.state.orders.get(key)
     if earlier is not None and command.revision <= earlier.revision:
@@ -121,6 +131,13 @@ def replace_order(totals: Totals, opening: Opening, earlier: RecordOrder | None,
     if earlier is not None:
         add_order(totals, opening.tenders, opening.own_provider, earlier, -1)
     add_order(totals, opening.tenders, opening.own_provider, order)
+
+
+def _tells_a_blind_figure(context: RuleContext, tenders: Tenders, amounts: list[tuple[str, int]]) -> bool:
+    """Whether these amounts by tender could find a blind till's figure: by what is refused for passing 2^53 − 1."""
+    if not context.till.profile.blind:
+        return False
+    return sum(tenders.exchanges[tender].base(amount) for tender, amount in amounts) > BLIND_AMOUNT_MINOR_MAX
 
 
 def _order_adds_up(order: RecordOrder) -> bool:

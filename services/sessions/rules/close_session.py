@@ -158,9 +158,16 @@ def _release(context: RuleContext, session: Session) -> None:
 
 
 def _off_by(session: Session, counted: dict[str, int]) -> int:
-    """The largest over/short of a single tender in base currency, without its sign."""
+    """The largest over/short of a single tender in base currency, without its sign.
+
+    Cash that was not counted is off by all that must be there: who leaves it out can't step around the limit.
+    """
     rows = report(session.totals, session.opening.tenders, counted)["tenders"]
-    return max((abs(row["base"]["over_short_minor"]) for row in rows if row["over_short_minor"] is not None), default=0)
+    uncounted = [
+        row["base"]["expected_minor"] for row in rows if row["type"] == "cash" and row["counted_minor"] is None
+    ]
+    off = [row["base"]["over_short_minor"] for row in rows if row["over_short_minor"] is not None]
+    return max(map(abs, off + uncounted), default=0)
 
 
 def _end(

@@ -6,6 +6,8 @@ from services.platform.auth.claims import Claims
 from services.sessions.rules.answers import actor_or_none
 
 SPEAK_FOR_THEMSELVES: Final = frozenset({"cashier", "manager", "admin"})
+BROUGHT: Final = {"open_session": ("tenders",), "amend_session": ("add_tenders",)}
+"""Tenders that a command brings: who counts a drawer doesn't say what counts as cash, or at which rate."""
 MANAGERS_ONLY: Final = frozenset({"approve_closing", "void_session", "recount", "force_close"})
 
 RightRefusal = Literal["unauthenticated", "forbidden"]
@@ -23,6 +25,12 @@ def refused_right(claims: Claims | None, store_id: str, body: dict[str, Any]) ->
         if actor is None or actor.id != claims.sub:
             return "forbidden"
     kind = body.get("kind")
+    if (
+        claims.role == "cashier"
+        and isinstance(kind, str)
+        and any(body.get(name) is not None for name in BROUGHT.get(kind, ()))
+    ):
+        return "forbidden"
     if claims.role in {"cashier", "register"} and isinstance(kind, str) and kind in MANAGERS_ONLY:
         lost = claims.role == "register" and kind == "force_close" and body.get("reason") == "device_lost"
         return None if lost else "forbidden"

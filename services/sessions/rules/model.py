@@ -40,6 +40,7 @@ class Profile:
     currency: str
     tenders: tuple[Tender, ...]
     enabled: bool
+    blind: bool
     allow_negative_drawer: bool
     business_day_starts_at: str
     own_provider: str
