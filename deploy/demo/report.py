@@ -28,7 +28,9 @@ def parrot_day(settings: Settings, reporting_url: str | None) -> tuple[Body | No
     """The page with the café's sessions of the day, and what is wrong with it, as sentences."""
     if reporting_url is None:
         return None, ["The reporting reader does not run."]
-    token = tokens.mint(settings, sub="demo", role="reader", stores=[STORE_ID], ttl_s=600)
+    token = tokens.mint(
+        settings, sub="demo", role="reader", stores=[STORE_ID], ttl_s=600, audiences=[tokens.API_AUDIENCE]
+    )
     day = {
         "startTimestamp": "2025-01-01T00:00:00-06:00",
         "endTimestamp": "2025-01-02T12:00:00-06:00",

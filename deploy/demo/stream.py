@@ -204,7 +204,14 @@ def _headers(settings: Settings, day: list[Entry]) -> dict[tuple[str | None, str
     for store, manager in {(entry.signed_by, entry.manager) for entry in day if entry.signed_by}:
         role: Role = "manager" if manager else "register"
         sub = manager or f"register-{store}"
-        token = tokens.mint(settings, sub=sub, role=role, stores=[str(store)], ttl_s=TOKEN_TTL_S)
+        token = tokens.mint(
+            settings,
+            sub=sub,
+            role=role,
+            stores=[str(store)],
+            ttl_s=TOKEN_TTL_S,
+            audiences=[tokens.COMMANDS_AUDIENCE],
+        )
         headers[store, manager] = [("authorization", f"Bearer {token}".encode())]
     return headers
 

@@ -29,6 +29,13 @@ class TokenRole(StrEnum):
     reader = "reader"
 
 
+class TokenAudience(StrEnum):
+    """What a token is good for."""
+
+    commands = "commands"
+    api = "api"
+
+
 class KeyRole(StrEnum):
     """What an API key may do."""
 
@@ -251,7 +258,8 @@ def list_signing_keys() -> None:
         typer.echo(f"{key.kid}\t{retired or 'signs'}")
 
 
-@signing_key.command("remove")
+# One name in 64 begins with a hyphen.
+@signing_key.command("remove", context_settings={"ignore_unknown_options": True})
 def remove_signing_key(kid: Annotated[str, typer.Argument(help="The key's name.")]) -> None:
     """Forget a retired key at once, as when it was stolen: no token that it signed counts any more.
 
@@ -272,18 +280,31 @@ def token(
         typer.Option(help="A store they may speak for; * is every store. Repeat for more."),
     ],
     ttl: Annotated[int, typer.Option(help="Seconds that it lives; for a register at most 86400.", min=1)] = 3_600,
+    audience: Annotated[
+        list[TokenAudience] | None,
+        typer.Option(help="What it is good for: the commands topic or the HTTP APIs. Repeat for both, as without."),
+    ] = None,
 ) -> None:
     """Print one signed token, for the record header `authorization: Bearer <token>` or an HTTP request.
 
-    Example: [bold]till token --sub caja-1 --role register --store parrot[/bold]
+    A register that publishes on Kafka is best given --audience commands: whoever can read the commands topic reads
+    its tokens, and such a one opens no list and no closing.
+
+    Example: [bold]till token --sub caja-1 --role register --store parrot --audience commands[/bold]
     """
     from services.platform.auth.signing_keys import ensure_key
-    from services.platform.auth.tokens import mint
+    from services.platform.auth.tokens import API_AUDIENCE, COMMANDS_AUDIENCE, Audience, mint
+
+    named: dict[TokenAudience, Audience] = {
+        TokenAudience.commands: COMMANDS_AUDIENCE,
+        TokenAudience.api: API_AUDIENCE,
+    }
+    audiences = [named[each] for each in audience or TokenAudience]
 
     settings = read_settings()
     try:
         ensure_key(settings)
-        typer.echo(mint(settings, sub=sub, role=role.value, stores=store, ttl_s=ttl))
+        typer.echo(mint(settings, sub=sub, role=role.value, stores=store, ttl_s=ttl, audiences=audiences))
     except (OSError, ValueError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

@@ -55,7 +55,8 @@ async def open_door(settings: Settings) -> AsyncIterator[Door]:
 
     @served.get("/key")
     async def by_key(who: ByKey) -> Any:
-        return {"sub": who.claims.sub, "company": who.claims.company, "role": who.claims.role, "token": who.token}
+        topic_token = served.state.access.topic_token(who, "s1")
+        return {"sub": who.claims.sub, "company": who.claims.company, "role": who.claims.role, "token": topic_token}
 
     try:
         async with serve("127.0.0.1:0", served) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:

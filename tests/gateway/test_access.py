@@ -14,7 +14,7 @@ from services.gateway.access import api_keys, passwords, sign_in, users
 from services.gateway.access.callers import Access
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
-from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint, open_verifier
+from services.platform.auth.tokens import API_AUDIENCE, COMMANDS_AUDIENCE, mint, open_verifier
 from services.platform.settings import Settings
 from tests.gateway.door import PASSWORD, Door, everything_stored
 
@@ -28,7 +28,7 @@ async def test_a_password_is_traded_for_a_token_of_its_user(door: Door, settings
     assert reply.status_code == 200
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 3_600)
     assert reply.headers["cache-control"] == "no-store"
-    claims = open_verifier(settings).claims(body["access_token"], time.time(), COMMANDS_AUDIENCE)
+    claims = open_verifier(settings).claims(body["access_token"], time.time(), API_AUDIENCE)
     assert claims is not None
     assert (claims.sub, claims.role, claims.stores, claims.via) == ("ana", "cashier", {"s1"}, None)
     assert (await door.by_token(body["access_token"])).json() == {"sub": "ana", "s1": True, "s2": False}

@@ -60,6 +60,7 @@ async def test_the_command_line_says_who_may_come_in(door: Door, settings: Setti
         (("keys", "revoke", "--store", "s1", "--key", "x"), "", "no key x"),
         (("keys", "rotate", "--store", "s1", "--key", "x"), "", "no key x"),
         (("signing-key", "remove", "x"), "", "private key"),
+        (("signing-key", "remove", "-x"), "", "private key"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )

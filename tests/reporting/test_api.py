@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.embedded.stack import Stack, start_server, stop_server
-from services.platform.auth.tokens import mint, open_verifier
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint, open_verifier
 from services.platform.http.server import health_app, health_routes, serve
 from services.platform.settings import Settings
 from services.reporting.api import reporting_app
@@ -36,8 +36,8 @@ async def client(reporting: Settings, engine: AsyncEngine) -> AsyncIterator[http
 def token(reporting: Settings, client: httpx.AsyncClient) -> Callable[..., dict[str, str]]:
     """The authorization header of a reader of these stores."""
 
-    def header(*stores: str, role: Any = "reader", ttl_s: int = 60) -> dict[str, str]:
-        minted = mint(reporting, sub="rita", role=role, stores=stores, ttl_s=ttl_s)
+    def header(*stores: str, role: Any = "reader", ttl_s: int = 60, **claims: Any) -> dict[str, str]:
+        minted = mint(reporting, sub="rita", role=role, stores=stores, ttl_s=ttl_s, **claims)
         return {"authorization": f"Bearer {minted}"}
 
     return header
@@ -173,6 +173,7 @@ async def test_without_a_good_token_nothing_is_said(
         [("authorization", good.replace("Bearer", "Token"))],
         [("authorization", good), ("authorization", good)],
         [("authorization", b"Bearer \xff")],
+        [("authorization", token("s1", audiences=[COMMANDS_AUDIENCE])["authorization"])],
     ):
         reply = await client.get(PATH, headers=headers)
 

@@ -16,28 +16,28 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.gateway.access import api_keys
 from services.gateway.access.api_keys import ApiKey
 from services.gateway.access.passwords import HASHING_MAX, Passwords
+from services.gateway.access.topic_tokens import TopicTokens
 from services.platform.auth import revocations
 from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
-from services.platform.auth.signing_keys import load_private_key
-from services.platform.auth.tokens import Verifier, mint
+from services.platform.auth.tokens import Verifier
 from services.platform.http.bearer import request_claims, token_needed
 from services.platform.postgres.engine import open_engine
 from services.platform.settings import Settings
 
 KEY_HEADER: Final = "x-api-key"
-KEY_TOKEN_TTL_S: Final = 300
-KEY_TOKEN_RENEWED_S: Final = 120
-"""A key's token is used again for so long: signing anew each time would keep the consumer from knowing it."""
+KEY_CLAIMS_TTL_S: Final = 300
+KEY_CLAIMS_RENEWED_S: Final = 120
+"""What is signed for a key is used again for so long: a token that is new each time no worker would know."""
 KEYS_REMEMBERED_MAX: Final = 1_000
 CONNECTIONS: Final = HASHING_MAX + 4
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and the token to publish their commands with (None only where TILL_AUTH is off)."""
+    """Who asks. `authenticated` is False only where TILL_AUTH is off and they brought neither token nor key."""
 
     claims: Claims
-    token: str | None
+    authenticated: bool = True
 
 
 class Access:
@@ -45,24 +45,24 @@ class Access:
 
     def __init__(self, settings: Settings, engine: AsyncEngine, verifier: Verifier) -> None:
         """Raises ValueError with a sentence where there is no private key to sign with."""
-        load_private_key(settings)
+        self._topic_tokens = TopicTokens(settings)
         self.settings = settings
         self.engine = engine
         self.passwords = Passwords(engine)
         self._verifier = verifier
-        self._key_tokens: dict[tuple[str, str], tuple[float, str]] = {}
+        self._key_claims: dict[tuple[str, str], Claims] = {}
 
     async def by_token(self, request: Request) -> Caller | None:
         """Whoever the request's bearer token names."""
         verified = request_claims(self._verifier, request)
         if verified is None:
-            return Caller(ANYBODY, None) if self.settings.auth == "off" else None
-        claims, token = verified
+            return Caller(ANYBODY, authenticated=False) if self.settings.auth == "off" else None
+        claims, _ = verified
         async with self.engine.connect() as tx:
             revoked = await revocations.revoked_stores(tx, claims)
         if revocations.counts_nowhere(claims, revoked):
             return None
-        return Caller(replace(claims, revoked=revoked), token)
+        return Caller(replace(claims, revoked=revoked))
 
     async def by_key(self, request: Request) -> Caller | None:
         """Whoever the request's API key names: a company and one store."""
@@ -73,30 +73,28 @@ class Access:
             key = await api_keys.find(tx, brought[0])
         if key is None:
             return None
-        now = time.time()
-        claims = Claims(
-            key.sub, key.role, frozenset({key.store_id}), key.company_id, VIA_KEY, now, now + KEY_TOKEN_TTL_S
-        )
-        return Caller(claims, self._token_of(key, now))
+        return Caller(self._claims_of(key, time.time()))
 
-    def _token_of(self, key: ApiKey, now: float) -> str:
-        minted_at, token = self._key_tokens.get((key.store_id, key.key_id), (0.0, ""))
-        if now - minted_at < KEY_TOKEN_RENEWED_S:
-            return token
-        token = mint(
-            self.settings,
-            sub=key.sub,
-            role=key.role,
-            stores=[key.store_id],
-            company=key.company_id,
-            via=VIA_KEY,
-            ttl_s=KEY_TOKEN_TTL_S,
-            now=now,
-        )
-        if len(self._key_tokens) >= KEYS_REMEMBERED_MAX:
-            self._key_tokens.clear()
-        self._key_tokens[key.store_id, key.key_id] = now, token
-        return token
+    def topic_token(self, who: Caller, store_id: str) -> str | None:
+        """What goes with a caller's commands for one of their stores; None where nobody is asked for a token."""
+        return self._topic_tokens.of(who.claims, store_id) if who.authenticated else None
+
+    def _claims_of(self, key: ApiKey, now: float) -> Claims:
+        claims = self._key_claims.get((key.store_id, key.key_id))
+        if claims is not None and claims.iat is not None and now - claims.iat < KEY_CLAIMS_RENEWED_S:
+            return claims
+        stores, issued = frozenset({key.store_id}), round(now, 3)
+        claims = Claims(key.sub, key.role, stores, key.company_id, VIA_KEY, issued, issued + KEY_CLAIMS_TTL_S)
+        if len(self._key_claims) >= KEYS_REMEMBERED_MAX:
+            self._key_claims.clear()
+        self._key_claims[key.store_id, key.key_id] = claims
+        return claims
+
+
+def access_of(request: Request) -> Access:
+    """The dependencies' own of the process that serves this request."""
+    access: Access = request.app.state.access
+    return access
 
 
 def access_engine(database_url: str) -> AsyncEngine:
@@ -113,8 +111,7 @@ def access_engine(database_url: str) -> AsyncEngine:
 
 async def caller(request: Request, _: Annotated[object, Security(HTTPBearer(auto_error=False))] = None) -> Caller:
     """Whoever the bearer token names. Raises the 401."""
-    access: Access = request.app.state.access
-    who = await access.by_token(request)
+    who = await access_of(request).by_token(request)
     if who is None:
         raise token_needed()
     return who
@@ -124,8 +121,7 @@ async def key_caller(
     request: Request, _: Annotated[object, Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))] = None
 ) -> Caller:
     """Whoever the API key names. Raises the 401."""
-    access: Access = request.app.state.access
-    who = await access.by_key(request)
+    who = await access_of(request).by_key(request)
     if who is None:
         raise HTTPException(HTTPStatus.UNAUTHORIZED, f"A valid API key is needed: send the header {KEY_HEADER}.")
     return who

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from contracts.commands import ID_PATTERN
 from contracts.jsontext import Unreadable, read_object
-from services.gateway.access.callers import Access
+from services.gateway.access.callers import access_of
 from services.gateway.access.passwords import TooManyFailures
-from services.platform.auth.tokens import mint
+from services.platform.auth.tokens import API_AUDIENCE, mint
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
 
@@ -57,7 +57,7 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
 
 async def sign_in(request: Request) -> Response:
     """Trade a user's password for a bearer token."""
-    access: Access = request.app.state.access
+    access = access_of(request)
     credentials = await _read(request)
     try:
         user = await access.passwords.check_user(credentials.store_id, credentials.user, credentials.password)
@@ -68,7 +68,13 @@ async def sign_in(request: Request) -> Response:
         raise Problem(HTTPStatus.UNAUTHORIZED, WRONG, {"www-authenticate": "Bearer"})
     ttl_s = access.settings.sign_in_ttl_s
     token = await asyncio.to_thread(
-        mint, access.settings, sub=user.user_id, role=user.role, stores=[user.store_id], ttl_s=ttl_s
+        mint,
+        access.settings,
+        sub=user.user_id,
+        role=user.role,
+        stores=[user.store_id],
+        ttl_s=ttl_s,
+        audiences=[API_AUDIENCE],
     )
     body = {"access_token": token, "token_type": "Bearer", "expires_in": ttl_s}
     return Response(orjson.dumps(body), media_type="application/json", headers={"cache-control": "no-store"})

@@ -14,7 +14,7 @@ from fastapi import Request
 from contracts.commands import Malformed, read_command
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
 from contracts.times import moment, wire_time
-from services.gateway.access.callers import Access, Caller
+from services.gateway.access.callers import Caller, access_of
 from services.gateway.access.passwords import Passwords
 from services.gateway.adapters.errors import Pending, Refused
 from services.gateway.commands.envelope import written
@@ -83,7 +83,7 @@ class AdapterRequest:
 
     def _refused_right(self, command: dict[str, Any]) -> RightRefusal | None:
         """Why the caller may not give this command; None where nobody is asked for a token."""
-        if self.who.token is None:
+        if not self.who.authenticated:
             return None
         return refused_right(self.who.claims, self.store_id, command)
 
@@ -120,7 +120,7 @@ class AdapterRequest:
         trace = self.request.headers.get("traceparent")
         reply = await resources(self.request).commands.send(
             command,
-            self.who.token,
+            access_of(self.request).topic_token(self.who, self.store_id),
             traceparent=trace.encode("latin-1") if trace else None,
             wait_s=wait_s,
         )
@@ -143,8 +143,7 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 def passwords_of(request: Request) -> Passwords:
     """Where passwords are asked for."""
-    access: Access = request.app.state.access
-    return access.passwords
+    return access_of(request).passwords
 
 
 def new_id() -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
 from services.gateway import ledger_queries
-from services.gateway.access.callers import ByToken, Caller
+from services.gateway.access.callers import ByToken, Caller, access_of
 from services.gateway.commands import pending
 from services.gateway.idempotency import header
 from services.gateway.ledger_queries import SessionFilters
@@ -53,7 +53,7 @@ async def post_command(request: Request, who: ByToken) -> Response:
     traceparent = request.headers.get("traceparent")
     reply = await resources(request).commands.send(
         value,
-        who.token,
+        access_of(request).topic_token(who, store_id),
         traceparent=traceparent.encode("latin-1") if traceparent else None,
     )
     if reply.answer is None or reply.raw is None:

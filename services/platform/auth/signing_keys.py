@@ -121,7 +121,7 @@ def stamp(path: Path) -> tuple[int, int, int, int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise ValueError(f"The public keys {path} can't be read: {error.strerror}.") from None
+        raise ValueError(f"The keys {path} can't be read: {error.strerror}.") from None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 

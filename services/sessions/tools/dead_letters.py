@@ -13,7 +13,7 @@ from typing import Final
 from aiokafka import ConsumerRecord
 
 from contracts.topics import key_of
-from services.platform.auth.tokens import mint
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint
 from services.platform.kafka.read_topic import Progress, records
 from services.platform.settings import Settings
 from services.sessions.rules.model import Received
@@ -72,7 +72,15 @@ def sent_again(settings: Settings, letter: DeadLetter) -> Publication:
     headers = [(name, value) for name, value in record.headers if name.lower() not in OWN_HEADERS]
     if settings.auth == "required":
         stores = [command.store_id]
-        token = mint(settings, sub=SPEAKER, role="admin", stores=stores, via="key", ttl_s=TOKEN_TTL_S)
+        token = mint(
+            settings,
+            sub=SPEAKER,
+            role="admin",
+            stores=stores,
+            via="key",
+            ttl_s=TOKEN_TTL_S,
+            audiences=[COMMANDS_AUDIENCE],
+        )
         headers.append(("authorization", b"Bearer " + token.encode()))
     key = record.key if record.key is not None else key_of(command.store_id, command.profile_id)
     return Publication(settings.topics.commands, key, record.value, headers)

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.jsontext import compact
 from contracts.times import wire_time
 from contracts.topics import key_of
-from services.platform.auth.tokens import mint
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, Audience, mint
 from services.platform.errors import TillError
 from services.platform.kafka.connection import connection
 from services.platform.settings import Settings
@@ -140,7 +140,8 @@ def _headers(settings: Settings, store_id: str) -> list[tuple[str, bytes | None]
     if settings.auth == "off":
         return []
     try:
-        token = mint(settings, sub=SWEEPER, role="admin", stores=[store_id], ttl_s=TOKEN_TTL_S)
+        audiences: list[Audience] = [COMMANDS_AUDIENCE]
+        token = mint(settings, sub=SWEEPER, role="admin", stores=[store_id], ttl_s=TOKEN_TTL_S, audiences=audiences)
     except ValueError as error:
         raise CannotSign(str(error)) from error
     return [("authorization", b"Bearer " + token.encode())]
