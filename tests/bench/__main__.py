@@ -33,8 +33,8 @@ async def run(stack: Stack, console: Console, names: list[str], sizes: Sizes) ->
 
 def main() -> int:
     """Run it; exit code 0, or 2 and a sentence where a part can't be counted."""
-    options = _options()
-    sizes = sizes_of(quick=options.quick, commands=options.commands, stored=options.stored)
+    chosen = options(sys.argv[1:])
+    sizes = sizes_of(quick=chosen.quick, commands=chosen.commands, stored=chosen.stored)
     # A topic that was made just now is not led for a moment; the client says so, and tries again.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     console, folder = Console(), default_home() / "bench"
@@ -47,7 +47,7 @@ def main() -> int:
         wipe(home)
         with console.status("Kafka, PostgreSQL and Redis start"):
             stack = up(home, services=())
-        results = uvloop.run(run(stack, console, options.only, sizes))
+        results = uvloop.run(run(stack, console, chosen.only, sizes))
         tables.show(results, console)
         file = report.write(results, folder)
         for path in (file, *plot.draw(results, file)):
@@ -72,7 +72,8 @@ def _keep_logs(home: Path, folder: Path) -> Path:
     return logs
 
 
-def _options() -> argparse.Namespace:
+def options(arguments: list[str]) -> argparse.Namespace:
+    """What to run; a sentence and exit code 2 where that can't be told."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
         "--only",
@@ -83,10 +84,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--commands", type=int, help=f"for the comparison of speed; {FULL.commands:,} unless told")
     parser.add_argument("--stored", type=int, help=f"sessions of the largest ledger; {FULL.steps.stored[-1]:,}")
     parser.add_argument("--quick", action="store_true", help="little of everything: about four minutes")
-    options = parser.parse_args()
-    if options.commands is not None and options.commands < COMMANDS_MIN:
+    chosen = parser.parse_args(arguments)
+    if chosen.commands is not None and chosen.commands < COMMANDS_MIN:
         parser.error(f"--commands is at least {COMMANDS_MIN:,}: fewer say nothing.")
-    return options
+    return chosen
 
 
 def _names(text: str) -> list[str]:

@@ -1,5 +1,7 @@
 """How figures are made of what was seen: clocks, medians and growth, on numbers that can be worked out by hand."""
 
+import re
+import shlex
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import latency, plot, sizes, speed, summary
+from tests.bench.__main__ import options
 from tests.bench.meter import Meter, Reading
 from tests.bench.parts import PARTS, Bench, run_parts
 from tests.bench.race import Race
@@ -14,6 +17,7 @@ from tests.bench.report import Report
 from tests.bench.scaling import Scale, growth_of_cost
 from tests.bench.speed import Speed
 
+TOP = Path(__file__).parents[2]
 SPEED = Speed(
     way="ours",
     topic="events",
@@ -29,6 +33,17 @@ SPEED = Speed(
     log_bytes={"events": 700.0, "closings": 50.0, "__consumer_offsets": 1.0},
     load=0.5,
 )
+
+
+def test_the_bench_takes_what_pages_give_it() -> None:
+    written = [
+        arguments
+        for page in [TOP / "README.md", *(TOP / "docs").glob("*.md")]
+        for arguments in re.findall(r'make bench ARGS="([^"]*)"', page.read_text())
+    ]
+    assert written
+    for arguments in written:
+        options(shlex.split(arguments))
 
 
 def test_the_clock_starts_where_a_batch_ends() -> None:
