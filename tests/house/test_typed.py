@@ -1,7 +1,8 @@
 """What pages tell people to type beside `make` and `till`: its options, services, profiles and scripts are there.
 
-The bench's options are read in `tests/bench/test_figures.py`. Typed for real are the READMEs' blocks (`tests/flow/test_readme.py`), the walk through the containers
-(`tests/deploy/test_compose.py`) and the cluster's scripts (`tests/deploy/test_kubernetes.py`).
+The bench's options are read in `tests/bench/test_figures.py`. Typed for real are the READMEs' blocks
+(`tests/flow/test_readme.py`), the walk through the containers (`tests/deploy/test_compose.py`) and the cluster's
+scripts (`tests/deploy/test_kubernetes.py`).
 """
 
 import os
