@@ -14,6 +14,7 @@ LEDGER: Final = (
     "GRANT USAGE ON SCHEMA public TO {role}",
     "GRANT SELECT ON profiles, revocations, alembic_version_sessions TO {role}",
     "GRANT SELECT, INSERT ON journal, voids, reused_answers, place_answers, closings, corrections TO {role}",
+    "GRANT DELETE ON place_answers TO {role}",
     "GRANT SELECT, UPDATE ON tills TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON sessions, consumed TO {role}",
 )

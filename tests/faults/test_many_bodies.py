@@ -23,9 +23,9 @@ async def test_a_command_id_with_many_bodies_costs_the_next_one_nothing(
     await _applied(service, [named | {"n": number} for number in range(many)])
     stored = await service.query("SELECT count(*) AS n FROM reused_answers")
     tally.check(stored[0].n == many - 1, f"{stored[0].n} refusals are stored")
-    read = await rows_read(service.engine, service.settings)
+    read = await rows_read(service.engine)
     await _applied(service, [named | {"n": "one more"}, opening("p0", str(uuid4()))])
-    after = await rows_read(service.engine, service.settings)
+    after = await rows_read(service.engine)
     rows = sum(after[table] - read[table] for table in ("journal", "reused_answers"))
     tally.check(rows <= 2, f"{rows} rows were read for two commands")
     tally.check(
@@ -34,6 +34,19 @@ async def test_a_command_id_with_many_bodies_costs_the_next_one_nothing(
     )
     await check_ledger(service, tally)
     tally.rounds, tally.commands = 1, many + 2
+    tally.hold()
+
+
+async def test_a_sender_without_a_token_needs_no_lock(service: SessionsService, tally: Tally) -> None:
+    await service.profiles(["p0"])
+    await service.ready_worker(TILL_AUTH="required", TILL_LOCK="required")
+    async with service.redis() as redis:
+        await redis.set(f"{service.settings.topic_prefix}lock:s1/p0", "somebody else's")
+    await service.send([opening("p0", str(uuid4()))])
+    await service.all_answered()
+    reasons = [answer["reason"] for answer in service.seen.first_answers().values()]
+    tally.check(reasons == ["unauthenticated"], f"it was answered {reasons}")
+    tally.rounds, tally.commands = 1, 1
     tally.hold()
 
 

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import pytest
 
-from services.platform.settings import Settings
 from tests.ledger.ledger import Ledger
 from tests.ledger.week import a_week
 from tests.support.rows_read import rows_read
@@ -23,39 +22,35 @@ def other_body(body: Body) -> Body:
     return body | {"note": str(uuid4())}
 
 
-async def read_by(ledger: Ledger, settings: Settings, *bodies: Body) -> dict[str, int]:
+async def read_by(ledger: Ledger, *bodies: Body) -> dict[str, int]:
     """The rows of each table that were read to apply these in one batch."""
-    before = await rows_read(ledger.engine, settings)
+    before = await rows_read(ledger.engine)
     await ledger.apply(*bodies)
-    after = await rows_read(ledger.engine, settings)
+    after = await rows_read(ledger.engine)
     return {table: after[table] - before[table] for table in after}
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["a body sent again", "a new body"])
-async def test_bodies_that_others_sent_under_an_id_cost_those_who_use_it_nothing(
-    ledger: Ledger, corner: Settings, again: bool
-) -> None:
+async def test_bodies_that_others_sent_under_an_id_cost_those_who_use_it_nothing(ledger: Ledger, again: bool) -> None:
     opening = a_week()[0]
     known = other_body(opening)
     await ledger.apply(opening, known)
     body = known if again else other_body(opening)
-    calm = await read_by(ledger, corner, body)
+    calm = await read_by(ledger, body)
     await ledger.sql(OTHER_BODIES.format(command_id=opening["command_id"], many=MANY))
     body = known if again else other_body(opening)
-    assert await read_by(ledger, corner, body) == calm
+    assert await read_by(ledger, body) == calm
     assert calm["reused_answers"] == again
 
 
-async def test_a_record_read_again_costs_no_more_for_what_others_sent_under_its_id(
-    ledger: Ledger, corner: Settings
-) -> None:
+async def test_a_record_read_again_costs_no_more_for_what_others_sent_under_its_id(ledger: Ledger) -> None:
     opening = a_week()[0]
     records = [json.dumps(body).encode() for body in (opening, other_body(opening))]
     await ledger.apply(*records)
     await ledger.sql(OTHER_BODIES.format(command_id=opening["command_id"], many=MANY))
-    before = await rows_read(ledger.engine, corner)
+    before = await rows_read(ledger.engine)
     again = await ledger.run(ledger.batch(records, 0))
-    after = await rows_read(ledger.engine, corner)
+    after = await rows_read(ledger.engine)
     assert len(again.publications) == 2
     assert after["reused_answers"] - before["reused_answers"] == 1
 

@@ -13,6 +13,12 @@ LOAD_POSITIONS: Final = """
       JOIN place_answers p ON p.store_id = k.store_id AND p.topic_id = $2
            AND p.partition = k.partition AND p.record_offset = k.record_offset
 """
+# By the index on ages, oldest first; rows that another worker is deleting are passed over.
+FORGET_POSITIONS: Final = """
+    DELETE FROM place_answers WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM place_answers WHERE received_at < now() - make_interval(secs => $1)
+         ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+"""
 LOAD_CLOSINGS: Final = """
     SELECT c.store_id, c.session_id, c.body
       FROM unnest($1::text[], $2::uuid[]) AS k(store_id, session_id) JOIN closings c USING (store_id, session_id)
@@ -29,6 +35,12 @@ async def load_positions(
     """The answers that are kept by place, of these records (store, partition, offset)."""
     stores, partitions, offsets = columns(positions, 3)
     return list(await tx.fetch(LOAD_POSITIONS, stores, topic_id, partitions, offsets))
+
+
+async def forget_place_answers(tx: asyncpg.Connection, older_than_s: int, rows: int) -> int:
+    """Delete at most so many of the answers that are kept by place and older than this, the oldest first."""
+    status: str = await tx.execute(FORGET_POSITIONS, float(older_than_s), rows)
+    return int(status.removeprefix("DELETE "))
 
 
 async def load_closings(tx: asyncpg.Connection, keys: Pairs) -> dict[tuple[str, str], bytes]:

@@ -119,6 +119,7 @@ PARTS: Final = {
         received_at="timestamptz",
         error="text",
         answer="bytea",
+        command_id="uuid",
     ),
     "closings": _insert(
         "closings",
@@ -301,7 +302,7 @@ def _reused(outcome: Outcome) -> Row:
 def _position_answer(outcome: Outcome, topic_id: str) -> Row:
     record = outcome.record
     position = record.store_id, topic_id, record.partition, record.offset
-    return *position, outcome.kind, moment(outcome.received_at), outcome.error, outcome.value
+    return *position, outcome.kind, moment(outcome.received_at), outcome.error, outcome.value, record.command_id
 
 
 def _closing(outcome: Outcome, closing: Mapping[str, Any]) -> Row:

@@ -158,8 +158,14 @@ def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
 
 
 async def _load(tx: Connection, state: BatchState, commands: Sequence[Received], token: int) -> None:
-    """Lock the tills of these commands, then load what deciding needs, by a later statement."""
+    """Lock the tills of these commands, then load what deciding needs, by a later statement.
+
+    A sender without the right locks nothing and reads nothing: of him only this is asked, whether he was revoked.
+    """
+    senders = _senders(commands)
+    commands = [command for command in commands if command.refused_right is None]
     if not commands:
+        await load_state(tx, state, revocations=senders)
         return
     await lock_tills(tx, state, {(c.store_id, c.profile_id) for c in commands})
     # By `kind`: an instance check of a Pydantic class costs ten times as much.
@@ -172,7 +178,7 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
         orders={_order_key(command) for _, command in readable if command.kind == "record_order"},
         movements={(store_id, c.movement_id) for store_id, c in readable if c.kind == "void_movement"},
         early_numbers={(store_id, c.session_id) for store_id, c in readable if c.kind == "open_session"},
-        revocations=_senders(commands),
+        revocations=senders,
     )
     _check_fence(state, token)
     if state.answers:

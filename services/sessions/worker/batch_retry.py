@@ -134,7 +134,8 @@ class BatchRunner:
 
     async def _once(self, reads: list[PositionedRead], attempts_of: list[str], *, park: str | None = None) -> None:
         """One attempt: lock, one transaction, publish, unlock."""
-        tills = {(r.store_id, r.profile_id) for _, _, r in reads if isinstance(r, Received)}
+        # Whoever has no right locks nothing: a till's name is no secret.
+        tills = {(r.store_id, r.profile_id) for _, _, r in reads if isinstance(r, Received) and r.refused_right is None}
         floor = 0
         for last_try in (False, True):
             timer = StageTimer()

@@ -33,6 +33,7 @@ from services.sessions.worker.idle_sweeper import sweeping
 from services.sessions.worker.lag import Lag, watching
 from services.sessions.worker.lock import Locks
 from services.sessions.worker.metrics import TOPIC_PARTITIONS
+from services.sessions.worker.place_answers import forgetting, kept_s
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import Headers, Verify
 
@@ -116,6 +117,7 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
             await stack.enter_async_context(serve(settings.sessions_http, health_app(checks)))
         TOPIC_PARTITIONS.set(settings.topic_partitions)
         await stack.enter_async_context(watching(lambda: consumer.kafka, lag, engine))
+        await stack.enter_async_context(forgetting(engine, kept_s(facts[topics.commands].configs)))
         await stack.enter_async_context(sweeping(settings, engine, topic_id))
         log.info("worker_starts", topic=topics.commands, group=settings.sessions_group, auth=settings.auth)
         await app.run(log_level=logging.WARNING)

@@ -52,6 +52,10 @@ LOCK_MISSING = Counter("till_lock_missing_total", "Batches that went on under ro
 LOCK_LOST = Counter("till_lock_lost_total", "Locks that were gone before their batch was answered.")
 FENCE_REFUSED = Counter("till_fence_refused_total", "Batches whose lock was older than one that its tills had seen.")
 
+PLACE_ANSWERS_DELETED = Counter(
+    "till_place_answers_deleted_total", "Answers that claimed nothing, deleted after their records had gone."
+)
+
 SWEPT = Counter("till_sweeper_commands_total", "Idle sessions that the sweeper asked to close.")
 RESTING = Gauge("till_sweeper_resting", "1 while the sweeper rests because the worker lags behind the topic.")
 
