@@ -1,8 +1,9 @@
 """One batch, one transaction: lock, load, decide command by command, save. What is returned is to be published."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,6 +29,10 @@ FaultPoint = Callable[[str], Awaitable[None]]
 
 
 UNKNOWN: Final = -1
+
+
+async def nobody_counts() -> None:
+    """No attempt is counted."""
 
 
 class Gap(TillError):
@@ -60,6 +65,8 @@ class Batch:
     token: int = 0
     gaps_seen: Mapping[int, int] = field(default_factory=dict)
     park: str | None = None
+    count_attempt: Callable[[], Coroutine[Any, Any, None]] = nobody_counts
+    """Called once the batch holds its row locks; it never raises."""
     timer: StageTimer = field(default_factory=StageTimer)
     first: dict[int, int] = field(default_factory=dict)
     last: dict[int, int] = field(default_factory=dict)
@@ -99,11 +106,16 @@ async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: 
         commands = [read for read in received if read.offset >= frontier[read.partition]]
         reread = [read for read in received if read.offset < frontier[read.partition]]
         state = BatchState()
-        if batch.park is None:
-            await _load(tx, state, commands, batch.token)
-        else:
-            await load_state(tx, state, revocations=_senders(commands))
-        stored = await stored_outcomes(tx, batch.topic_id, reread)
+        locking = [] if batch.park is not None else _with_right(commands)
+        if locking:
+            await lock_tills(tx, state, {(c.store_id, c.profile_id) for c in locking})
+        counting = asyncio.create_task(batch.count_attempt())
+        try:
+            await _load(tx, state, commands, batch)
+            stored = await stored_outcomes(tx, batch.topic_id, reread)
+        finally:
+            # Before anything is decided, so that a command that kills its process is known by it.
+            await counting
         batch.timer.ended("load")
         decided = _decide(topics, state, batch, frontier, stored)
         batch.timer.ended("decide")
@@ -157,17 +169,17 @@ def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
             raise Gap(partition, behind, first)
 
 
-async def _load(tx: Connection, state: BatchState, commands: Sequence[Received], token: int) -> None:
-    """Lock the tills of these commands, then load what deciding needs, by a later statement.
+async def _load(tx: Connection, state: BatchState, commands: Sequence[Received], batch: Batch) -> None:
+    """What deciding these needs, by a later statement than the one that locked their tills.
 
-    A sender without the right locks nothing and reads nothing: of him only this is asked, whether he was revoked.
+    A sender without the right reads nothing: of him only this is asked, whether he was revoked. For parking nothing
+    else is asked of anybody.
     """
     senders = _senders(commands)
-    commands = [command for command in commands if command.refused_right is None]
+    commands = [] if batch.park is not None else _with_right(commands)
     if not commands:
         await load_state(tx, state, revocations=senders)
         return
-    await lock_tills(tx, state, {(c.store_id, c.profile_id) for c in commands})
     # By `kind`: an instance check of a Pydantic class costs ten times as much.
     readable = [(c.store_id, c.command) for c in commands if c.command is not None]
     await load_state(
@@ -180,9 +192,14 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
         early_numbers={(store_id, c.session_id) for store_id, c in readable if c.kind == "open_session"},
         revocations=senders,
     )
-    _check_fence(state, token)
+    _check_fence(state, batch.token)
     if state.answers:
         await load_known(tx, state, commands)
+
+
+def _with_right(commands: Sequence[Received]) -> list[Received]:
+    """A sender without the right locks nothing and reads nothing."""
+    return [command for command in commands if command.refused_right is None]
 
 
 def _senders(commands: Sequence[Received]) -> set[tuple[str, str]]:

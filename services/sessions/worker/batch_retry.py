@@ -6,6 +6,7 @@ parked. Of an outage nothing is parked: it is waited for, and then the batch is 
 
 import asyncio
 import time
+from functools import partial
 from typing import Final
 
 import structlog
@@ -80,7 +81,7 @@ class BatchRunner:
             if error is None:
                 continue
             if len(reads) == 1:
-                await self._once(reads, ["parking"], park=f"The service keeps failing on this command: {error}.")
+                await self._once(reads, [], park=f"The service keeps failing on this command: {error}.")
             elif isinstance(error, _TooManyAttempts):
                 # What ends the process leaves no memory of halves, and the next process may be handed other batches:
                 # only the position of a single record stays the same.
@@ -141,12 +142,19 @@ class BatchRunner:
             timer = StageTimer()
             lease = await self._locks.take(tills, attempts_of, floor)
             timer.ended("lock")
-            crashed_before = lease.attempts > ATTEMPTS_MAX and park is None
+            crashed_before = lease.attempts >= ATTEMPTS_MAX
             try:
                 if crashed_before:
-                    raise _TooManyAttempts(f"{lease.attempts - 1} attempts ended with their process")
+                    raise _TooManyAttempts(f"{lease.attempts} attempts ended with their process")
                 batch = Batch(
-                    self._topic_id, reads, dict(self._answered), lease.token, self._gaps_seen, park, timer=timer
+                    self._topic_id,
+                    reads,
+                    dict(self._answered),
+                    lease.token,
+                    self._gaps_seen,
+                    park,
+                    partial(self._locks.count, lease),
+                    timer,
                 )
                 await self._fault_point("locked")
                 applied = await apply(self._engine, self._topics, batch, self._fault_point)

@@ -64,7 +64,7 @@ _SECONDS_OF: Final = {stage: BATCH_SECONDS.labels(stage) for stage in STAGES}
 # What is counted by label is there from the start: an alert on the first of its kind needs the 0 before it.
 for _why in ("unreadable", "failing", "undecodable"):
     PARKED.labels(_why)
-for _why in ("redis_away", "held"):
+for _why in ("redis_away", "held", "odd"):
     LOCK_MISSING.labels(_why)
 
 
