@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import structlog
@@ -33,7 +33,6 @@ STREAM_QUERIES_MAX: Final = 4
 EVENTS_MAX: Final = 100
 LOOK_S: Final = 0.25
 HEARTBEAT_S: Final = 15.0
-SLOW_CLIENT_S: Final = 30.0
 RETRY_MS: Final = 2_000
 ID_CHARACTERS_MAX: Final = 8_000
 OFFSET_MAX: Final = 2**63 - 1
@@ -121,7 +120,7 @@ class Streams:
 
 
 class _Events(StreamingResponse):
-    """Lets a client go that takes nothing for SLOW_CLIENT_S; it has the id of the last event that it took."""
+    """Counted while it is open. A listener ends what is not taken; the client has the id of its last event."""
 
     def __init__(self, events: AsyncIterator[bytes], leave: Callable[[], None]) -> None:
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -135,16 +134,6 @@ class _Events(StreamingResponse):
         finally:
             self._leave()
             OPEN.dec()
-
-    async def stream_response(self, send: Send) -> None:
-        async def in_time(message: Any) -> None:
-            async with asyncio.timeout(SLOW_CLIENT_S):
-                await send(message)
-
-        try:
-            await super().stream_response(in_time)
-        except TimeoutError:
-            log.warning("slow_stream_dropped", after_s=SLOW_CLIENT_S)
 
 
 def write_id(at: Vector) -> bytes:

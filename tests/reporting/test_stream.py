@@ -13,8 +13,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.embedded.stack import Stack, start_server, stop_server
+from services.platform.auth.tokens import open_verifier
+from services.platform.http.connection import TimeLimits
+from services.platform.http.server import serve
 from services.platform.settings import Settings
 from services.reporting import search, stream
+from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.closing_pages import PATH, Token, problem
 from tests.reporting.reader import Reading, keep, publish, until_read
@@ -167,27 +171,25 @@ async def test_a_heartbeat_tells_that_the_line_is_good(
 
 
 async def test_a_client_that_takes_nothing_is_dropped_with_its_place(
-    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, reporting: Settings, stop: asyncio.Event
 ) -> None:
-    monkeypatch.setattr(stream, "SLOW_CLIENT_S", 0.5)
     notes = ["x" * 2_000] * 20
     await keep(engine, *(closing(n, notes=notes) for n in range(1, 201)))
     async with engine.begin() as tx:
         # As a reader would have noted it: these rows were stored without one.
         await tx.execute(text("INSERT INTO reporting.consumed VALUES ('t', 0, 100000)"))
 
-    def listener(last_id: str = "") -> socket.socket:
-        line = socket.create_connection((client.base_url.host, client.base_url.port), timeout=20)
+    def listener(address: str) -> socket.socket:
+        host, _, port = address.rpartition(":")
+        line = socket.create_connection((host, int(port)), timeout=20)
         # Small, and set, so that the system does not let it grow; but with room for whole segments of loopback: without
         # it the rest would come a few KiB at a time, five times a second.
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)
-        resumes = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
         head = f"GET {PATH}/stream?from=beginning HTTP/1.1\r\nHost: x\r\nAuthorization: "
-        line.sendall(f"{head}{token('s1')['authorization']}\r\n{resumes}\r\n".encode())
+        line.sendall(f"{head}{token('s1')['authorization']}\r\n\r\n".encode())
         return line
 
     before = stream.OPEN._value.get()
-    line = await asyncio.to_thread(listener)
 
     async def taken() -> bool:
         return stream.OPEN._value.get() > before
@@ -195,9 +197,12 @@ async def test_a_client_that_takes_nothing_is_dropped_with_its_place(
     async def dropped() -> bool:
         return stream.OPEN._value.get() == before
 
-    await eventually(taken)
-    await eventually(dropped)
-    heard = await asyncio.to_thread(_all, line)
+    app = reporting_app(engine, open_verifier(reporting), [], stop)
+    async with serve("127.0.0.1:0", app, limits=TimeLimits(reply_s=0.5)) as address:
+        line = await asyncio.to_thread(listener, address)
+        await eventually(taken)
+        await eventually(dropped)
+        heard = await asyncio.to_thread(_all, line)
     ids = [part.split(b"\n")[0].strip().decode() for part in heard.split(b"\nid: ")[1:-1]]
     count = heard.count(b'data: {"kind":"closing"')
     assert 0 < count < 200

@@ -70,10 +70,11 @@ class ServiceProcess:
     def send(self, which: signal.Signals) -> None:
         """Send it a signal, unless it has ended."""
         if self.code is None:
-            os.kill(self._pid, which)
+            os.kill(self.pid, which)
 
     @property
-    def _pid(self) -> int:
+    def pid(self) -> int:
+        """Its process id."""
         assert self._process.pid is not None
         return self._process.pid
 
@@ -113,7 +114,7 @@ class ServiceProcess:
 
     async def frozen(self, within_s: float = 60.0) -> None:
         """Wait until it has stopped itself."""
-        stat = Path(f"/proc/{self._pid}/stat")
+        stat = Path(f"/proc/{self.pid}/stat")
 
         async def is_frozen() -> bool:
             return stat.read_text().rpartition(")")[2].split()[0] == "T"

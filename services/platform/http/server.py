@@ -1,10 +1,12 @@
 """What a service says of itself over HTTP: that it lives, whether it is ready, and its metrics."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import structlog
 import uvicorn
@@ -15,12 +17,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from services.platform.http.connection import TIME_LIMITS, Connection, Crowd, TimeLimits
+
 Check = Callable[[], Awaitable[None]]
 """Returns when all is well and raises when it is not."""
 
 CHECK_TIME_LIMIT_S: Final = 2.0
 STOP_TIME_LIMIT_S: Final = 5
 CONNECTIONS_MAX: Final = 500
+LOOK_EVERY_TICKS: Final = 5
+"""uvicorn ticks every 0.1 s: late clients are looked for every 0.5 s, which takes 1 ms with 10,000 connections."""
+OTHER_FILES: Final = 512
+"""Files and connections of a process beside those to its clients: refused ones, probes, Kafka, PostgreSQL."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +37,11 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 def health_app(checks: Mapping[str, Check]) -> Starlette:
-    """An app of nothing but `health_routes`, for services that serve no other HTTP."""
+    """An app of nothing but `health_routes`, for a listener of its own: it answers when an API's is full."""
     return Starlette(routes=health_routes(checks))
 
 
-def health_routes(checks: Mapping[str, Check]) -> list[BaseRoute]:
+def health_routes(checks: Mapping[str, Check], *, with_metrics: bool = True) -> list[BaseRoute]:
     """`/health/live`, `/health/ready` and `/metrics`; readiness takes all of `checks`."""
 
     async def live(_: Request) -> Response:
@@ -49,15 +57,14 @@ def health_routes(checks: Mapping[str, Check]) -> list[BaseRoute]:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    return [
-        Route("/health/live", live),
-        Route("/health/ready", ready),
-        Route("/metrics", metrics),
-    ]
+    health = [Route("/health/live", live), Route("/health/ready", ready)]
+    return [*health, Route("/metrics", metrics)] if with_metrics else [*health]
 
 
 @asynccontextmanager
-async def serve(address: str, app: ASGIApp, connections_max: int = CONNECTIONS_MAX) -> AsyncIterator[str]:
+async def serve(
+    address: str, app: ASGIApp, connections_max: int = CONNECTIONS_MAX, limits: TimeLimits = TIME_LIMITS
+) -> AsyncIterator[str]:
     """Serves `app` on `host:port` in the running loop for as long as the block lasts.
 
     Yields the address with the port that was really taken (port 0 takes a free one). Signals stay
@@ -66,13 +73,17 @@ async def serve(address: str, app: ASGIApp, connections_max: int = CONNECTIONS_M
     """
     listener = _listen(address)
     host, port = listener.getsockname()[:2]
+    crowd = Crowd(_within_files(connections_max), limits)
     config = uvicorn.Config(
         app,
         access_log=False,
+        # Called like a class, which is all that uvicorn does with it.
+        http=cast("type[asyncio.Protocol]", partial(Connection, crowd=crowd)),
         lifespan="off",
-        limit_concurrency=connections_max,
         log_config=None,
         timeout_graceful_shutdown=STOP_TIME_LIMIT_S,
+        timeout_keep_alive=limits.keep_alive_s,
+        ws="none",
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -85,11 +96,32 @@ async def serve(address: str, app: ASGIApp, connections_max: int = CONNECTIONS_M
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals alone: the process that it is part of decides what ends it."""
+    """Leaves signals alone: the process that it is part of decides what ends it. Lets late clients go."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_EVERY_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                cast("Connection", connection).end_if_late(now)
+        return await super().on_tick(counter)
+
+
+def _within_files(connections_max: int) -> int:
+    """So many connections as the process may have files for, once it has asked for as many as it needs.
+
+    Without a file left it could not even accept a connection to say that there are too many, nor reach its database.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections_max + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        connections_max = max(min(connections_max, soft - OTHER_FILES), 1)
+    return connections_max
 
 
 async def _passes(name: str, check: Check) -> bool:

@@ -1,0 +1,314 @@
+"""One HTTP connection, bounded before a request is whole: by bytes, by time, and by what its client does not take.
+
+The parser keeps a header until its end has come, and a transport keeps a reply until it is taken. So neither is left
+to the other side: whatever a connection holds has a limit here, and whatever is awaited from it a moment at which it
+is over. The routes' own limits (the length of a body, who may ask) stand behind these.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, NoReturn
+
+import httptools
+from prometheus_client import Counter
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from services.platform.http.problems import problem
+
+HEADERS_MAX: Final = 100
+"""Headers of a request, trailers included; programs send ten to thirty."""
+HEADERS_BYTES_MAX: Final = 32 * 1024
+"""Names, values and separators of all its headers."""
+URL_BYTES_MAX: Final = 16 * 1024
+"""Path and query: a list that names some hundred stores."""
+PIECE_BYTES: Final = 16 * 1024
+"""The parser is given so much at once, and what it keeps is looked at in between."""
+HELD_BYTES_MAX: Final = URL_BYTES_MAX + HEADERS_BYTES_MAX + PIECE_BYTES
+"""What may come in a row without giving a whole head or a byte of a body: there it is that parsers keep or skip."""
+PIPELINED_MAX: Final = 16
+"""Requests that wait for the reply to the one before; each waiting one costs 200 times the bytes that it came in."""
+REPLIES_BYTES_MAX: Final = 64 * 1024 * 1024
+"""All that the clients of one listener have not taken yet, beyond what the system's own buffers hold."""
+WRITE_HIGH_WATER_BYTES: Final = 16 * 1024
+"""From here on a reply counts as not taken; below, it is as small as the connection itself."""
+LINGER_S: Final = 2.0
+"""Who is refused while still sending has so long to read why: closing at once would take the reply away from them."""
+REFUSED_MAX: Final = 100
+"""Connections beyond the last that are told so; more are ended without a word."""
+
+_OFFER: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
+ENDED = Counter(
+    "till_http_connections_ended_total",
+    "Connections that the service ended for what their client did or did not do.",
+    ["why"],
+)
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """How long a client may take, in seconds: for a head, for a body, for taking a reply, and between requests."""
+
+    head_s: float = 10.0
+    body_s: float = 30.0
+    reply_s: float = 30.0
+    keep_alive_s: int = 75
+
+
+TIME_LIMITS: Final = TimeLimits()
+
+
+@dataclass
+class Crowd:
+    """What the connections of one listener share; the first of each dict has been in it for longest."""
+
+    connections_max: int
+    limits: TimeLimits
+    waiting: dict["Connection", None] = field(default_factory=dict)
+    """Those that owe a head: new ones, and idle ones between two requests."""
+    untaken: dict["Connection", None] = field(default_factory=dict)
+    """Those whose client does not take a reply."""
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    status: HTTPStatus
+    why: str
+    detail: str
+
+
+_UNREADABLE: Final = _Refusal(HTTPStatus.BAD_REQUEST, "unreadable", "This is no request in HTTP/1.1.")
+_URL_TOO_LONG: Final = _Refusal(
+    HTTPStatus.REQUEST_URI_TOO_LONG, "url", f"Path and query are longer than {URL_BYTES_MAX} bytes."
+)
+_HEADERS_TOO_LARGE: Final = _Refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "headers",
+    f"A request has at most {HEADERS_MAX} headers, of {HEADERS_BYTES_MAX} bytes together.",
+)
+_PIPELINED: Final = _Refusal(HTTPStatus.TOO_MANY_REQUESTS, "pipelined", "Send a request once the last was replied to.")
+_FULL: Final = _Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE, "full", "All connections of this process are in use. Please try again."
+)
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol within the limits above; `end_if_late` is to be called every moment or so."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        crowd: Crowd,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._crowd = crowd
+        self._headers_seen = self._headers_bytes = self._url_bytes = self._held_bytes = 0
+        self._in_body = self._refused = False
+        self._refusal = _UNREADABLE
+        self._receive_by: float | None = None
+        self._taken_by: float | None = None
+
+    # What the event loop says.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a place; where there is none, that of the connection which has said nothing for longest."""
+        full = len(self.connections) >= self._crowd.connections_max
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        if full:
+            if not self._crowd.waiting:
+                self._refuse_for_want_of_room()
+                return
+            next(iter(self._crowd.waiting)).end("displaced")
+        self._receive_by = self.loop.time() + self._crowd.limits.head_s
+        self._crowd.waiting[self] = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give everything back."""
+        self._crowd.waiting.pop(self, None)
+        self._crowd.untaken.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, piece by piece, until there is too much of something."""
+        self._unset_keepalive_if_required()
+        if self._receive_by is None:
+            self._receive_by = self.loop.time() + self._crowd.limits.head_s
+        at = 0
+        while at < len(data) and not self._refused and not self.transport.is_closing():
+            self._read(data[at : at + PIECE_BYTES] if len(data) > PIECE_BYTES else data)
+            at += PIECE_BYTES
+
+    def _read(self, piece: bytes) -> None:
+        self._held_bytes += len(piece)
+        if not self._in_body and (b"pgrade" in piece or b"PGRADE" in piece):
+            piece = _without_offer(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserError:
+            self._refuse(self._refusal)
+        else:
+            if self._held_bytes > HELD_BYTES_MAX:
+                self._refuse(_UNREADABLE if self._in_body else _HEADERS_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        """A reply is not taken: from now on its time runs, and all such replies together have a limit."""
+        super().pause_writing()
+        untaken = self._crowd.untaken
+        untaken[self] = None
+        self._taken_by = self.loop.time() + self._crowd.limits.reply_s
+        held = {each: each.transport.get_write_buffer_size() for each in untaken}
+        total = sum(held.values())
+        for each, size in held.items():
+            if total <= REPLIES_BYTES_MAX or each is self:
+                break
+            each.end("replies")
+            total -= size
+
+    def resume_writing(self) -> None:
+        """It was taken after all."""
+        super().resume_writing()
+        self._crowd.untaken.pop(self, None)
+        self._taken_by = None
+
+    # What the parser says.
+
+    def on_message_begin(self) -> None:
+        """Count anew."""
+        super().on_message_begin()
+        self._headers_seen = self._headers_bytes = self._url_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """One more part of path and query."""
+        self._url_bytes += len(url)
+        if self._url_bytes > URL_BYTES_MAX:
+            self._stop_parsing(_URL_TOO_LONG)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One more header, or a trailer: it is counted, but what was said of a body after it says nothing of it."""
+        self._headers_seen += 1
+        self._headers_bytes += len(name) + len(value) + len(b": \r\n")
+        if self._headers_seen > HEADERS_MAX or self._headers_bytes > HEADERS_BYTES_MAX:
+            self._stop_parsing(_HEADERS_TOO_LARGE)
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        if len(self.pipeline) >= PIPELINED_MAX:
+            self._stop_parsing(_PIPELINED)
+        if self.parser.should_upgrade():
+            # The parser would take the body for another protocol's.
+            self._stop_parsing(_UNREADABLE)
+        self._in_body, self._held_bytes = True, 0
+        self._receive_by = self.loop.time() + self._crowd.limits.body_s
+        self._crowd.waiting.pop(self, None)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._held_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole: what is awaited now is our reply."""
+        self._in_body, self._held_bytes, self._receive_by = False, 0, None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The reply is written: the connection is idle, unless the next request is here already."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._crowd.waiting[self] = None
+
+    def _stop_parsing(self, refusal: _Refusal) -> NoReturn:
+        """Every exception stops the parser, which raises one of its own."""
+        self._refusal = refusal
+        raise ValueError(refusal.detail)
+
+    # How it ends.
+
+    def end_if_late(self, now: float) -> None:
+        """End the connection if what is awaited from its client was not there in time."""
+        if self._taken_by is not None and now >= self._taken_by:
+            self.end("reply")
+        elif self.transport.is_closing():
+            # What is written still goes out first, and that has its time, too.
+            self._taken_by = self._taken_by or now + self._crowd.limits.reply_s
+        elif self._receive_by is not None and now >= self._receive_by:
+            self._end_late(now)
+
+    def _end_late(self, now: float) -> None:
+        if self._refused:
+            self.transport.abort()
+        elif self.flow.read_paused:
+            # It was we who did not read.
+            self._receive_by = now + self._crowd.limits.body_s
+        elif self._in_body:
+            self._refuse(_Refusal(HTTPStatus.REQUEST_TIMEOUT, "body", "The body did not come in time."))
+        elif self._held_bytes:
+            self._refuse(_Refusal(HTTPStatus.REQUEST_TIMEOUT, "head", "The headers did not come in time."))
+        else:
+            self.end("silent")
+
+    def end(self, why: str) -> None:
+        """End it without a word, and without waiting for anybody."""
+        ENDED.labels(why).inc()
+        self._crowd.waiting.pop(self, None)
+        self._crowd.untaken.pop(self, None)
+        self._taken_by = None
+        self.transport.abort()
+
+    def _refuse_for_want_of_room(self) -> None:
+        if len(self.connections) > self._crowd.connections_max + REFUSED_MAX:
+            self.end(_FULL.why)
+        else:
+            self._refuse(_FULL)
+
+    def _refuse(self, refusal: _Refusal) -> None:
+        """Read no further; say why, where no other reply is under way."""
+        self._refused, self._receive_by = True, self.loop.time() + LINGER_S
+        self._crowd.waiting.pop(self, None)
+        ENDED.labels(refusal.why).inc()
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._say(refusal)
+        elif not cycle.more_body:
+            # Requests before this one are whole: they get their replies, and the last one ends the connection.
+            cycle.keep_alive, self._receive_by = False, None
+        else:
+            # The app waits for a body that does not come; for it the client is gone.
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                self.transport.close()
+            else:
+                self._say(refusal)
+
+    def _say(self, refusal: _Refusal) -> None:
+        headers = {"connection": "close"}
+        if refusal.status is HTTPStatus.SERVICE_UNAVAILABLE:
+            headers["retry-after"] = "1"
+        reply = problem(refusal.status, refusal.detail, headers)
+        lines = [b"%s: %s\r\n" % pair for pair in (*self.server_state.default_headers, *reply.raw_headers)]
+        self.transport.write(b"".join([STATUS_LINE[refusal.status], *lines, b"\r\n", bytes(reply.body)]))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+
+def _without_offer(piece: bytes) -> bytes:
+    """A head that offers to go on in another protocol, so that the parser goes on in this one.
+
+    Some programs offer HTTP/2 with every first request, and send its body along.
+    """
+    head, end, rest = piece.partition(b"\r\n\r\n")
+    return _OFFER.sub(b"\r\nupgrade-offered:", head) + end + rest

@@ -1,0 +1,64 @@
+"""What anybody may do to a service's HTTP port without a token, done to real processes of all three services."""
+
+import asyncio
+import socket
+from uuid import uuid4
+
+import httpx
+import psutil
+
+from services.platform.postgres.migrate import upgrade
+from tests.support.commands import opening
+from tests.support.market import Market
+
+MEGABYTE = 1_000_000
+HEAD_BYTES = 60 * MEGABYTE
+SILENT = 490
+
+
+async def test_neither_an_endless_head_nor_silence_takes_a_service_from_others(market: Market) -> None:
+    await market.worker.stopped()
+    await upgrade(market.settings.database_url, "services.reporting.migrations")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        free = f"127.0.0.1:{listener.getsockname()[1]}"
+    market.worker = market.start("sessions", TILL_SESSIONS_HTTP=free)
+    gateway, reporting = market.start("gateway"), market.start("reporting")
+    await market.worker.until_logged("worker_reads")
+    await gateway.until_logged("gateway_started")
+    await reporting.until_logged("reporting_started")
+    addresses = {
+        market.worker: f"http://{free}",
+        gateway: gateway.address("gateway_started"),
+        reporting: reporting.address("reporting_started"),
+    }
+    for process, address in addresses.items():
+        url = httpx.URL(address)
+        async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+            assert (await http.get("/health/live")).status_code == 200
+            before = psutil.Process(process.pid).memory_info().rss
+            status = await asyncio.to_thread(_endless_head, url)
+            grown = psutil.Process(process.pid).memory_info().rss - before
+            assert status == 431
+            assert grown < HEAD_BYTES / 3
+            silent = [await asyncio.open_connection(url.host, url.port) for _ in range(SILENT)]
+            async with httpx.AsyncClient(base_url=url, timeout=20) as newcomer:
+                assert (await newcomer.get("/health/live")).status_code == 200
+                assert (await newcomer.get("/health/ready")).status_code == 200
+            for _, writer in silent:
+                writer.transport.abort()
+    async with httpx.AsyncClient(base_url=addresses[gateway], timeout=60) as http:
+        reply = await http.post("/api/commands", json=opening("p1", str(uuid4())), headers=market.bearer("s1"))
+        assert reply.status_code == 200
+
+
+def _endless_head(url: httpx.URL) -> int:
+    """The status of a head that goes on for HEAD_BYTES, as far as the other side takes it."""
+    assert url.port is not None
+    with socket.create_connection((url.host, url.port), timeout=20) as line:
+        try:
+            line.sendall(b"GET /health/live HTTP/1.1\r\nhost: x\r\nx: ")
+            for _ in range(HEAD_BYTES // MEGABYTE):
+                line.sendall(b"y" * MEGABYTE)
+        except ConnectionError:
+            pass
+        return int(line.recv(1_000).split()[1])

@@ -1,0 +1,103 @@
+"""Many connections at once that want nothing good: what all of them together may hold, and who is served meanwhile."""
+
+import asyncio
+import socket
+
+import pytest
+
+from services.platform.http import connection
+from services.platform.http.connection import ENDED, TimeLimits
+from services.platform.http.server import health_app, serve
+from tests.platform.raw_http import LARGE_BYTES, Client, Door, open_door
+from tests.support.waiting import eventually
+
+LEISURE = TimeLimits(head_s=60, body_s=60, reply_s=60)
+SMALL = b"GET /small HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def ended(why: str) -> float:
+    return ENDED.labels(why)._value.get()
+
+
+async def test_a_newcomer_takes_the_place_of_who_has_said_nothing_for_longest() -> None:
+    async with open_door(LEISURE, connections_max=20) as door:
+        served = await door.client()
+        await served.send(SMALL)
+        assert await served.status() == 200
+        silent = [await door.client() for _ in range(40)]
+        # The one that was served once is idle: it was the first to go.
+        assert await served.ended() == b""
+        client = await door.client()
+        await client.send(SMALL)
+        assert await client.status() == 200
+        assert await silent[0].ended() == b""
+
+
+async def test_where_all_are_being_served_the_next_one_is_told_so() -> None:
+    async with open_door(LEISURE, connections_max=3) as door:
+        busy = [await door.client() for _ in range(3)]
+        for each in busy:
+            await each.send(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        await asyncio.sleep(0.1)
+        client = await door.client()
+        status, body = await client.reply()
+        assert status == 503
+        assert b"try again" in body
+        assert [await each.status() for each in busy] == [200] * 3
+
+
+async def test_499_silent_connections_keep_nobody_from_health_or_from_the_api_and_are_ended() -> None:
+    async with (
+        open_door(TimeLimits(head_s=2), connections_max=500) as door,
+        serve("127.0.0.1:0", health_app({}), limits=TimeLimits(head_s=2)) as inner,
+    ):
+        silent = [await door.client() for _ in range(499)]
+        for address, path, status in (
+            (inner, b"/health/ready", 200),
+            (inner, b"/metrics", 200),
+            (door.address, b"/small", 200),
+        ):
+            client = await door.client(address)
+            await client.send(b"GET %s HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+            assert await client.status() == status
+        for each in silent:
+            assert await each.ended() == b""
+
+
+async def unread(door: Door) -> Client:
+    """A client that asks for a large reply and takes almost nothing of it."""
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client = await door.client(sock=small)
+    await client.send(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+    return client
+
+
+async def test_a_reply_that_is_not_taken_in_time_is_let_go() -> None:
+    async with open_door() as door:
+        before = ended("reply")
+        client = await unread(door)
+
+        async def let_go() -> bool:
+            return ended("reply") == before + 1
+
+        await eventually(let_go)
+        assert len(await client.ended()) < LARGE_BYTES
+
+
+async def test_replies_that_nobody_takes_have_a_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REPLIES_BYTES_MAX", LARGE_BYTES)
+    async with open_door(LEISURE) as door:
+        before = ended("replies")
+        for _ in range(40):
+            await unread(door)
+
+        async def bounded() -> bool:
+            return ended("replies") >= before + 35
+
+        await eventually(bounded)
+        # Who takes theirs gets it, in the midst of that.
+        client = await door.client()
+        await client.send(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+        status, body = await client.reply()
+        assert (status, len(body)) == (200, LARGE_BYTES)
