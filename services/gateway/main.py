@@ -27,8 +27,9 @@ from services.gateway.own_api import routes as own_api
 from services.gateway.problems import problems
 from services.gateway.resources import Resources
 from services.platform.auth.tokens import open_verifier
+from services.platform.http.connection import TimeLimits
 from services.platform.http.request_log import Requests
-from services.platform.http.server import Check, health_routes, serve
+from services.platform.http.server import Check, health_app, health_routes, serve
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics
 from services.platform.settings import Settings
@@ -82,11 +83,12 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         await client.start()
         stack.push_async_callback(client.stop)
         following = await stack.enter_async_context(_beside(client.follow(), stop))
-        app = gateway_app(
-            Resources(settings, client, ledger, own, verifier),
-            {"database": partial(_answers, ledger), "events": client.check},
-        )
-        yield await stack.enter_async_context(serve(settings.gateway_http, app, CONNECTIONS_MAX))
+        checks: dict[str, Check] = {"database": partial(_answers, ledger), "events": client.check}
+        limits = TimeLimits(keep_alive_s=settings.http_keep_alive_s)
+        if settings.gateway_health_http:
+            await stack.enter_async_context(serve(settings.gateway_health_http, health_app(checks), limits=limits))
+        app = gateway_app(Resources(settings, client, ledger, own, verifier), checks)
+        yield await stack.enter_async_context(serve(settings.gateway_http, app, CONNECTIONS_MAX, limits))
         if following.done():
             following.result()
 
@@ -105,22 +107,25 @@ async def _beside(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> Async
 
 def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     """The app with all its APIs; `checks` decide whether it is ready."""
+    settings = resources.settings
     app = FastAPI(
         title="Tillstream gateway",
         summary="Commands in, answers out; the ledger to look at.",
         version="1",
-        routes=health_routes(checks),
+        routes=health_routes(checks, with_metrics=not settings.gateway_health_http),
+        openapi_url="/openapi.json" if settings.http_docs else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.add_middleware(Requests, apis=APIS)
     app.state.resources = resources
-    app.state.access = Access(resources.settings, resources.own, resources.verifier)
+    app.state.access = Access(settings, resources.own, resources.verifier)
     shapes = {final.PREFIX: final.error_body}
     shapes |= {adapter.router.prefix: adapter.error_body for adapter in (jethings, shifts)}
     problems(app, shapes)
-    documentation.document(app)
+    if settings.http_docs:
+        documentation.document(app)
     app.include_router(own_api.router)
     app.include_router(sign_in.router)
     for adapter in (final, jethings, shifts):

@@ -75,10 +75,16 @@ class Settings(BaseSettings):
 
     reporting_group: str = "till-reporting"
     reporting_http: str = "127.0.0.1:8081"
+    reporting_health_http: str | None = None
 
     gateway_http: str = "127.0.0.1:8080"
+    gateway_health_http: str | None = None
     gateway_wait_s: Annotated[float, Field(gt=0, le=60)] = 5.0
     gateway_waiting_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+
+    # Longer than a load balancer keeps an idle connection (60 s as a rule): who ends it first must not be the service.
+    http_keep_alive_s: Annotated[int, Field(ge=1, le=3_600)] = 75
+    http_docs: bool = True
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -44,7 +44,7 @@ APIS: Final = {PATH.rstrip("/"): "parrot", "/api/closings": "closings"}
 
 
 def reporting_app(
-    engine: AsyncEngine, verifier: Verifier | None, routes: list[BaseRoute], stop: asyncio.Event
+    engine: AsyncEngine, verifier: Verifier | None, routes: list[BaseRoute], stop: asyncio.Event, *, docs: bool = True
 ) -> FastAPI:
     """The app; `verifier` None means that no token is asked for. `routes` are served beside it.
 
@@ -55,6 +55,7 @@ def reporting_app(
         summary="Closed cash sessions, as their closings froze them.",
         version="1",
         routes=routes,
+        openapi_url="/openapi.json" if docs else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -93,7 +94,8 @@ def reporting_app(
     )
     app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False)
     add_closings(app, engine, verifier, Streams(engine, stop))
-    app.add_api_route("/docs", lambda: _docs(app), include_in_schema=False)
+    if docs:
+        app.add_api_route("/docs", lambda: _docs(app), include_in_schema=False)
     app.add_exception_handler(StarletteHTTPException, _refused)
     for outage in (SQLAlchemyError, asyncpg.PostgresError, OSError):
         app.add_exception_handler(outage, _out_of_order)

@@ -1,6 +1,9 @@
 """What the manifests say beside what the code says, and what no pod may do. No cluster is needed."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS
 from services.operations.kafka_principals import rights
@@ -10,9 +13,11 @@ from services.sessions.worker.frontier_positions import DRAIN_S
 from services.sessions.worker.main import GRACEFUL_STOP_S
 from tests.deploy.manifests import Object, may_talk, objects, pods
 
+ROOT = Path(__file__).parents[2]
 BASE, DEV, PRODUCTION = "base", "overlays/dev", "overlays/production"
+HEALTH_PORT = 8090
 SERVICES = {"sessions", "gateway", "reporting"}
-PORTS = (5432, 6379, 8080, 9092, 9093)
+PORTS = (5432, 6379, 8080, HEALTH_PORT, 9092, 9093)
 
 
 def _named(kind: str, *folders: str) -> dict[str, Object]:
@@ -82,6 +87,34 @@ def test_services_start_on_the_schema_that_they_need_and_say_when_they_are_ready
             container = template["spec"]["containers"][0]
             assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
             assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+
+
+def test_health_and_metrics_have_a_port_that_no_caller_reaches_and_documentation_is_not_served() -> None:
+    image = (ROOT / "deploy/Dockerfile").read_text()
+    for setting in ("SESSIONS_HTTP", "GATEWAY_HEALTH_HTTP", "REPORTING_HEALTH_HTTP"):
+        assert f"TILL_{setting}=0.0.0.0:{HEALTH_PORT}" in image
+    assert f"HTTPConnection('127.0.0.1', {HEALTH_PORT}," in image
+    assert "TILL_HTTP_DOCS=false" in image
+    scraped = yaml.safe_load((ROOT / "deploy/observability/prometheus.yml").read_text())["scrape_configs"]
+    assert {job["job_name"]: job["dns_sd_configs"][0]["port"] for job in scraped} == dict.fromkeys(
+        SERVICES, HEALTH_PORT
+    )
+    for name, template in pods(objects(BASE)):
+        if name in SERVICES:
+            container = template["spec"]["containers"][0]
+            ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+            assert ports["health"] == HEALTH_PORT
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                assert container[probe]["httpGet"]["port"] == "health"
+    manifests = objects(BASE)
+    policies = [policy for policy in manifests if policy["kind"] == "NetworkPolicy"]
+    for policy in policies:
+        for rule in policy["spec"].get("ingress", []):
+            if any(port["port"] == HEALTH_PORT for port in rule.get("ports", [])):
+                assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"tillstream/monitoring": "allowed"}}}]
+    for service in _named("Service", BASE).values():
+        served = {port["port"] for port in service["spec"]["ports"]}
+        assert (HEALTH_PORT in served) is (service["metadata"]["name"] == "sessions")
 
 
 def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:

@@ -271,9 +271,10 @@ async def test_a_database_that_is_away_is_said_to_the_asker(
 async def test_the_process_shows_a_closing_and_says_when_its_broker_is_away(
     reporting: Settings, engine: AsyncEngine, stack: Stack
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    process = reader_process(reporting.model_copy(update={"reporting_http": address}))
+    with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
+        address, inner = (f"127.0.0.1:{each.getsockname()[1]}" for each in (free, other))
+    listeners = {"reporting_http": address, "reporting_health_http": inner, "http_docs": False}
+    process = reader_process(reporting.model_copy(update=listeners))
     try:
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=10) as http:
 
@@ -306,8 +307,10 @@ async def test_the_process_shows_a_closing_and_says_when_its_broker_is_away(
             finally:
                 await asyncio.to_thread(start_server, stack, "kafka")
             await eventually(is_ready)
-            metrics = (await http.get("/metrics")).text
+            metrics = (await http.get(f"http://{inner}/metrics")).text
             assert "till_reporting_records_total 1.0" in metrics
+            assert (await http.get(f"http://{inner}/health/ready")).status_code == 200
+            assert [await status(path) for path in ("/metrics", "/docs", "/openapi.json")] == [404] * 3
         assert await process.stopped(within_s=15) == 0
     finally:
         process.kill()

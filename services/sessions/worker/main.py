@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.platform.auth.claims import Claims
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, open_verifier
 from services.platform.errors import TillError
+from services.platform.http.connection import TimeLimits
 from services.platform.http.server import health_app, serve
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics
@@ -114,7 +115,8 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
                 "assigned": _assigned(consumer),
                 "log": _none_expired(engine),
             }
-            await stack.enter_async_context(serve(settings.sessions_http, health_app(checks)))
+            limits = TimeLimits(keep_alive_s=settings.http_keep_alive_s)
+            await stack.enter_async_context(serve(settings.sessions_http, health_app(checks), limits=limits))
         TOPIC_PARTITIONS.set(settings.topic_partitions)
         await stack.enter_async_context(watching(lambda: consumer.kafka, lag, engine))
         await stack.enter_async_context(forgetting(engine, kept_s(facts[topics.commands].configs)))
