@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts import topics
+from contracts.access import ACCESS
 from contracts.closings import Closing, ClosingCorrection
 from contracts.commands import COMMANDS, UUID_PATTERN, Wire
 from contracts.events import ANSWERS
@@ -60,7 +61,7 @@ def _contents() -> dict[str, str]:
     files: dict[str, Any] = {}
     for kind, model in COMMANDS.items():
         files[f"{SCHEMAS}/{kind}.json"] = _schema(kind, model)
-    for kind, written in (_ANSWERS | _CLOSINGS).items():
+    for kind, written in (_ANSWERS | _CLOSINGS | ACCESS).items():
         files[f"{SCHEMAS}/{kind}.json"] = _written_schema(kind, written)
     files[ASYNCAPI] = _asyncapi()
     return {
@@ -147,17 +148,22 @@ def _asyncapi() -> dict[str, Any]:
             "events": _channel(addresses.events, topics.EVENTS, _ANSWERS),
             "closings": _channel(addresses.closings, topics.CLOSINGS, _CLOSINGS),
             "deadLetters": _channel(addresses.dead_letters, topics.DEAD_LETTERS, ["dead_letter"]),
+            "access": _channel(addresses.access, topics.ACCESS, ACCESS)
+            | {"description": "Keyed store_id/subject, one partition. TILL_TOPIC_PREFIX replaces till."},
         },
         "operations": {
             "receiveCommands": _operation("receive", "commands", "Every command gets one answer."),
             "sendAnswers": _operation("send", "events", "Repeats have the same key, value and ce_* headers."),
             "sendClosings": _operation("send", "closings", "One closing per closed session, and its corrections."),
+            "receiveAccess": _operation("receive", "access", "Who is revoked or restored; followed by every service."),
+            "sendAccess": _operation("send", "access", "From the command line and the gateway alone."),
             "sendDeadLetters": _operation("send", "deadLetters", "What cannot be read or applied, byte for byte."),
         },
         "components": {
             "messages": {kind: _command_message(kind) for kind in COMMANDS}
             | {kind: _written_message(kind, _answer_headers(kind)) for kind in _ANSWERS}
             | {kind: _written_message(kind, _event_headers(kind)) for kind in _CLOSINGS}
+            | {kind: _access_message(kind) for kind in ACCESS}
             | {"dead_letter": _dead_letter()}
         },
     }
@@ -172,7 +178,7 @@ def _channel(address: str, topic: str, kinds: Any) -> dict[str, Any]:
         "bindings": {
             "kafka": {
                 "bindingVersion": "0.5.0",
-                "partitions": topics.DEFAULT_PARTITIONS,
+                "partitions": topics.partitions_of(topic, topics.DEFAULT_PARTITIONS),
                 "topicConfiguration": {
                     name: [value] if name == "cleanup.policy" else _number_or_text(value)
                     for name, value in config.items()
@@ -249,6 +255,12 @@ def _answer_headers(kind: str) -> dict[str, Any]:
     headers["properties"]["till-command-id"] = _text("The command's id, in lower case.")
     headers["required"] = sorted([*headers["required"], "till-command-id"])
     return headers
+
+
+def _access_message(kind: str) -> dict[str, Any]:
+    message = _message(f"till.{kind}.v1", {"type": "object"}, {"$ref": f"{SCHEMAS}/{kind}.json"})
+    key = {"type": "string", "description": "store_id/subject; nobody reads it"}
+    return message | {"bindings": {"kafka": {"bindingVersion": "0.5.0", "key": key}}, "examples": _examples(kind)}
 
 
 def _dead_letter() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The four topics: their names, their settings, their keys, and the headers of what the service writes."""
+"""The five topics: their names, their settings, their keys, and the headers of what the service writes."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,9 +13,11 @@ COMMANDS: Final = "commands.v1"
 EVENTS: Final = "events.v1"
 CLOSINGS: Final = "closings.v1"
 DEAD_LETTERS: Final = "dead-letters.v1"
+ACCESS: Final = "access.v1"
 
 RECORD_BYTES_MAX: Final = 1_048_588
 DEAD_LETTER_BYTES_MAX: Final = 2_097_152
+ACCESS_BYTES_MAX: Final = 16_384
 DEAD_LETTER_ERROR_CHARACTERS_MAX: Final = 1_000
 
 _ALL: Final = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
@@ -32,8 +34,12 @@ TOPIC_CONFIGS: Final[dict[str, dict[str, str]]] = {
     EVENTS: _ALL | {"retention.ms": str(7 * DAY_MS), "max.message.bytes": str(RECORD_BYTES_MAX)},
     CLOSINGS: _ALL | {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": str(RECORD_BYTES_MAX)},
     DEAD_LETTERS: _ALL | {"retention.ms": str(30 * DAY_MS), "max.message.bytes": str(DEAD_LETTER_BYTES_MAX)},
+    ACCESS: _ALL | {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": str(ACCESS_BYTES_MAX)},
 }
 """What `till topics` creates and every service compares at its start."""
+
+ONE_PARTITION: Final = frozenset({ACCESS})
+"""Topics of one partition, whatever the others have: who was revoked and restored is told in one order."""
 
 Headers = list[tuple[str, bytes]]
 
@@ -46,11 +52,17 @@ class Topics:
     events: str
     closings: str
     dead_letters: str
+    access: str
 
 
 def topics(prefix: str = DEFAULT_PREFIX) -> Topics:
     """The topic names under `prefix`, which stands for `till.`."""
-    return Topics(prefix + COMMANDS, prefix + EVENTS, prefix + CLOSINGS, prefix + DEAD_LETTERS)
+    return Topics(prefix + COMMANDS, prefix + EVENTS, prefix + CLOSINGS, prefix + DEAD_LETTERS, prefix + ACCESS)
+
+
+def partitions_of(topic: str, partitions: int) -> int:
+    """How many partitions a topic of TOPIC_CONFIGS has where the others have `partitions`."""
+    return 1 if topic in ONE_PARTITION else partitions
 
 
 def key_of(store_id: str, profile_id: str) -> bytes:

@@ -68,15 +68,19 @@ def add_user(
 ) -> None:
     """Add a user, or replace one: their role, till and password. Who was revoked may come in again.
 
-    Tokens that were issued before stay as they are until they expire; `till users revoke` ends them.
+    Their commands count from what is sent 5 s from now on. Tokens that were issued before stay as they are until they
+    expire; `till users revoke` ends them.
 
     Example: [bold]till users add --store parrot --id ana --role cashier --profile caja-1 --password-stdin < file[/bold]
     """
     from services.gateway.access import users as rows
+    from services.platform import access_log
+    from services.platform.auth.claims import EVERY_STORE, RESERVED_PREFIXES
 
     _check_store(store)
-    if not 1 <= len(user.encode()) <= 128 or "\0" in user or user.startswith("key:"):
-        _refuse("A user's id has 1 to 128 bytes and does not begin with key:, which is how API keys are named.")
+    _check_subject(user)
+    if user.startswith(RESERVED_PREFIXES):
+        _refuse("A user's id begins neither with key:, as those of API keys, nor with till-, as those of the service.")
     if profile is not None:
         _check_id("profile", profile)
     stored = _read_password(password=password_stdin, bcrypt_hash=bcrypt_hash_stdin)
@@ -85,6 +89,7 @@ def add_user(
         await rows.add(tx, rows.User(store, user, role.value, profile), stored)
 
     _in_ledger(work)
+    run_to_end(access_log.restore(read_settings(), user, [store, EVERY_STORE]))
     typer.echo(f"{user} of {store} is {role.value} from now on.")
 
 
@@ -94,7 +99,10 @@ def revoke_user(
     user: Annotated[str, typer.Option("--id", help="Whose password and tokens end; also the sub of a register.")],
     store: Annotated[str, typer.Option(help="In which store; * is every store.")] = "*",
 ) -> None:
-    """End a user's password, and every token of theirs for what comes from now on. What they did before stays.
+    """End a user's password, and every token of theirs, within 5 s. What they did before stays.
+
+    HTTP refuses them, and streams of theirs end, as soon as a process hears of it; of what is sent to Kafka nothing
+    counts that arrives 5 s or more after the revocation.
 
     Example: [bold]till users revoke --store parrot --id ana[/bold]
     """
@@ -102,10 +110,10 @@ def revoke_user(
 
     if store != "*":
         _check_store(store)
-    if not 1 <= len(user.encode()) <= 128 or "\0" in user:
-        _refuse("An id has 1 to 128 bytes.")
-    _in_ledger(lambda tx: rows.revoke(tx, store, user))
-    typer.echo(f"Nothing that {user} sends {'to any store' if store == '*' else f'to {store}'} counts from now on.")
+    _check_subject(user)
+    _in_ledger(lambda tx: rows.revoke(tx, store, user, _on_access_topic()))
+    where = "to any store" if store == "*" else f"to {store}"
+    typer.echo(f"Nothing that {user} sends {where} counts any more, 5 seconds from now at the latest.")
 
 
 @users.command("list")
@@ -190,15 +198,15 @@ def rotate_key(
 def revoke_key(
     *, store: Store, key: Annotated[str, typer.Option(help="The key's id, as `till keys list` shows it.")]
 ) -> None:
-    """End a key at once.
+    """End a key, and the tokens that were signed for it: within 5 s.
 
     Example: [bold]till keys revoke --store parrot --key 4f1c2ab90d3e[/bold]
     """
     from services.gateway.access import api_keys as rows
 
-    if not _in_ledger(lambda tx: rows.revoke(tx, store, key)):
+    if not _in_ledger(lambda tx: rows.revoke(tx, store, key, _on_access_topic())):
         _refuse(f"There is no key {key} in {store}.")
-    typer.echo(f"The key {key} of {store} opens nothing any more.")
+    typer.echo(f"The key {key} of {store} opens nothing any more, 5 seconds from now at the latest.")
 
 
 @keys.command("list")
@@ -308,6 +316,18 @@ def token(
     except (OSError, ValueError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
+
+
+def _on_access_topic() -> Any:
+    """Puts records on the access topic of the settings."""
+    from services.platform import access_log
+
+    return partial(access_log.publish, read_settings())
+
+
+def _check_subject(subject: str) -> None:
+    if not 1 <= len(subject.encode("utf-8", "surrogateescape")) <= 128 or "\0" in subject:
+        _refuse("The id of a user has 1 to 128 bytes.")
 
 
 def _in_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:

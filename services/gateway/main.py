@@ -26,6 +26,7 @@ from services.gateway.own_api import documentation
 from services.gateway.own_api import routes as own_api
 from services.gateway.problems import problems
 from services.gateway.resources import Resources
+from services.platform import access_log
 from services.platform.auth.tokens import open_verifier
 from services.platform.http.connection import TimeLimits
 from services.platform.http.request_log import Requests
@@ -83,11 +84,19 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         await client.start()
         stack.push_async_callback(client.stop)
         following = await stack.enter_async_context(_beside(client.follow(), stop))
-        checks: dict[str, Check] = {"database": partial(_answers, ledger), "events": client.check}
+        access = await stack.enter_async_context(
+            access_log.following(settings, settings.topics.access, lambda _: stop.set())
+        )
+        await access.read_to_end()
+        checks: dict[str, Check] = {
+            "database": partial(_answers, ledger),
+            "events": client.check,
+            "access": access.check,
+        }
         limits = TimeLimits(keep_alive_s=settings.http_keep_alive_s)
         if settings.gateway_health_http:
             await stack.enter_async_context(serve(settings.gateway_health_http, health_app(checks), limits=limits))
-        app = gateway_app(Resources(settings, client, ledger, own, verifier), checks)
+        app = gateway_app(Resources(settings, client, ledger, own, verifier, access), checks)
         yield await stack.enter_async_context(serve(settings.gateway_http, app, CONNECTIONS_MAX, limits))
         if following.done():
             following.result()
@@ -120,7 +129,7 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     )
     app.add_middleware(Requests, apis=APIS)
     app.state.resources = resources
-    app.state.access = Access(settings, resources.own, resources.verifier)
+    app.state.access = Access(settings, resources.own, resources.verifier, resources.access_log)
     shapes = {final.PREFIX: final.error_body}
     shapes |= {adapter.router.prefix: adapter.error_body for adapter in (jethings, shifts)}
     problems(app, shapes)

@@ -6,6 +6,7 @@ from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.commands.client import CommandClient
+from services.platform.access_log import AccessLog
 from services.platform.auth.tokens import Verifier
 from services.platform.settings import Settings
 
@@ -19,6 +20,7 @@ class Resources:
     ledger: AsyncEngine
     own: AsyncEngine
     verifier: Verifier
+    access_log: AccessLog
 
 
 def resources(request: Request) -> Resources:

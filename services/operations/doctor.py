@@ -129,7 +129,7 @@ async def _topics(servers: _Servers) -> Sequence[Finding]:
         await check_topics(servers.settings)
     except TopicsWrong as wrong:
         return [Finding("bad", str(wrong))]
-    return [Finding("well", "The four topics are as promised, LogAppendTime among their settings.")]
+    return [Finding("well", "The five topics are as promised, LogAppendTime among their settings.")]
 
 
 async def _tables(servers: _Servers) -> Sequence[Finding]:

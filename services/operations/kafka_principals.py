@@ -46,16 +46,20 @@ def rights(settings: Settings, name: str) -> set[Right]:
     # Every service compares the topics with what the wire promises before it starts.
     compared = {(ResourceType.TOPIC, topic, operation) for topic in names for operation in describe}
     # WRITE includes the idempotent producer.
+    if name in {"sessions", "gateway", "reporting"}:
+        compared.add((ResourceType.TOPIC, topics.access, ACLOperation.READ))
     if name == "sessions":
         return compared | {
             (ResourceType.TOPIC, topics.commands, ACLOperation.READ),
             (ResourceType.GROUP, settings.sessions_group, ACLOperation.READ),
-            *((ResourceType.TOPIC, topic, ACLOperation.WRITE) for topic in names),
+            *((ResourceType.TOPIC, topic, ACLOperation.WRITE) for topic in names if topic != topics.access),
         }
     if name == "gateway":
         return compared | {
             (ResourceType.TOPIC, topics.commands, ACLOperation.WRITE),
             (ResourceType.TOPIC, topics.events, ACLOperation.READ),
+            # Beside the office's, its principal alone says who is revoked.
+            (ResourceType.TOPIC, topics.access, ACLOperation.WRITE),
         }
     if name == "reporting":
         return compared | {

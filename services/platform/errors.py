@@ -13,6 +13,8 @@ class TillError(Exception):
         │   ├── Problem               a request over HTTP that can't be done as it stands
         │   ├── StoreRefused          a store that the caller's token does not allow
         │   ├── TopicsWrong           the topics are not what the wire promises
+        │   ├── AccessUnread          the access topic can't be read to its end
+        │   ├── AccessUnwritten       the access topic did not take a record (also a ValueError)
         │   └── TopicUnread           a topic can't be read to its end
         ├── sessions
         │   ├── BadRow                a row of a CSV of profiles (also a ValueError)

@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     sweep_every_s: Annotated[int, Field(ge=0, le=86_400)] = 60
 
     reporting_group: str = "till-reporting"
+    # Who was revoked, as the reporting reader finds it: None is the ledger's own topic, empty that nobody ever is.
+    access_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$")] | None = None
     reporting_http: str = "127.0.0.1:8081"
     reporting_health_http: str | None = None
 

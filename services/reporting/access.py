@@ -1,34 +1,47 @@
-"""Whose closings a request may see: those of the stores that its bearer token names."""
+"""Whose closings a request may see: those of the stores that its bearer token names and was not revoked in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from fastapi import HTTPException, Request
 
+from services.platform.access_log import AccessLog
 from services.platform.auth.claims import ANYBODY, Claims
-from services.platform.auth.store_scope import StoreRefused, scope_of
+from services.platform.auth.revocations import counts_nowhere
+from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of
 from services.platform.auth.tokens import Verifier
 from services.platform.http.bearer import request_claims, token_needed
-from services.reporting.search import Stores
 
 
-def caller(verifier: Verifier | None, request: Request) -> Claims:
-    """What the request's token says now. Raises the 401 where there is no good one; None asks for no token."""
-    if verifier is None:
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """What tells who asks. `verifier` None asks for no token, `access` None knows of no revocations."""
+
+    verifier: Verifier | None
+    access: AccessLog | None
+
+
+def caller(callers: Callers, request: Request) -> Claims:
+    """What the request's token says now. Raises the 401 where there is no good one, or nothing is left of it."""
+    if callers.verifier is None:
         return ANYBODY
-    verified = request_claims(verifier, request)
+    verified = request_claims(callers.verifier, request)
     if verified is None:
         raise token_needed()
-    return verified[0]
+    claims = verified[0]
+    if callers.access is None:
+        return claims
+    revoked = callers.access.revocations.refused_stores(claims)
+    if counts_nowhere(claims, revoked):
+        raise token_needed()
+    return replace(claims, revoked=revoked)
 
 
-def visible_stores(claims: Claims, parameter: str, named: Sequence[str] = ()) -> Stores:
-    """The stores to look at, None for all there are. Raises the 403 for one, named in `parameter`, beyond the wall.
-
-    The closings topic says nothing of revocations, so a token counts here until it expires.
-    """
+def visible_stores(claims: Claims, parameter: str, named: Sequence[str] = ()) -> StoreScope:
+    """The stores to look at. Raises the 403 for one, named in `parameter`, beyond the wall."""
     try:
-        return scope_of(claims, named).stores
+        return scope_of(claims, named)
     except StoreRefused:
         sentence = f"This token does not allow one of the stores in {parameter}."
         raise HTTPException(HTTPStatus.FORBIDDEN, sentence) from None

@@ -17,12 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import BaseRoute
 
-from services.platform.auth.tokens import Verifier
 from services.platform.http.problems import problem
 from services.platform.http.replies import json_reply
 from services.platform.http.request_log import Requests
 from services.reporting import store
-from services.reporting.access import caller, visible_stores
+from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.closings_api import add_closings
 from services.reporting.parrot import cashier_session
 from services.reporting.queries import (
@@ -44,9 +43,9 @@ APIS: Final = {PATH.rstrip("/"): "parrot", "/api/closings": "closings"}
 
 
 def reporting_app(
-    engine: AsyncEngine, verifier: Verifier | None, routes: list[BaseRoute], stop: asyncio.Event, *, docs: bool = True
+    engine: AsyncEngine, callers: Callers, routes: list[BaseRoute], stop: asyncio.Event, *, docs: bool = True
 ) -> FastAPI:
-    """The app; `verifier` None means that no token is asked for. `routes` are served beside it.
+    """The app; `callers` tells who asks. `routes` are served beside it.
 
     Streams end when `stop` is set, other requests end by themselves.
     """
@@ -63,7 +62,7 @@ def reporting_app(
     app.add_middleware(Requests, apis=APIS)
 
     async def cashier_sessions(request: Request) -> Response:
-        claims = caller(verifier, request)
+        claims = caller(callers, request)
         try:
             query = read_query(request.query_params)
         except BadQuery as error:
@@ -93,7 +92,7 @@ def reporting_app(
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )
     app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False)
-    add_closings(app, engine, verifier, Streams(engine, stop))
+    add_closings(app, engine, callers, Streams(engine, stop))
     if docs:
         app.add_api_route("/docs", lambda: _docs(app), include_in_schema=False)
     app.add_exception_handler(StarletteHTTPException, _refused)

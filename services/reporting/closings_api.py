@@ -20,10 +20,10 @@ from starlette.datastructures import QueryParams
 
 from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import moment, read_date, read_time, wire_time
-from services.platform.auth.tokens import Verifier
+from services.platform.auth.store_scope import StoreScope
 from services.platform.http.replies import json_reply
 from services.reporting import search
-from services.reporting.access import caller, visible_stores
+from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.search import Key, Selection
 from services.reporting.stream import Streams
 
@@ -35,11 +35,11 @@ CURSOR_CHARACTERS_MAX: Final = 500
 _SECURITY: Final = [Security(HTTPBearer(auto_error=False))]
 
 
-def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, streams: Streams) -> None:
+def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: Streams) -> None:
     """Adds the three paths to `app`."""
 
     async def closings(request: Request) -> Response:
-        claims, params = caller(verifier, request), request.query_params
+        claims, params = caller(callers, request), request.query_params
         selection = _selection(params, visible_stores(claims, "store", params.getlist("store")))
         items, last = await search.closings(
             engine, selection, _cursor(params.get("cursor")), _limit(params.get("limit"))
@@ -48,7 +48,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
         return json_reply(b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), following))
 
     async def closing(request: Request) -> Response:
-        stores, closing_id = visible_stores(caller(verifier, request), "store"), request.path_params["closing_id"]
+        stores, closing_id = visible_stores(caller(callers, request), "store"), request.path_params["closing_id"]
         # Another store's closing is not told from one that does not exist.
         stored = await search.closing(engine, stores, UUID(closing_id)) if UUID_TEXT.fullmatch(closing_id) else None
         if stored is None:
@@ -57,8 +57,8 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
         return json_reply(b'{"closing":%s,"corrections":[%s]}' % (value, b",".join(corrections)))
 
     async def stream(request: Request) -> Response:
-        def seen() -> search.Stores:
-            return visible_stores(caller(verifier, request), "store", request.query_params.getlist("store"))
+        def seen() -> StoreScope:
+            return visible_stores(caller(callers, request), "store", request.query_params.getlist("store"))
 
         return await streams.begin(request, seen)
 
@@ -72,7 +72,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, verifier: Verifier | None, s
         )
 
 
-def _selection(params: QueryParams, stores: search.Stores) -> Selection:
+def _selection(params: QueryParams, stores: StoreScope) -> Selection:
     profile_id = params.get("profile")
     if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
         raise _bad("profile is 1 to 64 of A-Z a-z 0-9 . _ : -")

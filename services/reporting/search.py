@@ -4,7 +4,6 @@ Members of a page are the bytes that were published. A page ends early where it 
 PAGE_BYTES_MAX, because a closing may have a megabyte.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -13,15 +12,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.auth.store_scope import StoreScope
+
 PAGE_BYTES_MAX: Final = 8_388_608
 SPAN_OFFSETS_MAX: Final = 5_000
 """How many offsets of a partition one look goes over: a token of one store among thousands passes the others' by."""
 
 Vector = dict[tuple[str, int], int]
 """The next offset, by topic and partition."""
-
-Stores = Sequence[str] | None
-"""The stores to look at; None means all of them."""
 
 Key = tuple[datetime, str, UUID]
 """What a page is ordered by: the time of closing, then store and closing."""
@@ -31,7 +29,7 @@ Key = tuple[datetime, str, UUID]
 class Selection:
     """Which closings are asked for; None sets no bound. They were closed in [closed_from, closed_to)."""
 
-    stores: Stores
+    stores: StoreScope
     profile_id: str | None
     business_date: date | None
     closed_from: datetime | None
@@ -44,6 +42,7 @@ LIST = text("""
         SELECT c.closed_at, c.store_id, c.closing_id, c.value
           FROM reporting.closings AS c
          WHERE (CAST(:stores AS text[]) IS NULL OR c.store_id = ANY(CAST(:stores AS text[])))
+           AND c.store_id <> ALL (CAST(:without AS text[]))
            AND (CAST(:profile_id AS text) IS NULL OR c.profile_id = :profile_id)
            AND (CAST(:business_date AS date) IS NULL OR c.business_date = :business_date)
            AND (CAST(:closed_from AS timestamptz) IS NULL OR c.closed_at >= :closed_from)
@@ -66,6 +65,7 @@ ONE = text("""
       FROM reporting.closings AS c
      WHERE c.closing_id = :closing_id
        AND (CAST(:stores AS text[]) IS NULL OR c.store_id = ANY(CAST(:stores AS text[])))
+       AND c.store_id <> ALL (CAST(:without AS text[]))
      ORDER BY c.store_id
      LIMIT 1
 """)
@@ -92,7 +92,8 @@ SINCE = text("""
                 SELECT topic, "partition", "offset", store_id, value FROM reporting.corrections) AS r
             ON r.topic = span.topic AND r."partition" = span."partition"
            AND r."offset" >= span.begins AND r."offset" < span.ends
-         WHERE CAST(:stores AS text[]) IS NULL OR r.store_id = ANY(CAST(:stores AS text[]))
+         WHERE (CAST(:stores AS text[]) IS NULL OR r.store_id = ANY(CAST(:stores AS text[])))
+           AND r.store_id <> ALL (CAST(:without AS text[]))
          ORDER BY span.number, r."offset"
          LIMIT :limit),
     sized AS (
@@ -110,7 +111,7 @@ async def closings(
     """One page of closings in the order of `Key`, and the key to go on after; None when the page is the last."""
     time, store_id, closing_id = after or (None, None, None)
     asked: dict[str, Any] = {
-        "stores": selection.stores,
+        **_within(selection.stores),
         "profile_id": selection.profile_id,
         "business_date": selection.business_date,
         "closed_from": selection.closed_from,
@@ -130,10 +131,10 @@ async def closings(
     return [row.value for row in page], last
 
 
-async def closing(engine: AsyncEngine, stores: Stores, closing_id: UUID) -> tuple[bytes, list[bytes]] | None:
+async def closing(engine: AsyncEngine, stores: StoreScope, closing_id: UUID) -> tuple[bytes, list[bytes]] | None:
     """A closing and its corrections in the order of their numbers; None where these stores have none by that id."""
     async with engine.connect() as tx:
-        row = (await tx.execute(ONE, {"closing_id": closing_id, "stores": stores})).one_or_none()
+        row = (await tx.execute(ONE, {"closing_id": closing_id, **_within(stores)})).one_or_none()
         if row is None:
             return None
         key = {"store_id": row.store_id, "closing_id": closing_id}
@@ -147,7 +148,7 @@ async def reached(engine: AsyncEngine) -> Vector:
 
 
 async def since(
-    engine: AsyncEngine, stores: Stores, at: Vector, end: Vector, limit: int
+    engine: AsyncEngine, stores: StoreScope, at: Vector, end: Vector, limit: int
 ) -> tuple[list[tuple[bytes, Vector]], Vector]:
     """What these stores published in [at, end): each message with the place after it, and the place after all.
 
@@ -161,7 +162,7 @@ async def since(
         "partitions": [partition for (_, partition), _, _ in spans],
         "begins": [begin for _, begin, _ in spans],
         "ends": [top for _, _, top in spans],
-        "stores": stores,
+        **_within(stores),
         "limit": limit,
         "bytes_max": PAGE_BYTES_MAX,
     }
@@ -178,3 +179,7 @@ async def since(
     if len(rows) < limit and sum(len(row.value) for row in rows) < PAGE_BYTES_MAX:
         vector |= {key: top for key, _, top in spans}
     return messages, vector
+
+
+def _within(stores: StoreScope) -> dict[str, Any]:
+    return {"stores": stores.stores, "without": sorted(stores.without)}

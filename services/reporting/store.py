@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.platform.auth.store_scope import StoreScope
 from services.platform.errors import TillError
 from services.platform.postgres.engine import CONNECT_TIMEOUT_S, open_engine
 from services.reporting.records import ClosingRow, CorrectionRow
@@ -119,6 +120,7 @@ INSERT_UNREADABLE = text("""
 _MATCHING = """
       FROM reporting.closings AS c
      WHERE (CAST(:stores AS text[]) IS NULL OR c.store_id = ANY(CAST(:stores AS text[])))
+       AND c.store_id <> ALL (CAST(:without AS text[]))
        AND c.closed_at >= :start AND c.closed_at < :end
        AND NOT EXISTS (SELECT FROM reporting.corrections AS v
                         WHERE v.store_id = c.store_id AND v.closing_id = c.closing_id
@@ -226,7 +228,7 @@ async def save_oddities(tx: AsyncConnection, topic: str, oddities: Sequence[Oddi
 
 async def closed_between(
     engine: AsyncEngine,
-    stores: Sequence[str] | None,
+    stores: StoreScope,
     start: datetime,
     end: datetime,
     *,
@@ -235,9 +237,9 @@ async def closed_between(
 ) -> tuple[int, list[bytes]]:
     """How many sessions were closed in [start, end), and one page of their closings.
 
-    `stores` None means all stores. Voided sessions are left out. Both figures are of one moment.
+    Voided sessions are left out. Both figures are of one moment.
     """
-    bounds = {"stores": stores, "start": start, "end": end}
+    bounds = {"stores": stores.stores, "without": sorted(stores.without), "start": start, "end": end}
     async with engine.connect() as connection:
         tx = await connection.execution_options(isolation_level="REPEATABLE READ")
         count: int = (await tx.execute(COUNT_CLOSED, bounds)).scalar_one()

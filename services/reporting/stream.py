@@ -23,8 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from services.platform.auth.store_scope import StoreScope
 from services.reporting import search
-from services.reporting.search import Stores, Vector
+from services.reporting.search import Vector
 
 STREAMS_MAX: Final = 100
 """Streams that one process serves; more are asked to come again."""
@@ -42,7 +43,7 @@ OPEN: Final = Gauge("till_reporting_streams", "Streams of closings that are open
 _OUTAGES: Final = (SQLAlchemyError, asyncpg.PostgresError, OSError)
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
-Seen = Callable[[], Stores]
+Seen = Callable[[], StoreScope]
 """The stores that the client may see at this moment; raises HTTPException once it may see none."""
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,7 @@ class Streams:
             try:
                 messages, at = await self._since(seen(), at)
             except HTTPException:
-                # The token has ended. With a new one the client goes on from its last id.
+                # The token has ended, or its bearer was revoked. With a new one the client goes on from its last id.
                 return
             except _OUTAGES as error:
                 log.warning("stream_waits_for_the_database", error=repr(error)[:500])
@@ -103,7 +104,7 @@ class Streams:
             if at == before:
                 await asyncio.sleep(LOOK_S)
 
-    async def _since(self, stores: Stores, at: Vector) -> tuple[list[tuple[bytes, Vector]], Vector]:
+    async def _since(self, stores: StoreScope, at: Vector) -> tuple[list[tuple[bytes, Vector]], Vector]:
         end = await self._look()
         if all(at.get(key, 0) >= top for key, top in end.items()):
             return [], at

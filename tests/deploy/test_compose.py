@@ -37,18 +37,18 @@ VICTIMS = {
 """Who dies in the middle of the day, in this order, with the user of its processes."""
 
 T = topics("till.")
-ALL = frozenset({T.commands, T.events, T.closings, T.dead_letters})
+ALL = frozenset({T.commands, T.events, T.closings, T.dead_letters, T.access})
 MAY_READ: dict[str, frozenset[str]] = {
     "register": frozenset(),
-    "sessions": frozenset({T.commands}),
-    "gateway": frozenset({T.events}),
-    "reporting": frozenset({T.closings}),
+    "sessions": frozenset({T.commands, T.access}),
+    "gateway": frozenset({T.events, T.access}),
+    "reporting": frozenset({T.closings, T.access}),
     "admin": ALL,
 }
 MAY_WRITE: dict[str, frozenset[str]] = {
     "register": frozenset({T.commands}),
-    "sessions": ALL,
-    "gateway": frozenset({T.commands}),
+    "sessions": ALL - {T.access},
+    "gateway": frozenset({T.commands, T.access}),
     "reporting": frozenset(),
     "admin": ALL,
 }
@@ -111,7 +111,7 @@ async def _can_read(login: dict[str, Any], topic: str) -> bool:
         # Where it may not even look, the client would try on in silence.
         if topic not in await consumer.topics():
             return False
-        consumer.assign([TopicPartition(topic, partition) for partition in range(12)])
+        consumer.assign([TopicPartition(topic, partition) for partition in range(1 if topic == T.access else 12)])
         await consumer.getmany(timeout_ms=READ_LIMIT_MS)
     except TopicAuthorizationFailedError:
         return False

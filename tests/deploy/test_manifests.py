@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS
+from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS, partitions_of
 from services.operations.kafka_principals import rights
 from services.platform.http.server import STOP_TIME_LIMIT_S
 from services.platform.settings import Settings
@@ -31,7 +31,8 @@ def test_production_makes_the_topics_of_the_wire() -> None:
     }
     durable = {"min.insync.replicas": "2", "unclean.leader.election.enable": "False"}
     assert topics == {
-        f"till.{suffix}": (DEFAULT_PARTITIONS, config | durable) for suffix, config in TOPIC_CONFIGS.items()
+        f"till.{suffix}": (partitions_of(suffix, DEFAULT_PARTITIONS), config | durable)
+        for suffix, config in TOPIC_CONFIGS.items()
     }
 
 

@@ -1,18 +1,20 @@
-"""A revoked subject: what the broker took before counts, what it took after does not, whatever the token says."""
+"""A revoked subject: what the broker takes five seconds after the revocation does not count, whatever is stored."""
 
+import asyncio
 import signal
 from typing import Any
 from uuid import uuid4
 
-import pytest
+from aiokafka import AIOKafkaProducer
 
-from services.gateway.access import api_keys, users
-from services.gateway.access.passwords import hash_password
-from services.gateway.access.users import User
+from services.gateway.access import api_keys
+from services.platform import access_log
 from services.platform.auth.tokens import mint
+from tests.support.access import restore, revoke, revoke_key, until_it_counts
 from tests.support.commands import Body, movement, opening
 from tests.support.kafka_register import answers, ask, publish
 from tests.support.market import Market
+from tests.support.waiting import eventually
 
 
 async def a_session(market: Market) -> str:
@@ -26,44 +28,44 @@ async def a_session(market: Market) -> str:
     return session_id
 
 
-async def revoke(market: Market, store: str, sub: str) -> None:
-    async with market.engine.begin() as tx:
-        await users.revoke(tx, store, sub)
-
-
 def reasons_or_kinds(answered: list[Any]) -> list[str]:
     return [answer.get("reason") or answer["kind"] for answer in answered]
 
 
-async def test_the_moment_of_the_append_decides(market: Market) -> None:
+async def test_what_the_broker_takes_five_seconds_after_the_revocation_is_refused(market: Market) -> None:
     session_id = await a_session(market)
-    token, other = market.token(sub="r7"), market.token(sub="r8")
-    before, after, beside = (movement("p1", session_id, 100) for _ in range(3))
+    at = market.settings, market.engine
+    async with market.engine.begin() as tx:
+        key, _ = await api_keys.add(tx, "cafes", "s1", "manager")
+    of_key = mint(market.settings, sub=key.sub, role="manager", stores=["s1"], via="key", ttl_s=300)
+    r7, r8, reader = market.token(sub="r7"), market.token(sub="r8"), market.token(sub="r9", role="reader")
+    one, every = market.token("s1", "s2", sub="one"), market.token("s1", "s2", sub="every")
 
-    # While the worker stands still, both lie on the topic: neither was read when the subject was revoked.
-    market.worker.send(signal.SIGSTOP)
-    try:
-        early = await publish(market, [(before, token)])
-        await revoke(market, "s1", "r7")
-        late = await publish(market, [(after, token), (beside, other)])
-    finally:
-        market.worker.send(signal.SIGCONT)
-    answered = await answers(market, [*early, *late], [before, after, beside])
+    def body(store: str = "s1") -> Body:
+        return movement("p1", session_id, 100) | {"store_id": store}
 
-    assert reasons_or_kinds(answered) == ["cash_moved", "unauthenticated", "cash_moved"]
-    assert answered[1]["command_id"] == after["command_id"]
-    assert reasons_or_kinds(await ask(market, [(after, other)])) == ["cash_moved"], "the refusal has claimed nothing"
+    before, soon, after = body(), body(), body()
+    first = await publish(market, [(before, r7)])
+    for store, sub in (("s1", "r7"), ("s1", "r9"), ("s2", "one"), ("*", "every")):
+        await revoke(*at, store, sub)
+    await revoke_key(*at, "s1", key.key_id)
+    second = await publish(market, [(soon, r7)])
+    assert reasons_or_kinds(await answers(market, [*first, *second], [before, soon])) == ["cash_moved"] * 2
 
-
-async def test_unauthenticated_comes_before_forbidden(market: Market) -> None:
-    session_id = await a_session(market)
-    body = movement("p1", session_id, 100)
-    reader = market.token(sub="r9", role="reader")
-    assert reasons_or_kinds(await ask(market, [(body, reader)])) == ["forbidden"]
-
-    await revoke(market, "s1", "r9")
-
-    assert reasons_or_kinds(await ask(market, [(body, reader)])) == ["unauthenticated"]
+    await until_it_counts()
+    asked = [
+        (after, r7, "unauthenticated"),
+        (body(), r8, "cash_moved"),
+        (body(), reader, "unauthenticated"),  # It comes before forbidden.
+        (body(), one, "cash_moved"),
+        (body("s2"), one, "unauthenticated"),
+        (body(), every, "unauthenticated"),
+        (body("s2"), every, "unauthenticated"),
+        (body(), of_key, "unauthenticated"),
+    ]
+    answered = await ask(market, [(command, token) for command, token, _ in asked])
+    assert reasons_or_kinds(answered) == [expected for _, _, expected in asked]
+    assert reasons_or_kinds(await ask(market, [(after, r8)])) == ["cash_moved"], "the refusal has claimed nothing"
 
 
 async def test_who_is_let_in_again_needs_a_new_token(market: Market) -> None:
@@ -73,44 +75,49 @@ async def test_who_is_let_in_again_needs_a_new_token(market: Market) -> None:
         return movement("p1", session_id, 100, actor={"id": "eva"})
 
     old = market.token(sub="eva", role="cashier")
-    async with market.engine.begin() as tx:
-        await users.add(tx, User("s1", "eva", "cashier", None), hash_password("x"))
-    assert reasons_or_kinds(await ask(market, [(body(), old)])) == ["cash_moved"]
-
-    await revoke(market, "s1", "eva")
+    await revoke(market.settings, market.engine, "s1", "eva")
     between = market.token(sub="eva", role="cashier")
-    assert reasons_or_kinds(await ask(market, [(body(), old), (body(), between)])) == ["unauthenticated"] * 2
-    async with market.engine.begin() as tx:
-        await users.add(tx, User("s1", "eva", "cashier", None), hash_password("x"))
+    await asyncio.sleep(0.01)
+    await restore(market.settings, "eva", "s1")
     new = market.token(sub="eva", role="cashier")
+    await until_it_counts()
 
     answered = await ask(market, [(body(), old), (body(), between), (body(), new)])
     assert reasons_or_kinds(answered) == ["unauthenticated", "unauthenticated", "cash_moved"]
-    await revoke(market, "s1", "eva")
-    assert reasons_or_kinds(await ask(market, [(body(), new)])) == ["unauthenticated"], "revoked once more"
 
 
-@pytest.mark.parametrize(("where", "reason"), [("s2", "cash_moved"), ("*", "unauthenticated")])
-async def test_a_revocation_is_of_one_store_or_of_all(market: Market, where: str, reason: str) -> None:
+async def test_a_worker_that_has_not_read_the_revocation_refuses_all_the_same(market: Market) -> None:
     session_id = await a_session(market)
-    token = market.token("s1", "s2", sub="roamer")
+    late, token = movement("p1", session_id, 100), market.token(sub="r10")
 
-    await revoke(market, where, "roamer")
+    # While the worker stands still, it reads neither.
+    market.worker.send(signal.SIGSTOP)
+    try:
+        await revoke(market.settings, market.engine, "s1", "r10")
+        await until_it_counts()
+        position = await publish(market, [(late, token)])
+    finally:
+        market.worker.send(signal.SIGCONT)
 
-    assert reasons_or_kinds(await ask(market, [(movement("p1", session_id, 100), token)])) == [reason]
-    elsewhere = movement("p1", session_id, 100) | {"store_id": "s2"}
-    assert reasons_or_kinds(await ask(market, [(elsewhere, token)])) == ["unauthenticated"]
+    assert reasons_or_kinds(await answers(market, position, [late])) == ["unauthenticated"]
 
 
-async def test_a_revoked_key_ends_with_the_tokens_that_were_signed_for_it(market: Market) -> None:
+async def test_a_record_that_says_nothing_stops_readiness_and_no_command(market: Market) -> None:
     session_id = await a_session(market)
-    async with market.engine.begin() as tx:
-        key, _ = await api_keys.add(tx, "cafes", "s1", "manager")
-    token = mint(market.settings, sub=key.sub, role="manager", stores=["s1"], via="key", ttl_s=300)
-    named = movement("p1", session_id, 100, actor={"id": "whoever the request names"})
-    assert reasons_or_kinds(await ask(market, [(named, token)])) == ["cash_moved"]
+    assert (await market.client.get("/health/ready")).status_code == 200
+    _, unreadable = await access_log.read_now(market.settings)
+    assert unreadable == []
 
-    async with market.engine.begin() as tx:
-        await api_keys.revoke(tx, "s1", key.key_id)
+    producer = AIOKafkaProducer(bootstrap_servers=market.settings.kafka)
+    await producer.start()
+    await producer.send_and_wait(market.settings.topics.access, b'{"kind":"forgiven"}', partition=0)
+    await producer.stop()
 
-    assert reasons_or_kinds(await ask(market, [(movement("p1", session_id, 100), token)])) == ["unauthenticated"]
+    async def unready() -> bool:
+        reply = await market.client.get("/health/ready")
+        return reply.status_code == 503 and reply.json()["failed"] == ["access"]
+
+    await eventually(unready)
+    _, unreadable = await access_log.read_now(market.settings)
+    assert [why for _, why in unreadable] == ["The record is neither revoked nor restored."]
+    assert reasons_or_kinds(await ask(market, [(movement("p1", session_id, 100), market.token())])) == ["cash_moved"]

@@ -11,11 +11,13 @@ from services.gateway.access import users
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
 from services.platform.auth.tokens import mint
+from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from tests.gateway.door import PASSWORD, Door, open_door
 from tests.gateway.identities import Identity, good, with_keys
 from tests.gateway.walls import STORES, Target, Tell
+from tests.support.access import revoke, until_it_counts
 from tests.support.commands import closing, movement, opening, order
 from tests.support.market import Market
 
@@ -51,8 +53,8 @@ async def people(market: Market) -> list[Identity]:
 async def ousted(market: Market) -> str:
     """A token of somebody who was revoked since."""
     token = mint(market.settings, sub="ousted", role="admin", stores=["*"], ttl_s=3_600)
-    async with market.engine.begin() as tx:
-        await users.revoke(tx, "*", "ousted")
+    await revoke(market.settings, market.engine, "*", "ousted")
+    await until_it_counts()
     return token
 
 
@@ -70,9 +72,10 @@ def tell(record_property: Callable[[str, object], None]) -> Tell:
 
 @pytest.fixture
 async def settings(corner: Settings) -> Settings:
-    """The corner with its tables and one till."""
+    """The corner with its tables and topics."""
     await upgrade(corner.database_url, "services.sessions.migrations")
     await upgrade(corner.database_url, "services.gateway.migrations")
+    await create_topics(corner)
     return corner
 
 

@@ -11,6 +11,8 @@ from sqlalchemy import text
 from services.gateway.access import sign_in
 from services.gateway.access.callers import Access, ByKey, ByToken, access_engine
 from services.gateway.problems import problems
+from services.platform import access_log
+from services.platform.access_log import AccessLog
 from services.platform.auth.tokens import open_verifier
 from services.platform.http.server import serve
 from services.platform.settings import Settings
@@ -21,8 +23,9 @@ PASSWORD = "pässword of Ana"
 class Door:
     """One process's way in, served, with two routes that tell who came through."""
 
-    def __init__(self, access: Access, client: httpx.AsyncClient) -> None:
+    def __init__(self, access: Access, log: AccessLog, client: httpx.AsyncClient) -> None:
         self.access = access
+        self.log = log
         self.client = client
 
     async def sign_in(self, password: str = PASSWORD, user: str = "ana", store: str = "s1") -> httpx.Response:
@@ -43,9 +46,17 @@ class Door:
 
 @asynccontextmanager
 async def open_door(settings: Settings) -> AsyncIterator[Door]:
+    async with access_log.following(settings, settings.topics.access, lambda _: None) as log:
+        await log.read_to_end()
+        async with _opened(settings, log) as door:
+            yield door
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, log: AccessLog) -> AsyncIterator[Door]:
     engine = access_engine(settings.database_url)
     served = FastAPI()
-    served.state.access = Access(settings, engine, open_verifier(settings))
+    served.state.access = Access(settings, engine, open_verifier(settings), log)
     served.include_router(sign_in.router)
     problems(served, {})
 
@@ -60,7 +71,7 @@ async def open_door(settings: Settings) -> AsyncIterator[Door]:
 
     try:
         async with serve("127.0.0.1:0", served) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
-            yield Door(served.state.access, client)
+            yield Door(served.state.access, log, client)
     finally:
         await engine.dispose()
 

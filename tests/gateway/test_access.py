@@ -17,6 +17,7 @@ from services.gateway.access.users import User
 from services.platform.auth.tokens import API_AUDIENCE, COMMANDS_AUDIENCE, mint, open_verifier
 from services.platform.settings import Settings
 from tests.gateway.door import PASSWORD, Door, everything_stored
+from tests.support.access import restore, revoke, revoke_key
 
 NUL_PASSWORD = "\0"
 
@@ -44,6 +45,7 @@ async def test_a_password_is_traded_for_a_token_of_its_user(door: Door, settings
         {"user": "a" * 200},
         {"user": "\0"},
         {"user": "key:1"},
+        {"user": "till-cli"},
         {"store": "s2"},
         {"store": "nowhere"},
     ],
@@ -201,7 +203,7 @@ async def test_a_key_names_its_company_and_store_and_is_kept_as_a_hash(door: Doo
         assert (await door.by_key(wrong)).status_code == 401
 
 
-async def test_a_key_gets_a_new_secret_while_the_old_one_still_counts(door: Door) -> None:
+async def test_a_key_gets_a_new_secret_while_the_old_one_still_counts(door: Door, settings: Settings) -> None:
     async with door.access.engine.begin() as tx:
         api_key, old = await api_keys.add(tx, "cafes", "s1", "register")
         new = await api_keys.rotate(tx, "s1", api_key.key_id, overlap_s=3_600)
@@ -214,22 +216,28 @@ async def test_a_key_gets_a_new_secret_while_the_old_one_still_counts(door: Door
     assert [(await door.by_key(key)).status_code for key in (old, new, newest)] == [401, 401, 200]
 
     async with door.access.engine.begin() as tx:
-        assert not await api_keys.revoke(tx, "s2", api_key.key_id)
-        assert await api_keys.revoke(tx, "s1", api_key.key_id)
+        assert await api_keys.rotate(tx, "s2", api_key.key_id, overlap_s=0) is None
+    assert not await revoke_key(settings, door.access.engine, "s2", api_key.key_id)
+    assert await revoke_key(settings, door.access.engine, "s1", api_key.key_id)
+    async with door.access.engine.begin() as tx:
         assert await api_keys.rotate(tx, "s1", api_key.key_id, overlap_s=0) is None
     assert (await door.by_key(newest)).status_code == 401
 
 
-async def test_a_revoked_users_token_and_password_end_at_once(door: Door, other_door: Door) -> None:
+async def test_a_revoked_users_token_and_password_end_everywhere(
+    door: Door, other_door: Door, settings: Settings
+) -> None:
     old = await door.token()
-    async with door.access.engine.begin() as tx:
-        assert await users.revoke(tx, "s1", "ana")
+    await revoke(settings, door.access.engine, "s1", "ana")
+    await other_door.log.read_to_end()
 
     assert (await other_door.by_token(old)).status_code == 401
     assert (await door.sign_in()).status_code == 401
 
     async with door.access.engine.begin() as tx:
         await users.add(tx, User("s1", "ana", "manager", None), hash_password(PASSWORD))
+    await restore(settings, "ana", "s1")
+    await door.log.read_to_end()
     new = await other_door.token()
     assert (await door.by_token(new)).status_code == 200
     assert (await door.by_token(old)).status_code == 401, "the old token was never given back"
@@ -238,22 +246,37 @@ async def test_a_revoked_users_token_and_password_end_at_once(door: Door, other_
 async def test_who_is_revoked_in_one_store_may_still_speak_for_another(door: Door, settings: Settings) -> None:
     both = mint(settings, sub="r1", role="register", stores=["s1", "s2"], ttl_s=600)
     every = mint(settings, sub="r1", role="admin", stores=["*"], ttl_s=600)
-    async with door.access.engine.begin() as tx:
-        await users.revoke(tx, "s1", "r1")
+    await revoke(settings, door.access.engine, "s1", "r1")
+    await door.log.read_to_end()
     for token in (both, every):
         assert (await door.by_token(token)).json() == {"sub": "r1", "s1": False, "s2": True}
 
-    async with door.access.engine.begin() as tx:
-        await users.revoke(tx, "*", "r1")
+    await revoke(settings, door.access.engine, "*", "r1")
+    await door.log.read_to_end()
     for token in (both, every):
         assert (await door.by_token(token)).status_code == 401
+
+
+async def test_a_restored_database_forgets_no_revocation(door: Door, settings: Settings) -> None:
+    engine = door.access.engine
+    async with engine.begin() as tx:
+        api_key, secret = await api_keys.add(tx, "cafes", "s1", "register")
+    await revoke(settings, engine, "s1", "ana")
+    await revoke_key(settings, engine, "s1", api_key.key_id)
+    async with engine.begin() as tx:
+        for table in ("users", "api_keys"):
+            await tx.execute(text(f"UPDATE gateway.{table} SET revoked_at = NULL"))  # noqa: S608
+    await door.log.read_to_end()
+
+    token = await door.token()
+    assert [(await door.by_token(token)).status_code, (await door.by_key(secret)).status_code] == [401, 401]
 
 
 async def test_a_gateway_without_the_private_key_does_not_start(door: Door, settings: Settings) -> None:
     settings.token_key.unlink()
 
     with pytest.raises(ValueError, match=r"token-key\.pem can't be read"):
-        Access(settings, door.access.engine, door.access._verifier)
+        Access(settings, door.access.engine, door.access._verifier, door.log)
 
 
 async def test_an_error_of_the_database_quotes_nothing_that_was_asked(door: Door) -> None:

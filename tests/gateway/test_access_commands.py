@@ -7,6 +7,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from services.cli.app import app
+from services.platform import access_log
 from services.platform.settings import Settings
 from tests.gateway.door import Door
 
@@ -28,13 +29,18 @@ async def test_the_command_line_says_who_may_come_in(door: Door, settings: Setti
     assert (await run("users", "revoke", "--store", "s1", "--id", "eva")).exit_code == 0
     assert (await door.sign_in("first", "eva")).status_code == 401
     assert (await run("users", "list", "--store", "s1")).stdout.endswith("eva\tmanager\tp1\trevoked\n")
+    assert (await run(*eva, typed="first\n")).exit_code == 0
+    await door.log.read_to_end()
+    assert (await door.by_token(await door.token(password="first", user="eva"))).status_code == 200
+    revocations, unreadable = await access_log.read_now(settings)
+    assert (revocations.revoked_in("eva"), unreadable) == (set(), [])
 
     key = (await run("keys", "add", "--company", "cafes", "--store", "s1")).stdout.strip()
     assert (await door.by_key(key)).json()["role"] == "manager"
     store, key_id, *_ = (await run("keys", "list")).stdout.split("\t")
     again = (await run("keys", "rotate", "--store", store, "--key", key_id, "--overlap", "0")).stdout.strip()
     assert [(await door.by_key(each)).status_code for each in (key, again)] == [401, 200]
-    assert (await run("keys", "revoke", "--store", store, "--key", key_id)).exit_code == 0
+    assert "5 seconds" in (await run("keys", "revoke", "--store", store, "--key", key_id)).stdout
     assert (await door.by_key(again)).status_code == 401
 
     before = (await run("token", "--sub", "m", "--role", "admin", "--store", "s1")).stdout.strip()
@@ -51,7 +57,12 @@ async def test_the_command_line_says_who_may_come_in(door: Door, settings: Setti
 @pytest.mark.parametrize(
     ("words", "typed", "sentence"),
     [
-        (("users", "add", "--store", "s1", "--id", "key:1", "--role", "admin", "--password-stdin"), "x", "begin with"),
+        (
+            ("users", "add", "--store", "s1", "--id", "key:1", "--role", "admin", "--password-stdin"),
+            "x",
+            "begins neither",
+        ),
+        (("users", "add", "--store", "s1", "--id", "till-1", "--role", "admin", "--password-stdin"), "x", "nor with"),
         (("users", "add", "--store", "s1", "--id", "ana", "--role", "admin"), "x", "--password-stdin"),
         (("users", "add", "--store", "s1", "--id", "ana", "--role", "admin", "--password-stdin"), "", "1 to 1024"),
         (("users", "add", "--store", "*", "--id", "ana", "--role", "admin", "--password-stdin"), "x", "id of a store"),

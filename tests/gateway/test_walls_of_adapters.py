@@ -12,6 +12,7 @@ from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
 from tests.gateway.identities import Identity, forged
 from tests.gateway.walls import LOOKS, STORES, Target, Tell, asked, leaked, nothing_changes
+from tests.support.access import revoke_key
 from tests.support.commands import Body
 from tests.support.market import Market
 
@@ -151,7 +152,7 @@ async def test_final_knows_one_store_by_its_key(
     holders = [who for who in people if who.key]
     async with market.engine.begin() as tx:
         gone, ended = await api_keys.add(tx, "cafes", "s1", "manager")
-        await api_keys.revoke(tx, "s1", gone.key_id)
+    await revoke_key(market.settings, market.engine, "s1", gone.key_id)
     manager = next(who for who in holders if who.role == "manager")
     key = str(manager.key)
     bad = {

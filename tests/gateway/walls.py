@@ -17,7 +17,7 @@ REQUESTS_AT_ONCE = 16
 STORES = ("s1", "s2")
 
 LEDGER = ("profiles", "tills", "sessions", "journal", "voids", "reused_answers", "closings", "corrections")
-ACCESS = ("gateway.users", "gateway.api_keys", "gateway.profile_passwords", "revocations")
+ACCESS = ("gateway.users", "gateway.api_keys", "gateway.profile_passwords")
 
 
 Tell = Callable[[str, Iterable[Any]], None]

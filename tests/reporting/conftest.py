@@ -14,6 +14,7 @@ from services.platform.http.server import health_routes, serve
 from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.reporting.access import Callers
 from services.reporting.api import reporting_app
 from services.reporting.follow import Progress, follow
 from services.reporting.store import reporting_engine
@@ -58,7 +59,7 @@ async def stop() -> asyncio.Event:
 
 @pytest.fixture
 async def client(reporting: Settings, engine: AsyncEngine, stop: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
-    app = reporting_app(engine, open_verifier(reporting), health_routes({}), stop)
+    app = reporting_app(engine, Callers(open_verifier(reporting), None), health_routes({}), stop)
     async with serve("127.0.0.1:0", app) as address:
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as http:
             yield http

@@ -13,6 +13,7 @@ from deploy.embedded.stack import Stack, start_server, stop_server
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint, open_verifier
 from services.platform.http.server import health_app, health_routes, serve
 from services.platform.settings import Settings
+from services.reporting.access import Callers
 from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing, session_id_of, value, voided
 from tests.reporting.reader import keep, publish, reader_process
@@ -24,7 +25,7 @@ DAY = {"startTimestamp": "2025-01-01T00:00:00Z", "endTimestamp": "2025-01-02T00:
 
 @pytest.fixture
 async def client(reporting: Settings, engine: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
-    app = reporting_app(engine, open_verifier(reporting), health_routes({}), asyncio.Event())
+    app = reporting_app(engine, Callers(open_verifier(reporting), None), health_routes({}), asyncio.Event())
     async with (
         serve("127.0.0.1:0", app) as address,
         httpx.AsyncClient(base_url=f"http://{address}") as http,

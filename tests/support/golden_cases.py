@@ -44,7 +44,7 @@ class Case:
         records = self.content["records"]
         checked = any("claims" in record for record in records)
 
-        def verify(headers: Headers, _at_ms: int) -> Claims | None:
+        def verify(headers: Headers, _at_ms: int, _store_id: str) -> Claims | None:
             claims = records[int(headers[0][1] or b"")].get("claims")
             return None if claims is None else Claims(**_claims(claims))
 

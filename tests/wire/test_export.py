@@ -102,6 +102,7 @@ def test_the_document_has_every_kind_on_its_channel_with_an_example() -> None:
         "events": addresses.events,
         "closings": addresses.closings,
         "deadLetters": addresses.dead_letters,
+        "access": addresses.access,
     }
     assert set(channels["commands"]["messages"]) == set(COMMANDS)
     assert set(channels["closings"]["messages"]) == {"closing", "closing_correction"}

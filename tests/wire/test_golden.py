@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 import contracts
 from contracts import closings, events
+from contracts.access import ACCESS, read_access, write_access
 from contracts.closings import Closing, ClosingCorrection, closing_hash
 from contracts.commands import COMMANDS, Wire, read_command
 from contracts.events import ANSWERS, write_answer
@@ -34,7 +35,7 @@ def named(kinds: Any) -> list[str]:
 
 
 def test_every_kind_has_a_golden_message() -> None:
-    kinds = {*COMMANDS, *ANSWER_MODELS, *CLOSING_MODELS}
+    kinds = {*COMMANDS, *ANSWER_MODELS, *CLOSING_MODELS, *ACCESS}
 
     assert {name.partition(".")[0] for name in GOLDEN} == kinds
     assert all(golden(name)["kind"] == name.partition(".")[0] for name in GOLDEN)
@@ -77,6 +78,16 @@ def test_a_golden_closing_is_read_without_loss(name: str) -> None:
 
     unset = {member for member in ("recounted",) if getattr(model, member, 0) is None}
     assert json.loads(model.model_dump_json(exclude=unset)) == message
+
+
+@pytest.mark.parametrize("name", named(ACCESS))
+def test_a_golden_revocation_is_written_back_byte_for_byte(name: str) -> None:
+    written = compact(golden(name))
+
+    key, value = write_access(read_access(written))
+
+    assert value == written
+    assert key.decode() == f"{golden(name)['store_id']}/{golden(name)['subject']}"
 
 
 def test_the_golden_closing_carries_its_own_hash_and_ids() -> None:

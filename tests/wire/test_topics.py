@@ -1,6 +1,6 @@
-"""WIRE.md section 1: names, settings, keys and headers of the four topics."""
+"""WIRE.md section 1: names, settings, keys and headers of the five topics."""
 
-from contracts.topics import TOPIC_CONFIGS, cloud_event_headers, key_of, topics
+from contracts.topics import TOPIC_CONFIGS, cloud_event_headers, key_of, partitions_of, topics
 
 DAY_MS = 86_400_000
 
@@ -11,13 +11,14 @@ def test_topics_are_named_under_their_prefix() -> None:
         "till.events.v1",
         "till.closings.v1",
         "till.dead-letters.v1",
+        "till.access.v1",
     )
     assert vars_of("north.")[0] == "north.commands.v1"
 
 
 def vars_of(prefix: str) -> list[str]:
     own = topics(prefix)
-    return [own.commands, own.events, own.closings, own.dead_letters]
+    return [own.commands, own.events, own.closings, own.dead_letters, own.access]
 
 
 def test_topics_are_kept_as_long_as_the_wire_says() -> None:
@@ -28,6 +29,7 @@ def test_topics_are_kept_as_long_as_the_wire_says() -> None:
         "events.v1": str(7 * DAY_MS),
         "closings.v1": "-1",
         "dead-letters.v1": str(30 * DAY_MS),
+        "access.v1": "-1",
     }
     for config in TOPIC_CONFIGS.values():
         assert config["cleanup.policy"] == "delete"
@@ -38,8 +40,14 @@ def test_topics_are_kept_as_long_as_the_wire_says() -> None:
 def test_topics_take_records_of_the_size_that_the_wire_says() -> None:
     sizes = {name: config["max.message.bytes"] for name, config in TOPIC_CONFIGS.items()}
 
-    assert sizes == dict.fromkeys(sizes, "1048588") | {"dead-letters.v1": "2097152"}
+    assert sizes == dict.fromkeys(sizes, "1048588") | {"dead-letters.v1": "2097152", "access.v1": "16384"}
     assert TOPIC_CONFIGS["commands.v1"]["compression.type"] == "uncompressed"
+
+
+def test_who_is_revoked_is_told_in_one_order() -> None:
+    assert {name: partitions_of(name, 12) for name in TOPIC_CONFIGS} == dict.fromkeys(TOPIC_CONFIGS, 12) | {
+        "access.v1": 1
+    }
 
 
 def test_a_key_is_store_and_profile_in_utf8() -> None:

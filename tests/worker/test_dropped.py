@@ -47,6 +47,7 @@ def a_consumer(settled: list[int]) -> Consumer:
         lag=lag,
         topics=topics,
         verify=None,
+        access=None,
         stop=lambda _why: None,
     )
 

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal, cast
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.platform.auth import revocations
+from contracts.access import Revoked
+from services.gateway.access.users import Publish
 from services.platform.auth.claims import KEY_PREFIX
 
 KEY_BYTES: Final = 32
@@ -76,11 +77,11 @@ async def rotate(tx: AsyncConnection, store_id: str, key_id: str, overlap_s: int
     return secret if (await tx.execute(ROTATE, values)).rowcount > 0 else None
 
 
-async def revoke(tx: AsyncConnection, store_id: str, key_id: str) -> bool:
+async def revoke(tx: AsyncConnection, store_id: str, key_id: str, publish: Publish) -> bool:
     """End a key, and the tokens that gateways have signed for it; False when there is no such key."""
     if (await tx.execute(REVOKE, {"store_id": store_id, "key_id": key_id})).rowcount == 0:
         return False
-    await revocations.revoke(tx, store_id, KEY_PREFIX + key_id)
+    await publish([Revoked(store_id=store_id, subject=KEY_PREFIX + key_id)])
     return True
 
 

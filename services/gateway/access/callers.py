@@ -2,6 +2,7 @@
 
 What the consumer would refuse is refused here already, so that nothing is published for it; the consumer decides all
 the same. A token's claims are remembered, its verdict never: expiry and revocation are looked at with every request.
+Who was revoked is known from the access topic, which the process follows: no database is asked.
 """
 
 import time
@@ -17,8 +18,9 @@ from services.gateway.access import api_keys
 from services.gateway.access.api_keys import ApiKey
 from services.gateway.access.passwords import HASHING_MAX, Passwords
 from services.gateway.access.topic_tokens import TopicTokens
-from services.platform.auth import revocations
+from services.platform.access_log import AccessLog
 from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
+from services.platform.auth.revocations import counts_nowhere
 from services.platform.auth.tokens import Verifier
 from services.platform.http.bearer import request_claims, token_needed
 from services.platform.postgres.engine import open_engine
@@ -43,13 +45,14 @@ class Caller:
 class Access:
     """What the dependencies need; one for a process, as `app.state.access`."""
 
-    def __init__(self, settings: Settings, engine: AsyncEngine, verifier: Verifier) -> None:
-        """Raises ValueError with a sentence where there is no private key to sign with."""
+    def __init__(self, settings: Settings, engine: AsyncEngine, verifier: Verifier, log: AccessLog) -> None:
+        """`log` says who was revoked. Raises ValueError with a sentence where there is no private key to sign with."""
         self._topic_tokens = TopicTokens(settings)
         self.settings = settings
         self.engine = engine
         self.passwords = Passwords(engine)
         self._verifier = verifier
+        self._log = log
         self._key_claims: dict[tuple[str, str], Claims] = {}
 
     async def by_token(self, request: Request) -> Caller | None:
@@ -58,9 +61,8 @@ class Access:
         if verified is None:
             return Caller(ANYBODY, authenticated=False) if self.settings.auth == "off" else None
         claims, _ = verified
-        async with self.engine.connect() as tx:
-            revoked = await revocations.revoked_stores(tx, claims)
-        if revocations.counts_nowhere(claims, revoked):
+        revoked = self._log.revocations.refused_stores(claims)
+        if counts_nowhere(claims, revoked):
             return None
         return Caller(replace(claims, revoked=revoked))
 
@@ -73,7 +75,9 @@ class Access:
             key = await api_keys.find(tx, brought[0])
         if key is None:
             return None
-        return Caller(self._claims_of(key, time.time()))
+        claims = self._claims_of(key, time.time())
+        # A restored database may have forgotten that the key was revoked; the topic has not.
+        return None if self._log.revocations.refuses(claims, key.store_id) else Caller(claims)
 
     def topic_token(self, who: Caller, store_id: str) -> str | None:
         """What goes with a caller's commands for one of their stores; None where nobody is asked for a token."""
@@ -98,7 +102,7 @@ def access_of(request: Request) -> Access:
 
 
 def access_engine(database_url: str) -> AsyncEngine:
-    """Connections for what is read and written of those who ask: users, keys, failures, revocations."""
+    """Connections for what is read and written of those who ask: users, keys, failures."""
     return open_engine(
         database_url,
         "till-gateway-access",

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.commands import ID_TEXT
 from services.gateway.access.users import User, as_user
+from services.platform.auth.claims import RESERVED_PREFIXES
 from services.platform.auth.tokens import SUBJECT_BYTES_MAX
 from services.platform.errors import TillError
 
@@ -127,7 +128,12 @@ class Passwords:
 
     async def check_user(self, store_id: str, user_id: str, password: str) -> User | None:
         """The user whose password this is."""
-        if "\0" in user_id or not 1 <= len(_bytes(user_id)) <= SUBJECT_BYTES_MAX or not _is_utf8(user_id):
+        if (
+            user_id.startswith(RESERVED_PREFIXES)
+            or "\0" in user_id
+            or not 1 <= len(_bytes(user_id)) <= SUBJECT_BYTES_MAX
+            or not _is_utf8(user_id)
+        ):
             await self._unknown(password)
             return None
         row = await self._check((store_id, "user", user_id), USER, password)

@@ -1,13 +1,14 @@
 """The users of a store and the passwords of its profiles, as the command line keeps them."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.platform.auth import revocations
-from services.platform.auth.claims import EVERY_STORE, Role
+from contracts.access import AccessRecord, Revoked
+from services.platform.auth.claims import Role
 
 ADD = text("""
     INSERT INTO gateway.users (store_id, user_id, role, profile_id, password_hash)
@@ -32,6 +33,10 @@ SET_PROFILE_PASSWORD = text("""
 """)
 
 
+Publish = Callable[[Sequence[AccessRecord]], Awaitable[None]]
+"""Puts records on the access topic; raises where that is not sure."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """Somebody with a password in one store. `profile_id` is the till that they work at, where they have one."""
@@ -48,20 +53,19 @@ def as_user(row: Any) -> User:
 
 
 async def add(tx: AsyncConnection, user: User, password_hash: str) -> None:
-    """Insert a user or replace them; one who was revoked may come in again, with tokens issued from now on."""
+    """Insert a user or replace them. Whoever was revoked comes in only when the access topic says so, too."""
     values = {"store_id": user.store_id, "user_id": user.user_id, "role": user.role, "profile_id": user.profile_id}
     await tx.execute(ADD, values | {"password_hash": password_hash})
-    for store_id in (user.store_id, EVERY_STORE):
-        await revocations.restore(tx, store_id, user.user_id)
 
 
-async def revoke(tx: AsyncConnection, store_id: str, user_id: str) -> bool:
+async def revoke(tx: AsyncConnection, store_id: str, user_id: str, publish: Publish) -> bool:
     """End a user's password and every token of that subject in the store (`*`: in all); whether there was such a user.
 
     Registers have tokens and no password: they are revoked all the same.
     """
     result = await tx.execute(REVOKE, {"store_id": store_id, "user_id": user_id})
-    await revocations.revoke(tx, store_id, user_id)
+    # Before the password's end is committed: should that fail, it opens nothing all the same.
+    await publish([Revoked(store_id=store_id, subject=user_id)])
     return result.rowcount > 0
 
 

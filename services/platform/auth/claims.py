@@ -10,6 +10,8 @@ EVERY_STORE: Final = "*"
 VIA_KEY: Final = "key"
 KEY_PREFIX: Final = "key:"
 """How the subject of a token begins that the gateway signs for an API key; no person's id begins so."""
+RESERVED_PREFIXES: Final = (KEY_PREFIX, "till-")
+"""How no person's id begins: API keys are named so, and what the service itself sends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Creating the four topics, and refusing to run where they are not what the wire promises."""
+"""Creating the five topics, and refusing to run where they are not what the wire promises."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError
 
-from contracts.topics import TOPIC_CONFIGS
+from contracts.topics import TOPIC_CONFIGS, partitions_of
 from services.platform.errors import TillError
 from services.platform.kafka.connection import connection
 from services.platform.settings import Settings
@@ -34,7 +34,7 @@ async def create_topics(settings: Settings) -> list[str]:
 
 
 async def check_topics(settings: Settings) -> dict[str, TopicFacts]:
-    """The facts of all four topics by name. Raises TopicsWrong where they differ from what the wire promises."""
+    """The facts of all five topics by name. Raises TopicsWrong where they differ from what the wire promises."""
     return await asyncio.to_thread(_check, settings)
 
 
@@ -56,7 +56,7 @@ def _create(settings: Settings) -> list[str]:
         existing = set(admin.list_topics())
         missing = {
             settings.topic_prefix + suffix: {
-                "num_partitions": settings.topic_partitions,
+                "num_partitions": partitions_of(suffix, settings.topic_partitions),
                 "replication_factor": settings.topic_replicas,
                 "configs": configs | _durability(settings.topic_replicas),
             }
@@ -111,8 +111,9 @@ def _compare(settings: Settings, facts: dict[str, TopicFacts]) -> None:
     for suffix, promised in TOPIC_CONFIGS.items():
         name = settings.topic_prefix + suffix
         topic = facts[name]
-        if topic.partitions != settings.topic_partitions:
-            wrong.append(f"{name} has {topic.partitions} partitions, not {settings.topic_partitions}")
+        partitions = partitions_of(suffix, settings.topic_partitions)
+        if topic.partitions != partitions:
+            wrong.append(f"{name} has {topic.partitions} partitions, not {partitions}")
         wrong += [
             f"{name} has {key}={topic.configs.get(key)}, not {value}"
             for key, value in promised.items()

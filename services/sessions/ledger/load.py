@@ -13,16 +13,7 @@ from contracts.jsontext import read_object
 from contracts.times import wire_time
 from services.sessions.ledger import encoding
 from services.sessions.ledger.columns import keys_table, texts
-from services.sessions.rules.model import (
-    BatchState,
-    KnownAnswer,
-    Profile,
-    Received,
-    Revocation,
-    Session,
-    Till,
-    TillKey,
-)
+from services.sessions.rules.model import BatchState, KnownAnswer, Profile, Received, Session, Till, TillKey
 
 PROFILES_CACHED_MAX: Final = 8_192
 NOT_LOADED: Final = b""
@@ -200,12 +191,6 @@ def _take_reused(state: BatchState, row: Any) -> None:
     state.reused[event_id] = KnownAnswer(body_hash, event_id, "command_rejected", wire_time(received_at), answer)
 
 
-def _take_revocation(state: BatchState, row: Any) -> None:
-    store_id, sub, revoked_at, restored_at = row
-    restored_s = None if restored_at is None else restored_at.timestamp()
-    state.revocations[store_id, sub] = Revocation(wire_time(revoked_at), restored_s)
-
-
 def _take_early_number(state: BatchState, row: Any) -> None:
     store_id, profile_id, session_id, register_seq = row
     state.early_numbers.setdefault((store_id, profile_id, str(session_id)), []).append(register_seq)
@@ -276,15 +261,6 @@ LOADS: Final = {
           JOIN reused_answers r USING (store_id, command_id, body_hash)
         """,
         _take_reused,
-    ),
-    # A subject is whatever the issuer of the token wrote.
-    "revocations": Load(
-        ("text", "text[]"),
-        """
-        SELECT ROW(r.store_id, r.sub, r.revoked_at, r.restored_at)
-          FROM {keys} AS k(store_id, sub) JOIN revocations r USING (store_id, sub)
-        """,
-        _take_revocation,
     ),
     # The register numbers that refused openings of sessions came with.
     "early_numbers": Load(

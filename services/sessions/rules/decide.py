@@ -36,10 +36,9 @@ from services.sessions.rules.open_session import open_session
 
 def answer(state: BatchState, record: Received) -> Outcome:
     """The one answer to a record, and what to keep of it."""
-    refused_right = "unauthenticated" if state.has_revoked(record) else record.refused_right
-    if refused_right is not None:
+    if record.refused_right is not None:
         event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
-        return _refused(record, Refusal(refused_right), event_id, "position")
+        return _refused(record, Refusal(record.refused_right), event_id, "position")
     known = state.answers.get((record.store_id, record.command_id))
     if known is not None:
         return _repeat(record, known) if known.body_hash == record.body_hash else _reused(state, record)

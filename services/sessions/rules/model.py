@@ -206,21 +206,12 @@ class KnownAnswer:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """A subject is refused from `revoked_at` on; tokens issued since `restored_at` (seconds since 1970) count again."""
-
-    revoked_at: str
-    restored_at: float | None
-
-
 @dataclass(slots=True)
 class Received:
     """One readable command as it came from the topic. `received_at` is the broker's append time: the only clock.
 
     `members` are those of its JSON object where it is malformed; of a command they would only be held twice. `key` is
     the one that its record must have.
-    `sub` and `issued_at` (seconds since 1970) are what its good token says; both None without one.
     """
 
     raw: Any
@@ -239,8 +230,6 @@ class Received:
     command: Command | None
     members: dict[str, Any]
     errors: tuple[FieldError, ...]
-    sub: str | None = None
-    issued_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -283,20 +272,6 @@ class BatchState:
     voided: set[tuple[str, str]] = field(default_factory=set)
     answers: dict[tuple[str, str], KnownAnswer] = field(default_factory=dict)
     reused: dict[str, KnownAnswer] = field(default_factory=dict)
-    revocations: dict[tuple[str, str], Revocation] = field(default_factory=dict)
-
-    def has_revoked(self, record: Received) -> bool:
-        """Whether the sender was revoked, in this store or in all (`*`), when the broker took the record."""
-        if record.sub is None or not self.revocations:
-            return False
-        for store_id in (record.store_id, "*"):
-            revocation = self.revocations.get((store_id, record.sub))
-            if revocation is None or record.received_at < revocation.revoked_at:
-                continue
-            restored_at = revocation.restored_at
-            if restored_at is None or record.issued_at is None or record.issued_at < restored_at:
-                return True
-        return False
 
     def changed_sessions(self) -> Iterable[Session]:
         """The sessions that this batch opened or moved."""

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.commands import RecordOrder
 from contracts.topics import Topics
-from services.platform.auth.claims import EVERY_STORE
 from services.platform.errors import TillError
 from services.sessions.ledger.frontier import lock_frontier
 from services.sessions.ledger.load import load_known, load_state, lock_tills
@@ -148,7 +147,7 @@ def _decide(
         if offset < frontier[partition]:
             decided.publications.extend(published(topics, read, stored.get((partition, offset))))
             continue
-        if batch.park is None or read.refused_right is not None or state.has_revoked(read):
+        if batch.park is None or read.refused_right is not None:
             outcome = decide.answer(state, read)
         else:
             outcome = decide.park(read, batch.park)
@@ -172,13 +171,10 @@ def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
 async def _load(tx: Connection, state: BatchState, commands: Sequence[Received], batch: Batch) -> None:
     """What deciding these needs, by a later statement than the one that locked their tills.
 
-    A sender without the right reads nothing: of him only this is asked, whether he was revoked. For parking nothing
-    else is asked of anybody.
+    A sender without the right, or one who was revoked, reads nothing; for parking nobody does.
     """
-    senders = _senders(commands)
     commands = [] if batch.park is not None else _with_right(commands)
     if not commands:
-        await load_state(tx, state, revocations=senders)
         return
     # By `kind`: an instance check of a Pydantic class costs ten times as much.
     readable = [(c.store_id, c.command) for c in commands if c.command is not None]
@@ -190,7 +186,6 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
         orders={_order_key(command) for _, command in readable if command.kind == "record_order"},
         movements={(store_id, c.movement_id) for store_id, c in readable if c.kind == "void_movement"},
         early_numbers={(store_id, c.session_id) for store_id, c in readable if c.kind == "open_session"},
-        revocations=senders,
     )
     _check_fence(state, batch.token)
     if state.answers:
@@ -200,12 +195,6 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
 def _with_right(commands: Sequence[Received]) -> list[Received]:
     """A sender without the right locks nothing and reads nothing."""
     return [command for command in commands if command.refused_right is None]
-
-
-def _senders(commands: Sequence[Received]) -> set[tuple[str, str]]:
-    """Who sent these, by store and in all stores."""
-    senders = {(c.store_id, c.sub) for c in commands if c.sub is not None}
-    return senders | {(EVERY_STORE, sub) for _, sub in senders}
 
 
 def _order_key(order: RecordOrder) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ they only spare re-reads, what counts is the frontier in the ledger.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from operator import attrgetter
@@ -16,9 +17,10 @@ from aiokafka.errors import IllegalStateError
 from faststream.kafka import KafkaMessage
 
 from contracts.topics import Topics
+from services.platform.access_log import AccessLog
 from services.sessions.worker.apply import FaultPoint, Gap, Read
 from services.sessions.worker.batch_log import position_text
-from services.sessions.worker.batch_retry import BatchRunner, PositionedRead
+from services.sessions.worker.batch_retry import OUTAGE_PAUSE_S, OUTAGE_WAIT_S, BatchRunner, PositionedRead
 from services.sessions.worker.frontier_positions import FrontierPositions
 from services.sessions.worker.lag import Lag
 from services.sessions.worker.metrics import FAULTS, GAPS, PARKED, StageTimer
@@ -52,6 +54,7 @@ class Consumer:
         lag: Lag,
         topics: Topics,
         verify: Verify | None,
+        access: AccessLog | None,
         stop: Callable[[BaseException], None],
         fault_point: FaultPoint = no_fault_point,
     ) -> None:
@@ -61,6 +64,7 @@ class Consumer:
         self._lag = lag
         self._topics = topics
         self._verify = verify
+        self._access = access
         self._stop = stop
         self._fault_point = fault_point
         self._in_hand = asyncio.Lock()
@@ -102,7 +106,7 @@ class Consumer:
             self._hand_back(records)
             self._in_hand.release()
             return
-        if self._faults != faults:
+        if reads is None or self._faults != faults:
             self._in_hand.release()
             self._read_again(kafka, records)
             return
@@ -164,14 +168,29 @@ class Consumer:
             if self._next[partition] == end:
                 self._next[partition] = begins[partition]
 
-    async def _read_all(self, records: list[ConsumerRecord]) -> list[PositionedRead]:
-        """Read the records, in slices: the batch before this one goes on in between."""
+    async def _read_all(self, records: list[ConsumerRecord]) -> list[PositionedRead] | None:
+        """Read the records, in slices: the batch before this one goes on in between.
+
+        None where nobody can say who of their senders was revoked: they must be read again.
+        """
+        if self._access is not None and not await self._senders_known(self._access, records):
+            return None
         reads, timer = list[PositionedRead](), StageTimer()
         for start in range(0, len(records), READ_SLICE_RECORDS):
             reads += [(r.partition, r.offset, self._read(r)) for r in records[start : start + READ_SLICE_RECORDS]]
             await asyncio.sleep(0)
         timer.ended("read")
         return reads
+
+    async def _senders_known(self, access: AccessLog, records: list[ConsumerRecord]) -> bool:
+        """Wait until all revocations that count for these commands were read, as long as for a database."""
+        newest, until = max(record.timestamp for record in records), time.monotonic() + OUTAGE_WAIT_S
+        while not await access.knows(newest):
+            FAULTS.labels("AccessUnread").inc()
+            if self.stopped or time.monotonic() > until:
+                return False
+            await asyncio.sleep(OUTAGE_PAUSE_S)
+        return True
 
     def _read(self, record: ConsumerRecord) -> Read:
         """Reading is total; should a bug make it fail on a record all the same, that record alone is parked."""

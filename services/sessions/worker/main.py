@@ -15,6 +15,8 @@ from faststream.security import BaseSecurity, SASLScram512
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform import access_log
+from services.platform.access_log import AccessLog
 from services.platform.auth.claims import Claims
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, open_verifier
 from services.platform.errors import TillError
@@ -82,6 +84,7 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
             failure.append(why)
             app.exit()
 
+        access = await _access(settings, stack, stop)
         lag = Lag()
         topic_id = facts[topics.commands].topic_id
         runner = BatchRunner(
@@ -99,7 +102,8 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
             publisher=publisher,
             lag=lag,
             topics=topics,
-            verify=_verify(settings),
+            verify=None if access is None else _verify(settings, access),
+            access=access,
             stop=stop,
             fault_point=fault_point,
         )
@@ -115,6 +119,8 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
                 "assigned": _assigned(consumer),
                 "log": _none_expired(engine),
             }
+            if access is not None:
+                checks["access"] = access.check
             limits = TimeLimits(keep_alive_s=settings.http_keep_alive_s)
             await stack.enter_async_context(serve(settings.sessions_http, health_app(checks), limits=limits))
         TOPIC_PARTITIONS.set(settings.topic_partitions)
@@ -203,15 +209,21 @@ async def decode_nothing(_message: Any) -> Any:
     return ()
 
 
-def _verify(settings: Settings) -> Verify | None:
+async def _access(settings: Settings, stack: AsyncExitStack, stop: Callable[[BaseException], None]) -> AccessLog | None:
+    """Who was revoked; None where nobody is asked for a token."""
     if settings.auth == "off":
         log.warning("auth_off", meaning="every record speaks as admin of its store")
         return None
+    return await stack.enter_async_context(access_log.following(settings, settings.topics.access, stop))
+
+
+def _verify(settings: Settings, access: AccessLog) -> Verify:
     verifier = open_verifier(settings)
 
-    def verify(headers: Headers, at_ms: int) -> Claims | None:
+    def verify(headers: Headers, at_ms: int, store_id: str) -> Claims | None:
         token = bearer(headers)
-        return None if token is None else verifier.claims(token, at_ms / 1_000, COMMANDS_AUDIENCE)
+        claims = None if token is None else verifier.claims(token, at_ms / 1_000, COMMANDS_AUDIENCE)
+        return None if claims is None or access.revocations.refuses_command(claims, store_id, at_ms) else claims
 
     return verify
 

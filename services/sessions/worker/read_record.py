@@ -28,8 +28,9 @@ _NO_NAMES: Final = set[str]()
 """Shared by all commands, which are frozen: nobody writes to them."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
-Verify = Callable[[Headers, int], Claims | None]
-"""From a record's headers and its append time (milliseconds) to the claims of its sender."""
+Verify = Callable[[Headers, int, str], Claims | None]
+"""From a record's headers, its append time (milliseconds) and its store to the claims of its sender; None where there
+is no good token, or its bearer had been revoked."""
 
 
 class Record(Protocol):
@@ -68,7 +69,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
             command_id, store_id, profile_id = result.command_id, result.store_id, result.profile_id
     except Unreadable as error:
         return Parked(record, str(error))
-    claims = verify(record.headers, record.timestamp) if verify else None
+    claims = verify(record.headers, record.timestamp, store_id) if verify else None
     return Received(
         raw=record,
         topic=record.topic,
@@ -86,8 +87,6 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         command=command,
         members=members if command is None else _NO_MEMBERS,
         errors=errors,
-        sub=claims.sub if claims else None,
-        issued_at=claims.iat if claims else None,
     )
 
 

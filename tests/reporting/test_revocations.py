@@ -1,0 +1,138 @@
+"""A revoked token lists nothing, shows nothing and follows nothing: within five seconds, in the reader as it is run."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from aiokafka import AIOKafkaProducer
+
+from contracts.access import AccessRecord, Restored, Revoked
+from services.cli.app import main
+from services.platform import access_log
+from services.platform.auth.signing_keys import ensure_key
+from services.platform.auth.tokens import mint
+from services.platform.settings import Settings
+from tests.reporting.closing_messages import closing, value
+from tests.reporting.closing_pages import PATH, z_numbers
+from tests.reporting.reader import publish
+from tests.support.processes import ServiceProcess
+from tests.support.waiting import eventually
+
+WITHIN_S = 5.0
+PARROT = "/v1/cashier-sessions/?startTimestamp=2025-01-01T00:00:00Z&endTimestamp=2025-01-02T00:00:00Z"
+
+
+@asynccontextmanager
+async def reader(settings: Settings) -> AsyncIterator[tuple[ServiceProcess, httpx.AsyncClient]]:
+    ensure_key(settings)
+    process = ServiceProcess(main, ["run", "reporting"], settings.home / "reader.log", settings, {})
+    try:
+        await process.until_logged("reporting_started")
+        async with httpx.AsyncClient(base_url=process.address("reporting_started"), timeout=20) as http:
+            yield process, http
+    finally:
+        process.kill()
+
+
+def bearer(settings: Settings, *stores: str, sub: str = "rita") -> dict[str, str]:
+    return {"authorization": f"Bearer {mint(settings, sub=sub, role='reader', stores=stores, ttl_s=600)}"}
+
+
+async def say(settings: Settings, *records: AccessRecord) -> None:
+    await access_log.publish(settings, records)
+
+
+async def until_stream_ends(http: httpx.AsyncClient, headers: dict[str, str], opened: asyncio.Event) -> float:
+    """Follow the stream to its end; when that was."""
+    async with http.stream("GET", f"{PATH}/stream?from=beginning", headers=headers) as reply:
+        assert reply.status_code == 200
+        async for line in reply.aiter_lines():
+            if line.startswith("data:"):
+                opened.set()
+    return time.monotonic()
+
+
+async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Settings) -> None:
+    await publish(reporting, [value(closing(1)), value(closing(2, store_id="s2"))])
+    async with reader(reporting) as (_, http):
+        rita, nora = bearer(reporting, "s1"), bearer(reporting, "s1", sub="nora")
+
+        async def read() -> bool:
+            return z_numbers(await http.get(PATH, headers=rita)) == [1]
+
+        await eventually(read)
+        closing_id = (await http.get(PATH, headers=rita)).json()["items"][0]["closing_id"]
+        opened = asyncio.Event(), asyncio.Event()
+        stream = asyncio.create_task(until_stream_ends(http, rita, opened[0]))
+        beside = asyncio.create_task(until_stream_ends(http, nora, opened[1]))
+        await asyncio.gather(*(event.wait() for event in opened))
+
+        await say(reporting, Revoked(store_id="*", subject="rita"))
+        revoked_at = time.monotonic()
+
+        assert await stream - revoked_at < WITHIN_S
+        for path in (PATH, f"{PATH}/{closing_id}", f"{PATH}/stream", PARROT):
+            assert (await http.get(path, headers=rita)).status_code == 401, path
+        assert z_numbers(await http.get(PATH, headers=nora)) == [1]
+        assert not beside.done()
+        beside.cancel()
+        await say(reporting, Restored(store_id="*", subject="rita"))
+        again = bearer(reporting, "s1")
+
+        async def back() -> bool:
+            return (await http.get(PATH, headers=again)).status_code == 200
+
+        await eventually(back, within_s=WITHIN_S)
+        assert (await http.get(PATH, headers=rita)).status_code == 401, "its token was issued before"
+
+
+async def test_a_revocation_in_one_store_leaves_the_others(reporting: Settings) -> None:
+    await publish(reporting, [value(closing(1)), value(closing(2, store_id="s2"))])
+    await say(reporting, Revoked(store_id="s1", subject="rita"))
+    async with reader(reporting) as (_, http):
+        everywhere, both = bearer(reporting, "*"), bearer(reporting, "s1", "s2")
+
+        async def read() -> bool:
+            return z_numbers(await http.get(PATH, headers=bearer(reporting, "*", sub="nora"))) == [1, 2]
+
+        await eventually(read)
+        items = (await http.get(PATH, headers=bearer(reporting, "*", sub="nora"))).json()["items"]
+        for headers in (everywhere, both):
+            assert z_numbers(await http.get(PATH, headers=headers)) == [2]
+            assert (await http.get(PATH, headers=headers, params={"store": "s1"})).status_code == 403
+            status = [(await http.get(f"{PATH}/{item['closing_id']}", headers=headers)).status_code for item in items]
+            assert status == [404, 200]
+            assert (await http.get(PARROT, headers=headers)).json()["pagination"]["count"] == 1
+            async with http.stream("GET", f"{PATH}/stream?from=beginning", headers=headers) as reply:
+                data = [line async for line in first_data(reply)]
+            assert '"store_id":"s2"' in data[0]
+        assert (await http.get(PATH, headers=bearer(reporting, "s1"))).status_code == 401
+
+
+async def first_data(reply: httpx.Response) -> AsyncIterator[str]:
+    async for line in reply.aiter_lines():
+        if line.startswith("data:"):
+            yield line
+            return
+
+
+async def test_a_reader_without_the_access_topic_says_so_and_knows_of_no_revocations(reporting: Settings) -> None:
+    await say(reporting, Revoked(store_id="*", subject="rita"))
+    async with reader(reporting.model_copy(update={"access_topic": ""})) as (process, http):
+        assert process.has_logged("no_revocations")
+        assert (await http.get(PATH, headers=bearer(reporting, "s1"))).status_code == 200
+
+
+async def test_what_can_not_be_read_on_the_access_topic_stops_readiness(reporting: Settings) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=reporting.kafka)
+    await producer.start()
+    await producer.send_and_wait(reporting.topics.access, b"{", partition=0)
+    await producer.stop()
+    await say(reporting, Revoked(store_id="*", subject="rita"))
+
+    async with reader(reporting) as (process, http):
+        assert "access" in (await http.get("/health/ready")).json()["failed"]
+        assert process.has_logged("access_record_unreadable")
+        assert (await http.get(PATH, headers=bearer(reporting, "s1"))).status_code == 401, "what follows it was read"
