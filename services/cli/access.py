@@ -129,6 +129,25 @@ def list_users(*, store: AnyStore = None) -> None:
         typer.echo(f"{user.store_id}\t{user.user_id}\t{user.role}\t{user.profile_id or '-'}\t{state}")
 
 
+@users.command("revoked")
+def list_revoked() -> None:
+    """List whose tokens count no longer, registers and API keys too: store (* is every store) and id, with a tab.
+
+    Example: [bold]till users revoked[/bold]
+    """
+    from services.platform import access_log
+    from services.platform.kafka.read_topic import TopicUnread
+
+    try:
+        revocations, unreadable = run_to_end(access_log.read_now(read_settings()))
+    except TopicUnread as error:
+        _refuse(str(error))
+    for store, subject in revocations.in_force():
+        typer.echo(f"{store}\t{subject}")
+    for offset, why in unreadable:
+        typer.echo(f"Record {offset} of the access topic can't be read: {why}", err=True)
+
+
 @profiles.command("password")
 def profile_password(
     *,

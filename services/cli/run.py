@@ -67,16 +67,21 @@ def migrate() -> None:
     """Create or bring up to date the tables of the ledger, the gateway and the reporting reader. Can be run twice.
 
     Where TILL_LEDGER_ROLE, TILL_GATEWAY_ROLE or TILL_REPORTING_ROLE is set, that role gets the rights that its service
-    needs and no others; run this as the owner of the tables then.
+    needs and no others; run this as the owner of the tables then. Where the version before kept revocations in a table,
+    they are put on the access topic first: Kafka must be there then, and take them.
 
     Example: [bold]till migrate[/bold]
     """
     from services.operations.database_grants import grant
+    from services.operations.revocations import put_on_topic
     from services.platform.postgres.migrate import upgrade
 
     settings = read_settings()
 
     async def all_of_them() -> list[str]:
+        moved = await put_on_topic(settings)
+        if moved:
+            typer.echo(f"Revocations put on the access topic: {moved}.")
         await upgrade(settings.database_url, "services.sessions.migrations")
         await upgrade(settings.database_url, "services.gateway.migrations")
         await upgrade(settings.reader_database_url, "services.reporting.migrations")

@@ -1,4 +1,4 @@
-"""How far the broker's clock is from the database's: revocations and idle closing compare the times of both."""
+"""How far the broker's clock is from the database's: idle closing compares the times of both."""
 
 import asyncio
 import time

@@ -10,6 +10,7 @@ from services.platform.settings import Settings
 
 # Every table by its name: one that a later migration adds belongs to nobody until somebody has thought about it.
 # Each may read how far the tables are that it lives on: it waits for them before it starts.
+# `revocations` is read by pods of the version before alone, which run beside this one's during an update.
 LEDGER: Final = (
     "GRANT USAGE ON SCHEMA public TO {role}",
     "GRANT SELECT ON profiles, revocations, alembic_version_sessions TO {role}",

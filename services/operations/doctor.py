@@ -16,8 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.operations.clocks import broker_clock, database_clock
+from services.platform.access_log import UNREADABLE_NAMED_MAX, read_now
 from services.platform.auth.tokens import open_verifier
 from services.platform.kafka.connection import connection
+from services.platform.kafka.read_topic import TopicUnread
 from services.platform.kafka.topics import TopicsWrong, check_topics
 from services.platform.postgres.engine import open_tool_engine
 from services.platform.postgres.migrate import is_behind
@@ -28,7 +30,7 @@ from services.sessions.ledger.frontier import expired_commands, sessions_held
 LOOK_S: Final = 20.0
 """What does not answer within this time is away."""
 SKEW_S: Final = 1.0
-OUTAGES: Final = (KafkaError, AdminError, RedisError, SQLAlchemyError, OSError, TimeoutError, TopicsWrong)
+OUTAGES: Final = (KafkaError, AdminError, RedisError, SQLAlchemyError, OSError, TimeoutError, TopicsWrong, TopicUnread)
 """What a look may end with; it says so and the others go on."""
 
 SAFE = ("fsync", "synchronous_commit")
@@ -187,13 +189,22 @@ async def _letters(servers: _Servers) -> Sequence[Finding]:
     return [Finding("well", "There are no dead letters.")]
 
 
+async def _access(servers: _Servers) -> Sequence[Finding]:
+    revocations, unreadable = await read_now(servers.settings)
+    if unreadable:
+        offsets = ", ".join(str(offset) for offset, _ in unreadable[:UNREADABLE_NAMED_MAX])
+        which = f"{servers.settings.topics.access} holds {len(unreadable)} records that can't be read, at {offsets}"
+        return [Finding("bad", f"{which}: {unreadable[0][1]} No service is ready while they are there.")]
+    return [Finding("well", f"Who is revoked can be read: {len(revocations.in_force())} at present.")]
+
+
 async def _clocks(servers: _Servers) -> Sequence[Finding]:
     broker = await broker_clock(servers.settings)
     apart = broker.ahead_of(await database_clock(servers.engine))
     skew = f"The broker's clock is {abs(apart.ahead_s):.2f} s {'ahead of' if apart.ahead_s > 0 else 'behind'}"
     sentence = f"{skew} the database's, give or take {apart.give_or_take_s:.2f} s"
     if abs(apart.ahead_s) - apart.give_or_take_s > SKEW_S:
-        return [Finding("bad", f"{sentence}: revocations and idle closing count from the wrong moment.")]
+        return [Finding("bad", f"{sentence}: idle closing counts from the wrong moment.")]
     return [Finding("well", f"{sentence}.")]
 
 
@@ -207,6 +218,7 @@ LOOKS: Final[tuple[tuple[str, frozenset[Any], Look], ...]] = (
     ("The ledger", frozenset({"PostgreSQL", "The tables"}), _ledger),
     ("The frontier", frozenset({"Kafka", "The topics", "The ledger"}), _frontier),
     ("The dead letters", frozenset({"Kafka", "The topics"}), _letters),
+    ("The access topic", frozenset({"Kafka", "The topics"}), _access),
     ("The clocks", frozenset({"Kafka", "PostgreSQL"}), _clocks),
 )
 """In their order, each with the looks that must have succeeded before."""

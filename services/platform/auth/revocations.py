@@ -69,6 +69,10 @@ class Revocations:
         stores = self._subjects.get(subject, {})
         return frozenset(store for store, known in stores.items() if known[-1].restored_ms is None)
 
+    def in_force(self) -> list[tuple[str, str]]:
+        """Store (`*`: all) and subject of everybody who is revoked now and was not restored since, sorted."""
+        return sorted((store, subject) for subject in self._subjects for store in self.revoked_in(subject))
+
 
 def _refuse(stores: dict[str, list[_Revocation]], store_id: str, iat: float | None, moment: int) -> bool:
     return any(_refuses(stores[where], iat, moment) for where in (store_id, EVERY_STORE) if where in stores)
