@@ -52,12 +52,6 @@ async def test_a_sender_without_the_right_locks_no_till_and_reads_no_row(ledger:
     assert after["sessions"] == before["sessions"]
 
 
-async def test_a_revoked_sender_who_is_forbidden_too_is_unauthenticated(ledger: Ledger) -> None:
-    await ledger.sql("INSERT INTO revocations VALUES ('*', 'x', '2000-01-01', NULL)")
-    applied = await ledger.apply(a_week()[0], verify=stranger)
-    assert applied.outcomes[0].reason == "unauthenticated"
-
-
 def test_answers_are_kept_longer_than_their_topic_keeps_records() -> None:
     assert kept_s(TOPIC_CONFIGS[COMMANDS]) == 7 * DAY_S + 3_600 + MARGIN_S
     assert kept_s({"retention.ms": "-1", "segment.ms": "3600000"}) is None
