@@ -76,8 +76,10 @@ Reason = Literal[
 ]
 """Why a command was refused, in the order in which the reasons are checked."""
 
-CLAIMLESS: Final = frozenset({"unauthenticated", "forbidden"})
-"""Refusals that claim nothing: the same id with a good token is decided afresh."""
+CLAIMLESS: Final = frozenset(
+    {"unauthenticated", "forbidden", "profile_unknown", "session_unknown", "tender_unknown", "movement_unknown"}
+)
+"""Refusals that claim nothing: what is missing may come, and the same command sent again is decided afresh."""
 
 ZNumber = Annotated[int, Field(ge=1, le=SAFE_INTEGER)]
 Sequence = Annotated[int, Field(ge=1, le=SAFE_INTEGER)]
@@ -95,7 +97,7 @@ def uuid5(name: str) -> str:
 
 
 def event_id_of(store_id: str, command_id: str) -> str:
-    """The id of the one answer to a command: it can be known beforehand."""
+    """The id of the one answer that claims a command's id: it can be known beforehand."""
     return uuid5(f"till:{store_id}/{command_id}")
 
 

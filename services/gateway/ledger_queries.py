@@ -86,6 +86,14 @@ ANSWERS_OF = text("""
     SELECT j.store_id, j.answer FROM unnest(CAST(:stores AS text[])) AS k(store_id)
       JOIN journal j ON j.store_id = k.store_id AND j.command_id = :command_id ORDER BY j.store_id
 """)
+# The newest of many is the last entry of its id in the index.
+UNCLAIMED_OF = text("""
+    SELECT newest.answer FROM unnest(CAST(:stores AS text[])) AS k(store_id)
+     CROSS JOIN LATERAL (
+           SELECT answer FROM place_answers p WHERE p.store_id = k.store_id AND p.command_id = :command_id
+            ORDER BY p.received_at DESC, p.record_offset DESC LIMIT 1) AS newest
+     ORDER BY k.store_id LIMIT 1
+""")
 STORES = text("SELECT DISTINCT store_id FROM profiles ORDER BY store_id")
 APPLIED = text("""
     SELECT (SELECT next_offset FROM consumed WHERE topic_id = :topic_id AND partition = :partition) AS next_offset,
@@ -260,6 +268,13 @@ async def find_answer(engine: AsyncEngine, stores: Collection[str] | None, comma
         store_ids = await _store_ids(tx, stores)
         row = (await tx.execute(ANSWERS_OF, {"stores": store_ids, "command_id": command_id})).first()
     return None if row is None else bytes(row.answer)
+
+
+async def find_unclaimed(engine: AsyncEngine, stores: Collection[str] | None, command_id: str) -> bytes | None:
+    """The newest answer to this id that claims nothing, while it is kept; the stores as in `find_answer`."""
+    async with engine.connect() as tx:
+        values = {"stores": await _store_ids(tx, stores), "command_id": command_id}
+        return (await tx.execute(UNCLAIMED_OF, values)).scalar_one_or_none()
 
 
 async def answer_to(

@@ -11,7 +11,7 @@ import pytest
 from contracts.events import Reason
 from services.gateway.own_api.routes import STATUS
 from tests.support.commands import Body, closing, command, movement, opening, order
-from tests.support.kafka_register import commands_on_topic
+from tests.support.kafka_register import ask, commands_on_topic
 from tests.support.market import Market
 
 PROBLEM = "application/problem+json"
@@ -164,6 +164,28 @@ async def test_a_key_may_not_contradict_the_body(market: Market) -> None:
     assert await status("") == 400
     assert await status("x" * 256) == 400
     assert await status(body["command_id"].upper()) == 200
+
+
+async def test_what_came_too_early_is_decided_afresh_and_the_claiming_answer_is_told(market: Market) -> None:
+    session_id = await opened(market, "p1")
+    paid_in = movement("p1", session_id, 100)
+    early = command("void_movement", "p1", session_id, movement_id=paid_in["command_id"], reason="typo")
+    path = f"/api/commands/{early['command_id']}"
+    first, second = await market.post(early), await market.post(early)
+    assert {reply.json()["reason"] for reply in (first, second)} == {"movement_unknown"}
+    assert first.json()["event_id"] != second.json()["event_id"]
+    assert (await market.get(path)).content == second.content
+    await market.post(paid_in)
+    accepted = await market.post(early)
+    assert accepted.json()["kind"] == "movement_voided"
+    assert (await market.get(path)).content == accepted.content
+
+
+async def test_a_register_on_kafka_without_a_token_learns_it_by_its_command(market: Market) -> None:
+    body = movement("p1", new_session(), 100)
+    await ask(market, [(body, None)])
+    assert (await market.get(f"/api/commands/{body['command_id']}")).json()["reason"] == "unauthenticated"
+    assert (await market.get(f"/api/commands/{body['command_id']}", "s2")).status_code == 404
 
 
 async def test_an_answer_can_be_asked_for_later_but_not_from_another_store(market: Market) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -180,17 +179,3 @@ async def test_a_command_is_parked_even_when_the_row_that_it_fails_on_is_broken(
         await ledger.apply(command)
     parked = await ledger.apply(command, park="its session's row is broken")
     assert [outcome.kind for outcome in parked.outcomes] == ["command_parked"]
-
-
-async def test_numbers_of_refused_openings_are_kept_until_their_session_is_there(ledger: Ledger) -> None:
-    opening = a_week()[0]
-    refused = opening | {
-        "command_id": str(uuid4()),
-        "register_seq": 1,
-        "opening": [{"tender": "gold", "amount_minor": 1}],
-    }
-    assert (await ledger.apply(refused)).outcomes[0].reason == "tender_unknown"
-    await ledger.apply(opening | {"register_seq": 3})
-    assert (await ledger.sql("SELECT convert_from(register, 'UTF8') AS seen FROM sessions"))[0].seen.startswith(
-        "[1,3,[[2,2]]"
-    )

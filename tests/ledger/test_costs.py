@@ -60,3 +60,24 @@ async def test_each_of_two_bodies_in_one_batch_is_given_its_own_answer(ledger: L
     other = other_body(opening)
     first = [outcome.value for outcome in (await ledger.apply(opening, other)).outcomes]
     assert [outcome.value for outcome in (await ledger.apply(other, opening)).outcomes] == first[::-1]
+
+
+async def test_refused_openings_with_numbers_cost_the_opening_that_names_their_session_nothing(ledger: Ledger) -> None:
+    opening = a_week()[0]
+    refused = opening | {"currency": "USD"}
+    await ledger.apply(*(refused | {"command_id": str(uuid4()), "register_seq": number} for number in range(500)))
+    assert (await read_by(ledger, opening | {"register_seq": 500}))["journal"] == 0
+    seen = (await ledger.sql("SELECT convert_from(register, 'UTF8') AS seen FROM sessions"))[0].seen
+    assert seen.startswith("[500,500,[]")
+
+
+async def test_a_command_refused_for_what_is_missing_is_accepted_once_it_is_there(ledger: Ledger) -> None:
+    opening, *rest = a_week()
+    early = next(body for body in rest if body["kind"] == "move_cash")
+    refused = (await ledger.apply(early)).outcomes[0]
+    assert (refused.reason, refused.stored_in) == ("session_unknown", "position")
+    await ledger.apply(opening)
+    assert [outcome.kind for outcome in (await ledger.apply(early, early)).outcomes] == ["cash_moved"] * 2
+    again = await ledger.run(ledger.batch([json.dumps(early).encode()], 0))
+    assert [publication.value for publication in again.publications] == [refused.value]
+    assert await ledger.sql("SELECT 1 FROM journal WHERE reason IS NOT NULL") == []

@@ -7,8 +7,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
+from contracts.events import CLAIMLESS, Reason, claimless_event_id_of, event_id_of
+from services.sessions.rules.answers import MESSAGES
 from tests.support import recount
-from tests.support.till import LUCIA, MORNING_MS, NOBODY, TOPIC, Till, amounts
+from tests.support.till import LUCIA, MORNING_MS, NOBODY, TOPIC, Body, Till, amounts
 
 
 @pytest.fixture
@@ -67,11 +69,78 @@ def test_the_same_value_written_differently_gets_the_first_answer_byte_for_byte(
 
 
 def test_a_refusal_is_remembered_too_though_its_reason_is_gone(till: Till) -> None:
-    body = till.body("void_movement", movement_id="0195e3a0-aaaa-7000-8000-00000000000a", reason="typo")
-    assert till.send(body)["reason"] == "movement_unknown"
-    till.move("pay_in", 5, command_id=body["movement_id"])
-    assert till.send(body)["reason"] == "movement_unknown"
+    body = till.body("resume_session")
+    assert till.send(body)["reason"] == "session_not_suspended"
+    till.says("suspend_session")
+    assert till.send(body)["reason"] == "session_not_suspended"
     assert till.outcomes[-1].value == till.outcomes[-3].value
+
+
+UNKNOWN_MOVEMENT = "0195e3a0-aaaa-7000-8000-00000000000a"
+UNKNOWN_SESSION = "0195e3a0-aaaa-7000-8000-00000000000b"
+
+
+def _set_up(till: Till) -> None:
+    row = till.batch_state.tills[till.store, till.name]
+    till.batch_state.tills[till.store, "later"] = dataclasses.replace(row, profile_id="later", open_session_id=None)
+
+
+MISSING: list[tuple[str, Body, Any]] = [
+    (
+        "profile_unknown",
+        {
+            "kind": "open_session",
+            "profile_id": "later",
+            "session_id": UNKNOWN_SESSION,
+            "currency": "MXN",
+            "opening": [],
+        },
+        _set_up,
+    ),
+    (
+        "session_unknown",
+        {"kind": "amend_session", "session_id": UNKNOWN_SESSION, "note": "x"},
+        lambda till: (till.closed({"cash": 1_000}), till.open(session_id=UNKNOWN_SESSION)),
+    ),
+    (
+        "movement_unknown",
+        {"kind": "void_movement", "movement_id": UNKNOWN_MOVEMENT, "reason": "typo"},
+        lambda till: till.move("pay_in", 5, command_id=UNKNOWN_MOVEMENT),
+    ),
+]
+
+
+@pytest.mark.parametrize(("reason", "members", "come"), MISSING, ids=[reason for reason, _, _ in MISSING])
+def test_what_was_missing_may_come_and_the_same_command_is_decided_afresh(
+    till: Till, reason: str, members: Body, come: Any
+) -> None:
+    body = till.body(members["kind"], **{name: value for name, value in members.items() if name != "kind"})
+    first, second = till.send(body), till.send(body)
+    assert first["reason"] == second["reason"] == reason
+    assert first["event_id"] != second["event_id"]
+    assert [outcome.stored_in for outcome in till.outcomes[-2:]] == ["position", "position"]
+    assert till.send(body | {"occurred_at": "2026-03-02T06:00:00Z"})["reason"] == reason
+    come(till)
+    accepted = till.send(body)
+    assert accepted["kind"] != "command_rejected"
+    assert accepted["event_id"] == event_id_of(till.store, body["command_id"])
+    assert till.send(body) == accepted
+    assert till.send(body | {"actor": {"id": "eva"}})["reason"] == "command_id_reused"
+
+
+def test_a_refused_means_of_payment_claims_nothing(till: Till) -> None:
+    body = till.body("move_cash", movement="pay_in", amount_minor=5, category="x", tender="gold")
+    refused = till.send(body)
+    outcome = till.outcomes[-1]
+    assert (refused["reason"], outcome.stored_in) == ("tender_unknown", "position")
+    record = outcome.record
+    assert refused["event_id"] == claimless_event_id_of(record.topic, record.partition, record.offset)
+    assert till.send(body | {"tender": "cash"})["kind"] == "cash_moved"
+
+
+@pytest.mark.parametrize("reason", sorted(CLAIMLESS))
+def test_the_message_of_a_refusal_that_claims_nothing_says_what_to_wait_for(reason: Reason) -> None:
+    assert " send it again" in MESSAGES[reason].lower()
 
 
 def test_a_malformed_command_claims_its_id(till: Till) -> None:

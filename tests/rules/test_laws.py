@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.events import CLAIMLESS
 from services.sessions.ledger import encoding
 from tests.support import recount
 from tests.support.chance import MINUTE_MS, TENDERS, logs, rules
@@ -166,12 +167,28 @@ def test_deliveries_that_come_again_change_nothing(records: list[bytes], profile
         for _ in range(data.draw(st.integers(1, 2))):
             till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
     assert state(till) == state(once)
-    for value in records:
-        till.send_bytes(value, at_ms=MORNING_MS + 10**10)
+    for value, outcome in zip(records, once.outcomes, strict=True):
+        # What claimed nothing is decided afresh when it comes again so much later.
+        if outcome.reason not in CLAIMLESS:
+            till.send_bytes(value, at_ms=MORNING_MS + 10**10)
     assert state(till) == state(once)
     assert till.closings == once.closings
     first = {outcome.event_id: outcome.value for outcome in once.outcomes}
-    assert all(first[outcome.event_id] == outcome.value for outcome in till.outcomes)
+    claiming = [outcome for outcome in till.outcomes if outcome.reason not in CLAIMLESS]
+    assert all(first[outcome.event_id] == outcome.value for outcome in claiming)
+
+
+@few
+@given(logs, rules)
+def test_a_refusal_that_claims_nothing_changes_no_other_answer(records: list[bytes], profile: Body) -> None:
+    once = play(records, profile)
+    till = Till(**profile)
+    for number, (value, outcome) in enumerate(zip(records, once.outcomes, strict=True)):
+        if outcome.reason not in CLAIMLESS:
+            till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+    claiming = [outcome for outcome in once.outcomes if outcome.reason not in CLAIMLESS]
+    assert [(o.kind, o.reason, o.sequence) for o in till.outcomes] == [(o.kind, o.reason, o.sequence) for o in claiming]
+    assert till.batch_state.answers.keys() == once.batch_state.answers.keys()
 
 
 @few

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.till import CARD, CASH, DOLLARS, LUCIA, Till
+from tests.support.till import CARD, CASH, DOLLARS, LUCIA, Till, amounts
 
 
 @pytest.mark.parametrize(
@@ -194,10 +194,21 @@ def test_a_repeated_command_is_seen_once_and_another_sessions_not_at_all() -> No
     assert (closing["first_register_seq"], closing["last_register_seq"]) == (100, 100)
 
 
-def test_the_number_of_a_refused_opening_counts_for_the_session_that_it_named() -> None:
+def test_the_number_of_a_refused_opening_counts_for_nothing() -> None:
     till = Till()
     session_id = till.new_id()
-    assert till.open({"gold": 1}, session_id=session_id, register_seq=4)["reason"] == "tender_unknown"
+    assert till.open({"gold": 1}, session_id=session_id, register_seq=2)["reason"] == "tender_unknown"
+    twice = {"currency": "MXN", "opening": amounts({"cash": 1}) * 2}
+    assert till.says("open_session", session_id=session_id, register_seq=3, **twice)["reason"] == "amount_invalid"
     till.open(session_id=session_id, register_seq=6)
+    assert till.open(session_id=session_id, register_seq=4)["reason"] == "session_already_open"
     closing = till.closed({"cash": 0}, register_seq=7)
-    assert (closing["first_register_seq"], closing["register_seq_gaps"]) == (4, [[5, 5]])
+    assert (closing["first_register_seq"], closing["last_register_seq"], closing["register_seq_gaps"]) == (6, 7, [])
+
+
+def test_the_number_of_a_command_that_names_no_session_counts_for_nothing() -> None:
+    till = Till()
+    session_id = till.new_id()
+    assert till.says("amend_session", session_id=session_id, note="x", register_seq=1)["reason"] == "session_unknown"
+    till.open(session_id=session_id, register_seq=6)
+    assert till.closed({"cash": 0}, register_seq=7)["first_register_seq"] == 6

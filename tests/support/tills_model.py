@@ -12,6 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from contracts.events import CLAIMLESS, claimless_event_id_of
 from services.sessions.rules import decide
 from services.sessions.rules.model import HOLDING, BatchState, Outcome, Received
 from services.sessions.rules.model import Till as TillRow
@@ -141,6 +142,12 @@ class TillsModel:
         """Hold an answer against all answers before; an accepted command goes into its session's story."""
         answer = json.loads(outcome.value)
         self.first.setdefault(outcome.event_id, outcome)
+        if answer.get("reason") in CLAIMLESS:
+            # It belongs to the record: the id is as free as before, and nothing is remembered.
+            record = outcome.record
+            assert outcome.event_id == claimless_event_id_of(record.topic, record.partition, record.offset)
+            assert not known or (body["store_id"], body["command_id"]) not in self.claims
+            return
         same = (body["store_id"], json.dumps(body, sort_keys=True)) if known else len(self.reads)
         repeat = same in self.answered
         assert self.answered.setdefault(same, outcome.value) == outcome.value

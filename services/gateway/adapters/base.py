@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import Request
 
 from contracts.commands import Malformed, read_command
+from contracts.events import CLAIMLESS
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
 from contracts.times import moment, wire_time
 from services.gateway.access.callers import Caller, access_of
@@ -116,6 +117,16 @@ class AdapterRequest:
         command = await stored.find(own, self.store_id, command_id, fingerprint(self.request, self.who, self.words))
         return None if command is None else await self._carry(command, None, None)
 
+    async def _release(self, command_id: str) -> None:
+        """What claims nothing holds no key: sent again, the request makes its command anew and it is decided afresh.
+
+        Of a request of two commands the first stays as it was made, and keeps its answer.
+        """
+        under_key = keyed(self.request, self.who, self.store_id, self.words)
+        if under_key is not None:
+            await stored.release(under_key.own, self.store_id, command_id)
+            await under_key.release()
+
     async def _carry(self, command: bytes, location: str | None, wait_s: float | None) -> Answer:
         trace = self.request.headers.get("traceparent")
         reply = await resources(self.request).commands.send(
@@ -129,6 +140,8 @@ class AdapterRequest:
         if reply.answer["kind"] == "command_parked":
             raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, reply.answer["message"])
         if reply.answer["kind"] == "command_rejected":
+            if reply.answer["reason"] in CLAIMLESS:
+                await self._release(reply.command_id)
             raise self.refusal(reply.answer)
         return reply.answer
 

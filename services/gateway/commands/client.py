@@ -8,7 +8,7 @@ that a command sent twice, or a command id used for two bodies, never gets someb
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars
 
+from contracts.events import claimless_event_id_of, event_id_of, reused_event_id_of
 from contracts.topics import RECORD_BYTES_MAX, Topics, key_of
 from services.gateway import ledger_queries
 from services.gateway.commands.envelope import Envelope, envelope_of, written
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 POLL_MS: Final = 1_000
 RESTART_AFTER_S: Final = 1.0
 REQUEST_TIMEOUT_MS: Final = 10_000
+UNCLAIMED_MAX: Final = 4
+"""Answers kept for one that waits for the broker's word on where its record lies; one is its own, others are strays."""
 LEDGER_LOOK_S: Final = 2.0
 DISCARD_S: Final = REQUEST_TIMEOUT_MS / 1_000 + 5
 """A client says goodbye within this time even to a broker that is away: what it still holds has expired by then."""
@@ -66,8 +69,27 @@ class Reply:
 class _Waiter:
     key: bytes
     command_id: bytes
+    claiming: frozenset[bytes]
+    """The event ids of the answers that claim the command's id, or refuse this body under one that is taken."""
     answer: asyncio.Future[bytes | None]
     """The answer's bytes, or None: events may have been missed, so look into the ledger."""
+    own: bytes | None = None
+    """The event id of an answer that claims nothing, once it is known where the record lies."""
+    unclaimed: dict[bytes, bytes] = field(default_factory=dict)
+    """Answers that claim nothing, by their event ids, which came before that was known."""
+
+    def take(self, event_id: bytes, raw: bytes) -> None:
+        """An answer that came. One that claims nothing is this one's only if it answers the very record."""
+        if event_id in self.claiming or event_id == self.own:
+            _resolve(self, raw)
+        elif self.own is None and len(self.unclaimed) < UNCLAIMED_MAX:
+            self.unclaimed[event_id] = raw
+
+    def lies_at(self, event_id: bytes) -> None:
+        """The record lies where an answer that claims nothing has this event id."""
+        self.own = event_id
+        if event_id in self.unclaimed:
+            _resolve(self, self.unclaimed[event_id])
 
 
 Kafka = Callable[[], dict[str, Any]]
@@ -132,13 +154,15 @@ class CommandClient:
             raise TooManyWaiting
         envelope = envelope_of(value, traceparent)
         bind_contextvars(command_id=envelope.command_id, store_id=envelope.store_id, profile_id=envelope.profile_id)
-        waiter = _Waiter(key_of(envelope.store_id, envelope.profile_id), envelope.command_id.encode(), asyncio.Future())
+        waiter = _waiter(envelope)
         self._waiters[envelope.trace] = waiter
         WAITING.set(len(self._waiters))
         begun = time.perf_counter()
         limit = begun + (self._wait_s if wait_s is None else wait_s)
         try:
             position = await self._publish(envelope, waiter.key, token, limit)
+            event_id = claimless_event_id_of(self._topics.commands, position.partition, position.offset)
+            waiter.lies_at(event_id.encode())
             raw = await self._wait(envelope, waiter, position, limit)
         finally:
             del self._waiters[envelope.trace]
@@ -291,7 +315,18 @@ class CommandClient:
         headers = dict(record.headers)
         waiter = self._waiters.get(headers.get("traceparent") or b"")
         if waiter and headers.get("till-command-id") == waiter.command_id and record.key == waiter.key:
-            _resolve(waiter, record.value)
+            waiter.take(headers.get("ce_id") or b"", record.value)
+
+
+def _waiter(envelope: Envelope) -> _Waiter:
+    claimed = event_id_of(envelope.store_id, envelope.command_id)
+    reused = reused_event_id_of(envelope.store_id, envelope.command_id, envelope.body_hash.hex())
+    return _Waiter(
+        key=key_of(envelope.store_id, envelope.profile_id),
+        command_id=envelope.command_id.encode(),
+        claiming=frozenset({claimed.encode(), reused.encode()}),
+        answer=asyncio.Future(),
+    )
 
 
 def _resolve(waiter: _Waiter, raw: bytes | None) -> None:

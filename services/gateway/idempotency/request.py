@@ -30,6 +30,9 @@ DONE = text("""
     UPDATE gateway.keyed SET status = :status, reply = :reply
      WHERE store_id = :store_id AND key_id = :key_id AND reply IS NULL
 """)
+RELEASE = text("""
+    DELETE FROM gateway.keyed WHERE store_id = :store_id AND key_id = :key_id AND reply IS NULL
+""")
 FORGET = forget("keyed")
 
 
@@ -63,6 +66,11 @@ class Keyed:
         self._check(row.fingerprint)
         planned: bytes | None = row.plan
         return planned
+
+    async def release(self) -> None:
+        """Let the key go, where the request was told nothing that it is to be told again."""
+        async with self.own.begin() as tx:
+            await tx.execute(RELEASE, self._key())
 
     async def done(self, status: int, reply: bytes) -> None:
         """Keep what the request was told."""

@@ -14,6 +14,7 @@ REMEMBER = text("""
     VALUES (:store_id, :command_id, :fingerprint, :command) ON CONFLICT DO NOTHING
 """)
 FIND = text("SELECT fingerprint, command FROM gateway.requests WHERE store_id = :store_id AND command_id = :command_id")
+RELEASE = text("DELETE FROM gateway.requests WHERE store_id = :store_id AND command_id = :command_id")
 # A key that comes again after that makes a new command under an id that is taken: it is refused, never applied twice.
 FORGET = forget("requests")
 
@@ -30,6 +31,12 @@ async def remember(engine: AsyncEngine, store_id: str, command_id: str, fingerpr
         await tx.execute(REMEMBER, values)
         row = (await tx.execute(FIND, {"store_id": store_id, "command_id": command_id})).one()
     return _same(row.fingerprint, fingerprint, row.command)
+
+
+async def release(engine: AsyncEngine, store_id: str, command_id: str) -> None:
+    """Forget the command that was made for a request: it was refused and claimed nothing, so another may be made."""
+    async with engine.begin() as tx:
+        await tx.execute(RELEASE, {"store_id": store_id, "command_id": command_id})
 
 
 async def find(engine: AsyncEngine, store_id: str, command_id: str, fingerprint: bytes) -> bytes | None:

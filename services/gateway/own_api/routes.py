@@ -70,14 +70,20 @@ async def get_command(request: Request, who: ByToken, command_id: CommandId) -> 
         command_id = command_id.lower()
         answer = await ledger_queries.find_answer(shared.ledger, stores, command_id)
         noted = None if answer else await pending.find(shared.own, stores, command_id)
+        unclaimed = None
         if noted is not None:
-            applied, answer = await ledger_queries.applied(shared.ledger, *noted)
+            applied, unclaimed = await ledger_queries.applied(shared.ledger, *noted)
             if not applied:
                 return pending_reply(command_id)
             # It may have been applied between the two looks.
-            answer = answer or await ledger_queries.answer_of(shared.ledger, noted[0], command_id)
+            answer = await ledger_queries.answer_of(shared.ledger, noted[0], command_id)
+        if answer is None:
+            answer = await ledger_queries.find_unclaimed(shared.ledger, stores, command_id) or unclaimed
     if answer is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "No command of this id was sent here, or it has claimed nothing.")
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            "No answer to a command of this id is kept here: it may wait on the topic, or nobody has sent it.",
+        )
     return json_reply(answer)
 
 

@@ -191,11 +191,6 @@ def _take_reused(state: BatchState, row: Any) -> None:
     state.reused[event_id] = KnownAnswer(body_hash, event_id, "command_rejected", wire_time(received_at), answer)
 
 
-def _take_early_number(state: BatchState, row: Any) -> None:
-    store_id, profile_id, session_id, register_seq = row
-    state.early_numbers.setdefault((store_id, profile_id, str(session_id)), []).append(register_seq)
-
-
 def _take_order(state: BatchState, row: Any) -> None:
     store_id, session_id, order_id, command = row
     order: RecordOrder = read_command(read_object(command))
@@ -261,16 +256,6 @@ LOADS: Final = {
           JOIN reused_answers r USING (store_id, command_id, body_hash)
         """,
         _take_reused,
-    ),
-    # The register numbers that refused openings of sessions came with.
-    "early_numbers": Load(
-        _SESSIONS,
-        """
-        SELECT ROW(j.store_id, j.profile_id, j.session_id, j.register_seq)
-          FROM {keys} AS k(store_id, session_id) JOIN journal j USING (store_id, session_id)
-         WHERE j.register_seq IS NOT NULL AND j.reason IS NOT NULL
-        """,
-        _take_early_number,
     ),
     # The latest accepted revision of each order: the index on revisions is read from its end.
     "orders": Load(

@@ -37,11 +37,6 @@ JOURNAL_OF_SESSION: Final = text("""
      WHERE store_id = :store AND session_id = :session AND sequence > :after
      ORDER BY sequence LIMIT :rows
 """)
-REFUSED_NUMBERS: Final = text("""
-    SELECT register_seq FROM journal
-     WHERE store_id = :store AND session_id = :session AND profile_id = :profile AND register_seq IS NOT NULL
-       AND reason IS NOT NULL
-""")
 CORRECTIONS_OF_SESSION: Final = text("""
     SELECT * FROM corrections WHERE store_id = :store AND session_id = :session ORDER BY correction_number
 """)

@@ -1,7 +1,7 @@
 """The rules: what becomes of one command, given all that its batch has loaded. Pure.
 
 `answer` checks reasons in the order of `contracts.events.Reason`. A command that is accepted moves the batch's
-state; one that is refused leaves it as it was, except that the register's own sequence number has been seen.
+state; one that is refused leaves it as it was, except that a session that is there has seen its register's number.
 """
 
 from typing import Any, Final
@@ -16,7 +16,6 @@ from contracts.commands import (
     ForceClose,
     HandOver,
     MoveCash,
-    OpenSession,
     RecordOrder,
     Recount,
     ResumeSession,
@@ -24,7 +23,7 @@ from contracts.commands import (
     VoidMovement,
     VoidSession,
 )
-from contracts.events import claimless_event_id_of, event_id_of, reused_event_id_of, write_filled
+from contracts.events import CLAIMLESS, claimless_event_id_of, event_id_of, reused_event_id_of, write_filled
 from contracts.jsontext import compact
 from services.sessions.rules import cash_and_orders, close_session, session_details
 from services.sessions.rules.admission import admit
@@ -37,15 +36,15 @@ from services.sessions.rules.open_session import open_session
 def answer(state: BatchState, record: Received) -> Outcome:
     """The one answer to a record, and what to keep of it."""
     if record.refused_right is not None:
-        event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
-        return _refused(record, Refusal(record.refused_right), event_id, "position")
+        return _unclaimed(record, Refusal(record.refused_right))
     known = state.answers.get((record.store_id, record.command_id))
     if known is not None:
         return _repeat(record, known) if known.body_hash == record.body_hash else _reused(state, record)
     outcome = _first_answer(state, record)
-    state.answers[record.store_id, record.command_id] = KnownAnswer(
-        record.body_hash, outcome.event_id, outcome.kind, outcome.received_at, outcome.value
-    )
+    if outcome.stored_in == "journal":
+        state.answers[record.store_id, record.command_id] = KnownAnswer(
+            record.body_hash, outcome.event_id, outcome.kind, outcome.received_at, outcome.value
+        )
     return outcome
 
 
@@ -70,6 +69,8 @@ def _first_answer(state: BatchState, record: Received) -> Outcome:
         return _refused(record, Refusal("malformed", errors=record.errors), event_id, "journal")
     decision = _decide(state, record, command, event_id)
     if isinstance(decision, Refusal):
+        if decision.reason in CLAIMLESS:
+            return _unclaimed(record, decision)
         return _refused(record, decision, event_id, "journal")
     closing, correction = decision.closing, decision.correction
     session = state.sessions[record.store_id, command.session_id]
@@ -98,6 +99,12 @@ def park(record: Received, error: str) -> Outcome:
     return Outcome(record, "position", event_id, answered["kind"], record.received_at, value, error=error)
 
 
+def _unclaimed(record: Received, refusal: Refusal) -> Outcome:
+    """A refusal that belongs to the record, not to the command: sent again, the command is decided afresh."""
+    event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
+    return _refused(record, refusal, event_id, "position")
+
+
 def _refused(record: Received, refusal: Refusal, event_id: str, stored_in: StoredIn) -> Outcome:
     rejected = rejection(record, refusal, event_id)
     return Outcome(
@@ -118,7 +125,7 @@ def _decide(state: BatchState, record: Received, command: Command, event_id: str
         return Refusal("profile_unknown")
     context = RuleContext(state, record, till, event_id, min(command.occurred_at, record.received_at))
     if command.kind == "open_session":
-        return _opened(context, command)
+        return open_session(context, command)
     session = state.sessions.get((command.store_id, command.session_id))
     if session is None or session.profile_id != command.profile_id:
         return Refusal("session_unknown")
@@ -135,26 +142,6 @@ def _decide(state: BatchState, record: Received, command: Command, event_id: str
     decision: Decision | Refusal = rule(context, session, command)
     return decision.seen(noted) if isinstance(decision, Refusal) else decision
 
-
-def _opened(context: RuleContext, command: OpenSession) -> Decision | Refusal:
-    """An opening; the register's number of a refused one counts for the session that it named, there or not yet."""
-    decision = open_session(context, command)
-    if not isinstance(decision, Refusal) or decision.reason in BEFORE_SESSION_UNKNOWN or command.register_seq is None:
-        return decision
-    session = context.state.sessions.get((command.store_id, command.session_id))
-    if session is None:
-        key = (command.store_id, command.profile_id, command.session_id)
-        context.state.early_numbers.setdefault(key, []).append(command.register_seq)
-    elif session.profile_id == command.profile_id and session.state in UNCLOSED:
-        session.register.see(command.register_seq)
-        session.changed = True
-    else:
-        return decision
-    return decision.seen(command.register_seq)
-
-
-BEFORE_SESSION_UNKNOWN: Final = frozenset({"profile_disabled", "session_already_open"})
-"""What an opening is refused for before the check for `session_unknown`, from which on register numbers count."""
 
 RULES: Final[dict[type[CommandBase], Any]] = {
     MoveCash: cash_and_orders.move_cash,

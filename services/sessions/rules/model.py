@@ -263,8 +263,6 @@ class BatchState:
 
     tills: dict[TillKey, Till] = field(default_factory=dict)
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
-    early_numbers: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
-    """Register numbers of refused openings, by the (store, profile, session) that they named before it was there."""
     forced: dict[tuple[str, str, int], Session] = field(default_factory=dict)
     """Sessions that their register did not close itself, by (store, profile, ordinal)."""
     orders: dict[OrderKey, RecordOrder] = field(default_factory=dict)

@@ -35,9 +35,8 @@ def open_session(context: RuleContext, command: OpenSession) -> Decision | Refus
     opening = _opening(context, command, frozen)
     session = Session(command.store_id, command.profile_id, command.session_id, "open", opening, totals)
     session.ordinal = till.sessions_opened
-    early = context.state.early_numbers.get((command.store_id, command.profile_id, command.session_id), ())
-    for number in (*early, *(() if command.register_seq is None else (command.register_seq,))):
-        session.register.see(number)
+    if command.register_seq is not None:
+        session.register.see(command.register_seq)
     _set_next_opened_at(context, session)
     context.state.sessions[command.store_id, command.session_id] = session
     accept(context, session)

@@ -5,6 +5,7 @@ the figures, the words, the closing and the corrections is, by the very rules th
 was altered since, not a rule that is wrong. The limits that a closing and its corrections went by are taken from them.
 """
 
+from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
@@ -79,7 +80,7 @@ class Recomputation:
         self._numbers: set[int] = set()
 
     def see(self, register_seq: int | None) -> None:
-        """Note a number of the register, of a refused command too; their order does not matter here."""
+        """Note a number of the register; their order does not matter here."""
         if register_seq is not None:
             self._numbers.add(register_seq)
 
@@ -183,7 +184,7 @@ class Recomputation:
         if attempt is None or stored is None:
             raise LedgerMismatch(f"{self.name}: it was closed by command {entry.sequence}, but has no closing")
         closing = stored_object(stored.body, f"{self.name}, its closing")
-        session.register = self._register(closing.get("register_seq_gaps"))
+        session.register = self._register(closing)
         body = end_session(
             session,
             attempt,
@@ -201,18 +202,21 @@ class Recomputation:
             raise LedgerMismatch(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
         self._closed = True
 
-    def _register(self, stated: Any) -> RegisterSequence:
-        """The register's numbers as the closing may state them.
+    def _register(self, closing: dict[str, Any]) -> RegisterSequence:
+        """The register's numbers as the closing states them, unless its accepted commands say otherwise.
 
-        While a session runs only the lowest 100 gaps are kept, so those that were known for a while hang on the order
-        in which numbers came, refused ones among them; that order is not stored. With few numbers it can't matter.
+        Refused commands count too, those that claim nothing are not kept, and of many gaps the lowest are known only as
+        numbers came: so a closing may have seen more numbers than its journal holds, and never fewer.
         """
+        first, last = closing.get("first_register_seq"), closing.get("last_register_seq")
         numbers = sorted(self._numbers)
-        gaps = [[low + 1, high - 1] for low, high in pairwise(numbers) if high > low + 1]
-        many = len(numbers) > GAPS_MAX + 1
-        if many and isinstance(stated, list) and len(stated) <= GAPS_MAX and stated == [g for g in gaps if g in stated]:
-            gaps = stated
-        return RegisterSequence(min(numbers, default=None), max(numbers, default=None), gaps)
+        if type(first) is int and type(last) is int:
+            gaps = _gaps(closing.get("register_seq_gaps"), first, last)
+            around = not numbers or (first <= numbers[0] and numbers[-1] <= last)
+            if around and all(bisect_left(numbers, low) == bisect_right(numbers, high) for low, high in gaps):
+                return RegisterSequence(first, last, gaps)
+        missing = [[low + 1, high - 1] for low, high in pairwise(numbers) if high > low + 1]
+        return RegisterSequence(min(numbers, default=None), max(numbers, default=None), missing)
 
     def _check_correction(
         self, command: Any, before: Totals, counted: dict[str, int], received_at: datetime, where: str
@@ -246,6 +250,20 @@ class Recomputation:
             raise LedgerMismatch(
                 f"{where}: its correction {stored.correction_number} has another {', '.join(wrong) or 'form'}"
             )
+
+
+def _gaps(stated: Any, first: int, last: int) -> list[list[int]]:
+    """The gaps that a closing lists, as far as they are some: in order, apart, within its numbers."""
+    gaps: list[list[int]] = []
+    end = first
+    for gap in stated[:GAPS_MAX] if isinstance(stated, list) else []:
+        if not isinstance(gap, list) or [type(number) for number in gap] != [int, int]:
+            break
+        if not end < gap[0] <= gap[1] < last:
+            break
+        gaps.append(gap)
+        end = gap[1] + 1
+    return gaps
 
 
 def _occurred(command: Command, entry: Any) -> str:

@@ -146,8 +146,6 @@ async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
     key = {"store": row.store_id, "session": row.session_id}
     recomputation.closing = (await tx.execute(queries.CLOSING_OF_SESSION, key)).one_or_none()
     recomputation.corrections = list(await tx.execute(queries.CORRECTIONS_OF_SESSION, key))
-    for refused in await tx.execute(queries.REFUSED_NUMBERS, key | {"profile": row.profile_id}):
-        recomputation.see(refused.register_seq)
     after = 0
     while True:
         page = list(await tx.execute(queries.JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))

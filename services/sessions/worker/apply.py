@@ -185,7 +185,6 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
         answers={(c.store_id, c.command_id) for c in commands},
         orders={_order_key(command) for _, command in readable if command.kind == "record_order"},
         movements={(store_id, c.movement_id) for store_id, c in readable if c.kind == "void_movement"},
-        early_numbers={(store_id, c.session_id) for store_id, c in readable if c.kind == "open_session"},
     )
     _check_fence(state, batch.token)
     if state.answers:

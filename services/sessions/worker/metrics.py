@@ -11,6 +11,7 @@ from typing import Final, Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 from contracts.commands import COMMANDS as KINDS
+from contracts.events import CLAIMLESS
 from services.sessions.rules.model import Outcome, StoredIn
 
 REPEATED: Final = "repeated"
@@ -52,6 +53,11 @@ LOCK_MISSING = Counter("till_lock_missing_total", "Batches that went on under ro
 LOCK_LOST = Counter("till_lock_lost_total", "Locks that were gone before their batch was answered.")
 FENCE_REFUSED = Counter("till_fence_refused_total", "Batches whose lock was older than one that its tills had seen.")
 
+UNCLAIMED = Counter(
+    "till_unclaimed_refusals_total",
+    "Refusals that claim nothing: sent again, their command is decided afresh.",
+    ["reason"],
+)
 PLACE_ANSWERS_DELETED = Counter(
     "till_place_answers_deleted_total", "Answers that claimed nothing, deleted after their records had gone."
 )
@@ -64,6 +70,8 @@ _SECONDS_OF: Final = {stage: BATCH_SECONDS.labels(stage) for stage in STAGES}
 # What is counted by label is there from the start: an alert on the first of its kind needs the 0 before it.
 for _why in ("unreadable", "failing", "undecodable"):
     PARKED.labels(_why)
+for _why in sorted(CLAIMLESS):
+    UNCLAIMED.labels(_why)
 for _why in ("redis_away", "held", "odd"):
     LOCK_MISSING.labels(_why)
 
@@ -97,6 +105,8 @@ def count_answers(outcomes: Sequence[Outcome]) -> Tally[tuple[str, str, str]]:
             tally[_kind_named(o), o.kind, _reason(o.reason, o.stored_in)] += 1
     for labels, count in tally.items():
         COMMANDS.labels(*labels).inc(count)
+        if labels[2] in CLAIMLESS:
+            UNCLAIMED.labels(labels[2]).inc(count)
     return tally
 
 
