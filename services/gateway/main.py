@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -29,6 +29,8 @@ from services.gateway.resources import Resources
 from services.platform import access_log
 from services.platform.auth.tokens import open_verifier
 from services.platform.http.connection import TimeLimits
+from services.platform.http.plain import Plain
+from services.platform.http.query import check_query
 from services.platform.http.request_log import Requests
 from services.platform.http.server import Check, health_app, health_routes, serve
 from services.platform.kafka.connection import connection
@@ -126,8 +128,10 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(check_query)],
     )
     app.add_middleware(Requests, apis=APIS)
+    app.add_middleware(Plain)
     app.state.resources = resources
     app.state.access = Access(settings, resources.own, resources.verifier, resources.access_log)
     shapes = {final.PREFIX: final.error_body}

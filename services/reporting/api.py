@@ -9,15 +9,17 @@ from typing import Any, Final
 import asyncpg
 import orjson
 import structlog
-from fastapi import FastAPI, HTTPException, Request, Response, Security
-from fastapi.responses import HTMLResponse
+from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import BaseRoute
 
+from services.platform.http.plain import Plain
 from services.platform.http.problems import problem
+from services.platform.http.query import check_query
 from services.platform.http.replies import json_reply
 from services.platform.http.request_log import Requests
 from services.reporting import store
@@ -58,8 +60,10 @@ def reporting_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(check_query)],
     )
     app.add_middleware(Requests, apis=APIS)
+    app.add_middleware(Plain)
 
     async def cashier_sessions(request: Request) -> Response:
         claims = caller(callers, request)
@@ -91,10 +95,12 @@ def reporting_app(
         # Only says in the documentation what `caller` asks for.
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )
-    app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False)
+    # What is asked with the slash comes without it; the documentation says it as its clients know it.
+    app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False, openapi_extra=_DOCUMENTATION)
     add_closings(app, engine, callers, Streams(engine, stop))
     if docs:
         app.add_api_route("/docs", lambda: _docs(app), include_in_schema=False)
+        app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     app.add_exception_handler(StarletteHTTPException, _refused)
     for outage in (SQLAlchemyError, asyncpg.PostgresError, OSError):
         app.add_exception_handler(outage, _out_of_order)

@@ -21,6 +21,7 @@ from starlette.datastructures import QueryParams
 from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import moment, read_date, read_time, wire_time
 from services.platform.auth.store_scope import StoreScope
+from services.platform.http.query import read_list
 from services.platform.http.replies import json_reply
 from services.reporting import search
 from services.reporting.access import Callers, caller, visible_stores
@@ -40,7 +41,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
 
     async def closings(request: Request) -> Response:
         claims, params = caller(callers, request), request.query_params
-        selection = _selection(params, visible_stores(claims, "store", params.getlist("store")))
+        selection = _selection(params, visible_stores(claims, "store", read_list(params, "store")))
         items, last = await search.closings(
             engine, selection, _cursor(params.get("cursor")), _limit(params.get("limit"))
         )
@@ -58,7 +59,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
 
     async def stream(request: Request) -> Response:
         def seen() -> StoreScope:
-            return visible_stores(caller(callers, request), "store", request.query_params.getlist("store"))
+            return visible_stores(caller(callers, request), "store", read_list(request.query_params, "store"))
 
         return await streams.begin(request, seen)
 

@@ -9,11 +9,14 @@ from starlette.datastructures import QueryParams
 
 from contracts.times import moment, read_time
 from services.platform.errors import TillError
+from services.platform.http.query import read_list
 
 PATH: Final = "/v1/cashier-sessions/"
 SPAN_H_MAX: Final = 48
 PAGE_SIZE_MAX: Final = 100
 PAGE_SIZE_DEFAULT: Final = 50
+OWN: Final = {"page", "storeUUID"}
+"""What a link to another page writes itself."""
 PAGE_DIGITS_MAX: Final = 15
 """A page number of more digits is a mistake, and its offset no number that PostgreSQL takes."""
 
@@ -46,7 +49,7 @@ def read_query(params: QueryParams) -> Query:
     return Query(
         start=_up_to_the_second(start),
         end=_up_to_the_second(end),
-        stores=tuple(dict.fromkeys(params.getlist("storeUUID"))),
+        stores=tuple(dict.fromkeys(read_list(params, "storeUUID"))),
         page=_integer(params, "page", 0),
         page_size=page_size,
     )
@@ -54,8 +57,9 @@ def read_query(params: QueryParams) -> Query:
 
 def link(params: QueryParams, page: int) -> str:
     """The same question about another page, as a relative link."""
-    others = [(name, value) for name, value in params.multi_items() if name != "page"]
-    return f"{PATH}?{urlencode([*others, ('page', str(page))])}"
+    others = [(name, value) for name, value in params.multi_items() if name.partition("[")[0] not in OWN]
+    stores = [("storeUUID", store) for store in read_list(params, "storeUUID")]
+    return f"{PATH}?{urlencode([*others, *stores, ('page', str(page))])}"
 
 
 def _timestamp(params: QueryParams, name: str) -> datetime:

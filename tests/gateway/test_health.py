@@ -27,3 +27,27 @@ async def test_health_and_metrics_have_a_listener_of_their_own_where_one_is_name
 async def test_without_one_the_api_has_them(market: Market) -> None:
     for path in ("/metrics", "/docs", "/openapi.json", "/health/live"):
         assert (await market.client.get(path)).status_code == 200
+
+
+async def test_a_query_that_a_path_does_not_know_is_refused_in_the_shape_of_its_api(market: Market) -> None:
+    for path, member in (
+        ("/api/sessions?profil=p1", "detail"),
+        ("/api/commands/x?profile=p1", "detail"),
+        ("/v1/api/cashier-sessions/x?y=1", "message"),
+        ("/pos-session/profiles?y=1", "message"),
+        ("/api/v1/shifts/current?y=1", "message"),
+    ):
+        reply = await market.client.get(path, headers=market.bearer("s1", role="manager"))
+        if reply.status_code != 404:
+            assert reply.status_code == 400, path
+            assert "has no parameter" in reply.json()[member], path
+    assert (await market.client.post("/api/commands?dry=true")).status_code == 400
+    assert (await market.get("/api/sessions/?store[]=s1,s2", "s1", "s2")).status_code == 200
+    assert (await market.client.get("/health/live?x=1")).status_code == 200
+
+
+async def test_the_first_page_leads_to_the_documentation(market: Market) -> None:
+    start = await market.client.get("/")
+    assert (start.status_code, start.headers["location"]) == (307, "/docs")
+    head = await market.client.head("/docs/")
+    assert (head.status_code, head.content) == (200, b"")

@@ -154,7 +154,7 @@ async def test_stores_are_walls(
     assert await seen(token("s1", "s2"), "s2") == [2]
     assert await seen(token("s1", "s2"), "s2", "s3") == 403
     assert await seen(token("s1"), "nowhere") == 403
-    assert await seen(token("s1"), "") == 403
+    assert await seen(token("s1"), "") == 400
     assert await seen(token("s1"), "*") == 403
     assert await seen(token("*", role="admin")) == [1, 2, 3]
     assert await seen(token("*"), "s3", "s1") == [1, 3]

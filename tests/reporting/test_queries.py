@@ -80,7 +80,7 @@ def test_a_store_named_twice_is_asked_once() -> None:
 
 def test_a_link_keeps_all_that_was_asked_but_the_page() -> None:
     start = "2025-01-01T00:00:00+05:30"
-    params = QueryParams(f"startTimestamp={start}&page=3&storeUUID=a&x=%26&storeUUID=b%20c&page=9")
+    params = QueryParams(f"startTimestamp={start}&page=3&storeUUID=a&x=%26&storeUUID[]=b%20c,d&page=9")
 
     there = link(params, 4)
 
@@ -88,8 +88,9 @@ def test_a_link_keeps_all_that_was_asked_but_the_page() -> None:
     assert path == "/v1/cashier-sessions/"
     assert QueryParams(words).multi_items() == [
         ("startTimestamp", start.replace("+", " ")),
-        ("storeUUID", "a"),
         ("x", "&"),
+        ("storeUUID", "a"),
         ("storeUUID", "b c"),
+        ("storeUUID", "d"),
         ("page", "4"),
     ]

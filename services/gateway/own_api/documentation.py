@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Path
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from contracts.jsontext import BODY_BYTES_MAX
@@ -34,6 +34,7 @@ def document(app: FastAPI) -> None:
         )
 
     app.add_api_route("/docs", page, include_in_schema=False)
+    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
 
 
 def _example(number: int, kind: str, **members: Any) -> dict[str, Any]:
@@ -106,7 +107,12 @@ def _operation(
     }
 
 
-_STORE: Final = _parameter("store", "Only this store; may be repeated. Without it: all stores of the token.")
+_STORE: Final = _parameter(
+    "store",
+    "Only this store; may be repeated. Without it: all stores of the token.",
+    type="array",
+    items={"type": "string"},
+)
 _CURSOR: Final = _parameter("cursor", "next_cursor of the page before.")
 _LIMIT: Final = _parameter(
     "limit", "Items on a page.", type="integer", minimum=1, maximum=LIMIT_MAX, default=LIMIT_DEFAULT

@@ -20,6 +20,7 @@ from services.gateway.resources import resources
 from services.platform.auth.store_scope import StoreRefused, scope_of
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
+from services.platform.http.query import read_list
 from services.platform.http.replies import json_reply
 from services.sessions.rules.model import UNCLOSED, Session
 
@@ -190,7 +191,7 @@ def _refused_store(store_id: str) -> Problem:
 async def _stores(request: Request, who: Caller) -> Collection[str] | None:
     """The stores that the request is about: those it names in `store`, else all of its token; None for every one."""
     try:
-        scope = scope_of(who.claims, request.query_params.getlist("store"))
+        scope = scope_of(who.claims, read_list(request.query_params, "store"))
     except StoreRefused as refused:
         raise _refused_store(refused.store_id) from None
     return await ledger_queries.stores_in(resources(request).ledger, scope)
