@@ -18,6 +18,7 @@ from kafka.admin import (
     UserScramCredentialUpsertion,
 )
 from kafka.errors import NoError
+from kafka.protocol.admin import AlterClientQuotasRequest
 
 from contracts.topics import TOPIC_CONFIGS
 from services.platform.errors import TillError
@@ -28,6 +29,11 @@ from services.platform.settings import Settings
 PREFIX: Final = "till-"
 ADMIN: Final = "admin"
 REGISTER: Final = "register"
+
+PRODUCER_BYTES_PER_S: Final = 1_048_576
+"""What a register's principal may put on a broker: 2,000 commands of 500 bytes a second. More waits, none is lost."""
+REQUEST_PERCENT: Final = 50
+"""Of one thread of a broker, the share of time that a register's principal may take with its requests."""
 
 Right = tuple[ResourceType, str, ACLOperation]
 
@@ -94,6 +100,8 @@ def _set_up(settings: Settings, folder: Path) -> list[str]:
             raise PrincipalsWrong(f"Kafka refused these passwords: {refused}.")
         for name, allowed in principals.items():
             _allow(admin, settings, PREFIX + name, allowed)
+            if name.partition("-")[0] == REGISTER:
+                limit(admin, PREFIX + name)
     return [PREFIX + name for name in passwords]
 
 
@@ -112,6 +120,20 @@ def _allow(admin: KafkaAdminClient, settings: Settings, user: str, allowed: set[
     others = [acl for acl in acls if acl.resource_pattern.resource_name in ours and _right(acl) not in allowed]
     if others:
         admin.delete_acls(others)
+
+
+def limit(admin: KafkaAdminClient, user: str) -> None:
+    """Set how much this principal may put on each broker. Raises PrincipalsWrong."""
+    quotas = {"producer_byte_rate": float(PRODUCER_BYTES_PER_S), "request_percentage": float(REQUEST_PERCENT)}
+    entry = AlterClientQuotasRequest.EntryData(
+        entity=[AlterClientQuotasRequest.EntryData.EntityData(entity_type="user", entity_name=user)],
+        ops=[AlterClientQuotasRequest.EntryData.OpData(key=k, value=v, remove=False) for k, v in quotas.items()],
+    )
+    request = AlterClientQuotasRequest(entries=[entry], validate_only=False)
+    # The client library has the request, and no method for it.
+    reply = admin._manager.run(admin._manager.send, request)  # noqa: SLF001
+    if refused := [entry.error_message for entry in reply.entries if entry.error_code]:
+        raise PrincipalsWrong(f"Kafka refused the quotas of {user}: {refused}.")
 
 
 def _acl(user: str, kind: ResourceType, name: str, operation: ACLOperation) -> ACL:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS, partitions_of
-from services.operations.kafka_principals import rights
+from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, REQUEST_PERCENT, rights
 from services.platform.http.server import STOP_TIME_LIMIT_S
 from services.platform.settings import Settings
 from services.sessions.worker.frontier_positions import DRAIN_S
@@ -48,6 +48,12 @@ def test_production_gives_each_principal_the_rights_that_the_code_names(name: st
         (kind.name.lower(), resource, operation.name.lower().replace("_", ""))
         for kind, resource, operation in rights(Settings(), name)
     }
+
+
+def test_registers_have_the_quotas_that_the_code_names_and_services_have_none() -> None:
+    quotas = {name: user["spec"].get("quotas") for name, user in _named("KafkaUser", PRODUCTION).items()}
+    own = {"producerByteRate": PRODUCER_BYTES_PER_S, "requestPercentage": REQUEST_PERCENT}
+    assert {name: quota for name, quota in quotas.items() if quota is not None} == {"till-register": own}
 
 
 def test_there_are_never_more_workers_than_partitions_and_their_lag_is_that_of_their_group() -> None:
