@@ -31,6 +31,7 @@ class TillError(Exception):
         │   ├── Refused               a request to an adapter that can't be done
         │   ├── Pending               a command is on its topic and not answered yet
         │   ├── TooManyFailures       too many wrong passwords
+        │   ├── QueueFull             too many passwords wait to be checked
         │   ├── TooManyWaiting        too many requests wait for their answers
         │   ├── NotPublished          the broker did not confirm a command
         │   └── IdempotencyKeyReused  a key that belongs to another request

@@ -1,5 +1,6 @@
 """What a deployment sets from outside: environment variables that begin with TILL_."""
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit
@@ -22,6 +23,18 @@ def _with_password(url: str, info: ValidationInfo) -> str:
     parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"{user.partition(':')[0]}:{quote(password, safe='')}@{host}").geturl()
+
+
+Network = IPv4Network | IPv6Network
+
+
+def _networks(words: str) -> str:
+    for word in filter(None, words.replace(" ", "").split(",")):
+        try:
+            ip_network(word)
+        except ValueError:
+            raise ValueError(f"{word} is no address and no network: write 10.0.0.7 or 10.0.0.0/8") from None
+    return words
 
 
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
@@ -87,6 +100,8 @@ class Settings(BaseSettings):
     # Longer than a load balancer keeps an idle connection (60 s as a rule): who ends it first must not be the service.
     http_keep_alive_s: Annotated[int, Field(ge=1, le=3_600)] = 75
     http_docs: bool = True
+    # Whose X-Forwarded-* headers are believed: addresses and networks with commas between them.
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = ""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -99,6 +114,11 @@ class Settings(BaseSettings):
     def reader_database_url(self) -> str:
         """Where the reporting reader keeps its tables: a database of its own where one is given."""
         return self.reporting_database_url or self.database_url
+
+    @property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """The proxies that are believed."""
+        return tuple(map(ip_network, filter(None, self.trusted_proxies.replace(" ", "").split(","))))
 
     @property
     def jwks(self) -> Path:

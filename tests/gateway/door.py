@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from services.gateway.access import sign_in
 from services.gateway.access.callers import Access, ByKey, ByToken, access_engine
+from services.gateway.main import CONNECTIONS_MAX
 from services.gateway.problems import problems
 from services.platform import access_log
 from services.platform.access_log import AccessLog
@@ -28,9 +29,13 @@ class Door:
         self.log = log
         self.client = client
 
-    async def sign_in(self, password: str = PASSWORD, user: str = "ana", store: str = "s1") -> httpx.Response:
+    async def sign_in(
+        self, password: str = PASSWORD, user: str = "ana", store: str = "s1", address: str | None = None
+    ) -> httpx.Response:
+        """Sign in; `address` is what a proxy says of where it comes from."""
         body = {"store_id": store, "user": user, "password": password}
-        return await self.client.post("/auth/token", json=body)
+        headers = {} if address is None else {"x-forwarded-for": address}
+        return await self.client.post("/auth/token", json=body, headers=headers)
 
     async def token(self, **who: str) -> str:
         reply = await self.sign_in(**who)
@@ -70,7 +75,10 @@ async def _opened(settings: Settings, log: AccessLog) -> AsyncIterator[Door]:
         return {"sub": who.claims.sub, "company": who.claims.company, "role": who.claims.role, "token": topic_token}
 
     try:
-        async with serve("127.0.0.1:0", served) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
+        async with (
+            serve("127.0.0.1:0", served, CONNECTIONS_MAX) as address,
+            httpx.AsyncClient(base_url=f"http://{address}") as client,
+        ):
             yield Door(served.state.access, log, client)
     finally:
         await engine.dispose()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.gateway.access import api_keys, passwords, sign_in, users
 from services.gateway.access.callers import Access
+from services.gateway.access.failures import TooManyFailures
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
 from services.platform.auth.tokens import API_AUDIENCE, COMMANDS_AUDIENCE, mint, open_verifier
@@ -20,6 +21,7 @@ from tests.gateway.door import PASSWORD, Door, everything_stored
 from tests.support.access import restore, revoke, revoke_key
 
 NUL_PASSWORD = "\0"
+HERE = "192.0.2.1"
 
 
 async def test_a_password_is_traded_for_a_token_of_its_user(door: Door, settings: Settings) -> None:
@@ -157,10 +159,16 @@ async def test_a_bcrypt_hash_is_replaced_by_its_first_good_login(door: Door, ver
     assert (await door.sign_in("wrong", "eva")).status_code == 401
 
 
-@pytest.mark.parametrize("line", ["", "x", "$2b$31$" + "a" * 53, "$2b$12$" + "a" * 52, "$2b$12$" + "a" * 53 + "\n"])
+@pytest.mark.parametrize("line", ["", "x", "$2b$03$" + "a" * 53, "$2b$12$" + "a" * 52, "$2b$12$" + "a" * 53 + "\n"])
 def test_what_is_no_bcrypt_hash_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="no bcrypt hash"):
         passwords.read_bcrypt_hash(line)
+
+
+@pytest.mark.parametrize("cost", [13, 14, 31])
+def test_a_hash_that_is_dearer_to_check_than_a_refusal_takes_is_refused(cost: int) -> None:
+    with pytest.raises(ValueError, match=f"has the cost {cost}.*new password"):
+        passwords.read_bcrypt_hash(f"$2b${cost}$" + "a" * 53)
 
 
 async def test_the_password_of_a_till(door: Door) -> None:
@@ -170,15 +178,15 @@ async def test_the_password_of_a_till(door: Door) -> None:
         await tx.execute(text(ONE_TILL))
         assert await users.set_profile_password(tx, "s1", "p1", hash_password("open sesame"))
 
-    assert await asked.check_profile("s1", "p1", "open sesame")
-    assert not await asked.check_profile("s1", "p2", "open sesame")
-    assert not await asked.check_profile("s2", "p1", "open sesame")
-    assert not await asked.check_profile("s1", "p1\0", "open sesame")
+    assert await asked.check_profile("s1", "p1", "open sesame", HERE)
+    assert not await asked.check_profile("s1", "p2", "open sesame", HERE)
+    assert not await asked.check_profile("s2", "p1", "open sesame", HERE)
+    assert not await asked.check_profile("s1", "p1\0", "open sesame", HERE)
     for _ in range(5):
-        assert not await asked.check_profile("s1", "p1", "wrong")
-    with pytest.raises(passwords.TooManyFailures):
-        await asked.check_profile("s1", "p1", "open sesame")
-    assert await asked.check_user("s1", "ana", PASSWORD), "a till and a user of one name are counted apart"
+        assert not await asked.check_profile("s1", "p1", "wrong", HERE)
+    with pytest.raises(TooManyFailures):
+        await asked.check_profile("s1", "p1", "open sesame", HERE)
+    assert await asked.check_user("s1", "ana", PASSWORD, HERE), "a till and a user of one name are counted apart"
 
 
 ONE_TILL = """

@@ -194,6 +194,18 @@ async def test_a_request_with_a_key_opens_one_session(jethings: Jethings) -> Non
     assert refusal(other)[0] == 422
 
 
+async def test_whoever_may_not_open_a_session_does_not_get_to_try_passwords(jethings: Jethings) -> None:
+    """Else a reader's token would lock the till for those who may."""
+    await import_tills(jethings.market, PROFILES.splitlines()[0] + "\njet,read,Read,DZD,,,true\n")
+    await set_password(jethings.market, "jet", "read")
+    reader = jethings.market.bearer("jet", role="reader", sub="rita") | {"x-store-id": "jet"}
+    wrong = create_request("read", password="wrong")
+    assert [refusal(await jethings.create(wrong, reader))[0] for _ in range(6)] == [403] * 6
+    assert refusal(await jethings.create(create_request("read"), reader))[0] == 403
+
+    assert (await jethings.create(create_request("read"))).status_code == 200
+
+
 async def test_guessing_passwords_has_an_end(jethings: Jethings) -> None:
     await import_tills(jethings.market, PROFILES.splitlines()[0] + "\njet,guessed,Guessed,DZD,,,true\n")
     await set_password(jethings.market, "jet", "guessed")

@@ -19,6 +19,7 @@ from services.platform.auth.signing_keys import ensure_key, listed, remove, rota
 from services.platform.auth.tokens import API_AUDIENCE, COMMANDS_AUDIENCE, bearer, mint, open_verifier
 from services.platform.settings import Settings
 from tests.gateway.adapter_setup import PASSWORD, add_key, add_user, set_password
+from tests.support.access import restore, revoke, until_it_counts
 from tests.support.commands import command, movement, opening
 from tests.support.kafka_register import ask
 from tests.support.market import Market
@@ -105,11 +106,11 @@ async def test_what_was_signed_for_somebody_is_revoked_and_stays_so_when_they_ar
     opened = await market.client.post("/api/commands", json=opening("p2", session_id), headers=headers)
     signed = next(claims["token"] for claims in await on_topic(market) if claims["sub"] == "r7")
     (before,) = await ask(market, [(command("amend_session", "p2", session_id, note="x"), signed)])
-    async with market.engine.begin() as tx:
-        await users.revoke(tx, "s1", "r7")
+    await revoke(market.settings, market.engine, "s1", "r7")
+    await until_it_counts()
     (revoked,) = await ask(market, [(command("amend_session", "p2", session_id, note="x"), signed)])
-    async with market.engine.begin() as tx:
-        await users.add(tx, User("s1", "r7", "register", None), hash_password(PASSWORD))
+    await restore(market.settings, "r7", "s1")
+    await until_it_counts()
     (restored,) = await ask(market, [(command("amend_session", "p2", session_id, note="x"), signed)])
     again = {"authorization": f"Bearer {market.token(sub='r7')}"}
     fresh = await market.client.post(

@@ -10,19 +10,21 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Final
 
+import structlog
 from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.access import api_keys
 from services.gateway.access.api_keys import ApiKey
-from services.gateway.access.passwords import HASHING_MAX, Passwords
+from services.gateway.access.passwords import HASHED_AT_ONCE, LOOKED_UP_AT_ONCE, Passwords
 from services.gateway.access.topic_tokens import TopicTokens
 from services.platform.access_log import AccessLog
 from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
 from services.platform.auth.revocations import counts_nowhere
 from services.platform.auth.tokens import Verifier
 from services.platform.http.bearer import request_claims, token_needed
+from services.platform.http.client_address import client_address, is_forwarded
 from services.platform.postgres.engine import open_engine
 from services.platform.settings import Settings
 
@@ -31,7 +33,10 @@ KEY_CLAIMS_TTL_S: Final = 300
 KEY_CLAIMS_RENEWED_S: Final = 120
 """What is signed for a key is used again for so long: a token that is new each time no worker would know."""
 KEYS_REMEMBERED_MAX: Final = 1_000
-CONNECTIONS: Final = HASHING_MAX + 4
+CONNECTIONS: Final = HASHED_AT_ONCE + LOOKED_UP_AT_ONCE + 4
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Access:
         self._topic_tokens = TopicTokens(settings)
         self.settings = settings
         self.engine = engine
+        self._warned_of_proxy = False
         self.passwords = Passwords(engine)
         self._verifier = verifier
         self._log = log
@@ -78,6 +84,17 @@ class Access:
         claims = self._claims_of(key, time.time())
         # A restored database may have forgotten that the key was revoked; the topic has not.
         return None if self._log.revocations.refuses(claims, key.store_id) else Caller(claims)
+
+    def address_of(self, request: Request) -> str:
+        """From where a request comes, as passwords are counted by it."""
+        networks = self.settings.proxy_networks
+        if not networks and is_forwarded(request) and not self._warned_of_proxy:
+            self._warned_of_proxy = True
+            log.warning(
+                "forwarded_for_not_believed",
+                meaning="all who come through one proxy are counted as one address: name it in TILL_TRUSTED_PROXIES",
+            )
+        return client_address(request, networks)
 
     def topic_token(self, who: Caller, store_id: str) -> str | None:
         """What goes with a caller's commands for one of their stores; None where nobody is asked for a token."""

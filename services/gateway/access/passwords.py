@@ -1,60 +1,67 @@
 """Passwords of users and profiles: how they are kept, and how they are asked for.
 
 Whoever guesses learns nothing but "no": an unknown name costs the same work and the same time as a wrong password, and
-is counted as one. All gateways of a deployment count together, in the database.
+is counted as one.
 """
 
 import asyncio
-import math
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
-from weakref import WeakValueDictionary
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Any, Final
 
 import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from prometheus_client import Counter
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.commands import ID_TEXT
+from services.gateway.access import failures
+from services.gateway.access.bounded_queue import BoundedQueue, QueueFull
+from services.gateway.access.failures import Attempt, TooManyFailures
 from services.gateway.access.users import User, as_user
 from services.platform.auth.claims import RESERVED_PREFIXES
 from services.platform.auth.tokens import SUBJECT_BYTES_MAX
-from services.platform.errors import TillError
 
 PASSWORD_BYTES_MAX: Final = 1_024
-FAILURES_MAX: Final = 5
-FAILURES_WINDOW_S: Final = 15 * 60
+BCRYPT_COST_MAX: Final = 12
+"""A dearer hash would take longer to check than a refusal takes, and so tell who exists."""
 REFUSAL_S: Final = 0.5
-"""Every refusal takes at least so long: a bcrypt hash that was imported is slower to check than ours."""
-HASHING_MAX: Final = 2
-"""So many passwords are checked at once; each takes 19 MiB and a processor."""
+"""Every refusal takes at least so long from its turn on, or half as long again as the dearest hash takes here."""
+
+HASHED_AT_ONCE_KNOWN: Final = 2
+HASHED_AT_ONCE_STRANGERS: Final = 1
+"""So many passwords are checked at once, of people at known addresses and of others; each takes 19 MiB and a core."""
+HASHED_AT_ONCE: Final = HASHED_AT_ONCE_KNOWN + HASHED_AT_ONCE_STRANGERS
+KNOWN_WAITING_MAX: Final = 200
+KNOWN_OF_ADDRESS_WAITING_MAX: Final = 50
+STRANGERS_WAITING_MAX: Final = 64
+STRANGERS_OF_ADDRESS_WAITING_MAX: Final = 32
+"""So many wait for that, and of one address: at 50 ms each the last of 64 strangers waits for three seconds."""
+LOOKED_UP_AT_ONCE: Final = 2
+LOOKING_MAX: Final = 400
+LOOKING_OF_ADDRESS_MAX: Final = 100
+"""So many wait to be found known or strange, and of one address; it takes a millisecond."""
+REMEMBERED_S: Final = 3_600
+REMEMBERED_MAX: Final = 10_000
+"""Who has signed in here within the hour isn't looked up again: a crowd that is doesn't keep them waiting either."""
+
+SIGN_INS = Counter(
+    "till_sign_ins_total",
+    "Passwords that were brought: right, wrong, locked after too many wrong ones, or busy: never looked at.",
+    ["outcome"],
+)
 
 # The least that OWASP asks of Argon2id.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-_BCRYPT: Final = re.compile(r"\$2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}")
+_BCRYPT: Final = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+_BCRYPT_COST_MIN: Final = 4
 _BCRYPT_BYTES_MAX: Final = 72
 
-Kind = Literal["profile", "user"]
-Subject = tuple[str, Kind, str]
-
-# The lock, unlike the row, is there for names that nobody has.
-LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:words, 7100002))")
-RETRY_AFTER = text("""
-    SELECT extract(epoch FROM failed_at - clock_timestamp()) + :window_s AS retry_after_s FROM gateway.failures
-     WHERE store_id = :store_id AND kind = :kind AND name = :name
-       AND failed_at > clock_timestamp() - make_interval(secs => :window_s)
-     ORDER BY failed_at DESC OFFSET :before LIMIT 1
-""")
-NOTE_FAILURE = text("""
-    INSERT INTO gateway.failures (store_id, kind, name, failed_at) VALUES (:store_id, :kind, :name, clock_timestamp())
-""")
-FORGET_FAILURES = text("""
-    DELETE FROM gateway.failures WHERE failed_at <= clock_timestamp() - make_interval(secs => :window_s)
-""")
 PROFILE = text("""
     SELECT password_hash FROM gateway.profile_passwords WHERE store_id = :store_id AND profile_id = :name
 """)
@@ -74,14 +81,6 @@ REHASH: Final = {
 }
 
 
-class TooManyFailures(TillError):
-    """Nobody may try this name for `retry_after_s` seconds, not even with the right password."""
-
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(f"Too many wrong passwords. Try again in {retry_after_s} seconds.")
-        self.retry_after_s = retry_after_s
-
-
 def hash_password(password: str) -> str:
     """How a password is kept. Takes 20 to 50 ms. Raises ValueError with a sentence for one that can't be used."""
     if not 1 <= len(_bytes(password)) <= PASSWORD_BYTES_MAX:
@@ -91,9 +90,27 @@ def hash_password(password: str) -> str:
 
 def read_bcrypt_hash(line: str) -> str:
     """A bcrypt hash from another system. Raises ValueError with a sentence."""
-    if not _BCRYPT.fullmatch(line):
-        raise ValueError("That is no bcrypt hash with a cost of 4 to 14, as $2b$12$ and 53 more characters.")
+    parts = _BCRYPT.fullmatch(line)
+    if parts is None or int(parts[1]) < _BCRYPT_COST_MIN:
+        raise ValueError("That is no bcrypt hash with a cost of 4 to 12, as $2b$12$ and 53 more characters.")
+    if int(parts[1]) > BCRYPT_COST_MAX:
+        raise ValueError(
+            f"That bcrypt hash has the cost {parts[1]}, and checking it would take so long that it tells who is a user:"
+            f" at most {BCRYPT_COST_MAX} is taken. Give the user a new password instead."
+        )
     return line
+
+
+def refusal_s() -> float:
+    """How long a refusal takes at least: longer than the dearest hash on this machine, measured by a cheap one."""
+    cheap_cost = 8
+    cheap = bcrypt.hashpw(b"", bcrypt.gensalt(cheap_cost))
+    took_s = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        bcrypt.checkpw(b"", cheap)
+        took_s.append(time.perf_counter() - begun)
+    return float(max(REFUSAL_S, 1.5 * min(took_s) * 2 ** (BCRYPT_COST_MAX - cheap_cost)))
 
 
 def matches(stored: str, password: str) -> bool:
@@ -111,83 +128,90 @@ def matches(stored: str, password: str) -> bool:
 
 
 class Passwords:
-    """Asks for passwords; one for a process. Raises TooManyFailures, and whatever the database raises."""
+    """Asks for passwords; one for a process.
+
+    Raises TooManyFailures, QueueFull, and whatever the database raises. Those who are known at their address have a
+    queue of their own, so that no crowd of strangers keeps them waiting.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._hashing = asyncio.Semaphore(HASHING_MAX)
-        self._locks: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
+        self._looking = BoundedQueue(LOOKED_UP_AT_ONCE, LOOKING_MAX, LOOKING_OF_ADDRESS_MAX)
+        self._remembered: OrderedDict[Attempt, float] = OrderedDict()
+        self._known = BoundedQueue(HASHED_AT_ONCE_KNOWN, KNOWN_WAITING_MAX, KNOWN_OF_ADDRESS_WAITING_MAX)
+        self._strangers = BoundedQueue(
+            HASHED_AT_ONCE_STRANGERS, STRANGERS_WAITING_MAX, STRANGERS_OF_ADDRESS_WAITING_MAX
+        )
         self._nobodys = hash_password(secrets.token_urlsafe())
+        self._refusal_s = refusal_s()
 
-    async def check_profile(self, store_id: str, profile_id: str, password: str) -> bool:
-        """Whether this is the profile's password."""
-        if not ID_TEXT.fullmatch(profile_id):
-            return await self._unknown(password)
-        row = await self._check((store_id, "profile", profile_id), PROFILE, password)
-        return row is not None
+    async def check_profile(self, store_id: str, profile_id: str, password: str, address: str) -> bool:
+        """Whether this is the profile's password; `address` is from where it is tried."""
+        attempt = Attempt(store_id, "profile", profile_id, address)
+        if not ID_TEXT.fullmatch(store_id) or not ID_TEXT.fullmatch(profile_id):
+            attempt = _of_nobody(attempt)
+        return await self._check(attempt, PROFILE, password) is not None
 
-    async def check_user(self, store_id: str, user_id: str, password: str) -> User | None:
-        """The user whose password this is."""
-        if (
-            user_id.startswith(RESERVED_PREFIXES)
-            or "\0" in user_id
-            or not 1 <= len(_bytes(user_id)) <= SUBJECT_BYTES_MAX
-            or not _is_utf8(user_id)
-        ):
-            await self._unknown(password)
-            return None
-        row = await self._check((store_id, "user", user_id), USER, password)
+    async def check_user(self, store_id: str, user_id: str, password: str, address: str) -> User | None:
+        """The user whose password this is; `address` is from where it is tried."""
+        attempt = Attempt(store_id, "user", user_id, address)
+        is_text = "\0" not in user_id and 1 <= len(_bytes(user_id)) <= SUBJECT_BYTES_MAX and _is_utf8(user_id)
+        if not ID_TEXT.fullmatch(store_id) or not is_text or user_id.startswith(RESERVED_PREFIXES):
+            attempt = _of_nobody(attempt)
+        row = await self._check(attempt, USER, password)
         return None if row is None else as_user(row)
 
-    async def _check(self, subject: Subject, statement: Any, password: str) -> Row[Any] | None:
-        if not ID_TEXT.fullmatch(subject[0]):
-            await self._unknown(password)
-            return None
-        # One after the other: many guesses at the same moment are counted like those that come in a row.
-        lock = self._locks.setdefault(subject, asyncio.Lock())
-        async with lock:
-            return await self._refused_slowly(lambda: self._try(subject, statement, password))
+    async def _check(self, attempt: Attempt, statement: Any, password: str) -> Row[Any] | None:
+        try:
+            attempt = replace(attempt, known=await self._is_known(attempt))
+            async with (self._known if attempt.known else self._strangers).turn(attempt.address):
+                begun = time.monotonic()
+                row = await self._try(attempt, statement, password)
+        except QueueFull:
+            SIGN_INS.labels("busy").inc()
+            raise
+        except TooManyFailures:
+            SIGN_INS.labels("locked").inc()
+            raise
+        SIGN_INS.labels("wrong" if row is None else "right").inc()
+        if row is None:
+            await asyncio.sleep(max(0.0, begun + self._refusal_s - time.monotonic()))
+        else:
+            self._remember(replace(attempt, known=False))
+        return row
 
-    async def _try(self, subject: Subject, statement: Any, password: str) -> Row[Any] | None:
-        key = dict(zip(("store_id", "kind", "name"), subject, strict=True))
-        async with self._hashing, self._engine.begin() as tx:
-            await tx.execute(LOCK, {"words": "\n".join(subject)})
-            await _refuse_after_too_many(tx, key)
-            row = (await tx.execute(statement, key)).one_or_none()
+    async def _is_known(self, attempt: Attempt) -> bool:
+        if self._remembered.get(attempt, 0.0) > time.monotonic():
+            return True
+        async with self._looking.turn(attempt.address), self._engine.connect() as tx:
+            return await failures.is_known(tx, attempt)
+
+    def _remember(self, attempt: Attempt) -> None:
+        if attempt.address:
+            self._remembered[attempt] = time.monotonic() + REMEMBERED_S
+            self._remembered.move_to_end(attempt)
+        if len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+
+    async def _try(self, attempt: Attempt, statement: Any, password: str) -> Row[Any] | None:
+        """A name that nobody can have costs the same as one that nobody has."""
+        async with self._engine.begin() as tx:
+            await failures.refuse_after_too_many(tx, attempt)
+            row = (await tx.execute(statement, attempt.row)).one_or_none()
             stored = self._nobodys if row is None else row.password_hash
             right = await asyncio.to_thread(matches, stored, password)
             if row is None or not right:
-                await tx.execute(FORGET_FAILURES, {"window_s": FAILURES_WINDOW_S})
-                await tx.execute(NOTE_FAILURE, key)
+                await failures.note(tx, attempt)
                 return None
             if not stored.startswith("$argon2") or _HASHER.check_needs_rehash(stored):
                 fresh = await asyncio.to_thread(hash_password, password)
-                await tx.execute(REHASH[subject[1]], key | {"stored": stored, "fresh": fresh})
+                await tx.execute(REHASH[attempt.kind], attempt.row | {"stored": stored, "fresh": fresh})
+            await failures.remember(tx, attempt)
             return row
 
-    async def _unknown(self, password: str) -> bool:
-        """A name that nobody can have costs the same as one that nobody has."""
 
-        async def wasted() -> None:
-            async with self._hashing:
-                await asyncio.to_thread(matches, self._nobodys, password)
-
-        await self._refused_slowly(wasted)
-        return False
-
-    async def _refused_slowly(self, attempt: Callable[[], Awaitable[Row[Any] | None]]) -> Row[Any] | None:
-        begun = time.monotonic()
-        row = await attempt()
-        if row is None:
-            await asyncio.sleep(max(0.0, begun + REFUSAL_S - time.monotonic()))
-        return row
-
-
-async def _refuse_after_too_many(tx: AsyncConnection, key: dict[str, str]) -> None:
-    values = {**key, "window_s": FAILURES_WINDOW_S, "before": FAILURES_MAX - 1}
-    retry_after_s = (await tx.execute(RETRY_AFTER, values)).scalar_one_or_none()
-    if retry_after_s is not None:
-        raise TooManyFailures(max(1, math.ceil(retry_after_s)))
+def _of_nobody(attempt: Attempt) -> Attempt:
+    return replace(attempt, store_id="", name="")
 
 
 def _bytes(words: str) -> bytes:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from contracts.commands import ID_PATTERN
 from contracts.jsontext import Unreadable, read_object
+from services.gateway.access.bounded_queue import RETRY_AFTER_S, QueueFull
 from services.gateway.access.callers import access_of
-from services.gateway.access.passwords import TooManyFailures
+from services.gateway.access.failures import TooManyFailures
 from services.platform.auth.tokens import API_AUDIENCE, mint
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
@@ -49,8 +50,8 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
         "401": {"description": "The store, the user or the password is wrong."},
         "413": {"description": f"The body has more than {BODY_BYTES_MAX} bytes."},
         "422": {"description": "A field is missing or wrong."},
-        "429": {"description": "Five wrong passwords within 15 minutes; Retry-After says when to try again."},
-        "503": {"description": "The database is away; try again."},
+        "429": {"description": "Too many wrong passwords within 15 minutes; Retry-After says when to try again."},
+        "503": {"description": "Too many are signing in, or the database is away; Retry-After says when to try again."},
     },
 }
 
@@ -59,11 +60,15 @@ async def sign_in(request: Request) -> Response:
     """Trade a user's password for a bearer token."""
     access = access_of(request)
     credentials = await _read(request)
+    address = access.address_of(request)
     try:
-        user = await access.passwords.check_user(credentials.store_id, credentials.user, credentials.password)
+        user = await access.passwords.check_user(credentials.store_id, credentials.user, credentials.password, address)
     except TooManyFailures as many:
         headers = {"retry-after": str(many.retry_after_s)}
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, str(many), headers) from None
+    except QueueFull as full:
+        headers = {"retry-after": str(RETRY_AFTER_S)}
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(full), headers) from None
     if user is None:
         raise Problem(HTTPStatus.UNAUTHORIZED, WRONG, {"www-authenticate": "Bearer"})
     ttl_s = access.settings.sign_in_ttl_s

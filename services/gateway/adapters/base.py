@@ -154,9 +154,10 @@ async def read_json(request: Request) -> dict[str, Any]:
         raise Refused(HTTPStatus.BAD_REQUEST, f"The body can't be read. {error}") from None
 
 
-def passwords_of(request: Request) -> Passwords:
-    """Where passwords are asked for."""
-    return access_of(request).passwords
+def passwords_of(request: Request) -> tuple[Passwords, str]:
+    """Where passwords are asked for, and from where this request brings one."""
+    access = access_of(request)
+    return access.passwords, access.address_of(request)
 
 
 def new_id() -> str:

@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from services.gateway import problems
-from services.gateway.access.passwords import TooManyFailures
+from services.gateway.access.bounded_queue import RETRY_AFTER_S, QueueFull
+from services.gateway.access.failures import TooManyFailures
 from services.gateway.commands.client import NotPublished, TooManyWaiting
 from services.gateway.idempotency import stored
 from services.gateway.replies import pending_reply
@@ -81,6 +82,8 @@ def _error_of(error: Exception) -> tuple[int, str, dict[str, str]] | None:
             reply = HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request.", {}
         case TooManyFailures():
             reply = HTTPStatus.TOO_MANY_REQUESTS, str(error), {"retry-after": str(error.retry_after_s)}
+        case QueueFull():
+            reply = HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"retry-after": str(RETRY_AFTER_S)}
         case TooManyWaiting():
             reply = HTTPStatus.SERVICE_UNAVAILABLE, problems.TOO_MANY, {"retry-after": problems.RETRY_AFTER_S}
         case NotPublished():

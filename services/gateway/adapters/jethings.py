@@ -90,18 +90,21 @@ async def create_session(request: Request, where: InStore) -> Response:
         minor = minor_of_number(cash, profile.currency)
     except ValueError as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"openningCash {error}") from None
-    if not await passwords_of(request).check_profile(store_id, profile_id, password):
-        raise Refused(HTTPStatus.UNAUTHORIZED, "Invalid password")
     adapter_request = AdapterRequest(
         request, who, store_id, profile_id, {"profileId": profile_id, "openingCash": minor}, _refusal
     )
-    opened = await adapter_request.ask(
+    # Whoever may not open a session anyway doesn't get to try passwords.
+    command = adapter_request.command(
         "open_session",
         new_id(),
         {"id": who.claims.sub},
         currency=profile.currency,
         opening=[{"tender": profile.cash_tender, "amount_minor": minor}],
     )
+    passwords, address = passwords_of(request)
+    if not await passwords.check_profile(store_id, profile_id, password, address):
+        raise Refused(HTTPStatus.UNAUTHORIZED, "Invalid password")
+    opened = await adapter_request.send(command)
     created_at = to_the_milli(opened["occurred_at"]) + "Z"
     session = {
         "id": opened["session_id"],

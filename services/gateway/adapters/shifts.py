@@ -201,8 +201,10 @@ async def _till(request: Request, who: Caller, password: str | None) -> ProfileR
     """The till that the user works at, after their password where one is given. Raises Refused."""
     shared = resources(request)
     store_id, profile_id = await _store_and_till(request, who)
-    if password is not None and await passwords_of(request).check_user(store_id, who.claims.sub, password) is None:
-        raise Refused(HTTPStatus.UNAUTHORIZED, "Invalid password.")
+    if password is not None:
+        passwords, address = passwords_of(request)
+        if await passwords.check_user(store_id, who.claims.sub, password, address) is None:
+            raise Refused(HTTPStatus.UNAUTHORIZED, "Invalid password.")
     profile = None
     if profile_id is not None:
         profile = await ledger_queries.profile_of(shared.ledger, store_id, profile_id)

@@ -79,6 +79,8 @@ async def serve(
         access_log=False,
         # Called like a class, which is all that uvicorn does with it.
         http=cast("type[asyncio.Protocol]", partial(Connection, crowd=crowd)),
+        # The library would believe whatever a neighbour on this machine says of where it comes from.
+        proxy_headers=False,
         lifespan="off",
         log_config=None,
         timeout_graceful_shutdown=STOP_TIME_LIMIT_S,
