@@ -2,14 +2,20 @@
 
 import asyncio
 import signal
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
+from kafka.admin import KafkaAdminClient
+from sqlalchemy import text
 
+from contracts.events import claimless_event_id_of
 from services.gateway.access import api_keys
 from services.platform import access_log
 from services.platform.auth.tokens import mint
+from services.platform.kafka.read_topic import records
+from services.platform.kafka.topics import create_topics
 from tests.support.access import restore, revoke, revoke_key, until_it_counts
 from tests.support.commands import Body, movement, opening
 from tests.support.kafka_register import answers, ask, publish
@@ -102,9 +108,65 @@ async def test_a_worker_that_has_not_read_the_revocation_refuses_all_the_same(ma
     assert reasons_or_kinds(await answers(market, position, [late])) == ["unauthenticated"]
 
 
+async def test_a_restored_database_forgets_no_revocation(market: Market) -> None:
+    session_id = await a_session(market)
+    late, token = movement("p1", session_id, 100), market.token(sub="r11")
+    await revoke(market.settings, market.engine, "s1", "r11")
+    await until_it_counts()
+    position = await publish(market, [(late, token)])
+    before = await answers(market, position, [late])
+    assert reasons_or_kinds(before) == ["unauthenticated"]
+
+    await market.worker.stopped()
+    async with market.engine.begin() as tx:
+        await tx.execute(text("DELETE FROM place_answers"))
+        await tx.execute(text("DELETE FROM revocations"))
+        await tx.execute(text("UPDATE consumed SET next_offset = 0, answered_offset = 0"))
+    await market.start_worker()
+
+    assert await answers(market, position, [late]) == before
+    published = await on_events(market, position[0])
+    assert len(published) == 2
+    assert published[0] == published[1], "the same bytes under the same headers"
+
+
+async def on_events(market: Market, position: tuple[int, int]) -> list[Any]:
+    """The answers on the topic to the record at this position, without the headers of their traces."""
+    event_id = claimless_event_id_of(market.settings.topics.commands, *position).encode()
+    stream = records(market.settings, market.settings.topics.events, {}, lambda _done, _total: None)
+    return [(r.key, r.value, r.headers) async for r in stream if ("ce_id", event_id) in r.headers]
+
+
+async def test_commands_wait_while_the_access_topic_can_not_be_read(market: Market) -> None:
+    session_id = await a_session(market)
+    topic = market.settings.topics.access
+    with closing(KafkaAdminClient(bootstrap_servers=market.settings.kafka)) as admin:
+        await asyncio.to_thread(admin.delete_topics, [topic])
+    # What was asked before the topic went says enough of commands of the next five seconds.
+    await until_it_counts()
+    waiting = movement("p1", session_id, 100)
+    position = await publish(market, [(waiting, market.token())])
+    await market.worker.until_logged("access_topic_unread")
+
+    async def unready() -> bool:
+        reply = await market.client.get("/health/ready")
+        return reply.status_code == 503 and "access" in reply.json()["failed"]
+
+    await eventually(unready)
+    held = await market.rows("SELECT count(*) AS n FROM journal WHERE command_id = :id", id=waiting["command_id"])
+    assert held[0].n == 0
+
+    await create_topics(market.settings)
+    assert reasons_or_kinds(await answers(market, position, [waiting])) == ["cash_moved"]
+
+
 async def test_a_record_that_says_nothing_stops_readiness_and_no_command(market: Market) -> None:
     session_id = await a_session(market)
-    assert (await market.client.get("/health/ready")).status_code == 200
+
+    async def ready() -> bool:
+        return (await market.client.get("/health/ready")).status_code == 200
+
+    await eventually(ready)
     _, unreadable = await access_log.read_now(market.settings)
     assert unreadable == []
 

@@ -10,9 +10,11 @@ import pytest
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
+from contracts.access import Revoked
 from deploy.embedded.stack import Stack
 from services.operations.clocks import Reading, broker_clock
 from services.operations.doctor import Finding, examine
+from services.platform.access_log import publish
 from services.platform.auth.tokens import ensure_key
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
@@ -89,6 +91,18 @@ async def test_commands_that_expire_unread_are_bad_before_and_after_the_worker_s
     await worker.stopped()
     after = await sentences_of(service.settings)
     assert any(sentence.startswith("3 commands were deleted") for sentence in after["bad"]), after
+
+
+async def test_a_record_of_the_access_topic_that_can_not_be_read_is_named(service: SessionsService) -> None:
+    topic = service.settings.topics.access
+    await publish(service.settings, [Revoked(store_id="*", subject="caja-7")])
+    assert "Who is revoked can be read: 1 at present." in (await sentences_of(service.settings))["well"]
+    await service.producer.send_and_wait(topic, b"{}", partition=0)
+    (sentence,) = (await sentences_of(service.settings))["bad"]
+    assert sentence.startswith(f"{topic} holds 1 records that can't be read, at 1: The record is neither")
+    listed = await till(service.settings, "users", "revoked")
+    assert (listed.stdout, listed.returncode) == ("*\tcaja-7\n", 0)
+    assert "Record 1" in listed.stderr
 
 
 async def test_a_ledger_that_is_ahead_of_its_topic_is_bad(service: SessionsService) -> None:

@@ -1,7 +1,7 @@
 """Whose tokens count no longer: what the access topic says, in memory, as a function of time. Pure.
 
 Nothing that was read is ever forgotten: a command that is read again, after a crash or a restore, gets the verdict that
-it had. A subject costs about 0.6 kB: ten revocations a day are 22 MB after ten years.
+it had. A subject costs 440 bytes: ten revocations a day are 16 MB after ten years.
 """
 
 from bisect import bisect_right
