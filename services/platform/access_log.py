@@ -184,7 +184,8 @@ class AccessLog:
         finally:
             self._consumer = None
             with suppress(*OUTAGES):
-                async with asyncio.timeout(STOP_LIMIT_S):
+                # Whoever still asks would open connections of a client that nobody closes any more.
+                async with asyncio.timeout(STOP_LIMIT_S), self._asking:
                     await consumer.stop()
 
     def _begin_anew(self, begin: int) -> None:
