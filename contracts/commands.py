@@ -18,10 +18,10 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
+from contracts.first_errors import UNKNOWN, first_errors
 from contracts.jsontext import SAFE_INTEGER
-from contracts.limits import Items, Text, check_sales_report
+from contracts.limits import Items, Objects, Text, check_sales_report
 from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS, RATE_PATTERN
 from contracts.times import read_date, read_time
 
@@ -104,7 +104,7 @@ class Denomination(Wire):
     count: Count
 
 
-Denominations = Annotated[tuple[Denomination, ...], Items(0, 100)]
+Denominations = Annotated[tuple[Denomination, ...], Objects(0, 100)]
 
 
 class TenderAmount(Wire):
@@ -148,11 +148,11 @@ def _tender_ids_once(tenders: tuple[Tender, ...]) -> tuple[Tender, ...]:
     return tenders
 
 
-Tenders = Annotated[tuple[Tender, ...], Items(1, 50), AfterValidator(_tender_ids_once)]
-TenderAmounts = Annotated[tuple[TenderAmount, ...], Items(0, 50)]
-CountedAmounts = Annotated[tuple[TenderAmount, ...], Items(1, 50)]
-NamedAmounts = Annotated[tuple[NamedAmount, ...], Items(0, 100)]
-Payments = Annotated[tuple[Payment, ...], Items(0, 100)]
+Tenders = Annotated[tuple[Tender, ...], Objects(1, 50), AfterValidator(_tender_ids_once)]
+TenderAmounts = Annotated[tuple[TenderAmount, ...], Objects(0, 50)]
+CountedAmounts = Annotated[tuple[TenderAmount, ...], Objects(1, 50)]
+NamedAmounts = Annotated[tuple[NamedAmount, ...], Objects(0, 100)]
+Payments = Annotated[tuple[Payment, ...], Objects(0, 100)]
 
 
 class CommandBase(Wire):
@@ -363,16 +363,11 @@ def read_command(body: dict[str, Any]) -> Any:
         raise Malformed([FieldError(field="kind", problem=problem)])
     if len(body) > MEMBERS_MAX:
         unknown = [name for name in body if name not in model.model_fields]
-        raise Malformed([_error((name,), "Extra inputs are not permitted") for name in unknown[:ERRORS_MAX]])
+        raise Malformed([_error((name,), UNKNOWN) for name in unknown[:ERRORS_MAX]])
     try:
         return model.__pydantic_validator__.validate_python(body)
-    except ValidationError as invalid:
-        errors = invalid.errors(include_url=False, include_input=False, include_context=False)
-        raise Malformed([_error(e["loc"], _problem(e)) for e in errors[:ERRORS_MAX]]) from None
-
-
-def _problem(error: ErrorDetails) -> str:
-    return error["msg"].removeprefix("Value error, ")
+    except ValidationError:
+        raise Malformed([_error(*error) for error in first_errors(model, body, ERRORS_MAX)]) from None
 
 
 def _error(location: tuple[int | str, ...], problem: str) -> FieldError:

@@ -143,16 +143,18 @@ class CommandClient:
         value: bytes,
         token: str | None,
         *,
+        body: dict[str, Any] | None = None,
         traceparent: bytes | None = None,
         wait_s: float | None = None,
     ) -> Reply:
         """Publish a readable command as these bytes, and wait at most `wait_s` seconds for its answer.
 
+        `body` is what was read from them, where somebody has read them.
         Raises TooManyWaiting or NotPublished. A pending command is applied later, whatever becomes of this process.
         """
         if len(self._waiters) >= self._waiting_max:
             raise TooManyWaiting
-        envelope = envelope_of(value, traceparent)
+        envelope = envelope_of(value, traceparent, body)
         bind_contextvars(command_id=envelope.command_id, store_id=envelope.store_id, profile_id=envelope.profile_id)
         waiter = _waiter(envelope)
         self._waiters[envelope.trace] = waiter

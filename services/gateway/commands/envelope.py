@@ -21,9 +21,13 @@ class Envelope:
     value: bytes
 
 
-def envelope_of(value: bytes, traceparent: bytes | None) -> Envelope:
-    """The command in `value`, which is readable, with a trace of its own within the sender's."""
-    body = read_object(value)
+def envelope_of(value: bytes, traceparent: bytes | None, body: dict[str, Any] | None = None) -> Envelope:
+    """The command in `value`, which is readable, with a trace of its own within the sender's.
+
+    `body` is that command where it was read before: reading a large one again would hold everybody up again.
+    """
+    if body is None:
+        body = read_object(value)
     return Envelope(
         store_id=body["store_id"],
         profile_id=body["profile_id"],

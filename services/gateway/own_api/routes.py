@@ -55,6 +55,7 @@ async def post_command(request: Request, who: ByToken) -> Response:
     reply = await resources(request).commands.send(
         value,
         access_of(request).topic_token(who, store_id),
+        body=body,
         traceparent=traceparent.encode("latin-1") if traceparent else None,
     )
     if reply.answer is None or reply.raw is None:
@@ -157,7 +158,11 @@ def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:
             expected = header.command_id_of(body["store_id"], key)
             if "command_id" not in body:
                 value = b'{"command_id":"%s",' % expected.encode() + value.lstrip(_SPACE)[1:]
-                body = read_object(value)
+                body = {"command_id": expected} | body
+                if len(value) > BODY_BYTES_MAX:
+                    raise Unreadable(
+                        f"With its command_id the body has {len(value)} bytes; at most {BODY_BYTES_MAX} are read."
+                    )
             elif not isinstance(body["command_id"], str) or body["command_id"].lower() != expected:
                 raise Unreadable("The Idempotency-Key asks for another command_id than the body has.")
         command_id = body.get("command_id")

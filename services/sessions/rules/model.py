@@ -210,8 +210,9 @@ class KnownAnswer:
 class Received:
     """One readable command as it came from the topic. `received_at` is the broker's append time: the only clock.
 
-    `members` are those of its JSON object where it is malformed; of a command they would only be held twice. `key` is
-    the one that its record must have.
+    `members` are those that an answer repeats, where there is no `command` to repeat them from. `key` is the one that
+    its record must have. Without a good token `text` and `body_hash` are empty and `command` is None, whatever the body
+    is: it is not looked at.
     """
 
     raw: Any

@@ -1,6 +1,7 @@
 """One batch, one transaction: lock, load, decide command by command, save. What is returned is to be published."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +29,9 @@ FaultPoint = Callable[[str], Awaitable[None]]
 
 
 UNKNOWN: Final = -1
+DECIDE_SLICE_S: Final = 0.01
+"""Deciding lets the loop go on after so many seconds. What a record costs here is no matter of its bytes: a closing of
+a busy session is made by a command of 400."""
 
 
 async def nobody_counts() -> None:
@@ -116,7 +120,7 @@ async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: 
             # Before anything is decided, so that a command that kills its process is known by it.
             await counting
         batch.timer.ended("load")
-        decided = _decide(topics, state, batch, frontier, stored)
+        decided = await _decide(topics, state, batch, frontier, stored)
         batch.timer.ended("decide")
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
         moved = Frontier(batch.topic_id, next_offsets, batch.answered)
@@ -127,7 +131,7 @@ async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: 
     return Applied(decided.outcomes, decided.publications)
 
 
-def _decide(
+async def _decide(
     topics: Topics,
     state: BatchState,
     batch: Batch,
@@ -140,12 +144,17 @@ def _decide(
     be brought back are parked. For parking nothing else is loaded: what keeps failing may be a row.
     """
     decided = _Decided([], [], [])
+    go_on = time.monotonic() + DECIDE_SLICE_S
     for partition, offset, read in batch.reads:
+        if time.monotonic() > go_on:
+            await asyncio.sleep(0)
+            go_on = time.monotonic() + DECIDE_SLICE_S
         if isinstance(read, Parked):
             decided.publications.append(dead_letter(topics, read))
             continue
         if offset < frontier[partition]:
-            decided.publications.extend(published(topics, read, stored.get((partition, offset))))
+            again = stored.get((partition, offset))
+            decided.publications.extend(published(topics, read if again is None else again.record, again))
             continue
         if batch.park is None or read.refused_right is not None:
             outcome = decide.answer(state, read)

@@ -6,7 +6,7 @@ they only spare re-reads, what counts is the frontier in the ledger.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import Final
@@ -33,7 +33,9 @@ log = structlog.get_logger()
 READ_AHEAD_RECORDS: Final = 500
 """From so many records on, a batch is followed by reading the next while its own statements run: there is a backlog."""
 READ_SLICE_RECORDS: Final = 100
-"""Records are read so many at a time: between slices, what the servers have answered goes on."""
+READ_SLICE_BYTES: Final = 65_536
+"""Records are read so many at a time, and a slice that has so many bytes ends: between slices, what the servers have
+answered goes on, heartbeats too. The dearest body, alone beyond it, takes under 40 ms; a slice of good ones 2 ms."""
 BROKER_TIMESTAMP: Final = 1
 NO_CLOCK: Final = "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
 
@@ -176,8 +178,8 @@ class Consumer:
         if self._access is not None and not await self._senders_known(self._access, records):
             return None
         reads, timer = list[PositionedRead](), StageTimer()
-        for start in range(0, len(records), READ_SLICE_RECORDS):
-            reads += [(r.partition, r.offset, self._read(r)) for r in records[start : start + READ_SLICE_RECORDS]]
+        for part in _slices(records):
+            reads += [(r.partition, r.offset, self._read(r)) for r in part]
             await asyncio.sleep(0)
         timer.ended("read")
         return reads
@@ -286,6 +288,16 @@ class Consumer:
 
     def _partition(self, number: int) -> TopicPartition:
         return TopicPartition(self._topics.commands, number)
+
+
+def _slices(records: list[ConsumerRecord]) -> Iterator[list[ConsumerRecord]]:
+    begin = size = 0
+    for end, record in enumerate(records, 1):
+        size += len(record.value or b"")
+        if size >= READ_SLICE_BYTES or end - begin == READ_SLICE_RECORDS:
+            yield records[begin:end]
+            begin, size = end, 0
+    yield records[begin:]
 
 
 def _begins(records: list[ConsumerRecord]) -> dict[int, int]:

@@ -14,7 +14,7 @@ from contracts.commands import (
     Malformed,
     read_command,
 )
-from contracts.jsontext import Unreadable, canonical, read_likely, read_object
+from contracts.jsontext import Unreadable, canonical, proven, read_likely, read_watching
 from contracts.times import from_millis
 from contracts.topics import key_of
 from services.platform.auth.claims import Claims
@@ -23,6 +23,11 @@ from services.sessions.rules.model import Received
 
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[ -~]{0,200}")
 
+REPEATED: Final = ("kind", "session_id", "occurred_at", "actor")
+"""What an answer repeats of a body that is no command, besides the ids that it can't do without."""
+
+_NO_HASH: Final = b""
+"""What nobody claims by an id is not compared with what was claimed."""
 _NO_MEMBERS: Final[dict[str, Any]] = {}
 _NO_NAMES: Final = set[str]()
 """Shared by all commands, which are frozen: nobody writes to them."""
@@ -54,22 +59,35 @@ class Parked:
 
 
 def read(record: Record, verify: Verify | None) -> Received | Parked:
-    """The command in a record. `verify` is None where every record speaks as admin of its store."""
+    """The command in a record. `verify` is None where every record speaks as admin of its store.
+
+    Who brings no good token is asked nothing else: of that body only what its answer repeats is looked at.
+    """
+    claims: Claims | None = None
     command: Command | None = None
+    text = b""
     errors: tuple[FieldError, ...] = ()
     try:
-        members, text, result = _read_value(record.value)
-        if isinstance(result, Malformed):
-            errors = tuple(result.errors)
+        members, exact = read_likely(record.value)
+        if verify:
+            named = members.get("store_id")
+            claims = verify(record.headers, record.timestamp, named) if isinstance(named, str) else None
+        if verify and claims is None:
+            members = members if exact else proven(members, record.value or b"")
+        else:
+            members, text, result = _read_value(members, record.value or b"", exact=exact)
+            if isinstance(result, Malformed):
+                errors = tuple(result.errors)
+            else:
+                command = result
+        if command is None:
             command_id = _readable_id(members, "command_id", UUID_TEXT).lower()
             store_id = _readable_id(members, "store_id", ID_TEXT)
             profile_id = _readable_id(members, "profile_id", ID_TEXT)
         else:
-            command = result
-            command_id, store_id, profile_id = result.command_id, result.store_id, result.profile_id
+            command_id, store_id, profile_id = command.command_id, command.store_id, command.profile_id
     except Unreadable as error:
         return Parked(record, str(error))
-    claims = verify(record.headers, record.timestamp, store_id) if verify else None
     return Received(
         raw=record,
         topic=record.topic,
@@ -83,20 +101,36 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         profile_id=profile_id,
         key=key_of(store_id, profile_id),
         text=text,
-        body_hash=hashlib.sha256(text).digest(),
+        body_hash=hashlib.sha256(text).digest() if text else _NO_HASH,
         command=command,
-        members=members if command is None else _NO_MEMBERS,
+        members=_repeated(members) if command is None else _NO_MEMBERS,
         errors=errors,
     )
 
 
-def _read_value(value: bytes | None) -> tuple[dict[str, Any], bytes, Command | Malformed]:
-    """The members of the object in a record, their canonical text, and the command or what is malformed in it."""
-    members, text, proven = read_likely(value)
+def _repeated(members: dict[str, Any]) -> dict[str, Any]:
+    """The members that a refusal repeats. The others, of which a body can have 80,000, are let go."""
+    return {name: members[name] for name in REPEATED if name in members}
+
+
+def _read_value(
+    members: dict[str, Any], value: bytes, *, exact: bool
+) -> tuple[dict[str, Any], bytes, Command | Malformed]:
+    """The members of the object in a record, their canonical text, and the command or what is malformed in it.
+
+    What was read likely is right if it is as long as it came and no number in it is a float or has more than 19 digits:
+    whatever orjson reads in another way (a member twice, white space, needless escapes) it writes shorter. A command
+    that takes no such numbers is proof enough, and spares the writing back.
+    """
+    text = canonical(members)
+    if not exact and len(text) != len(value):
+        members, exact = read_watching(value), True
+        text = canonical(members)
     command = _command(members)
-    if not proven and isinstance(command, Malformed):
-        members = read_object(value)
-        return members, canonical(members), _command(members)
+    if not exact and isinstance(command, Malformed):
+        watched = proven(members, value)
+        if watched is not members:
+            return watched, canonical(watched), _command(watched)
     return members, text, command
 
 

@@ -10,6 +10,7 @@ from contracts.times import wire_time
 from services.sessions.ledger.load import load_known, load_state
 from services.sessions.ledger.published import load_closings, load_corrections, load_positions
 from services.sessions.rules.model import BatchState, KnownAnswer, Outcome, Received
+from services.sessions.worker.read_record import read
 
 CORRECTING: Final = frozenset(
     {"cash_moved", "movement_voided", "order_recorded", "closing_corrected", "session_voided"}
@@ -26,6 +27,7 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
         (row["partition"], row["record_offset"]): row
         for row in await load_positions(tx, topic_id, {(r.store_id, r.partition, r.offset) for r in again})
     }
+    again = [r if (r.partition, r.offset) in positions else _in_full(r) for r in again]
     ids = {(r.store_id, r.command_id) for r in again}
     await load_state(tx, state, answers=ids)
     await load_known(tx, state, again)
@@ -44,6 +46,14 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
             outcome = replace(outcome, correction_value=correction if outcome.kind in CORRECTING else None)
             outcomes[record.partition, record.offset] = outcome
     return outcomes
+
+
+def _in_full(record: Received) -> Received:
+    """A record that was answered by its id: its token was good then, though its key may have gone since."""
+    if record.refused_right != "unauthenticated":
+        return record
+    full = read(record.raw, None)
+    return full if isinstance(full, Received) else record
 
 
 def _stored_outcome(

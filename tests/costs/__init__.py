@@ -1,0 +1,1 @@
+"""What an input costs for its bytes, whoever sends it."""
