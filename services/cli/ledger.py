@@ -7,7 +7,7 @@ from contextlib import aclosing
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID
 
 import typer
@@ -15,6 +15,9 @@ import typer
 from services.cli.common import Profile, Store, on_ledger, progress_bar, read_settings, run_to_end
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read or applied, and was put aside.")
+
+SENTENCES_MAX: Final = 20
+"""So many letters that stay put aside are named: whoever may write to the commands topic may write a million."""
 
 
 class Report(StrEnum):
@@ -228,20 +231,26 @@ def retry_letters(
     """Put commands on the commands topic once more, after what was wrong with them has been mended.
 
     They were answered `command_parked`, which claims nothing: now they are answered for good. One that was brought back
-    before is only answered again. What can't be read stays where it is.
+    before is only answered again. What can't be read stays where it is. What could not be decoded comes back from its
+    place on the commands topic, while it is kept there, and only if its sender had the right to it.
 
     Example: [bold]till dead-letters retry 3/17[/bold]
     """
-    from services.sessions.tools.dead_letters import sent_again
+    from services.sessions.tools.dead_letters import NotSentAgain, sent_again
 
     if everything == bool(positions):
         _refuse("Name the letters to bring back, or give --all.")
     settings = read_settings()
-    letters = [letter for letter in _letters() if letter.command] if everything else _chosen(positions or [])
-    try:
-        publications = [sent_again(settings, letter) for letter in letters]
-    except ValueError as error:
-        _refuse(str(error))
+    letters = [letter for letter in _letters() if letter.may_come_back] if everything else _chosen(positions or [])
+    results = _run(lambda: sent_again(settings, letters))
+    publications = [result for result in results if not isinstance(result, NotSentAgain)]
+    stay = [result.why for result in results if isinstance(result, NotSentAgain)]
+    if stay and not everything:
+        _refuse(stay[0])
+    for why in stay[:SENTENCES_MAX]:
+        typer.echo(f"Not sent again: {why}", err=True)
+    if len(stay) > SENTENCES_MAX:
+        typer.echo(f"Not sent again: {len(stay) - SENTENCES_MAX} more.", err=True)
 
     async def published() -> None:
         from services.sessions.worker.publisher import Publisher

@@ -22,8 +22,9 @@ from contracts.jsontext import Unreadable
 from services.platform.auth.revocations import COUNTS_AFTER_MS, Revocations
 from services.platform.errors import TillError
 from services.platform.kafka.connection import connection
+from services.platform.kafka.fair_consumer import FairConsumer
 from services.platform.kafka.read_topic import records
-from services.platform.kafka.undecodable import TolerantConsumer
+from services.platform.kafka.undecodable import Undecodable
 from services.platform.settings import Settings
 
 ASK_EVERY_S: Final = 1.0
@@ -42,8 +43,6 @@ STOP_LIMIT_S: Final = 10.0
 TAKEN = Counter("till_access_records_total", "Records read from the access topic.")
 UNREADABLE = Gauge("till_access_unreadable_records", "Records of the access topic that can't be read.")
 AGE = Gauge("till_access_age_seconds", "Seconds since this process knew all that the access topic said.")
-
-UNDECODABLE: Final = "A header name in the record's batch is not UTF-8."
 
 log = structlog.get_logger()
 
@@ -65,10 +64,9 @@ class AccessLog:
     def __init__(self, kafka: Callable[[], dict[str, Any]], topic: str) -> None:
         """`kafka` tells how Kafka is reached, anew for every client."""
         self.revocations = Revocations()
-        self.generation: object = object()
         self._kafka = kafka
         self._partition = TopicPartition(topic, 0)
-        self._consumer: TolerantConsumer | None = None
+        self._consumer: FairConsumer | None = None
         self._next = 0
         """Up to where the topic was read."""
         self._moved = asyncio.Event()
@@ -158,8 +156,7 @@ class AccessLog:
             self._reached_at = asked_at
 
     async def _read(self) -> None:
-        consumer = TolerantConsumer(
-            reader=self,
+        consumer = FairConsumer(
             **self._kafka(),
             client_id="till-access",
             group_id=None,
@@ -199,7 +196,7 @@ class AccessLog:
 
     def _take(self, record: ConsumerRecord) -> None:
         try:
-            self.revocations.take(read_access(record.value), record.timestamp)
+            self.revocations.take(_read(record), record.timestamp)
         except Unreadable as error:
             self._note_unreadable(record.offset, str(error))
         TAKEN.inc()
@@ -215,18 +212,12 @@ class AccessLog:
         self._moved.set()
         self._moved = asyncio.Event()
 
-    def next_offset(self, partition: TopicPartition) -> int | None:
-        """From where the topic has not been handed out yet, for the client that reads for this log."""
-        return self._next if partition == self._partition else None
 
-    async def idle(self) -> None:
-        """What was handed out is in the table before more is asked for."""
-
-    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:  # noqa: ARG002
-        """Note records that the client library can't decode."""
-        for offset in range(first, following):
-            self._note_unreadable(offset, UNDECODABLE)
-        self._reached(following)
+def _read(record: ConsumerRecord) -> AccessRecord:
+    """What a record says. Raises Unreadable."""
+    if isinstance(record, Undecodable):
+        raise Unreadable("It can't be decoded: the name of a header is no UTF-8, or its bytes are wrong.")
+    return read_access(record.value)
 
 
 @asynccontextmanager
@@ -255,7 +246,7 @@ async def read_now(settings: Settings) -> tuple[Revocations, list[tuple[int, str
     async with aclosing(records(settings, settings.topics.access, {}, lambda _done, _total: None)) as stream:
         async for record in stream:
             try:
-                revocations.take(read_access(record.value), record.timestamp)
+                revocations.take(_read(record), record.timestamp)
             except Unreadable as error:
                 unreadable.append((record.offset, str(error)))
     return revocations, unreadable

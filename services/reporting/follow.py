@@ -29,7 +29,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import RECORD_BYTES_MAX
 from services.platform.kafka.connection import connection
-from services.platform.kafka.undecodable import TolerantConsumer
+from services.platform.kafka.fair_consumer import FairConsumer
+from services.platform.kafka.undecodable import Undecodable
 from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.records import ClosingRow, CorrectionRow, Unreadable, read_record
@@ -59,8 +60,6 @@ EXPIRED = Counter(
 FAULTS = Counter("till_reporting_faults_total", "Times that the reader had to begin anew.")
 LAG = Gauge("till_reporting_lag_records", "Records not yet read, by partition.", ["partition"])
 
-UNDECODABLE: Final = "A header name in the record's batch is not UTF-8."
-
 OUTAGES: Final = (OSError, KafkaError, SQLAlchemyError, asyncpg.PostgresError, store.OffsetsMoved)
 """What goes away by itself or by beginning anew. Anything else is a bug and ends the process."""
 
@@ -86,36 +85,13 @@ class Progress:
 class _Reading:
     """Where this reader stands in the partitions it was given; nothing is known of those just assigned."""
 
-    def __init__(self, engine: AsyncEngine, topic: str) -> None:
-        self._engine = engine
+    def __init__(self, topic: str) -> None:
         self.topic = topic
         self.offsets: dict[int, int] = {}
-        self.generation = object()
 
     def forget(self) -> None:
         """The partitions have changed: each one is looked up anew."""
         self.offsets.clear()
-        self.generation = object()
-
-    def next_offset(self, partition: TopicPartition) -> int | None:
-        return self.offsets.get(partition.partition)
-
-    async def idle(self) -> None:
-        """What was handed out is written before more is asked for."""
-
-    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
-        """Note records that can't be decoded as not taken. Where they stand is known only of partitions looked up."""
-        number = partition.partition
-        if self.offsets.get(number) != first:
-            return
-        oddities = [Oddity(number, offset, UNDECODABLE) for offset in range(first, following)]
-        async with self._engine.begin() as tx:
-            await store.advance(tx, self.topic, {number: first}, {number: following})
-            await store.save_oddities(tx, self.topic, oddities)
-        _log_batch(self.topic, 0, oddities, [])
-        # A rebalance meanwhile may have taken the partition away.
-        if number in self.offsets:
-            self.offsets[number] = following
 
 
 class _Forget(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -147,8 +123,8 @@ async def follow(settings: Settings, engine: AsyncEngine, progress: Progress, st
 
 
 async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event) -> None:
-    reading = _Reading(engine, settings.topics.closings)
-    consumer = _consumer(settings, reading)
+    reading = _Reading(settings.topics.closings)
+    consumer = _consumer(settings)
     consumer.subscribe([reading.topic], listener=_Forget(reading))
     try:
         await consumer.start()
@@ -168,9 +144,8 @@ async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progre
             await consumer.stop()
 
 
-def _consumer(settings: Settings, reading: _Reading) -> TolerantConsumer:
-    return TolerantConsumer(
-        reader=reading,
+def _consumer(settings: Settings) -> FairConsumer:
+    return FairConsumer(
         **connection(settings),
         client_id="till-reporting",
         group_id=settings.reporting_group,
@@ -239,6 +214,8 @@ def _read(
     for record in records:
         at = record.partition, record.offset
         try:
+            if isinstance(record, Undecodable):
+                raise Unreadable(record.error)
             rows.append((read_record(record.value), at))
         except Unreadable as error:
             oddities.append(Oddity(*at, str(error)))

@@ -1,202 +1,114 @@
-"""Nothing that was handed out on the way past an undecodable record is forgotten, whatever happens meanwhile.
+"""What the client library can't decode is handed out with the rest, by the library's own machinery."""
 
-The client's own `getmany` is scripted here, because no broker can be asked to rebalance between two records. That real
-records of real partitions are passed is in tests/faults/test_records.py.
-"""
-
-from collections.abc import Callable
+from collections import OrderedDict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaConnectionError
+from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from services.platform.kafka.undecodable import SINGLY_RECORDS_MAX, TolerantConsumer
+from services.platform.kafka.connection import connection
+from services.platform.kafka.fair_consumer import FLOOD_RECORDS_MAX, FairConsumer
+from services.platform.kafka.undecodable import FetchedRecords, PartitionRecords, Undecodable
+from services.platform.settings import Settings
+from tests.support.headers import NOT_UTF8
 
+READ_COMMITTED = 1
 P0, P1 = TopicPartition("commands", 0), TopicPartition("commands", 1)
 
 
-class Log:
-    """A topic and a client's way through it: `bad` are the offsets that can't be decoded."""
-
-    def __init__(self, ends: dict[TopicPartition, int], bad: set[tuple[TopicPartition, int]]) -> None:
-        self.ends = ends
-        self.bad = bad
-        self.positions = dict.fromkeys(ends, 0)
-        self.assigned = set(ends)
-        self.between: Callable[[], None] = lambda: None
-        """Called before each record that is read alone."""
-
-    async def getmany(self, *partitions: TopicPartition, max_records: int | None = None, **_: Any) -> dict[Any, Any]:
-        if max_records == 1:
-            self.between()
-        records: dict[TopicPartition, list[Any]] = {}
-        for partition in partitions or sorted(self.assigned):
-            while self.positions[partition] < self.ends[partition]:
-                offset = self.positions[partition]
-                if (partition, offset) in self.bad:
-                    # What was drained of other partitions is dropped with this.
-                    raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
-                records.setdefault(partition, []).append(SimpleNamespace(partition=partition, offset=offset))
-                self.positions[partition] += 1
-                if sum(map(len, records.values())) == max_records:
-                    return records
-        return records
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        if partition not in self.assigned:
-            raise IllegalStateError(f"{partition} is not assigned")
-        self.positions[partition] = offset
+def batch(first: int, bad: set[int], count: int, *, transaction_of: int | None = None) -> bytes:
+    producer = -1 if transaction_of is None else transaction_of
+    builder = _DefaultRecordBatchBuilderPy(2, 0, transaction_of is not None, producer, 0, 0, 1_000_000)
+    for delta in range(count):
+        headers = NOT_UTF8 if first + delta in bad else [("x", b"")]
+        builder.append(delta, 1_000, b"key", b"%d" % (first + delta), list(headers))
+    # Its first offset is what the broker writes; the checksum does not cover it.
+    return first.to_bytes(8, "big") + bytes(builder.build())[8:]
 
 
-class Reader:
-    """Takes what it is handed, as a worker does, and notes what was stepped over."""
-
-    def __init__(self, log: Log) -> None:
-        self.log = log
-        self.next = dict.fromkeys(log.ends, 0)
-        self.generation = object()
-        self.stepped_over: list[tuple[TopicPartition, int, int]] = []
-        self.taken: list[tuple[TopicPartition, int]] = []
-        self.broker_is_away = False
-
-    def next_offset(self, partition: TopicPartition) -> int | None:
-        return self.next.get(partition)
-
-    async def idle(self) -> None:
-        """Nothing is in hand."""
-
-    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
-        if self.broker_is_away:
-            raise KafkaConnectionError("nobody takes dead letters")
-        self.stepped_over.append((partition, first, following))
-        self.next[partition] = following
-
-    def take(self, records: Any) -> None:
-        for partition, some in records.items():
-            self.taken += [(partition, record.offset) for record in some]
-            self.next[partition] = some[-1].offset + 1
+def read(fetched: bytes, offset: int = 0, aborted: list[tuple[int, int]] | None = None) -> PartitionRecords:
+    return PartitionRecords(P0, FetchedRecords(fetched), aborted, offset, None, None, True, READ_COMMITTED)
 
 
-@pytest.fixture
-async def topic() -> Log:
-    """Ten records in the first partition, three in the second; the fifth of the first is bad."""
-    return Log({P0: 10, P1: 3}, {(P0, 4)})
+def values(records: Any) -> list[tuple[bytes, bool]]:
+    return [(record.value, isinstance(record, Undecodable)) for record in records]
 
 
-@pytest.fixture
-async def reader(topic: Log) -> Reader:
-    return Reader(topic)
+def test_good_records_before_between_and_behind_bad_ones_are_handed_out_with_them() -> None:
+    fetched = batch(0, set(), 2) + batch(2, {3, 5}, 5) + batch(7, {7}, 1) + batch(8, set(), 1)
+    records = read(fetched)
+    assert values(records) == [(b"%d" % n, n in {3, 5, 7}) for n in range(9)]
+    assert records.next_fetch_offset == 9
 
 
-@pytest.fixture
-async def client(topic: Log, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> TolerantConsumer:
-    async def end_offsets(_: Any, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return {partition: topic.ends[partition] for partition in partitions}
-
-    async def position(_: Any, partition: TopicPartition) -> int:
-        return topic.positions[partition]
-
-    monkeypatch.setattr(
-        AIOKafkaConsumer, "getmany", lambda _, *partitions, **named: topic.getmany(*partitions, **named)
-    )
-    monkeypatch.setattr(AIOKafkaConsumer, "seek", lambda _, partition, offset: topic.seek(partition, offset))
-    monkeypatch.setattr(AIOKafkaConsumer, "assignment", lambda _: frozenset(topic.assigned))
-    monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", end_offsets)
-    monkeypatch.setattr(AIOKafkaConsumer, "position", position)
-    client = TolerantConsumer(reader=reader)
-    # It never connects, so there is nothing to close.
-    client._closed = True
-    return client
+def test_reading_goes_on_within_a_bad_batch() -> None:
+    assert [value for value, _ in values(read(batch(0, {1, 3}, 5), offset=2))] == [b"2", b"3", b"4"]
 
 
-ALL_BUT_THE_BAD_ONE = sorted([*((P0, offset) for offset in range(10) if offset != 4), *((P1, n) for n in range(3))])
+def test_aborted_transactions_are_skipped_beside_bad_records() -> None:
+    fetched = batch(0, {0}, 1) + batch(1, {1}, 2, transaction_of=7) + batch(3, {3}, 2)
+    assert [value for value, _ in values(read(fetched, aborted=[(7, 1)]))] == [b"0", b"3", b"4"]
 
 
-async def read_on(client: TolerantConsumer, reader: Reader, calls: int) -> None:
-    for _ in range(calls):
-        reader.take(await client.getmany(max_records=100))
+def test_bytes_that_are_not_what_was_sent_are_not_decoded() -> None:
+    broken = bytearray(batch(0, {0}, 3))
+    broken[-1] ^= 1
+    with pytest.raises(CorruptRecordException):
+        list(read(bytes(broken)))
 
 
-async def test_what_the_failing_call_drained_of_other_partitions_is_handed_out(
-    client: TolerantConsumer, reader: Reader, topic: Log
-) -> None:
-    # The second partition is drained before the first one fails.
-    topic.assigned = {P1, P0}
-    topic.bad = {(P1, 1)}
-    await read_on(client, reader, 3)
-    assert sorted(reader.taken) == sorted([*((P0, offset) for offset in range(10)), (P1, 0), (P1, 2)])
-    assert reader.stepped_over == [(P1, 1, 2)]
+def test_every_client_of_ours_reads_so(tmp_path: Path) -> None:
+    connection(Settings(home=tmp_path))
+    assert fetcher.PartitionRecords is PartitionRecords
+    assert fetcher.MemoryRecords is FetchedRecords
 
 
-async def test_each_record_is_handed_out_once_and_the_bad_one_told(client: TolerantConsumer, reader: Reader) -> None:
-    await read_on(client, reader, 3)
-    assert sorted(reader.taken) == ALL_BUT_THE_BAD_ONE
-    assert reader.stepped_over == [(P0, 4, 5)]
+def test_an_undecodable_record_is_read_anew_as_one_with_escaped_names() -> None:
+    (bad,) = read(batch(0, {0}, 1))
+    escaped = bad.escaped()
+    assert not isinstance(escaped, Undecodable)
+    assert (escaped.value, escaped.headers) == (b"0", (("\\xff\\xfe", b""),))
 
 
-async def test_where_the_bad_one_can_not_be_told_all_is_handed_out_again(
-    client: TolerantConsumer, reader: Reader, topic: Log
-) -> None:
-    topic.bad = {(P1, 0)}
-    reader.broker_is_away = True
-    with pytest.raises(KafkaConnectionError):
-        await client.getmany(max_records=100)
-    assert (topic.positions, reader.taken) == ({P0: 0, P1: 0}, [])
-    reader.broker_is_away = False
-    await read_on(client, reader, 3)
-    assert sorted(reader.taken) == sorted([*((P0, offset) for offset in range(10)), (P1, 1), (P1, 2)])
+def consumer_of(fetched: dict[TopicPartition, PartitionRecords]) -> FairConsumer:
+    """A consumer without a broker, for which this lies ready, in the order in which it is drained."""
+    consumer = FairConsumer()
+    # It never connects, so there is nothing to close; None is as good as open.
+    consumer._closed = None
+    consumer._coordinator = SimpleNamespace(check_errors=lambda: None)
+    subscription = consumer._subscription
+    subscription.subscribe({"commands"})
+    subscription.assign_from_subscribed(set(fetched))
+    assignment = subscription.subscription.assignment
+    consumer._fetcher = fetcher.Fetcher.__new__(fetcher.Fetcher)
+    consumer._fetcher._subscriptions = subscription
+    consumer._fetcher._wait_consume_future = None
+    consumer._fetcher._records = OrderedDict()
+    for partition, records in fetched.items():
+        assignment.state_value(partition).seek(0)
+        result = fetcher.FetchResult(partition, assignment=assignment, partition_records=records, backoff=0)
+        consumer._fetcher._records[partition] = result
+    return consumer
 
 
-async def test_a_rebalance_in_between_drops_what_was_read_before_and_forgets_nothing_after(
-    client: TolerantConsumer, reader: Reader, topic: Log
-) -> None:
-    reads = 0
-
-    def rebalance() -> None:
-        nonlocal reads
-        reads += 1
-        if reads == 3:
-            # The partitions come back, and reading goes on at the ledger's frontier.
-            reader.generation = object()
-            reader.next = {P0: 1, P1: 0}
-            topic.positions = {P0: 1, P1: 0}
-
-    topic.between = rebalance
-    assert await client.getmany(max_records=100) == {}
-    assert topic.positions == {P0: 1, P1: 0}
-    await read_on(client, reader, 3)
-    assert sorted(reader.taken) == ALL_BUT_THE_BAD_ONE[1:]
-    assert len(reader.taken) == len(set(reader.taken))
+async def test_what_a_failing_call_had_taken_of_other_partitions_comes_again() -> None:
+    broken = bytearray(batch(0, set(), 3))
+    broken[-1] ^= 1
+    consumer = consumer_of({P1: read(batch(0, set(), 3)), P0: read(bytes(broken))})
+    with pytest.raises(CorruptRecordException):
+        await consumer.getmany()
+    assert [await consumer.position(partition) for partition in (P0, P1)] == [0, 0]
 
 
-async def test_a_partition_that_went_away_in_between_is_its_next_readers(
-    client: TolerantConsumer, reader: Reader, topic: Log
-) -> None:
-    def rebalance() -> None:
-        reader.generation = object()
-        del reader.next[P0]
-        topic.assigned = {P1}
-
-    topic.bad = {(P0, 0)}
-    topic.between = rebalance
-    assert await client.getmany(max_records=100) == {}
-    topic.between = lambda: None
-    await read_on(client, reader, 2)
-    assert reader.taken == [(P1, 0), (P1, 1), (P1, 2)]
-    assert reader.stepped_over == []
-
-
-async def test_no_more_records_are_handed_out_than_were_asked_for(
-    client: TolerantConsumer, reader: Reader, topic: Log
-) -> None:
-    topic.ends = {P0: 3 * SINGLY_RECORDS_MAX, P1: 1_000}
-    topic.bad = {(P0, 900)}
-    sizes = []
-    for _ in range(200):
-        records = await client.getmany(max_records=7)
-        sizes.append(sum(map(len, records.values())))
-        reader.take(records)
-    assert max(sizes) == 7
-    assert len(reader.taken) == len(set(reader.taken)) == sum(sizes)
+async def test_a_flood_in_one_partition_holds_up_no_other_for_longer_than_one_call() -> None:
+    flood = FLOOD_RECORDS_MAX * 3
+    consumer = consumer_of({P0: read(batch(0, set(range(flood)), flood)), P1: read(batch(0, set(), 3))})
+    first = await consumer.getmany(max_records=100)
+    assert {partition: len(some) for partition, some in first.items()} == {P0: 100}
+    second = await consumer.getmany(max_records=6_000)
+    assert {partition: len(some) for partition, some in second.items()} == {P1: 3, P0: FLOOD_RECORDS_MAX - 3}

@@ -43,7 +43,6 @@ def a_consumer(settled: list[int]) -> Consumer:
     consumer = Consumer(
         runner=runner,
         positions=FrontierPositions(nothing, "topic"),
-        publisher=nothing,
         lag=lag,
         topics=topics,
         verify=None,

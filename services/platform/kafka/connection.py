@@ -3,6 +3,7 @@
 import ssl
 from typing import Any, Final
 
+from services.platform.kafka.undecodable import read_all_records
 from services.platform.settings import Settings
 
 MECHANISM: Final = "SCRAM-SHA-512"
@@ -11,9 +12,10 @@ MECHANISM: Final = "SCRAM-SHA-512"
 def connection(settings: Settings) -> dict[str, Any]:
     """What a client of aiokafka or kafka-python is given beside its own options; both use the same names.
 
-    The password is read anew for every client, so that one that was changed counts without a restart. Raises
-    ValueError with a sentence.
+    The password is read anew for every client, so that one that was changed counts without a restart. From then on no
+    record stops a consumer of this process. Raises ValueError with a sentence.
     """
+    read_all_records()
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka,
         "security_protocol": settings.kafka_security.upper(),

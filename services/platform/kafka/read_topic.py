@@ -1,6 +1,8 @@
 """Reading a topic from its beginning to where it ends now, for tools; no group, nothing committed."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -13,6 +15,8 @@ from services.platform.kafka.topics import check_topics
 from services.platform.settings import Settings
 
 FETCH_WAIT_MS: Final = 1_000
+PLACES_APART_MAX: Final = 500
+"""Records between two that are wanted are read over where they are no more than so many."""
 Progress = Callable[[int, int], None]
 """Hears (done, in all)."""
 
@@ -31,6 +35,53 @@ async def records(
     """
     # A count that is wrong would leave partitions unread, and what lies there unseen.
     partitions = [TopicPartition(topic, p) for p in range((await check_topics(settings))[topic].partitions)]
+    async with _consumer(settings, topic) as consumer:
+        async for record in _to_the_end(consumer, partitions, starts, progress):
+            yield record
+
+
+async def records_at(
+    settings: Settings, topic: str, positions: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], ConsumerRecord]:
+    """The records of `topic` at these positions (partition and offset), as far as they are kept. Raises TopicUnread."""
+    taken: dict[tuple[int, int], ConsumerRecord] = {}
+    async with _consumer(settings, topic) as consumer:
+        for number in sorted({number for number, _ in positions}):
+            partition = TopicPartition(topic, number)
+            consumer.assign([partition])
+            begins, ends = await consumer.beginning_offsets([partition]), await consumer.end_offsets([partition])
+            still_there = range(begins[partition], ends[partition])
+            offsets = deque(sorted({offset for p, offset in positions if p == number and offset in still_there}))
+            while offsets:
+                consumer.seek(partition, offsets[0])
+                async for record in _run_of(consumer, partition, offsets):
+                    taken[number, record.offset] = record
+    return taken
+
+
+async def _run_of(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, offsets: deque[int]
+) -> AsyncIterator[ConsumerRecord]:
+    """The next wanted records up to a larger hole between them; from `offsets` goes what was passed."""
+    reached = offsets[0]
+    while offsets and offsets[0] - reached <= PLACES_APART_MAX:
+        batch = await consumer.getmany(partition, timeout_ms=FETCH_WAIT_MS, max_records=PLACES_APART_MAX)
+        records = batch.get(partition, [])
+        # Where nothing comes, the place is that of a marker, or of a transaction that was aborted.
+        reached = records[-1].offset + 1 if records else offsets[0] + 1
+        for record in records:
+            while offsets and offsets[0] < record.offset:
+                offsets.popleft()
+            if offsets and offsets[0] == record.offset:
+                offsets.popleft()
+                yield record
+        while offsets and offsets[0] < reached:
+            offsets.popleft()
+
+
+@asynccontextmanager
+async def _consumer(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of no group. What Kafka raises while it is used becomes TopicUnread."""
     consumer = AIOKafkaConsumer(
         **connection(settings),
         group_id=None,
@@ -41,8 +92,7 @@ async def records(
     )
     try:
         await consumer.start()
-        async for record in _to_the_end(consumer, partitions, starts, progress):
-            yield record
+        yield consumer
     except KafkaError as error:
         raise TopicUnread(f"The topic {topic} can't be read: {error!r}. Is TILL_KAFKA right?") from error
     finally:

@@ -1,11 +1,13 @@
 """What was put aside: looking at dead letters, and bringing the readable ones back.
 
-Of two kinds of dead letters only one can come back. What can't be read would be put aside again. A command that the
-service kept failing on was answered `command_parked`, which claims nothing: sent once more, after what was wrong has
-been mended, it is answered for good.
+What can't be read would be put aside again. A command that the service kept failing on was answered `command_parked`,
+which claims nothing: sent once more, after what was wrong has been mended, it is answered for good.
+
+A record that could not be decoded was never answered, and nobody looked at its sender's right. It comes back from its
+place on the commands topic, while that is kept: there its credential still is, which counts as of when it was sent.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -13,19 +15,30 @@ from typing import Final
 from aiokafka import ConsumerRecord
 
 from contracts.topics import key_of
-from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint
-from services.platform.kafka.read_topic import Progress, records
+from services.platform.access_log import read_now
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint, open_verifier
+from services.platform.kafka.read_topic import Progress, records, records_at
+from services.platform.kafka.undecodable import Undecodable
 from services.platform.settings import Settings
 from services.sessions.rules.model import Received
 from services.sessions.worker.publications import Publication
-from services.sessions.worker.read_record import read
+from services.sessions.worker.read_record import Parked, Verify, read, verify_with
 
 OWN_HEADERS: Final = frozenset(
-    {"till-topic", "till-partition", "till-offset", "till-error", "till-headers-left-out", "authorization"}
+    {"till-topic", "till-partition", "till-offset", "till-why", "till-error", "till-headers-left-out", "authorization"}
 )
+STAYED_AT_ITS_PLACE: Final = "stays at its place."
+"""So ended the error of undecodable records, and of good ones behind them, that were parked without their value."""
 SPEAKER: Final = "key:dead-letters"
 """Who the tokens are for; no API key has this name."""
 TOKEN_TTL_S: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class NotSentAgain:
+    """Why a letter can't be brought back, in a sentence."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,25 @@ class DeadLetter:
         return (value or b"").decode("utf-8", "backslashreplace")
 
     @property
+    def why(self) -> str:
+        """Why it was put aside; letters have had a header of that since they hold undecodable records whole."""
+        if named := self.header("till-why"):
+            return named
+        if self.record.value is None and self.header("till-error").endswith(STAYED_AT_ITS_PLACE):
+            return "undecodable"
+        return "failing" if self.command else "unreadable"
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether there is, or may be at its place, a command."""
+        return self.command is not None or self.why == "undecodable"
+
+    @property
+    def origin(self) -> tuple[str, int, int]:
+        """The topic, partition and offset of the record that was put aside. Raises ValueError where none is named."""
+        return self.header("till-topic"), int(self.header("till-partition")), int(self.header("till-offset"))
+
+    @property
     def came_from(self) -> str:
         """The place of the record that was put aside."""
         return "/".join(self.header(f"till-{part}") for part in ("topic", "partition", "offset"))
@@ -59,16 +91,71 @@ async def letters(settings: Settings, progress: Progress) -> AsyncGenerator[Dead
             yield DeadLetter(record, taken if isinstance(taken, Received) else None)
 
 
-def sent_again(settings: Settings, letter: DeadLetter) -> Publication:
-    """The record as it came, to be put on the commands topic once more. Raises ValueError with a sentence.
+async def sent_again(settings: Settings, letters: Sequence[DeadLetter]) -> list[Publication | NotSentAgain]:
+    """Of each letter its record, to be put on the commands topic once more, or why that can't be.
 
-    Its credential was not kept, and where tokens are required it gets one that may name any actor. That gives nobody a
-    right that they did not have: a record whose sender had no right is refused before anything can fail on it, so it
-    never becomes a dead letter.
+    Raises TopicUnread and TopicsWrong.
     """
-    command, record = letter.command, letter.record
-    if command is None:
-        raise ValueError(f"{letter.position} holds no readable command: it would be put aside again.")
+    unchecked = [letter for letter in letters if letter.may_come_back and letter.why != "failing"]
+    checked = await _checked_at_their_places(settings, unchecked) if unchecked else {}
+    results: list[Publication | NotSentAgain] = []
+    for letter in letters:
+        command = checked.get(letter.position, letter.command)
+        if isinstance(command, NotSentAgain):
+            results.append(command)
+        elif command is None:
+            results.append(_no_command(letter.position))
+        else:
+            results.append(_publication(settings, command))
+    return results
+
+
+async def _checked_at_their_places(
+    settings: Settings, letters: Sequence[DeadLetter]
+) -> dict[str, Received | NotSentAgain]:
+    """The commands of these letters as they came, with the rights that their senders had then, by the letters."""
+    topic = settings.topics.commands
+    origins = {letter.position: letter.origin for letter in letters}
+    here = {(partition, offset) for name, partition, offset in origins.values() if name == topic}
+    records = await records_at(settings, topic, here)
+    verify = None if settings.auth == "off" else await _verify(settings)
+    checked: dict[str, Received | NotSentAgain] = {}
+    for position, (name, partition, offset) in origins.items():
+        record = records.get((partition, offset)) if name == topic else None
+        if record is None:
+            gone = f"{position}: its record is no longer on {topic}, where its sender's right could be looked up."
+            checked[position] = NotSentAgain(gone)
+            continue
+        taken = read(record.escaped() if isinstance(record, Undecodable) else record, verify)
+        checked[position] = _entitled(position, taken)
+    return checked
+
+
+async def _verify(settings: Settings) -> Verify:
+    """Whose token counted, by all that the access topic says now."""
+    revocations, _ = await read_now(settings)
+    return verify_with(open_verifier(settings), lambda: revocations)
+
+
+def _entitled(position: str, taken: Received | Parked) -> Received | NotSentAgain:
+    if isinstance(taken, Parked):
+        return _no_command(position)
+    if taken.refused_right is not None:
+        return NotSentAgain(f"{position}: its sender had no right to it ({taken.refused_right}).")
+    return taken
+
+
+def _no_command(position: str) -> NotSentAgain:
+    return NotSentAgain(f"{position} holds no readable command: it would be put aside again.")
+
+
+def _publication(settings: Settings, command: Received) -> Publication:
+    """The record as it came.
+
+    Where tokens are required it gets one that may name any actor. That gives nobody a right that they did not have: of
+    what the service kept failing on the sender's right was looked at before, and of the others just now.
+    """
+    record = command.raw
     headers = [(name, value) for name, value in record.headers if name.lower() not in OWN_HEADERS]
     if settings.auth == "required":
         stores = [command.store_id]

@@ -4,6 +4,7 @@ Nothing is said of a command that went well. Of many that did not, a batch names
 whoever may write to the topic may write a million of them.
 """
 
+from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -28,12 +29,13 @@ def report(batch: Batch, applied: Applied, topics: Topics) -> None:
     answers = count_answers(applied.outcomes)
     letters = sum(publication.topic == topics.dead_letters for publication in applied.publications)
     unreadable = [read for _, _, read in batch.reads if isinstance(read, Parked)] if letters else []
-    PARKED.labels("unreadable").inc(len(unreadable))
+    for why, count in Tally(read.why for read in unreadable).items():
+        PARKED.labels(why).inc(count)
     PARKED.labels("failing").inc(letters - len(unreadable))
     REREADS.inc(len(batch.reads) - len(unreadable) - len(applied.outcomes))
     _name(
         "record_parked",
-        ({"place": position_text(read.record), "error": read.error} for read in unreadable),
+        (about(read) | {"why": read.why} | _error_of(read) for read in unreadable),
         len(unreadable),
     )
     refused = sum(count for (_, _, reason), count in answers.items() if reason in RIGHTS)
@@ -43,6 +45,11 @@ def report(batch: Batch, applied: Applied, topics: Topics) -> None:
     if letters > len(unreadable):
         failing = [o for o in applied.outcomes if o.error is not None]
         _name("command_parked", (about(o.record) | {"error": o.error} for o in failing), len(failing))
+
+
+def _error_of(read: Parked) -> dict[str, str]:
+    """What is wrong, except where the sentence quotes the name of a header."""
+    return {} if read.why == "undecodable" else {"error": read.error}
 
 
 def report_wrong_keys(wrong: Sequence[Received]) -> None:

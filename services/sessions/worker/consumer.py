@@ -23,9 +23,8 @@ from services.sessions.worker.batch_log import position_text
 from services.sessions.worker.batch_retry import OUTAGE_PAUSE_S, OUTAGE_WAIT_S, BatchRunner, PositionedRead
 from services.sessions.worker.frontier_positions import FrontierPositions
 from services.sessions.worker.lag import Lag
-from services.sessions.worker.metrics import FAULTS, GAPS, PARKED, StageTimer
-from services.sessions.worker.publications import undecodable
-from services.sessions.worker.publisher import AnswerStuck, Publisher
+from services.sessions.worker.metrics import FAULTS, GAPS, StageTimer
+from services.sessions.worker.publisher import AnswerStuck
 from services.sessions.worker.read_record import Parked, Verify, read
 
 log = structlog.get_logger()
@@ -52,7 +51,6 @@ class Consumer:
         *,
         runner: BatchRunner,
         positions: FrontierPositions,
-        publisher: Publisher,
         lag: Lag,
         topics: Topics,
         verify: Verify | None,
@@ -62,7 +60,6 @@ class Consumer:
     ) -> None:
         self._runner = runner
         self._positions = positions
-        self._publisher = publisher
         self._lag = lag
         self._topics = topics
         self._verify = verify
@@ -72,7 +69,7 @@ class Consumer:
         self._in_hand = asyncio.Lock()
         self._next: dict[int, int] = {}
         """Where each partition goes on, by what was handed out."""
-        self.generation = object()
+        self._generation = object()
         """Another one after every seek to the frontier: what was read before that is read again."""
         self._faults = 0
         self._ending: asyncio.Task[None] | None = None
@@ -99,12 +96,12 @@ class Consumer:
         records = self._not_done_yet(message.raw_message)
         if not records or self.stopped:
             return
-        generation, faults = self.generation, self._faults
+        generation, faults = self._generation, self._faults
         self._next |= _ends(records)
         kafka: AIOKafkaConsumer = message.consumer
         reads = await self._read_all(records)
         await self._in_hand.acquire()
-        if self.stopped or self.generation is not generation:
+        if self.stopped or self._generation is not generation:
             self._hand_back(records)
             self._in_hand.release()
             return
@@ -200,7 +197,7 @@ class Consumer:
             return read(record, self._verify)
         except Exception as error:
             log.exception("reading_failed", place=position_text(record))
-            return Parked(record, f"The service failed to read this record: {type(error).__name__}.")
+            return Parked(record, f"The service failed to read this record: {type(error).__name__}.", "unreadable")
 
     def _not_done_yet(self, handed_out: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
         """The records by their positions. The client repeats what it held when it was told where to read."""
@@ -214,7 +211,7 @@ class Consumer:
 
     async def _drain(self) -> None:
         """Return when no batch is in hand; what was read ahead of it is dropped and will be read again."""
-        self.generation = object()
+        self._generation = object()
         async with self._in_hand:
             if self._committing is not None:
                 # Waiting may be given up; committing goes on.
@@ -224,7 +221,7 @@ class Consumer:
         """Partitions go to other workers: let the batch in hand end first, so that nothing is applied twice."""
         self._ready.clear()
         self._sought = False
-        self.generation = object()
+        self._generation = object()
         if partitions:
             await self._drain()
 
@@ -241,7 +238,7 @@ class Consumer:
         for partition, start in starts.items():
             kafka.seek(partition, start)
             self._next[partition.partition] = start
-        self.generation = object()
+        self._generation = object()
         self._sought = True
         log.info("worker_reads", starts={partition.partition: start for partition, start in starts.items()})
         self.has_partitions = True
@@ -249,26 +246,6 @@ class Consumer:
     def go_on(self) -> None:
         """Take records again. Should nobody have told where to read, the frontier check of the batch holds."""
         self._ready.set()
-
-    def next_offset(self, partition: TopicPartition) -> int | None:
-        """From where the partition has not been handed out yet, for the client that reads for this consumer."""
-        return self._next.get(partition.partition)
-
-    async def idle(self) -> None:
-        """Return when no batch is in hand: it may still have to be read again."""
-        async with self._in_hand:
-            pass
-
-    async def step_over(self, partition: TopicPartition, first: int, following: int) -> None:
-        """Park records that the client library can't decode: their positions are all that is known of them."""
-        generation = self.generation
-        letters = [undecodable(self._topics, partition, offset) for offset in range(first, following)]
-        await self._publisher.publish(letters)
-        PARKED.labels("undecodable").inc(len(letters))
-        log.warning("record_parked", partition=partition.partition, first=first, records=len(letters))
-        if self.generation is generation:
-            self._runner.expect_gap(partition.partition, first)
-            self._next[partition.partition] = following
 
     async def _seek_back(self, kafka: AIOKafkaConsumer, records: list[ConsumerRecord], gap: Gap) -> None:
         """Read again: the partition with the gap from its frontier, the others from where this batch began."""

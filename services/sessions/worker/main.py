@@ -17,14 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform import access_log
 from services.platform.access_log import AccessLog
-from services.platform.auth.claims import Claims
-from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, open_verifier
+from services.platform.auth.tokens import open_verifier
 from services.platform.errors import TillError
 from services.platform.http.connection import TimeLimits
 from services.platform.http.server import health_app, serve
 from services.platform.kafka.connection import connection
+from services.platform.kafka.fair_consumer import FairConsumer
 from services.platform.kafka.topics import check_topics
-from services.platform.kafka.undecodable import TolerantConsumer
 from services.platform.settings import Settings
 from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import expired_commands
@@ -38,7 +37,7 @@ from services.sessions.worker.lock import Locks
 from services.sessions.worker.metrics import TOPIC_PARTITIONS
 from services.sessions.worker.place_answers import forgetting, kept_s
 from services.sessions.worker.publisher import Publisher
-from services.sessions.worker.read_record import Headers, Verify
+from services.sessions.worker.read_record import Verify, verify_with
 
 log = structlog.get_logger()
 
@@ -99,7 +98,6 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
         consumer = Consumer(
             runner=runner,
             positions=FrontierPositions(engine, topic_id),
-            publisher=publisher,
             lag=lag,
             topics=topics,
             verify=None if access is None else _verify(settings, access),
@@ -109,10 +107,10 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
         )
         broker = _broker(settings, consumer)
 
-        async def read_tolerantly() -> None:
+        async def read_fairly() -> None:
             await _read_through(broker, consumer)
 
-        app = FastStream(broker, logger=None, on_startup=[read_tolerantly], on_shutdown=[consumer.finish])
+        app = FastStream(broker, logger=None, on_startup=[read_fairly], on_shutdown=[consumer.finish])
         if settings.sessions_http:
             checks = {
                 "database": _database_answers(engine),
@@ -172,18 +170,18 @@ def _broker(settings: Settings, consumer: Consumer) -> KafkaBroker:
 
 
 async def _read_through(broker: KafkaBroker, consumer: Consumer) -> None:
-    """Let the broker read through a client that no record can stop. It makes its clients when it has connected."""
+    """Let the broker read through a client that no flood can hold. It makes its clients when it has connected."""
     await broker.connect()
     config = broker.config.broker_config
     plain = config.builder
     if not isinstance(plain, partial):
         raise TypeError(f"FastStream no longer makes its consumer by a partial, but by {plain!r}.")
 
-    def tolerant(**options: Any) -> TolerantConsumer:
-        consumer.kafka = TolerantConsumer(reader=consumer, **(plain.keywords | options))
+    def fair(**options: Any) -> FairConsumer:
+        consumer.kafka = FairConsumer(**(plain.keywords | options))
         return consumer.kafka
 
-    config.builder = tolerant
+    config.builder = fair
 
 
 def _security(settings: Settings) -> BaseSecurity | None:
@@ -218,14 +216,7 @@ async def _access(settings: Settings, stack: AsyncExitStack, stop: Callable[[Bas
 
 
 def _verify(settings: Settings, access: AccessLog) -> Verify:
-    verifier = open_verifier(settings)
-
-    def verify(headers: Headers, at_ms: int, store_id: str) -> Claims | None:
-        token = bearer(headers)
-        claims = None if token is None else verifier.claims(token, at_ms / 1_000, COMMANDS_AUDIENCE)
-        return None if claims is None or access.revocations.refuses_command(claims, store_id, at_ms) else claims
-
-    return verify
+    return verify_with(open_verifier(settings), lambda: access.revocations)
 
 
 async def _check_database(engine: AsyncEngine) -> None:

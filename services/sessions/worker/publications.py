@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from aiokafka import TopicPartition
 
 from contracts.events import closing_id_of, correction_id_of
 from contracts.topics import DEAD_LETTER_ERROR_CHARACTERS_MAX, Topics, cloud_event_headers
@@ -36,6 +35,7 @@ def dead_letter(topics: Topics, parked: Parked) -> Publication:
         ("till-topic", record.topic.encode()),
         ("till-partition", b"%d" % record.partition),
         ("till-offset", b"%d" % record.offset),
+        ("till-why", parked.why.encode()),
         ("till-error", parked.error[:DEAD_LETTER_ERROR_CHARACTERS_MAX].encode("utf-8", "replace")),
     ]
     original = [(name, value) for name, value in record.headers if name.lower() != "authorization"]
@@ -43,17 +43,6 @@ def dead_letter(topics: Topics, parked: Parked) -> Publication:
         headers.append(("till-headers-left-out", b"%d" % len(original)))
         original = []
     return Publication(topics.dead_letters, record.key, record.value, [*headers, *original])
-
-
-def undecodable(topics: Topics, partition: TopicPartition, offset: int) -> Publication:
-    """The dead letter of a record that can't even be decoded: its place, for a client that can."""
-    headers: list[tuple[str, bytes | None]] = [
-        ("till-topic", partition.topic.encode()),
-        ("till-partition", b"%d" % partition.partition),
-        ("till-offset", b"%d" % offset),
-        ("till-error", b"The name of a header is not UTF-8: the record can't be decoded and stays at its place."),
-    ]
-    return Publication(topics.dead_letters, None, None, headers)
 
 
 def published(topics: Topics, record: Received, outcome: Outcome | None) -> Iterator[Publication]:
@@ -67,7 +56,7 @@ def published(topics: Topics, record: Received, outcome: Outcome | None) -> Iter
     headers = cloud_event_headers(outcome.event_id, outcome.kind, outcome.received_at)
     headers += [("till-command-id", record.command_id.encode()), *trace]
     if outcome.error is not None:
-        yield dead_letter(topics, Parked(record.raw, outcome.error))
+        yield dead_letter(topics, Parked(record.raw, outcome.error, "failing"))
     if outcome.closing_value is not None and record.command is not None:
         closing_id = closing_id_of(record.store_id, record.command.session_id)
         closing_headers = cloud_event_headers(closing_id, "closing", outcome.received_at)

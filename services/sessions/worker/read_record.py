@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from contracts.commands import (
     ID_TEXT,
@@ -18,6 +18,9 @@ from contracts.jsontext import Unreadable, canonical, proven, read_likely, read_
 from contracts.times import from_millis
 from contracts.topics import key_of
 from services.platform.auth.claims import Claims
+from services.platform.auth.revocations import Revocations
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, Verifier, bearer
+from services.platform.kafka.undecodable import Undecodable
 from services.sessions.rules.command_rights import refused_right
 from services.sessions.rules.model import Received
 
@@ -32,10 +35,24 @@ _NO_MEMBERS: Final[dict[str, Any]] = {}
 _NO_NAMES: Final = set[str]()
 """Shared by all commands, which are frozen: nobody writes to them."""
 
+Why = Literal["unreadable", "undecodable", "failing"]
+"""There is no command in the record, or the client library can't decode it, or the service keeps failing on it. Only of
+the last was the sender's right looked at."""
 Headers = tuple[tuple[str, bytes | None], ...]
 Verify = Callable[[Headers, int, str], Claims | None]
 """From a record's headers, its append time (milliseconds) and its store to the claims of its sender; None where there
 is no good token, or its bearer had been revoked."""
+
+
+def verify_with(verifier: Verifier, revocations: Callable[[], Revocations]) -> Verify:
+    """A Verify that asks `verifier`, and what is known of revocations then."""
+
+    def verify(headers: Headers, at_ms: int, store_id: str) -> Claims | None:
+        token = bearer(headers)
+        claims = None if token is None else verifier.claims(token, at_ms / 1_000, COMMANDS_AUDIENCE)
+        return None if claims is None or revocations().refuses_command(claims, store_id, at_ms) else claims
+
+    return verify
 
 
 class Record(Protocol):
@@ -56,14 +73,21 @@ class Parked:
 
     record: Record
     error: str
+    why: Why
 
 
 def read(record: Record, verify: Verify | None) -> Received | Parked:
+<<<<<<< HEAD
     """The command in a record. `verify` is None where every record speaks as admin of its store.
 
     Who brings no good token is asked nothing else: of that body only what its answer repeats is looked at.
     """
     claims: Claims | None = None
+=======
+    """The command in a record. `verify` is None where every record speaks as admin of its store."""
+    if isinstance(record, Undecodable):
+        return Parked(record, record.error, "undecodable")
+>>>>>>> 88b0510 (Decode what the client library can't, and park it whole beside answered neighbours)
     command: Command | None = None
     text = b""
     errors: tuple[FieldError, ...] = ()
@@ -87,7 +111,12 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         else:
             command_id, store_id, profile_id = command.command_id, command.store_id, command.profile_id
     except Unreadable as error:
+<<<<<<< HEAD
         return Parked(record, str(error))
+=======
+        return Parked(record, str(error), "unreadable")
+    claims = verify(record.headers, record.timestamp, store_id) if verify else None
+>>>>>>> 88b0510 (Decode what the client library can't, and park it whole beside answered neighbours)
     return Received(
         raw=record,
         topic=record.topic,

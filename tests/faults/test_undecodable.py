@@ -1,0 +1,97 @@
+"""R12: header names that are no UTF-8 cost their sender's neighbours nothing, and are parked whole."""
+
+from uuid import uuid4
+
+from tests.faults.checks import check_answers
+from tests.faults.tally import Tally
+from tests.support.commands import movement, opening, written
+from tests.support.headers import NOT_UTF8, OfBytes, batch_producer
+from tests.support.sessions_service import SessionsService, header
+
+KEY = b"s1/p0"
+FLOOD = 20_000
+"""Three calls of the worker take half of them."""
+
+
+async def test_good_records_behind_a_bad_one_of_the_same_producer_batch_are_answered(
+    service: SessionsService, tally: Tally
+) -> None:
+    await service.profiles(["p0"])
+    session_id = str(uuid4())
+    await service.send([opening("p0", session_id)], partitions=[0])
+    good = [movement("p0", session_id, 1) for _ in range(3)]
+    bad = written(movement("p0", session_id, 5))
+    headers = [*NOT_UTF8, ("x", b"\xff"), ("Authorization", b"Bearer secret"), ("y", None)]
+    worker = await service.ready_worker()
+    async with batch_producer(service.settings.kafka, service.settings.topics.commands) as producer:
+        records = [(KEY, written(body), []) for body in good]
+        batches = await producer.send([records[0], (KEY, bad, headers), *records[1:]], partition=0)
+    tally.check(batches == 1, f"they were sent in {batches} batches")
+    service.sent += good
+    await service.all_answered(within_s=10)
+    check_answers(service, tally)
+    await service.until(lambda: len(service.seen.letters) > 0)
+    (letter,) = service.seen.letters
+    tally.check((letter.key, letter.value) == (KEY, bad), "the bad one is not parked with its key and value")
+    tally.check(header(letter, "till-offset") == b"2", "the bad one is parked under another's place")
+    own = [(name, value) for name, value in letter.headers if not name.startswith("till-")]
+    tally.check(own == [("\\xff\\xfe", b""), ("x", b"\xff"), ("y", None)], f"its headers are {own}")
+    tally.check(rb"b'\xff\xfe'" in header(letter, "till-error"), "the error does not name the header")
+    tally.rounds, tally.faults = 1, 1
+    tally.check(await worker.stopped() == 0, "the worker did not stop well")
+    tally.hold()
+
+
+async def test_the_frontier_passes_a_bad_one_at_the_end_of_its_partition(
+    service: SessionsService, tally: Tally
+) -> None:
+    """The idle sweeper rests until the frontier is where the topic ends."""
+    await service.ready_worker()
+    async with batch_producer(service.settings.kafka, service.settings.topics.commands) as producer:
+        await producer.send([(KEY, b"{}", NOT_UTF8)] * 3, partition=0)
+    await service.until(lambda: len(service.seen.letters) == 3)
+    rows = await service.query("SELECT next_offset FROM consumed WHERE partition = 0")
+    tally.check([row[0] for row in rows] == [3], f"the frontier is {rows}")
+    tally.hold()
+
+
+async def test_a_flood_of_bad_ones_is_parked_once_each_and_holds_up_no_other_partition(
+    service: SessionsService, tally: Tally
+) -> None:
+    sessions = {name: str(uuid4()) for name in ("p0", "p1")}
+    await service.profiles(sessions)
+    async with batch_producer(service.settings.kafka, service.settings.topics.commands) as producer:
+        batches = await producer.send([(None, b"", NOT_UTF8)] * FLOOD, partition=0)
+    tally.check(batches < FLOOD / 10_000, f"they were sent in {batches} batches")
+    behind, beside = opening("p0", sessions["p0"]), opening("p1", sessions["p1"])
+    await service.send([behind], partitions=[0])
+    await service.send([beside], partitions=[1])
+    await service.ready_worker()
+    await service.all_answered(within_s=120)
+    await service.until(lambda: len(service.seen.letters) >= FLOOD)
+    places = {(header(letter, "till-partition"), header(letter, "till-offset")) for letter in service.seen.letters}
+    tally.check(places == {(b"0", b"%d" % offset) for offset in range(FLOOD)}, f"{len(places)} were parked")
+    tally.check(len(service.seen.letters) == FLOOD, f"there are {len(service.seen.letters)} dead letters")
+    (answer,) = service.seen.answers()[beside["command_id"]]
+    before = sum(letter.timestamp < answer.timestamp for letter in service.seen.letters)
+    tally.check(before < FLOOD / 2, f"{before} of another partition were parked before it was answered")
+    tally.rounds, tally.faults, tally.commands = 1, FLOOD, 2
+    tally.hold()
+
+
+async def test_a_bad_one_as_large_as_the_topic_takes_is_parked_without_its_headers(
+    service: SessionsService, tally: Tally
+) -> None:
+    """Escaped, its names would be four times as long as the dead letters' topic takes."""
+    name = OfBytes(b"\xff" * 500_000)
+    worker = await service.ready_worker()
+    async with batch_producer(service.settings.kafka, service.settings.topics.commands) as producer:
+        await producer.send([(KEY, b"x" * 500_000, [(name, b"1")])], partition=0)
+    await service.until(lambda: len(service.seen.letters) == 1)
+    (letter,) = service.seen.letters
+    tally.check((letter.key, letter.value) == (KEY, b"x" * 500_000), "it is not parked with its key and value")
+    tally.check(header(letter, "till-headers-left-out") == b"1", "it does not say that its headers are left out")
+    tally.check(len(header(letter, "till-error")) < 1_000, "its error is as long as its headers")
+    tally.check(not worker.has_logged("xff"), "the name of a header is in the log")
+    tally.check(await worker.stopped() == 0, "the worker did not stop well")
+    tally.hold()
