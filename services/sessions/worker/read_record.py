@@ -77,17 +77,13 @@ class Parked:
 
 
 def read(record: Record, verify: Verify | None) -> Received | Parked:
-<<<<<<< HEAD
     """The command in a record. `verify` is None where every record speaks as admin of its store.
 
     Who brings no good token is asked nothing else: of that body only what its answer repeats is looked at.
     """
-    claims: Claims | None = None
-=======
-    """The command in a record. `verify` is None where every record speaks as admin of its store."""
     if isinstance(record, Undecodable):
         return Parked(record, record.error, "undecodable")
->>>>>>> 88b0510 (Decode what the client library can't, and park it whole beside answered neighbours)
+    claims: Claims | None = None
     command: Command | None = None
     text = b""
     errors: tuple[FieldError, ...] = ()
@@ -111,12 +107,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         else:
             command_id, store_id, profile_id = command.command_id, command.store_id, command.profile_id
     except Unreadable as error:
-<<<<<<< HEAD
-        return Parked(record, str(error))
-=======
         return Parked(record, str(error), "unreadable")
-    claims = verify(record.headers, record.timestamp, store_id) if verify else None
->>>>>>> 88b0510 (Decode what the client library can't, and park it whole beside answered neighbours)
     return Received(
         raw=record,
         topic=record.topic,
