@@ -25,7 +25,7 @@ from services.platform.postgres.engine import open_tool_engine
 from services.platform.postgres.migrate import is_behind
 from services.platform.settings import Settings
 from services.sessions.ledger import queries
-from services.sessions.ledger.frontier import expired_commands, sessions_held
+from services.sessions.ledger.frontier import LedgerRestored, expired_commands, restored_partitions, sessions_held
 
 LOOK_S: Final = 20.0
 """What does not answer within this time is away."""
@@ -164,7 +164,8 @@ async def _frontier(servers: _Servers) -> Sequence[Finding]:
     async with servers.engine.connect() as tx:
         rows = await tx.execute(queries.FRONTIER, {"topic_id": topic_id})
         frontiers = {TopicPartition(topic, row.partition): row.next_offset for row in rows}
-    findings = []
+        restored = await restored_partitions(tx, topic_id)
+    findings = [Finding("bad", str(LedgerRestored()))] if restored else []
     for partition in partitions:
         frontier, where = frontiers.get(partition, begins[partition]), f"partition {partition.partition} of {topic}"
         if frontier < begins[partition]:

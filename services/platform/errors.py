@@ -20,7 +20,9 @@ class TillError(Exception):
         │   ├── BadRow                a row of a CSV of profiles (also a ValueError)
         │   ├── DatabaseWrong         a database that would lose what it acknowledged (also a ValueError)
         │   ├── Gap                   a batch begins above the frontier
+        │   ├── LedgerRestored        the ledger is older than its answers: workers wait for its operator
         │   ├── FenceRefused          another worker has held a newer lock
+        │   ├── NotAnswering          a worker's commands wait for too long
         │   ├── LockUnavailable       the lock is required, and could not be had in time
         │   ├── AnswerStuck           an answer can't be published, now or later: the worker stops
         │   ├── BrokerAway            the broker did not take the answers in time

@@ -77,11 +77,11 @@ async def test_a_statement_that_locks_and_joins_would_have_read_the_past(ledger:
 
 async def test_the_frontier_is_locked_too_and_read_as_it_is_now(ledger: Ledger) -> None:
     async with transaction(ledger.engine) as tx:
-        await lock_frontier(tx, TOPIC_ID, [0])
+        await lock_frontier(tx, TOPIC_ID, [0], {})
 
         async def wait() -> dict[int, int]:
             async with transaction(ledger.engine) as other:
-                return await lock_frontier(other, TOPIC_ID, [0])
+                return await lock_frontier(other, TOPIC_ID, [0], {})
 
         waiting = asyncio.create_task(wait())
         await somebody_waits(ledger)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from services.sessions.worker.lag import Lag
+from services.sessions.worker.lag import UNANSWERED_LIMIT_S, UNSEEN_LIMIT_S, Lag, NotAnswering
 from tests.observability.three_services import ThreeServices
 from tests.support.commands import movement, opening
 from tests.support.waiting import eventually
@@ -64,6 +64,62 @@ def test_a_partition_that_has_gone_is_somebody_elses() -> None:
     lag.taken(records(0, (5, 9.0)) + records(1, (2, 4.0)))
     lag.looked({1: 0})
     assert lag.seconds() == pytest.approx(4, abs=0.5)
+
+
+def test_a_command_that_waits_for_too_long_stops_readiness() -> None:
+    lag = Lag()
+    lag.taken(records(0, (5, UNANSWERED_LIMIT_S - 1)))
+    lag.check()
+    lag.taken(records(1, (2, UNANSWERED_LIMIT_S + 5)))
+    with pytest.raises(NotAnswering, match="has waited 35 s"):
+        lag.check()
+    lag.answered({1: 2})
+    lag.check()
+
+
+def test_a_command_that_comes_after_an_idle_night_is_as_young_as_it_is() -> None:
+    lag = Lag()
+    lag.taken(records(0, (5, 0.0)))
+    lag.answered({0: 5})
+    lag.looked({0: 1})
+    lag.taken(records(0, (6, 0.1)))
+    lag.check()
+    assert lag.seconds() < 5
+
+
+def test_a_batch_that_does_not_end_is_seen_without_any_clock_that_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    lag = Lag()
+    # The broker's clock is an hour ahead: by it the command has yet to come.
+    lag.taken(records(0, (5, -3_600.0)))
+    assert lag.seconds() == 0
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + UNANSWERED_LIMIT_S + 1)
+    lag.looked({0: 0})
+    with pytest.raises(NotAnswering, match="unanswered"):
+        lag.check()
+
+
+def test_a_topic_that_nobody_could_look_at_stops_readiness(monkeypatch: pytest.MonkeyPatch) -> None:
+    lag = Lag()
+    lag.check()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + UNSEEN_LIMIT_S + 1)
+    with pytest.raises(NotAnswering, match="look at the commands topic"):
+        lag.check()
+    lag.looked({0: 0})
+    lag.check()
+
+
+def test_what_another_worker_answered_meanwhile_does_not_age() -> None:
+    lag = Lag()
+    lag.taken(records(0, (5, 90.0), (6, 80.0)))
+    lag.goes_on_at({0: 7})
+    lag.check()
+    assert lag.seconds() == 0
+    # And a restored ledger answers again what was answered before.
+    lag.goes_on_at({0: 3})
+    lag.taken(records(0, (3, 90.0)))
+    assert lag.seconds() == pytest.approx(90, abs=0.5)
 
 
 async def test_a_worker_that_is_stuck_shows_an_age_that_grows(services: ThreeServices) -> None:

@@ -17,7 +17,7 @@ import uvloop
 from services.platform.logs import set_up_logs
 from services.platform.settings import Settings
 from services.sessions.rules import decide
-from services.sessions.worker import main
+from services.sessions.worker import lag, main
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
 
@@ -85,6 +85,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--die-of")
     parser.add_argument("--linger-ms", type=int, default=0, help="how long every transaction stays open")
     parser.add_argument("--session-timeout-ms", type=int)
+    parser.add_argument("--unanswered-limit-s", type=float, help="how long a command may wait before it is not ready")
     return parser.parse_args()
 
 
@@ -95,6 +96,8 @@ def start() -> None:
     set_up_logs(settings.log_level, "sessions")
     if options.session_timeout_ms is not None:
         main.SESSION_TIMEOUT_MS = options.session_timeout_ms  # type: ignore[misc]
+    if options.unanswered_limit_s is not None:
+        lag.UNANSWERED_LIMIT_S = options.unanswered_limit_s  # type: ignore[misc]
     if options.die_of is not None:
         die_of(options.die_of.encode())
     fault = Fault(options.at, options.nth, signal.Signals[f"SIG{options.send}"], options.linger_ms)

@@ -151,6 +151,28 @@ class SessionsService:
 
         await asyncio.to_thread(reset)
 
+    async def in_server(self, statement: str) -> None:
+        """Let the server do what is done outside of any database and transaction."""
+        engine = create_async_engine(self.stack.database_url, isolation_level="AUTOCOMMIT")
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(text(statement))
+        finally:
+            await engine.dispose()
+
+    async def back_up(self) -> str:
+        """Copy the ledger's database as it is now; nobody may be connected to it. The copy's name."""
+        name = database_of(self.settings)
+        await self.in_server(f"CREATE DATABASE {name}_copy TEMPLATE {name}")
+        return f"{name}_copy"
+
+    async def restore(self, copy: str) -> None:
+        """Put an older copy in the place of the ledger's database, whoever is connected to it."""
+        name = database_of(self.settings)
+        await self.in_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await self.in_server(f"DROP DATABASE {name} WITH (FORCE)")
+        await self.in_server(f"ALTER DATABASE {copy} RENAME TO {name}")
+
     def redis(self) -> Redis:
         """A client of the stack's Redis, to be closed after use."""
         return Redis.from_url(self.settings.redis_url)

@@ -17,6 +17,7 @@ from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import read
+from tests.support import processes
 from tests.support.command_line import Cli
 from tests.support.corner import BY_FORCE
 from tests.support.golden_cases import load
@@ -112,7 +113,7 @@ async def test_a_forged_closing_with_a_recomputed_chain_is_found_by_topic_and_an
     await till("verify", "--write-anchor", str(anchor))
     await forged(ledger, "over-and-short", tmp_path, '"amount_minor": 6200', '"amount_minor": 5700')
 
-    alone = await till("verify")
+    alone = await till("verify", "--no-topic")
     by_topic = await till("verify", "--against-topic")
     by_anchor = await till("verify", "--anchor", str(anchor))
 
@@ -130,8 +131,8 @@ async def test_a_last_closing_that_was_cut_off_is_found_by_topic_and_anchor(
     await till("verify", "--write-anchor", str(anchor))
     await sql(ledger, *EMPTY)
 
-    alone = await till("verify")
-    by_topic = await till("verify", "--against-topic")
+    alone = await till("verify", "--no-topic")
+    by_topic = await till("verify")
     by_anchor = await till("verify", "--anchor", str(anchor))
 
     assert alone.exit_code == 0, alone.output
@@ -173,3 +174,15 @@ async def test_a_file_that_notes_no_heads_is_refused(till: Cli, ledger: AsyncEng
 
     assert result.exit_code == 2
     assert "line 1: a noted head is" in result.output
+
+
+async def test_a_topic_that_cannot_be_reached_is_said_and_the_rest_is_proved(corner: Settings, play: Play) -> None:
+    await play("over-and-short")
+    nowhere = corner.model_copy(update={"kafka": "127.0.0.1:1"})
+    left_out, asked_for, alone = [
+        await processes.till(nowhere, "verify", *words) for words in ([], ["--against-topic"], ["--no-topic"])
+    ]
+    assert (left_out.returncode, asked_for.returncode, alone.returncode) == (0, 2, 0)
+    assert "Not compared with" in left_out.stderr
+    assert "All is right" in left_out.stdout
+    assert "Not compared with" not in alone.stderr

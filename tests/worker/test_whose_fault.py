@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.platform.settings import Settings
+from services.sessions.ledger.frontier import LedgerRestored
 from services.sessions.worker.apply import FenceRefused
 from services.sessions.worker.lock import Locks, LockUnavailable
 from services.sessions.worker.outages import SQLSTATES, culprit, is_outage
@@ -256,6 +257,7 @@ async def test_whatever_redis_replies_is_redis_fault(corner: Settings, reply: st
         (kafka.NotLeaderForPartitionError(), "broker"),
         (kafka.TopicAuthorizationFailedError("no right"), "broker"),
         (kafka.ProducerFenced("another one"), "broker"),
+        (LedgerRestored(), "database"),
         (LockUnavailable("no lock"), "redis"),
         (FenceRefused(7), "redis"),
         (asyncpg.InternalClientError("got result for unknown protocol state"), "client library"),

@@ -1,21 +1,27 @@
 """How far the commands topic has been applied, per partition."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.platform.errors import TillError
+
+# A ledger that waits for its operator waits in partitions that it learns of meanwhile, too.
 KNOW_PARTITION = text("""
-    INSERT INTO consumed (topic_id, partition, next_offset, answered_offset)
-    VALUES (:topic_id, :partition, :start, :start) ON CONFLICT DO NOTHING
+    INSERT INTO consumed (topic_id, partition, next_offset, answered_offset, vouched_offset)
+    SELECT :topic_id, :partition, :start, :start,
+           CASE WHEN EXISTS (SELECT FROM consumed WHERE topic_id = :topic_id AND vouched_offset IS NULL) THEN NULL
+                ELSE 0 END
+        ON CONFLICT DO NOTHING
 """)
 READ_FRONTIER = text("""
     SELECT next_offset, answered_offset FROM consumed WHERE topic_id = :topic_id AND partition = :partition
 """)
 LOCK_FRONTIER: Final = """
-    SELECT partition, next_offset FROM consumed
+    SELECT partition, next_offset, vouched_offset FROM consumed
      WHERE topic_id = $1 AND partition = ANY($2::integer[]) ORDER BY partition FOR UPDATE
 """
 NOTE_EXPIRED = text("""
@@ -23,12 +29,37 @@ NOTE_EXPIRED = text("""
            answered_offset = :log_start
      WHERE topic_id = :topic_id AND partition = :partition AND next_offset < :log_start
 """)
+# All partitions wait: what a command may do is the same question in each of them.
+NOTE_RESTORED = text("""
+    UPDATE consumed SET vouched_offset = NULL
+     WHERE topic_id = :topic_id AND EXISTS (
+           SELECT FROM consumed c JOIN unnest(CAST(:partitions AS integer[]), CAST(:answered AS bigint[]))
+                                       AS seen(partition, answered) USING (partition)
+            WHERE c.topic_id = :topic_id AND answered > greatest(c.next_offset, c.vouched_offset))
+""")
+RESTORED = text("""
+    SELECT partition, next_offset FROM consumed
+     WHERE topic_id = :topic_id AND vouched_offset IS NULL ORDER BY partition
+""")
+VOUCH = text("""
+    UPDATE consumed SET vouched_offset = :end WHERE topic_id = :topic_id AND partition = :partition
+""")
 COUNT_EXPIRED = text("SELECT coalesce(sum(expired), 0) FROM consumed")
 # By the index of the sessions that hold their till: no more than there are tills.
 COUNT_HELD = text("""
     SELECT count(*) FILTER (WHERE state = 'open') AS open, count(*) FILTER (WHERE state = 'suspended') AS suspended
       FROM sessions WHERE state IN ('open', 'suspended')
 """)
+
+
+class LedgerRestored(TillError):
+    """The ledger is older than what was answered from it. Workers wait until somebody vouches for its master data."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The ledger is behind what was answered: it was restored from a backup, or the group's offsets were set "
+            "ahead. Bring its profiles up to date, then run `till restored`: workers go on then."
+        )
 
 
 async def know_partition(tx: AsyncConnection, topic_id: str, partition: int, start: int) -> tuple[int, int]:
@@ -55,6 +86,34 @@ async def sessions_held(tx: AsyncConnection) -> dict[str, int]:
     return {"open": row.open, "suspended": row.suspended}
 
 
-async def lock_frontier(tx: asyncpg.Connection, topic_id: str, partitions: Iterable[int]) -> dict[int, int]:
-    """The next offset of each partition, its row locked. `save` moves it."""
-    return dict(await tx.fetch(LOCK_FRONTIER, topic_id, sorted(partitions)))
+async def note_restored(tx: AsyncConnection, topic_id: str, answered: Mapping[int, int]) -> None:
+    """Let all workers wait, where commands below these offsets were answered and the ledger does not know of them."""
+    seen = {"partitions": list(answered), "answered": list(answered.values())}
+    await tx.execute(NOTE_RESTORED, {"topic_id": topic_id} | seen)
+
+
+async def restored_partitions(tx: AsyncConnection, topic_id: str) -> dict[int, int]:
+    """The frontier of each partition that waits for somebody to vouch for the ledger's master data."""
+    return {row.partition: row.next_offset for row in await tx.execute(RESTORED, {"topic_id": topic_id})}
+
+
+async def vouch(tx: AsyncConnection, topic_id: str, begins: Mapping[int, int], ends: Mapping[int, int]) -> None:
+    """Say that the ledger's master data are as new as the log is up to `ends`, by partition."""
+    for partition, end in sorted(ends.items()):
+        await know_partition(tx, topic_id, partition, begins[partition])
+        await tx.execute(VOUCH, {"topic_id": topic_id, "partition": partition, "end": end})
+
+
+async def lock_frontier(
+    tx: asyncpg.Connection, topic_id: str, partitions: Iterable[int], answered: Mapping[int, int]
+) -> dict[int, int]:
+    """The next offset of each partition, its row locked. `save` moves it.
+
+    Raises LedgerRestored where commands below `answered` are not in the ledger and nobody has vouched for it.
+    """
+    frontier = {}
+    for partition, next_offset, vouched_offset in await tx.fetch(LOCK_FRONTIER, topic_id, sorted(partitions)):
+        if vouched_offset is None or answered.get(partition, 0) > max(next_offset, vouched_offset):
+            raise LedgerRestored
+        frontier[partition] = next_offset
+    return frontier

@@ -100,10 +100,10 @@ class _Decided:
 async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: FaultPoint) -> Applied:
     """Apply a batch in one transaction; what it returns is durable when it returns.
 
-    Raises Gap or FenceRefused, with nothing changed, and whatever the database raises.
+    Raises Gap, LedgerRestored or FenceRefused, with nothing changed, and whatever the database raises.
     """
     async with transaction(engine) as tx:
-        frontier = await lock_frontier(tx, batch.topic_id, batch.first)
+        frontier = await lock_frontier(tx, batch.topic_id, batch.first, batch.answered)
         _check_gaps(batch, frontier)
         received = [read for _, _, read in batch.reads if isinstance(read, Received)]
         commands = [read for read in received if read.offset >= frontier[read.partition]]

@@ -14,12 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import Topics
 from services.platform.errors import TillError
+from services.sessions.ledger.frontier import LedgerRestored, note_restored
 from services.sessions.rules.model import Received
 from services.sessions.worker.apply import Applied, Batch, FaultPoint, FenceRefused, Gap, Read, apply
 from services.sessions.worker.batch_log import about, report, report_wrong_keys
 from services.sessions.worker.lag import Lag
 from services.sessions.worker.lock import Locks
-from services.sessions.worker.metrics import BATCH_RECORDS, FAULTS, FENCE_REFUSED, StageTimer
+from services.sessions.worker.metrics import BATCH_RECORDS, FAULTS, FENCE_REFUSED, RESTORED, StageTimer
 from services.sessions.worker.outages import is_outage
 from services.sessions.worker.publisher import AnswerStuck, Publisher
 
@@ -106,6 +107,8 @@ class BatchRunner:
             except _TooManyAttempts as exhausted:
                 return exhausted
             except Exception as error:
+                if isinstance(error, LedgerRestored):
+                    await self._note_restored(error)
                 if is_outage(error):
                     outage_since = outage_since or time.monotonic()
                     if time.monotonic() - outage_since > OUTAGE_WAIT_S:
@@ -126,6 +129,16 @@ class BatchRunner:
                 await asyncio.sleep(RETRY_PAUSE_S * 2**failed)
             else:
                 return None
+
+    async def _note_restored(self, restored: LedgerRestored) -> None:
+        """Whoever finds the ledger restored lets all workers wait: it need not show in their partitions."""
+        RESTORED.set(1)
+        log.critical("ledger_restored", error=str(restored))
+        try:
+            async with self._engine.begin() as tx:
+                await note_restored(tx, self._topic_id, self._answered)
+        except Exception as error:  # noqa: BLE001 - this batch waits all the same, and tries again
+            log.warning("restore_not_noted", error=repr(error)[:500])
 
     def _attempts_of(self, reads: list[PositionedRead]) -> list[str]:
         """What attempts are counted by: the batch's partitions, or the position of the one record."""
@@ -179,5 +192,6 @@ class BatchRunner:
             self._answered[partition] = max(self._answered.get(partition, 0), last + 1)
             # A gap was a true one for the frontier it was seen at; a restored database may come by there again.
             self._gaps_seen.pop(partition, None)
+        RESTORED.set(0)
         self._lag.answered(batch.last)
         report(batch, applied, self._topics)

@@ -238,6 +238,7 @@ class Consumer:
         for partition, start in starts.items():
             kafka.seek(partition, start)
             self._next[partition.partition] = start
+        self._lag.goes_on_at({partition.partition: start for partition, start in starts.items()})
         self._generation = object()
         self._sought = True
         log.info("worker_reads", starts={partition.partition: start for partition, start in starts.items()})

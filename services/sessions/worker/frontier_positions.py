@@ -12,7 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.sessions.ledger.frontier import expired_commands, know_partition, note_expired
+from services.sessions.ledger.frontier import expired_commands, know_partition, note_expired, note_restored
 from services.sessions.worker.apply import UNKNOWN, Gap
 from services.sessions.worker.metrics import EXPIRED
 from services.sessions.worker.outages import is_outage
@@ -43,8 +43,9 @@ class FrontierPositions:
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         starts = {}
+        answered = await _committed(consumer, partitions)
         for partition in partitions:
-            committed = await consumer.committed(partition)
+            committed = answered.get(partition.partition)
             start = await self._start_of(partition.partition, begins[partition], committed)
             if start > ends[partition]:
                 raise AnswerStuck(
@@ -52,7 +53,9 @@ class FrontierPositions:
                     f"its commands up to {start}: the topic has lost records, or it is another ledger's topic."
                 )
             starts[partition] = start
-        async with self._engine.connect() as tx:
+        async with self._engine.begin() as tx:
+            # Offsets are committed after answers: a ledger below them has forgotten what it answered.
+            await note_restored(tx, self._topic_id, answered)
             EXPIRED.set(await expired_commands(tx))
         return starts
 
@@ -84,6 +87,15 @@ class FrontierPositions:
         log.critical("commands_expired", partition=partition, frontier=frontier, log_start=log_start)
         await note_expired(tx, self._topic_id, partition, log_start)
         EXPIRED.set(await expired_commands(tx))
+
+
+async def _committed(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> dict[int, int]:
+    """The group's offsets in all partitions of the topic, others' too, as far as the topic reaches."""
+    topic = partitions[0].topic
+    everywhere = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    ends = await consumer.end_offsets(everywhere)
+    offsets = {partition: await consumer.committed(partition) for partition in everywhere}
+    return {p.partition: offset for p, offset in offsets.items() if offset is not None and offset <= ends[p]}
 
 
 class Reader(Protocol):

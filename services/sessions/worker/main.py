@@ -26,7 +26,7 @@ from services.platform.kafka.fair_consumer import FairConsumer
 from services.platform.kafka.topics import check_topics
 from services.platform.settings import Settings
 from services.sessions.ledger.engine import ledger_engine
-from services.sessions.ledger.frontier import expired_commands
+from services.sessions.ledger.frontier import LedgerRestored, expired_commands, restored_partitions
 from services.sessions.worker.apply import FaultPoint
 from services.sessions.worker.batch_retry import BatchRunner
 from services.sessions.worker.consumer import Consumer, no_fault_point
@@ -116,6 +116,8 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
                 "database": _database_answers(engine),
                 "assigned": _assigned(consumer),
                 "log": _none_expired(engine),
+                "commands": _answers_in_time(lag),
+                "restored": _not_restored(engine, topic_id),
             }
             if access is not None:
                 checks["access"] = access.check
@@ -250,5 +252,21 @@ def _none_expired(engine: AsyncEngine) -> Callable[[], Awaitable[None]]:
             expired = await expired_commands(tx)
         if expired:
             raise RuntimeError(f"{expired} commands were deleted by the broker before they were read")
+
+    return check
+
+
+def _answers_in_time(lag: Lag) -> Callable[[], Awaitable[None]]:
+    async def check() -> None:
+        lag.check()
+
+    return check
+
+
+def _not_restored(engine: AsyncEngine, topic_id: str) -> Callable[[], Awaitable[None]]:
+    async def check() -> None:
+        async with engine.connect() as tx:
+            if await restored_partitions(tx, topic_id):
+                raise LedgerRestored
 
     return check

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
+from services.sessions.ledger.frontier import LedgerRestored
 from services.sessions.worker.apply import FenceRefused
 from services.sessions.worker.lock import LockUnavailable
 from services.sessions.worker.publisher import BrokerAway
@@ -49,6 +50,7 @@ CLASSES: Final[tuple[tuple[type[BaseException], Culprit], ...]] = (
     (LockUnavailable, "redis"),
     (FenceRefused, "redis"),
     (RedisError, "redis"),
+    (LedgerRestored, "database"),
     (NoConnection, "database"),
     (asyncpg.InternalClientError, "client library"),
     (asyncpg.InterfaceError, "client library"),
