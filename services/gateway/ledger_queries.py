@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.platform.auth.store_scope import StoreScope
 from services.platform.kafka.position import Position
-from services.platform.postgres.engine import COMMAND_TIMEOUT_S, open_engine
-from services.sessions.ledger.encoding import BUSINESS_DATE
+from services.platform.postgres.engine import COMMAND_TIMEOUT_S, LOOKUPS, open_engine
+from services.platform.postgres.pages import has_more, page_of, page_values
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules import totals
@@ -23,19 +23,9 @@ from services.sessions.rules.model import BatchState, Session, cash_tender
 CONNECTIONS: Final = 8
 LIMIT_MAX: Final = 500
 LIMIT_DEFAULT: Final = 100
+PROFILE_NAMES_MAX: Final = 10_000
+"""Tills in one reply of an API whose list has no pages: some 3 MB."""
 
-SESSIONS = """
-    SELECT s.store_id, s.session_id, s.profile_id, s.ordinal FROM sessions s
-     WHERE (CAST(:stores AS text[]) IS NULL OR s.store_id = ANY(CAST(:stores AS text[])))
-       {filters}
-     ORDER BY s.store_id, s.profile_id, s.ordinal LIMIT :limit
-"""
-FILTERS: Final = {
-    "profile_id": "AND s.profile_id = :profile_id",
-    "state": "AND s.state = :state",
-    "business_date": f"AND {BUSINESS_DATE.format(opening='s.opening')} = :business_date",
-    "after": "AND (s.store_id, s.profile_id, s.ordinal) > (:after_store, :after_profile, :after_ordinal)",
-}
 # The latest of two may be an approval: what was approved came before it.
 OPENED_AND_CLOSED = text("""
     (SELECT sequence, received_at, command, answer FROM journal
@@ -50,20 +40,44 @@ OPEN_SESSION = text("""
     SELECT session_id FROM sessions
      WHERE store_id = :store_id AND profile_id = :profile_id AND state IN ('open', 'suspended')
 """)
-JOURNAL = text("""
-    SELECT sequence, received_at, command, answer FROM journal
-     WHERE store_id = :store_id AND session_id = :session_id AND sequence > :after ORDER BY sequence LIMIT :limit
-""")
+JOURNAL = text(
+    page_of(
+        """
+        SELECT sequence, received_at, command, answer FROM journal
+         WHERE store_id = :store_id AND session_id = :session_id AND sequence > :after
+         ORDER BY sequence LIMIT :limit + 1
+        """,
+        order="sequence",
+        size="octet_length(command) + octet_length(answer)",
+    )
+)
 # The latest session of a till tells its state: sessions are counted in the order in which they opened.
-PROFILES = text("""
+_PROFILES: Final = """
     SELECT p.*, t.z_number, s.session_id AS last_session_id, s.state AS last_state
       FROM profiles p JOIN tills t USING (store_id, profile_id)
       LEFT JOIN sessions s ON s.store_id = t.store_id AND s.profile_id = t.profile_id AND s.ordinal = t.sessions_opened
-     WHERE p.store_id = :store_id AND p.profile_id > :after
-       AND (CAST(:profile_id AS text) IS NULL OR p.profile_id = :profile_id)
-     ORDER BY p.profile_id LIMIT :limit
-""")
-PROFILE_TIMES = text("SELECT profile_id, created_at, updated_at FROM profiles WHERE store_id = :store_id")
+     WHERE p.store_id = :store_id
+"""
+PROFILE = text(f"{_PROFILES} AND p.profile_id = :profile_id")
+PROFILES = text(
+    page_of(
+        f"{_PROFILES} AND p.profile_id > :after ORDER BY p.profile_id LIMIT :limit + 1",
+        order="profile_id",
+        size="octet_length(CAST(tenders AS text)) + octet_length(name) + octet_length(store_name)",
+    )
+)
+PROFILE_NAMES = text(
+    page_of(
+        """
+        SELECT p.profile_id, p.name, p.created_at, p.updated_at, CAST(s.session_id AS text) AS open_session_id
+          FROM profiles p LEFT JOIN sessions s ON s.store_id = p.store_id AND s.profile_id = p.profile_id
+               AND s.state IN ('open', 'suspended')
+         WHERE p.store_id = :store_id ORDER BY p.profile_id LIMIT :limit + 1
+        """,
+        order="profile_id",
+        size="octet_length(profile_id) + octet_length(name)",
+    )
+)
 # What lies at the record's own place answers that record; else the id's answer to this very body does.
 ANSWER_TO = text("""
     SELECT answer FROM (
@@ -104,16 +118,6 @@ CLOSING = text("SELECT body FROM closings WHERE store_id = :store_id AND session
 
 
 @dataclass(frozen=True, slots=True)
-class SessionFilters:
-    """Which sessions are wanted; None leaves a question open. `stores` None means those of all stores."""
-
-    stores: Collection[str] | None = None
-    profile_id: str | None = None
-    state: str | None = None
-    business_date: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """One accepted command of a session as canonical JSON, with its answer as it was published."""
 
@@ -121,6 +125,17 @@ class Entry:
     received_at: datetime
     command: bytes
     answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileName:
+    """A till by its name, and the session that holds it."""
+
+    profile_id: str
+    name: str
+    created_at: datetime
+    updated_at: datetime
+    open_session_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,7 @@ def open_ledger(database_url: str) -> AsyncEngine:
             "default_transaction_read_only": "on",
             "statement_timeout": "5s",
             "idle_in_transaction_session_timeout": "5s",
+            **LOOKUPS,
         },
         pool_timeout=COMMAND_TIMEOUT_S,
         # Each statement sees what was committed before it, and costs one round trip instead of three.
@@ -174,7 +190,7 @@ def open_ledger(database_url: str) -> AsyncEngine:
 
 async def session_of(engine: AsyncEngine, store_id: str, session_id: str) -> Session | None:
     """A session with all its row says, whatever its state; None when this store has no such session."""
-    return next(iter(await _load(engine, [(store_id, session_id)])), None)
+    return next(iter(await load_sessions(engine, [(store_id, session_id)])), None)
 
 
 async def find_session(engine: AsyncEngine, stores: Collection[str] | None, session_id: str) -> Session | None:
@@ -193,30 +209,15 @@ async def open_session_of(engine: AsyncEngine, store_id: str, profile_id: str) -
     return None if session_id is None else await session_of(engine, store_id, str(session_id))
 
 
-async def sessions(
-    engine: AsyncEngine, filters: SessionFilters, after: tuple[str, str, int] | None, limit: int
-) -> list[Session]:
-    """At most `limit` sessions by store, profile and opening, from behind `after` (store, profile, ordinal)."""
-    values: dict[str, Any] = {
-        "stores": None if filters.stores is None else sorted(filters.stores),
-        "profile_id": filters.profile_id,
-        "state": filters.state,
-        "business_date": filters.business_date,
-        "limit": limit,
-    }
-    if after is not None:
-        values |= {"after": after, "after_store": after[0], "after_profile": after[1], "after_ordinal": after[2]}
-    clauses = [clause for name, clause in FILTERS.items() if values.get(name) is not None]
+async def journal(
+    engine: AsyncEngine, store_id: str, session_id: str, after: int, limit: int
+) -> tuple[list[Entry], int | None]:
+    """One page of a session's accepted commands from behind the sequence `after`, and the sequence to go on after."""
+    values = page_values(limit) | {"store_id": store_id, "session_id": session_id, "after": after}
     async with engine.connect() as tx:
-        rows = list(await tx.execute(text(SESSIONS.format(filters="\n".join(clauses))), _bound(values)))
-    return await _load(engine, [(row.store_id, str(row.session_id)) for row in rows])
-
-
-async def journal(engine: AsyncEngine, store_id: str, session_id: str, after: int, limit: int) -> list[Entry]:
-    """The accepted commands of a session in their order, from behind the sequence `after`."""
-    values = {"store_id": store_id, "session_id": session_id, "after": after, "limit": limit}
-    async with engine.connect() as tx:
-        return [Entry(*row) for row in await tx.execute(JOURNAL, values)]
+        rows = (await tx.execute(JOURNAL, values)).all()
+    entries = [Entry(row.sequence, row.received_at, row.command, row.answer) for row in rows]
+    return entries, rows[-1].sequence if has_more(rows) else None
 
 
 async def opened_and_closed(engine: AsyncEngine, store_id: str, session_id: str) -> list[Entry]:
@@ -239,22 +240,29 @@ def x_report(session: Session) -> dict[str, Any]:
     return totals.report(session.totals, session.opening.tenders, counted)
 
 
-async def profiles(engine: AsyncEngine, store_id: str, after: str = "", limit: int = LIMIT_MAX) -> list[ProfileRow]:
-    """At most `limit` tills of a store by their ids, from behind the id `after`."""
-    return await _profiles(engine, {"store_id": store_id, "profile_id": None, "after": after, "limit": limit})
+async def profiles(engine: AsyncEngine, store_id: str, after: str, limit: int) -> tuple[list[ProfileRow], str | None]:
+    """One page of a store's tills by their ids from behind the id `after`, and the id to go on after."""
+    async with engine.connect() as tx:
+        values = page_values(limit) | {"store_id": store_id, "after": after}
+        rows = (await tx.execute(PROFILES, values)).all()
+    return [_profile(row) for row in rows], rows[-1].profile_id if has_more(rows) else None
 
 
 async def profile_of(engine: AsyncEngine, store_id: str, profile_id: str) -> ProfileRow | None:
     """One till, or None when this store has no such profile."""
-    rows = await _profiles(engine, {"store_id": store_id, "profile_id": profile_id, "after": "", "limit": 1})
-    return rows[0] if rows else None
-
-
-async def profile_times(engine: AsyncEngine, store_id: str) -> dict[str, tuple[datetime, datetime]]:
-    """When each till of a store was imported first, and last."""
     async with engine.connect() as tx:
-        rows = await tx.execute(PROFILE_TIMES, {"store_id": store_id})
-        return {row.profile_id: (row.created_at, row.updated_at) for row in rows}
+        row = (await tx.execute(PROFILE, {"store_id": store_id, "profile_id": profile_id})).one_or_none()
+    return None if row is None else _profile(row)
+
+
+async def profile_names(engine: AsyncEngine, store_id: str) -> list[ProfileName] | None:
+    """All tills of a store by their ids; None where they are more than one page."""
+    async with engine.connect() as tx:
+        values = page_values(PROFILE_NAMES_MAX) | {"store_id": store_id}
+        rows = (await tx.execute(PROFILE_NAMES, values)).all()
+    if has_more(rows):
+        return None
+    return [ProfileName(row.profile_id, row.name, row.created_at, row.updated_at, row.open_session_id) for row in rows]
 
 
 async def answer_of(engine: AsyncEngine, store_id: str, command_id: str) -> bytes | None:
@@ -326,17 +334,13 @@ async def _store_ids(tx: AsyncConnection, stores: Collection[str] | None) -> lis
     return sorted(stores) if stores is not None else list((await tx.execute(STORES)).scalars())
 
 
-async def _load(engine: AsyncEngine, keys: list[tuple[str, str]]) -> list[Session]:
+async def load_sessions(engine: AsyncEngine, keys: list[tuple[str, str]]) -> list[Session]:
+    """The sessions of these stores and ids, in the order of the keys, with all that their rows say."""
     state = BatchState()
     if keys:
         async with transaction(engine) as tx:
             await load_state(tx, state, sessions=keys)
     return [state.sessions[key] for key in keys if key in state.sessions]
-
-
-async def _profiles(engine: AsyncEngine, values: dict[str, Any]) -> list[ProfileRow]:
-    async with engine.connect() as tx:
-        return [_profile(row) for row in await tx.execute(PROFILES, values)]
 
 
 def _profile(row: Any) -> ProfileRow:
@@ -348,9 +352,3 @@ def _profile(row: Any) -> ProfileRow:
         status=row.last_state if holds else "closed",
         open_session_id=last if holds else None,
     )
-
-
-def _bound(values: dict[str, Any]) -> dict[str, Any]:
-    """The values that a statement names; those of filters that are left out would be refused."""
-    bound = {name: value for name, value in values.items() if value is not None and name != "after"}
-    return bound | {"stores": values["stores"]}

@@ -35,6 +35,7 @@ from services.platform.http.request_log import Requests
 from services.platform.http.server import Check, health_app, health_routes, serve
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics
+from services.platform.postgres.engine import open_check_engine
 from services.platform.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -71,8 +72,9 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
     verifier = open_verifier(settings)
     async with AsyncExitStack() as stack:
         ledger, own = open_ledger(settings.database_url), access_engine(settings.database_url)
-        stack.push_async_callback(ledger.dispose)
-        stack.push_async_callback(own.dispose)
+        checked = open_check_engine(settings.database_url, "till-gateway")
+        for engine in (ledger, own, checked):
+            stack.push_async_callback(engine.dispose)
         client = CommandClient(
             kafka=partial(connection, settings),
             topics=settings.topics,
@@ -91,7 +93,7 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         )
         await access.read_to_end()
         checks: dict[str, Check] = {
-            "database": partial(_answers, ledger),
+            "database": partial(_answers, checked),
             "events": client.check,
             "access": access.check,
         }

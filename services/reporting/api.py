@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -10,7 +11,7 @@ import asyncpg
 import orjson
 import structlog
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,7 +21,7 @@ from starlette.routing import BaseRoute
 from services.platform.http.plain import Plain
 from services.platform.http.problems import problem
 from services.platform.http.query import check_query
-from services.platform.http.replies import json_reply
+from services.platform.http.replies import NO_STORE, json_reply
 from services.platform.http.request_log import Requests
 from services.reporting import store
 from services.reporting.access import Callers, caller, visible_stores
@@ -36,6 +37,7 @@ from services.reporting.queries import (
     link,
     read_query,
 )
+from services.reporting.store import ClosingKey
 from services.reporting.stream import Streams
 
 log = structlog.get_logger(__name__)
@@ -72,7 +74,7 @@ def reporting_app(
         except BadQuery as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
         stores = visible_stores(claims, "storeUUID", query.stores)
-        count, closings = await store.closed_between(
+        count, steps = await store.closed_between(
             engine,
             stores,
             query.start,
@@ -80,12 +82,12 @@ def reporting_app(
             skip=query.page * query.page_size,
             limit=query.page_size,
         )
-        body = {
-            "pagination": _pagination(request, query, count),
-            "data": [cashier_session(orjson.loads(closing)) for closing in closings],
-            "datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-        return json_reply(body)
+        # The first step is read before the reply begins: a database that is away is still a 503.
+        first = await store.values(engine, steps[0]) if steps else []
+        document = _document(engine, _pagination(request, query, count), first, steps[1:])
+        if len(steps) > 1:
+            return StreamingResponse(document, headers=NO_STORE, media_type="application/json")
+        return json_reply(b"".join([part async for part in document]))
 
     app.add_api_route(
         PATH,
@@ -105,6 +107,22 @@ def reporting_app(
     for outage in (SQLAlchemyError, asyncpg.PostgresError, OSError):
         app.add_exception_handler(outage, _out_of_order)
     return app
+
+
+async def _document(
+    engine: AsyncEngine, pagination: dict[str, Any], first: list[bytes], steps: list[list[ClosingKey]]
+) -> AsyncIterator[bytes]:
+    """The document in parts. Its page is addressed by a number, so it can't end early: it is read step by step."""
+    yield b'{"pagination":%s,"data":[' % orjson.dumps(pagination)
+    separator, closings = b"", first
+    for keys in [*steps, None]:
+        for closing in closings:
+            yield separator + orjson.dumps(cashier_session(orjson.loads(closing)))
+            separator = b","
+            # A large closing takes milliseconds; others' requests come between.
+            await asyncio.sleep(0)
+        closings = await store.values(engine, keys) if keys else []
+    yield b'],"datetime":"%s"}' % datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
 def _pagination(request: Request, query: Query, count: int) -> dict[str, Any]:

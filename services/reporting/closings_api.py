@@ -23,9 +23,10 @@ from contracts.times import moment, read_date, read_time, wire_time
 from services.platform.auth.store_scope import StoreScope
 from services.platform.http.query import read_list
 from services.platform.http.replies import json_reply
+from services.platform.postgres.pages import PAGE_BYTES_MAX
 from services.reporting import search
 from services.reporting.access import Callers, caller, visible_stores
-from services.reporting.search import Key, Selection
+from services.reporting.search import CorrectionKey, Key, Selection
 from services.reporting.stream import Streams
 
 PATH: Final = "/api/closings"
@@ -33,6 +34,7 @@ LIMIT_MAX: Final = 500
 LIMIT_DEFAULT: Final = 100
 CURSOR_CHARACTERS_MAX: Final = 500
 
+_NO_CURSOR: Final = (ValueError, TypeError, AttributeError, RecursionError, binascii.Error)
 _SECURITY: Final = [Security(HTTPBearer(auto_error=False))]
 
 
@@ -51,17 +53,20 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
     async def closing(request: Request) -> Response:
         stores, closing_id = visible_stores(caller(callers, request), "store"), request.path_params["closing_id"]
         # Another store's closing is not told from one that does not exist.
-        stored = await search.closing(engine, stores, UUID(closing_id)) if UUID_TEXT.fullmatch(closing_id) else None
+        after, stored = _correction_cursor(request.query_params.get("cursor")), None
+        if UUID_TEXT.fullmatch(closing_id):
+            stored = await search.closing(engine, stores, UUID(closing_id), after)
         if stored is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such closing in the stores of this token.")
-        value, corrections = stored
-        return json_reply(b'{"closing":%s,"corrections":[%s]}' % (value, b",".join(corrections)))
+        value, corrections, last = stored
+        following = b"" if last is None else b',"next_cursor":"%s"' % _encoded([last[0], str(last[1])])
+        return json_reply(b'{"closing":%s,"corrections":[%s]%s}' % (value, b",".join(corrections), following))
 
     async def stream(request: Request) -> Response:
         def seen() -> StoreScope:
             return visible_stores(caller(callers, request), "store", read_list(request.query_params, "store"))
 
-        return await streams.begin(request, seen)
+        return await streams.begin(request, caller(callers, request).sub, seen)
 
     for path, endpoint, summary, documentation in (
         (PATH, closings, "List closings", _LIST),
@@ -112,20 +117,40 @@ def _limit(text: str | None) -> int:
 
 def _written(key: Key) -> bytes:
     time, store_id, closing_id = key
-    return base64.urlsafe_b64encode(json.dumps([wire_time(time), store_id, str(closing_id)]).encode())
+    return _encoded([wire_time(time), store_id, str(closing_id)])
+
+
+def _encoded(key: list[Any]) -> bytes:
+    return base64.urlsafe_b64encode(json.dumps(key).encode())
+
+
+def _decoded(text: str) -> Any:
+    if len(text) > CURSOR_CHARACTERS_MAX:
+        raise ValueError("it is too long")
+    return json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
 
 
 def _cursor(text: str | None) -> Key | None:
     if text is None:
         return None
     try:
-        if len(text) > CURSOR_CHARACTERS_MAX:
-            raise ValueError("it is too long")
-        time, store_id, closing_id = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
+        time, store_id, closing_id = _decoded(text)
         if not ID_TEXT.fullmatch(store_id):
             raise ValueError("it names no store")
         return moment(read_time(time)), store_id, UUID(closing_id)
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
+    except _NO_CURSOR:
+        raise _bad("cursor is the next_cursor of a page before, unchanged") from None
+
+
+def _correction_cursor(text: str | None) -> CorrectionKey | None:
+    if text is None:
+        return None
+    try:
+        number, correction_id = _decoded(text)
+        if type(number) is not int or not 0 <= number < 2**63:
+            raise ValueError("it names no correction")
+        return number, UUID(correction_id)
+    except _NO_CURSOR:
         raise _bad("cursor is the next_cursor of a page before, unchanged") from None
 
 
@@ -161,7 +186,7 @@ _LIST: Final[dict[str, Any]] = {
         _parameter("cursor", "next_cursor of the page before."),
         _parameter(
             "limit",
-            f"Closings on one page; a page of more than {search.PAGE_BYTES_MAX} bytes ends earlier.",
+            f"Closings on one page; a page ends before it would have more than {PAGE_BYTES_MAX} bytes.",
             type="integer",
             minimum=1,
             maximum=LIMIT_MAX,
@@ -176,8 +201,12 @@ _LIST: Final[dict[str, Any]] = {
     },
 }
 _ONE: Final[dict[str, Any]] = {
-    "description": "{closing, corrections}, each as on the topic; corrections in the order of their numbers.",
-    "parameters": [_parameter("closing_id", "The closing's id.", "path", type="string", format="uuid")],
+    "description": "{closing, corrections}, each as on the topic; corrections in the order of their numbers. Where"
+    " there are more of them, next_cursor goes on.",
+    "parameters": [
+        _parameter("closing_id", "The closing's id.", "path", type="string", format="uuid"),
+        _parameter("cursor", "next_cursor of the reply before: more corrections."),
+    ],
     "responses": {
         "200": {"description": "The closing."},
         "404": {"description": "None by this id in the stores of the token."},

@@ -14,6 +14,7 @@ from services.platform.auth.tokens import open_verifier
 from services.platform.http.connection import TimeLimits
 from services.platform.http.server import Check, health_app, health_routes, serve
 from services.platform.kafka.topics import check_topics
+from services.platform.postgres.engine import open_check_engine
 from services.platform.settings import Settings
 from services.reporting.access import Callers
 from services.reporting.api import reporting_app
@@ -36,9 +37,11 @@ async def run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         verifier = open_verifier(settings) if settings.auth == "required" else None
         engine = reporting_engine(settings.reader_database_url)
+        checked = open_check_engine(settings.reader_database_url, "till-reporting")
         stack.push_async_callback(engine.dispose)
+        stack.push_async_callback(checked.dispose)
         progress = Progress()
-        checks: dict[str, Check] = {"database": lambda: _answers(engine), "kafka": progress.check}
+        checks: dict[str, Check] = {"database": lambda: _answers(checked), "kafka": progress.check}
         access = None if verifier is None else await _access(settings, stack, stop)
         if access is not None:
             checks["access"] = access.check

@@ -1,7 +1,7 @@
 """What is asked of the reader's tables for `/api/closings`: pages by time of closing, one closing, what came since.
 
-Members of a page are the bytes that were published. A page ends early where it would grow beyond
-PAGE_BYTES_MAX, because a closing may have a megabyte.
+Members of a page are the bytes that were published. Statements are composed of the filters that are there: a plan that
+holds for all of them would use the index of none.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.auth.store_scope import StoreScope
+from services.platform.postgres.pages import has_more, page_of, page_values
 
-PAGE_BYTES_MAX: Final = 8_388_608
+CORRECTIONS_MAX: Final = 500
+"""Corrections that one reply has beside their closing."""
 SPAN_OFFSETS_MAX: Final = 5_000
 """How many offsets of a partition one look goes over: a token of one store among thousands passes the others' by."""
 
@@ -23,6 +25,9 @@ Vector = dict[tuple[str, int], int]
 
 Key = tuple[datetime, str, UUID]
 """What a page is ordered by: the time of closing, then store and closing."""
+
+CorrectionKey = tuple[int, UUID]
+"""What the corrections of a closing are ordered by: their number, then their id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,109 +41,115 @@ class Selection:
     closed_to: datetime | None
 
 
-# The running sum counts the bytes before a row, so the first row always comes, however large it is.
-LIST = text("""
-    WITH page AS (
-        SELECT c.closed_at, c.store_id, c.closing_id, c.value
-          FROM reporting.closings AS c
-         WHERE (CAST(:stores AS text[]) IS NULL OR c.store_id = ANY(CAST(:stores AS text[])))
-           AND c.store_id <> ALL (CAST(:without AS text[]))
-           AND (CAST(:profile_id AS text) IS NULL OR c.profile_id = :profile_id)
-           AND (CAST(:business_date AS date) IS NULL OR c.business_date = :business_date)
-           AND (CAST(:closed_from AS timestamptz) IS NULL OR c.closed_at >= :closed_from)
-           AND (CAST(:closed_to AS timestamptz) IS NULL OR c.closed_at < :closed_to)
-           AND (CAST(:after_time AS timestamptz) IS NULL
-                OR (c.closed_at, c.store_id, c.closing_id)
-                    > (CAST(:after_time AS timestamptz), CAST(:after_store AS text), CAST(:after_id AS uuid)))
-         ORDER BY c.closed_at, c.store_id, c.closing_id
-         LIMIT :limit),
-    sized AS (
-        SELECT page.*, sum(octet_length(value)) OVER (ORDER BY closed_at, store_id, closing_id) AS bytes FROM page)
-    SELECT closed_at, store_id, closing_id, value
-      FROM sized
-     WHERE bytes - octet_length(value) < :bytes_max
-     ORDER BY closed_at, store_id, closing_id
-""")
+_LIST: Final = """
+    SELECT c.closed_at, c.store_id, c.closing_id, c.value FROM reporting.closings AS c {where}
+     ORDER BY c.closed_at, c.store_id, c.closing_id LIMIT :limit + 1
+"""
+_CLAUSES: Final = {
+    "profile_id": "c.profile_id = :profile_id",
+    "business_date": "c.business_date = :business_date",
+    "closed_from": "c.closed_at >= :closed_from",
+    "closed_to": "c.closed_at < :closed_to",
+    "after_time": "(c.closed_at, c.store_id, c.closing_id) > (:after_time, :after_store, :after_id)",
+}
 
-ONE = text("""
-    SELECT c.store_id, c.value
-      FROM reporting.closings AS c
-     WHERE c.closing_id = :closing_id
-       AND (CAST(:stores AS text[]) IS NULL OR c.store_id = ANY(CAST(:stores AS text[])))
-       AND c.store_id <> ALL (CAST(:without AS text[]))
-     ORDER BY c.store_id
-     LIMIT 1
-""")
+_ONE: Final = "SELECT c.store_id, c.value FROM reporting.closings AS c WHERE c.closing_id = :closing_id"
 
-ITS_CORRECTIONS = text("""
-    SELECT value
-      FROM reporting.corrections
-     WHERE store_id = :store_id AND closing_id = :closing_id
-     ORDER BY correction_number, correction_id
-""")
+_ITS_CORRECTIONS: Final = """
+    SELECT correction_number, correction_id, value FROM reporting.corrections
+     WHERE store_id = :store_id AND closing_id = :closing_id {behind}
+     ORDER BY correction_number, correction_id LIMIT :limit + 1
+"""
+_BEHIND: Final = "AND (correction_number, correction_id) > (:after_number, :after_id)"
 
 REACHED = text('SELECT topic, "partition", next_offset FROM reporting.consumed ORDER BY topic, "partition"')
 
-SINCE = text("""
-    WITH span AS (
-        SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]),
-                             CAST(:begins AS bigint[]), CAST(:ends AS bigint[]))
-                 WITH ORDINALITY AS s(topic, "partition", begins, ends, number)),
-    fresh AS (
-        SELECT span.number, r."offset", r.value
-          FROM span
-          JOIN (SELECT topic, "partition", "offset", store_id, value FROM reporting.closings
-                 UNION ALL
-                SELECT topic, "partition", "offset", store_id, value FROM reporting.corrections) AS r
-            ON r.topic = span.topic AND r."partition" = span."partition"
-           AND r."offset" >= span.begins AND r."offset" < span.ends
-         WHERE (CAST(:stores AS text[]) IS NULL OR r.store_id = ANY(CAST(:stores AS text[])))
-           AND r.store_id <> ALL (CAST(:without AS text[]))
-         ORDER BY span.number, r."offset"
-         LIMIT :limit),
-    sized AS (
-        SELECT fresh.*, sum(octet_length(value)) OVER (ORDER BY number, "offset") AS bytes FROM fresh)
-    SELECT number, "offset", value
-      FROM sized
-     WHERE bytes - octet_length(value) < :bytes_max
-     ORDER BY number, "offset"
-""")
+_SINCE: Final = """
+    SELECT span.number, r."offset", r.value
+      FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:begins AS bigint[]),
+                  CAST(:ends AS bigint[])) WITH ORDINALITY AS span(topic, "partition", begins, ends, number)
+      JOIN (SELECT topic, "partition", "offset", store_id, value FROM reporting.closings
+             UNION ALL
+            SELECT topic, "partition", "offset", store_id, value FROM reporting.corrections) AS r
+        ON r.topic = span.topic AND r."partition" = span."partition"
+       AND r."offset" >= span.begins AND r."offset" < span.ends {and_stores}
+     ORDER BY span.number, r."offset"
+     LIMIT :limit + 1
+"""
+
+
+def store_clauses(scope: StoreScope, column: str = "c.store_id") -> tuple[list[str], dict[str, Any]]:
+    """What limits a statement to these stores, and the values of it; nothing where it is every store."""
+    clauses: list[str] = []
+    values: dict[str, Any] = {}
+    if scope.stores is not None and len(scope.stores) == 1:
+        # One store by name is a range of its index; an array of one is not.
+        clauses.append(f"{column} = :store")
+        values["store"] = scope.stores[0]
+    elif scope.stores is not None:
+        clauses.append(f"{column} = ANY(CAST(:stores AS text[]))")
+        values["stores"] = list(scope.stores)
+    if scope.without:
+        clauses.append(f"{column} <> ALL(CAST(:without AS text[]))")
+        values["without"] = sorted(scope.without)
+    return clauses, values
+
+
+def list_page(selection: Selection, after: Key | None, limit: int) -> tuple[str, dict[str, Any]]:
+    """The statement of one page of closings, composed of the filters that are there, and its values."""
+    filters = {
+        "profile_id": selection.profile_id,
+        "business_date": selection.business_date,
+        "closed_from": selection.closed_from,
+        "closed_to": selection.closed_to,
+        "after_time": None if after is None else after[0],
+    }
+    chosen = {name: value for name, value in filters.items() if value is not None}
+    of_stores, of_store_values = store_clauses(selection.stores)
+    clauses = of_stores + [_CLAUSES[name] for name in chosen]
+    statement = _LIST.format(where=f"WHERE {' AND '.join(clauses)}" if clauses else "")
+    values: dict[str, Any] = page_values(limit) | of_store_values | chosen
+    if after is not None:
+        values |= {"after_store": after[1], "after_id": after[2]}
+    return page_of(statement, order="closed_at, store_id, closing_id", size="octet_length(value)"), values
 
 
 async def closings(
     engine: AsyncEngine, selection: Selection, after: Key | None, limit: int
 ) -> tuple[list[bytes], Key | None]:
     """One page of closings in the order of `Key`, and the key to go on after; None when the page is the last."""
-    time, store_id, closing_id = after or (None, None, None)
-    asked: dict[str, Any] = {
-        **_within(selection.stores),
-        "profile_id": selection.profile_id,
-        "business_date": selection.business_date,
-        "closed_from": selection.closed_from,
-        "closed_to": selection.closed_to,
-        "after_time": time,
-        "after_store": store_id,
-        "after_id": closing_id,
-        # One more than asked for tells whether there is another page.
-        "limit": limit + 1,
-        "bytes_max": PAGE_BYTES_MAX,
-    }
+    statement, values = list_page(selection, after, limit)
     async with engine.connect() as tx:
-        rows = (await tx.execute(LIST, asked)).all()
-    page = rows[:limit]
-    more = len(rows) > limit or sum(len(row.value) for row in page) >= PAGE_BYTES_MAX
-    last = (page[-1].closed_at, page[-1].store_id, page[-1].closing_id) if more else None
-    return [row.value for row in page], last
+        rows = (await tx.execute(text(statement), values)).all()
+    last = (rows[-1].closed_at, rows[-1].store_id, rows[-1].closing_id) if has_more(rows) else None
+    return [row.value for row in rows], last
 
 
-async def closing(engine: AsyncEngine, stores: StoreScope, closing_id: UUID) -> tuple[bytes, list[bytes]] | None:
-    """A closing and its corrections in the order of their numbers; None where these stores have none by that id."""
+async def closing(
+    engine: AsyncEngine, stores: StoreScope, closing_id: UUID, after: CorrectionKey | None = None
+) -> tuple[bytes, list[bytes], CorrectionKey | None] | None:
+    """A closing, one page of its corrections by their numbers from behind `after`, and the key to go on after.
+
+    None where these stores have no closing by that id.
+    """
     async with engine.connect() as tx:
-        row = (await tx.execute(ONE, {"closing_id": closing_id, **_within(stores)})).one_or_none()
+        of_stores, asked = store_clauses(stores)
+        one = " AND ".join([_ONE, *of_stores])
+        asked["closing_id"] = closing_id
+        row = (await tx.execute(text(f"{one} ORDER BY c.store_id LIMIT 1"), asked)).one_or_none()
         if row is None:
             return None
-        key = {"store_id": row.store_id, "closing_id": closing_id}
-        return row.value, list((await tx.execute(ITS_CORRECTIONS, key)).scalars())
+        values: dict[str, Any] = page_values(CORRECTIONS_MAX) | {"store_id": row.store_id, "closing_id": closing_id}
+        if after is not None:
+            values |= {"after_number": after[0], "after_id": after[1]}
+        statement = page_of(
+            _ITS_CORRECTIONS.format(behind="" if after is None else _BEHIND),
+            order="correction_number, correction_id",
+            size="octet_length(value)",
+        )
+        rows = (await tx.execute(text(statement), values)).all()
+    last = (rows[-1].correction_number, rows[-1].correction_id) if has_more(rows) else None
+    return row.value, [correction.value for correction in rows], last
 
 
 async def reached(engine: AsyncEngine) -> Vector:
@@ -162,12 +173,13 @@ async def since(
         "partitions": [partition for (_, partition), _, _ in spans],
         "begins": [begin for _, begin, _ in spans],
         "ends": [top for _, _, top in spans],
-        **_within(stores),
-        "limit": limit,
-        "bytes_max": PAGE_BYTES_MAX,
-    }
+    } | page_values(limit)
+    of_stores, store_values = store_clauses(stores, "r.store_id")
+    asked |= store_values
+    since_places = _SINCE.format(and_stores="".join(f" AND {clause}" for clause in of_stores))
+    statement = page_of(since_places, order='number, "offset"', size="octet_length(value)")
     async with engine.connect() as tx:
-        rows = (await tx.execute(SINCE, asked)).all()
+        rows = (await tx.execute(text(statement), asked)).all()
     messages: list[tuple[bytes, Vector]] = []
     vector, passed = dict(at), 0
     for row in rows:
@@ -176,10 +188,6 @@ async def since(
         passed = row.number - 1
         vector[spans[passed][0]] = row.offset + 1
         messages.append((row.value, dict(vector)))
-    if len(rows) < limit and sum(len(row.value) for row in rows) < PAGE_BYTES_MAX:
+    if not has_more(rows):
         vector |= {key: top for key, _, top in spans}
     return messages, vector
-
-
-def _within(stores: StoreScope) -> dict[str, Any]:
-    return {"stores": stores.stores, "without": sorted(stores.without)}

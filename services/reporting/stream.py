@@ -10,11 +10,14 @@ import base64
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import asyncpg
+import prometheus_client
 import structlog
 from fastapi import HTTPException, Request, Response
 from prometheus_client import Gauge
@@ -29,6 +32,10 @@ from services.reporting.search import Vector
 
 STREAMS_MAX: Final = 100
 """Streams that one process serves; more are asked to come again."""
+STREAMS_OF_SUBJECT_MAX: Final = 10
+"""Streams of one subject in one process: whoever opens a stream again and again takes no others' away."""
+STREAMS_OF_STORE_MAX: Final = 25
+"""Streams that name one store in one process, whoever opened them; a token of every store counts as a store."""
 STREAM_QUERIES_MAX: Final = 4
 """Connections to the database that all streams together take, so that requests find one too."""
 EVENTS_MAX: Final = 100
@@ -40,11 +47,20 @@ OFFSET_MAX: Final = 2**63 - 1
 
 OPEN: Final = Gauge("till_reporting_streams", "Streams of closings that are open.")
 
+REFUSED: Final = prometheus_client.Counter(
+    "till_reporting_streams_refused_total",
+    "Streams that were refused because a share was taken: of the process, of a subject, of a store.",
+    ["share"],
+)
+
 _OUTAGES: Final = (SQLAlchemyError, asyncpg.PostgresError, OSError)
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
 Seen = Callable[[], StoreScope]
 """The stores that the client may see at this moment; raises HTTPException once it may see none."""
+
+Share = tuple[str, str]
+"""One count of open streams: of the process, of a subject, of a store."""
 
 log = structlog.get_logger(__name__)
 
@@ -55,30 +71,52 @@ class Streams:
     def __init__(self, engine: AsyncEngine, stop: asyncio.Event) -> None:
         self._engine = engine
         self._stop = stop
-        self._open = 0
+        self._open: Counter[Share] = Counter()
         self._queries = asyncio.Semaphore(STREAM_QUERIES_MAX)
         self._looking = asyncio.Lock()
         self._reached: Vector = {}
         self._looked_at = float("-inf")
 
-    async def begin(self, request: Request, seen: Seen) -> Response:
-        """A stream from where the request asks. Raises HTTPException: 400, 401, 403, or 503 when all are taken."""
-        seen()
+    async def begin(self, request: Request, subject: str, seen: Seen) -> Response:
+        """A stream from where the request asks. Raises HTTPException: 400, 401, 403, or 503 where a share is taken."""
+        stores = seen()
         brought = request.headers.get("last-event-id")
         start = request.query_params.get("from", "now")
         if start not in ("now", "beginning"):
             raise HTTPException(HTTPStatus.BAD_REQUEST, "from is now or beginning.")
-        if self._open >= STREAMS_MAX:
-            sentence = f"This process serves {STREAMS_MAX} streams already. Please try again."
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"retry-after": "5"})
-        # Known before the first byte goes out: whoever has seen the headers misses nothing from then on.
-        now = await self._look()
-        at = read_id(brought) if brought else now if start == "now" else {}
-        self._open += 1
-        return _Events(self._events(seen, at), self._leave)
+        at = read_id(brought) if brought else {}
+        # Taken before anything is waited for: of many that come at once, no more than the limit get in.
+        shares = self._take(subject, ["*"] if stores.stores is None else stores.stores)
+        try:
+            # Known before the first byte goes out: whoever has seen the headers misses nothing from then on.
+            now = await self._look()
+        except BaseException:
+            self._leave(shares)
+            raise
+        if not brought and start == "now":
+            at = now
+        return _Events(self._events(seen, at), partial(self._leave, shares))
 
-    def _leave(self) -> None:
-        self._open -= 1
+    def _take(self, subject: str, stores: Iterable[str]) -> list[Share]:
+        """What one stream takes of each limit. Raises the 503 that names the limit which is reached."""
+        limits: dict[Share, tuple[int, str]] = {
+            ("process", ""): (STREAMS_MAX, "in this process"),
+            ("subject", subject): (STREAMS_OF_SUBJECT_MAX, "of this subject"),
+        }
+        limits |= {("store", store): (STREAMS_OF_STORE_MAX, f"of the store {store}") for store in stores}
+        for share, (limit, whose) in limits.items():
+            if self._open[share] >= limit:
+                REFUSED.labels(share[0]).inc()
+                sentence = f"{limit} streams {whose} are open already: close one, or try again."
+                raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"retry-after": "5"})
+        self._open.update(limits.keys())
+        return list(limits)
+
+    def _leave(self, shares: list[Share]) -> None:
+        self._open.subtract(shares)
+        for share in shares:
+            if not self._open[share]:
+                del self._open[share]
 
     async def _events(self, seen: Seen, at: Vector) -> AsyncIterator[bytes]:
         yield b"retry: %d\nid: %s\n\n" % (RETRY_MS, write_id(at))

@@ -15,6 +15,7 @@ import pytest
 from services.platform.auth.tokens import open_verifier
 from services.platform.http.server import serve
 from services.platform.postgres.migrate import upgrade
+from services.reporting.access import Callers
 from services.reporting.api import reporting_app
 from services.reporting.follow import Progress, follow
 from services.reporting.store import reporting_engine
@@ -170,7 +171,7 @@ async def reader(market: Market) -> AsyncIterator[httpx.AsyncClient]:
     settings = market.settings
     await upgrade(settings.reader_database_url, "services.reporting.migrations")
     engine, stop = reporting_engine(settings.reader_database_url), asyncio.Event()
-    app = reporting_app(engine, open_verifier(settings), [], stop)
+    app = reporting_app(engine, Callers(open_verifier(settings), None), [], stop)
     try:
         async with (
             serve("127.0.0.1:0", app) as address,

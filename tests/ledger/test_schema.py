@@ -119,3 +119,16 @@ async def test_migrations_may_be_run_twice_and_by_several_at_once(corner: Settin
         assert [row[0] for row in await ledger.sql("SELECT version_num FROM alembic_version_sessions")] == steps[-1:]
     finally:
         await engine.dispose()
+
+
+async def test_a_session_has_its_day_also_where_a_worker_of_the_version_before_opened_it(ledger: Ledger) -> None:
+    await ledger.apply(*a_week())
+    columns = "journal_hash, opening, tenders, totals, register, ending, moved_at, fence, sequence, state, profile_id"
+    await ledger.sql(
+        f"""INSERT INTO sessions (store_id, session_id, ordinal, {columns})
+            SELECT store_id, gen_random_uuid(), 99, {columns} FROM sessions WHERE ordinal = 1"""  # noqa: S608 - constants
+    )
+
+    days = await ledger.sql("SELECT business_date, convert_from(opening, 'UTF8')::jsonb ->> 4 FROM sessions")
+    assert len(days) == 4
+    assert all(str(column) == opening for column, opening in days)

@@ -68,7 +68,7 @@ async def client(reporting: Settings, engine: AsyncEngine, stop: asyncio.Event) 
 
 @pytest.fixture
 def token(reporting: Settings, client: httpx.AsyncClient) -> Token:
-    def header(*stores: str, role: Any = "reader", ttl_s: int = 600) -> dict[str, str]:
-        return {"authorization": f"Bearer {mint(reporting, sub='rita', role=role, stores=stores, ttl_s=ttl_s)}"}
+    def header(*stores: str, role: Any = "reader", ttl_s: int = 600, sub: str = "rita") -> dict[str, str]:
+        return {"authorization": f"Bearer {mint(reporting, sub=sub, role=role, stores=stores, ttl_s=ttl_s)}"}
 
     return header

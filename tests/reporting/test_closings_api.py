@@ -8,8 +8,9 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.postgres import pages
 from services.platform.settings import Settings
-from services.reporting import search, stream
+from services.reporting import stream
 from tests.reporting.closing_messages import closing, session_id_of, value, voided
 from tests.reporting.closing_pages import PATH, Token, corrected, problem, z_numbers
 from tests.reporting.reader import Reading, keep, publish, until_read
@@ -59,14 +60,30 @@ async def test_pages_are_ordered_by_the_time_of_closing_and_end_with_null(
 async def test_a_page_of_large_closings_ends_early_and_loses_none(
     client: httpx.AsyncClient, engine: AsyncEngine, token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "PAGE_BYTES_MAX", 2 * len(value(closing(1))) + 100)
+    monkeypatch.setattr(pages, "PAGE_BYTES_MAX", 2 * len(value(closing(1))) + 100)
     await keep(engine, *(closing(n, closed_at=f"2025-01-01T16:00:0{n}.000000Z") for n in range(1, 6)))
 
     first = await client.get(PATH, headers=token("s1"))
     second = await client.get(PATH, params={"cursor": first.json()["next_cursor"]}, headers=token("s1"))
 
-    assert (z_numbers(first), z_numbers(second)) == ([1, 2, 3], [4, 5])
-    assert second.json()["next_cursor"] is None
+    assert (z_numbers(first), z_numbers(second)) == ([1, 2], [3, 4])
+    assert second.json()["next_cursor"] is not None
+
+
+async def test_a_closing_with_many_corrections_is_shown_in_several_replies(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corrections = [corrected(closing(1), number) for number in range(1, 6)]
+    monkeypatch.setattr(pages, "PAGE_BYTES_MAX", 2 * len(value(corrections[0])) + 100)
+    await keep(engine, closing(1), *corrections)
+    path, numbers, cursor = f"{PATH}/{closing(1)['closing_id']}", [], None
+    for _ in range(3):
+        reply = await client.get(path, params={"cursor": cursor} if cursor else {}, headers=token("s1"))
+        numbers.append([each["correction_number"] for each in reply.json()["corrections"]])
+        cursor = reply.json().get("next_cursor")
+
+    assert (numbers, cursor) == ([[1, 2], [3, 4], [5]], None)
+    assert (await client.get(path, params={"cursor": "W10="}, headers=token("s1"))).status_code == 400
 
 
 async def test_filters(client: httpx.AsyncClient, engine: AsyncEngine, token: Token) -> None:

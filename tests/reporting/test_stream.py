@@ -18,6 +18,7 @@ from services.platform.http.connection import TimeLimits
 from services.platform.http.server import serve
 from services.platform.settings import Settings
 from services.reporting import search, stream
+from services.reporting.access import Callers
 from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.closing_pages import PATH, Token, problem
@@ -136,6 +137,37 @@ async def test_a_stream_ends_with_its_token_and_with_its_process(
         assert await long.event() is None
 
 
+async def test_a_burst_of_one_subject_takes_its_share_alone(client: httpx.AsyncClient, token: Token) -> None:
+    begun: list[httpx.Response] = []
+
+    async def begin(headers: dict[str, str]) -> httpx.Response:
+        begun.append(await client.send(client.build_request("GET", f"{PATH}/stream", headers=headers), stream=True))
+        return begun[-1]
+
+    burst = [token("s1", "s2") for _ in range(3 * stream.STREAMS_OF_SUBJECT_MAX)]
+    replies = await asyncio.gather(*map(begin, burst))
+    of_another_store = await begin(token("s3", sub="sam"))
+    of_the_same_store = await begin(token("s1", sub="sam"))
+    refused = [reply for reply in replies if reply.status_code == 503]
+    sentence = json.loads(await refused[0].aread())["detail"]
+    for reply in begun:
+        await reply.aclose()
+
+    assert [reply.status_code for reply in replies].count(200) == stream.STREAMS_OF_SUBJECT_MAX
+    assert (of_another_store.status_code, of_the_same_store.status_code) == (200, 200)
+    assert sentence.startswith(f"{stream.STREAMS_OF_SUBJECT_MAX} streams of this subject are open already")
+
+
+async def test_streams_of_one_store_leave_room_for_the_others(
+    client: httpx.AsyncClient, token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "STREAMS_OF_STORE_MAX", 1)
+    async with listening(client, token("s1", sub="ana")):
+        refused = await client.get(f"{PATH}/stream", headers=token("s1", "s2", sub="ben"))
+        async with listening(client, token("s2", sub="ben")):
+            assert problem(refused) == (503, "1 streams of the store s1 are open already: close one, or try again.")
+
+
 async def test_streams_are_counted_and_their_seats_come_free(
     client: httpx.AsyncClient, token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,7 +229,7 @@ async def test_a_client_that_takes_nothing_is_dropped_with_its_place(
     async def dropped() -> bool:
         return stream.OPEN._value.get() == before
 
-    app = reporting_app(engine, open_verifier(reporting), [], stop)
+    app = reporting_app(engine, Callers(open_verifier(reporting), None), [], stop)
     async with serve("127.0.0.1:0", app, limits=TimeLimits(reply_s=0.5)) as address:
         line = await asyncio.to_thread(listener, address)
         await eventually(taken)

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Request, Response
 
 from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
-from services.gateway import ledger_queries
+from services.gateway import ledger_queries, session_list
 from services.gateway.access.callers import ByToken, Caller, access_of
 from services.gateway.commands import pending
 from services.gateway.idempotency import header
-from services.gateway.ledger_queries import SessionFilters
 from services.gateway.own_api import documentation, views
 from services.gateway.own_api.documentation import CommandId, SessionId, StoreId
 from services.gateway.replies import pending_reply
 from services.gateway.resources import resources
+from services.gateway.session_list import SessionFilters
 from services.platform.auth.store_scope import StoreRefused, scope_of
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
@@ -103,9 +103,8 @@ async def list_sessions(request: Request, who: ByToken) -> Response:
     if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
         raise Problem(HTTPStatus.BAD_REQUEST, "profile is no id of a profile.")
     key = None if after is None else (after[0], after[1], after[2])
-    sessions = await ledger_queries.sessions(resources(request).ledger, filters, key, limit + 1)
-    keys = [[session.store_id, session.profile_id, session.ordinal] for session in sessions]
-    return json_reply(views.page([views.session_view(session) for session in sessions], limit, keys))
+    sessions, last = await session_list.sessions(resources(request).ledger, filters, key, limit)
+    return json_reply(views.page([views.session_view(session) for session in sessions], last))
 
 
 @router.get("/api/sessions/{session_id}", **documentation.GET_SESSION)
@@ -120,10 +119,10 @@ async def get_journal(request: Request, who: ByToken, session_id: SessionId) -> 
     limit, after = views.read_limit(request), views.read_cursor(request, int)
     session = await _session(request, who, session_id)
     await _check_blind(request, who, session)
-    entries = await ledger_queries.journal(
-        resources(request).ledger, session.store_id, session.session_id, after[0] if after else 0, limit + 1
+    entries, last = await ledger_queries.journal(
+        resources(request).ledger, session.store_id, session.session_id, after[0] if after else 0, limit
     )
-    return json_reply(views.page(views.journal_view(entries), limit, [[entry.sequence] for entry in entries]))
+    return json_reply(views.page(views.journal_view(entries), None if last is None else [last]))
 
 
 @router.get("/api/sessions/{session_id}/x-report", **documentation.GET_X_REPORT)
@@ -143,8 +142,8 @@ async def list_profiles(request: Request, who: ByToken, store_id: StoreId) -> Re
     _check_store(who, store_id)
     if not ID_TEXT.fullmatch(store_id):
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
-    rows = await ledger_queries.profiles(resources(request).ledger, store_id, after[0] if after else "", limit + 1)
-    return json_reply(views.page([views.profile_view(row) for row in rows], limit, [[row.profile_id] for row in rows]))
+    rows, last = await ledger_queries.profiles(resources(request).ledger, store_id, after[0] if after else "", limit)
+    return json_reply(views.page([views.profile_view(row) for row in rows], None if last is None else [last]))
 
 
 def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from datetime import date
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,12 +12,12 @@ from fastapi import Request
 from contracts.times import read_date
 from services.gateway import ledger_queries
 from services.gateway.ledger_queries import Entry, ProfileRow
+from services.gateway.session_list import STATES
 from services.platform.http.problems import Problem
 from services.sessions.rules.closing import actor_json
 from services.sessions.rules.model import Session
 from services.sessions.rules.totals import OPENING
 
-STATES: Final = ("open", "suspended", "pending", "closed", "voided")
 _LIMIT: Final = re.compile(r"[0-9]{1,3}")
 
 
@@ -94,10 +95,9 @@ def journal_view(entries: list[Entry]) -> list[dict[str, Any]]:
     ]
 
 
-def page(items: list[Any], limit: int, last: list[Any]) -> dict[str, Any]:
-    """A page of at most `limit` of `items`, of which one more was asked for; `last` is where each one stands."""
-    more = len(items) > limit
-    return {"items": items[:limit], "next_cursor": write_cursor(last[limit - 1]) if more else None}
+def page(items: list[Any], last: Any) -> dict[str, Any]:
+    """A page; `last` is the key to go on after, None on the last one."""
+    return {"items": items, "next_cursor": None if last is None else write_cursor(last)}
 
 
 def write_cursor(key: Any) -> str:
@@ -140,12 +140,12 @@ def read_state(request: Request) -> str | None:
     return state
 
 
-def read_business_date(request: Request) -> str | None:
+def read_business_date(request: Request) -> date | None:
     """The day that is asked for. Raises the Problem (400)."""
-    date = request.query_params.get("business_date")
-    if date is None:
+    text = request.query_params.get("business_date")
+    if text is None:
         return None
     try:
-        return read_date(date)
+        return date.fromisoformat(read_date(text))
     except ValueError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"business_date can't be read: {error}.") from None

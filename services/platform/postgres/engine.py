@@ -12,6 +12,19 @@ TOOL_CONNECTIONS: Final = 4
 TOOL_LOCK_TIMEOUT: Final = "60s"
 """A tool waits so long for a lock that somebody holds."""
 
+CHECK_TIMEOUT: Final = "2s"
+"""A database that needs longer than this for the smallest question is not ready."""
+
+LOOKUPS: Final = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+"""Lookups go by index, from the first call on and for ever, whatever the planner believes of a table that was empty
+when the statement was prepared. Statements whose filters may be left out are composed of those that are there."""
+
 
 def open_engine(
     database_url: str,
@@ -34,6 +47,17 @@ def open_engine(
             "command_timeout": command_timeout_s,
         },
         **options,
+    )
+
+
+def open_check_engine(database_url: str, name: str) -> AsyncEngine:
+    """One connection of its own for the question whether the database answers: slow requests can't take it away."""
+    return open_engine(
+        database_url,
+        f"{name}-check",
+        connections=1,
+        limits={"statement_timeout": CHECK_TIMEOUT, "default_transaction_read_only": "on"},
+        pool_pre_ping=True,
     )
 
 

@@ -1,7 +1,7 @@
 """How sessions lie in their rows: JSON as bytes, in the order that the rules keep it in."""
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
@@ -11,8 +11,6 @@ from services.sessions.rules.model import Attempt, Ended, Opening, RegisterSeque
 from services.sessions.rules.totals import Cells, Pair, Tenders, Totals
 
 NOTHING_ENDED = b"{}"
-BUSINESS_DATE: Final = "convert_from({opening}, 'UTF8')::jsonb ->> 4"
-"""SQL that reads the business day in a column that `opening_row` has written: its member of this number."""
 _TENDERS_CACHED_MAX = 2_048
 _OPENINGS_CACHED_MAX = 8_192
 _TENDERS = TypeAdapter(tuple[Tender, ...])

@@ -4,12 +4,11 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.platform.postgres.engine import open_engine
+from services.platform.postgres.engine import LOOKUPS, open_engine
 
 CONNECTIONS: Final = 3
 
-# A frozen worker must not hold its tills: PostgreSQL ends its transaction and frees the rows. Lookups go by index
-# whatever the planner believes of a table that was empty when the statement was prepared.
+# A frozen worker must not hold its tills: PostgreSQL ends its transaction and frees the rows.
 LIMITS: Final = {
     "statement_timeout": "8s",
     "lock_timeout": "6s",
@@ -17,12 +16,7 @@ LIMITS: Final = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
+} | LOOKUPS
 
 
 def ledger_engine(database_url: str) -> AsyncEngine:

@@ -65,7 +65,7 @@ PARTS: Final = {
           FROM {rows} WHERE s.store_id = n.store_id AND s.session_id = n.session_id RETURNING 1
         """,
     ),
-    "opened": _insert("sessions", **_STATE, profile_id="text", ordinal="bigint", tenders="bytea"),
+    "opened": _insert("sessions", **_STATE, profile_id="text", ordinal="bigint", tenders="bytea", business_date="date"),
     "tills": Part(
         {
             "store_id": "text",
@@ -250,7 +250,14 @@ def _state(session: Session, fence: int) -> Row:
 
 
 def _opened(session: Session, fence: int) -> Row:
-    return *_state(session, fence), session.profile_id, session.ordinal, encoding.tenders_row(session.opening)
+    return (
+        *_state(session, fence),
+        session.profile_id,
+        session.ordinal,
+        encoding.tenders_row(session.opening),
+        # Frozen as it is in the opening: no amendment touches it.
+        date.fromisoformat(session.opening.business_date),
+    )
 
 
 def _till(till: Till, fence: int) -> Row:

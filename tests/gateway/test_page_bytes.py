@@ -1,0 +1,99 @@
+"""A page of any list ends before it is too large, and the next one goes on where it ended."""
+
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from sqlalchemy import text
+
+from services.platform.postgres.pages import PAGE_BYTES_MAX
+from tests.support.commands import closing, opening
+from tests.support.market import Market
+
+LARGE, COMMAND_BYTES = 100, 207_000
+SLACK_BYTES = 200_000
+"""What the names of members add to what is stored."""
+
+JOURNAL_COPIES = """
+    INSERT INTO journal (store_id, command_id, body_hash, profile_id, session_id, sequence, received_at, kind, link,
+                         command, answer)
+    SELECT store_id, gen_random_uuid(), body_hash, profile_id, session_id, n, received_at, 'order_recorded', link,
+           CAST(:command AS bytea), answer
+      FROM journal, generate_series(3, CAST(:last AS bigint)) AS n WHERE session_id = :session_id AND sequence = 1
+"""
+SESSION_COPIES = """
+    INSERT INTO sessions
+    SELECT (jsonb_populate_record(s, jsonb_build_object(
+               'profile_id', 'large', 'ordinal', n, 'session_id', gen_random_uuid()))).*
+      FROM sessions s, generate_series(1, CAST(:last AS bigint)) AS n WHERE s.session_id = :session_id
+"""
+PROFILE_COPIES = """
+    INSERT INTO profiles
+    SELECT (jsonb_populate_record(p, jsonb_build_object(
+               'store_id', 'large', 'profile_id', 'p' || n, 'tenders', CAST(:tenders AS jsonb)))).*
+      FROM profiles p, generate_series(1, CAST(:last AS bigint)) AS n WHERE p.store_id = 's1' AND p.profile_id = 'p1'
+"""
+
+
+async def pages(market: Market, path: str, store: str = "s1", **asked: Any) -> list[list[Any]]:
+    """All pages of a list, none of which is too large."""
+    listed, cursor = [], ""
+    while cursor is not None:
+        reply = await market.get(path, store, limit=500, **asked, **({"cursor": cursor} if cursor else {}))
+        assert reply.status_code == 200, reply.text
+        assert len(reply.content) <= PAGE_BYTES_MAX + SLACK_BYTES
+        listed.append(reply.json()["items"])
+        cursor = reply.json()["next_cursor"]
+    return listed
+
+
+@pytest.fixture
+async def session_id(market: Market) -> str:
+    """A closed session with all the notes that one may have."""
+    session_id = str(uuid4())
+    notes = ["x" * 2_000] * 20
+    for body in (opening("p1", session_id, notes=notes), closing("p1", session_id, counted_minor=1_000)):
+        reply = await market.post(body)
+        assert reply.status_code == 200, reply.text
+    return session_id
+
+
+async def fill(market: Market, statement: str, **values: Any) -> None:
+    async with market.engine.begin() as tx:
+        await tx.execute(text("SET LOCAL session_replication_role = replica"))
+        await tx.execute(text(statement), values)
+
+
+async def test_a_page_of_large_commands_ends_early_and_loses_none(market: Market, session_id: str) -> None:
+    large = orjson.dumps({"note": "x" * COMMAND_BYTES})
+    await fill(market, JOURNAL_COPIES, session_id=session_id, command=large, last=LARGE)
+
+    listed = await pages(market, f"/api/sessions/{session_id}/journal")
+
+    assert len(listed) > 2
+    assert [entry["sequence"] for page in listed for entry in page] == list(range(1, LARGE + 1))
+
+
+async def test_a_page_of_large_sessions_ends_early_and_loses_none(market: Market, session_id: str) -> None:
+    await fill(market, SESSION_COPIES, session_id=session_id, last=450)
+
+    listed = await pages(market, "/api/sessions", profile="large")
+
+    assert len(listed) > 2
+    assert len({session["session_id"] for page in listed for session in page}) == 450
+
+
+async def test_a_page_of_large_profiles_ends_early_and_loses_none(market: Market) -> None:
+    tenders = [{"id": f"t{n}", "name": "x" * 128, "type": "cash", "currency": "MXN"} for n in range(50)]
+    many = orjson.dumps(tenders * 10).decode()
+    await fill(market, PROFILE_COPIES, tenders=many, last=150)
+    await fill(
+        market,
+        "INSERT INTO tills (store_id, profile_id) SELECT store_id, profile_id FROM profiles WHERE store_id = 'large'",
+    )
+
+    listed = await pages(market, "/api/stores/large/profiles", "large")
+
+    assert len(listed) > 1
+    assert len({profile["profile_id"] for page in listed for profile in page}) == 150

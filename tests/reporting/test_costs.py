@@ -1,0 +1,99 @@
+"""Where there are very many closings, a page costs what stands on it; and no reply is put together in memory whole."""
+
+import itertools
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from services.platform.auth.store_scope import StoreScope
+from services.platform.postgres import pages
+from services.platform.settings import Settings
+from services.reporting import store
+from services.reporting.search import Key, Selection, list_page
+from services.reporting.store import reporting_engine
+from tests.reporting.closing_messages import closing, session_id_of, value
+from tests.reporting.closing_pages import Token
+from tests.reporting.reader import keep
+from tests.support.plans import plan_of
+
+MANY = 100_000
+STORES, TILLS, DAYS = 20, 10, 10
+READ_MAX = 600
+"""Rows or pages that one list may touch; a store has 5,000, a day 10,000."""
+DAY = date(2024, 1, 3)
+COPIES = f"""
+    INSERT INTO reporting.closings (store_id, closing_id, session_id, profile_id, z_number, closed_at, business_date,
+                                    hash, prev_hash, value, topic, "partition", "offset")
+    SELECT 'many-' || n % {STORES}, gen_random_uuid(), session_id, 'till-' || n / {STORES} % {TILLS}, n + 1,
+           timestamptz '2024-01-01Z' + make_interval(secs => n * {DAYS * 86_400 / MANY}),
+           DATE '2024-01-01' + CAST(n / {MANY // DAYS} AS int), hash, prev_hash, '{{}}', topic, "partition", n
+      FROM reporting.closings c, generate_series(0, {MANY - 1}) AS n WHERE c.store_id = 's1'
+"""  # noqa: S608 - constants
+
+
+@pytest.fixture
+async def many(reporting: Settings, engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    await keep(engine, closing(1))
+    filling = create_async_engine(reporting.reader_database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    async with filling.connect() as tx:
+        await tx.execute(text(COPIES))
+        await tx.execute(text("VACUUM (ANALYZE) reporting.closings"))
+    opened = reporting_engine(reporting.reader_database_url)
+    yield opened
+    await opened.dispose()
+
+
+async def test_lists_are_looked_up_after_ten_calls(many: AsyncEngine) -> None:
+    moment = datetime(2024, 1, 3, 12, tzinfo=UTC)
+    after: Key = (moment, "many-7", UUID(int=5))
+    dear = []
+    for store_id, profile_id, day, since, behind in itertools.product(
+        ("many-7", None), (None, "till-3"), (None, DAY), (None, moment), (None, after)
+    ):
+        if store_id is None and profile_id is not None:
+            # Of all stores, profiles have no order of their own.
+            continue
+        selection = Selection(StoreScope(None if store_id is None else [store_id]), profile_id, day, since, None)
+        plan = await plan_of(many, *list_page(selection, behind, 100))
+        # A store's day is read whole where the store is not what leads.
+        allowed = READ_MAX * (1 if day is None or store_id is None else 4)
+        if "Seq Scan" in plan.kinds or plan.rows > allowed or plan.pages > allowed:
+            dear.append((selection, behind, plan.rows, plan.pages, plan.kinds))
+
+    assert dear == []
+
+    # Two of ten days of one of twenty stores are counted for the Parrot API.
+    span = {"store": "many-7", "start": datetime(2024, 1, 3, tzinfo=UTC), "end": datetime(2024, 1, 5, tzinfo=UTC)}
+    of_store = "AND c.store_id = :store"
+
+    plan = await plan_of(many, store.COUNT_CLOSED.format(and_stores=of_store), span)
+
+    assert plan.rows <= 1_100
+    assert "Seq Scan" not in {node["Node Type"] for node in plan.nodes if node.get("Relation Name") == "closings"}
+
+
+async def test_a_document_of_large_closings_is_read_step_by_step_and_whole(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = [
+        closing(n, session_id=session_id_of(n), closed_at=f"2025-01-01T16:00:{n:02}.000000Z") for n in range(1, 8)
+    ]
+    await keep(engine, *messages)
+    asked = {"startTimestamp": "2025-01-01T00:00:00Z", "endTimestamp": "2025-01-02T00:00:00Z"}
+    whole = await client.get("/v1/cashier-sessions/", params=asked, headers=token("s1"))
+    monkeypatch.setattr(store, "PAGE_BYTES_MAX", 2 * len(value(messages[0])) + 100)
+
+    in_steps = await client.get("/v1/cashier-sessions/", params=asked, headers=token("s1"))
+
+    assert pages.PAGE_BYTES_MAX == 8_388_608
+    assert (whole.headers.get("content-length") is None, in_steps.headers.get("content-length")) == (False, None)
+    assert len(whole.json()["data"]) == 7
+    assert in_steps.json()["data"] == whole.json()["data"]
+    assert in_steps.json()["pagination"] == whole.json()["pagination"]
+    assert in_steps.headers["cache-control"] == "no-store"
