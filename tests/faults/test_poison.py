@@ -45,6 +45,20 @@ async def test_a_command_that_the_database_refuses_is_parked_alone(service: Sess
     tally.hold()
 
 
+async def test_a_command_whose_statement_always_takes_too_long_is_parked_alone(
+    service: SessionsService, tally: Tally
+) -> None:
+    poison, neighbours = await _poisoned(service)
+    await service.change(RAISES.replace("22000", "57014"))
+    await service.change("CREATE TRIGGER refuse BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION refuse()")
+    await service.ready_worker()
+    await service.send([*neighbours[:40], poison, *neighbours[40:]])
+    await service.all_answered()
+    await _check_parked(service, tally, poison)
+    tally.rounds, tally.faults = 1, 1
+    tally.hold()
+
+
 @pytest.mark.timeout(300)
 async def test_a_command_that_kills_its_process_is_parked_alone(service: SessionsService, tally: Tally) -> None:
     poison, neighbours = await _poisoned(service)

@@ -1,11 +1,13 @@
 """How far the commands topic has been applied, per partition."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.platform.errors import TillError
 
@@ -20,6 +22,13 @@ KNOW_PARTITION = text("""
 READ_FRONTIER = text("""
     SELECT next_offset, answered_offset FROM consumed WHERE topic_id = :topic_id AND partition = :partition
 """)
+# One row, written as it is: that takes a lock, a page, the log and a commit, as a batch does.
+TOUCH = text("""
+    UPDATE consumed SET expired = expired WHERE ctid = (
+        SELECT ctid FROM consumed WHERE topic_id = :topic_id ORDER BY partition LIMIT 1 FOR UPDATE SKIP LOCKED)
+""")
+WORKS_S: Final = 2.0
+"""A database that takes longer for one small row is slow, and no command is to blame."""
 LOCK_FRONTIER: Final = """
     SELECT partition, next_offset, vouched_offset FROM consumed
      WHERE topic_id = $1 AND partition = ANY($2::integer[]) ORDER BY partition FOR UPDATE
@@ -84,6 +93,16 @@ async def sessions_held(tx: AsyncConnection) -> dict[str, int]:
     """How many sessions hold their till, by state."""
     row = (await tx.execute(COUNT_HELD)).one()
     return {"open": row.open, "suspended": row.suspended}
+
+
+async def database_works(engine: AsyncEngine, topic_id: str) -> bool:
+    """Whether a small statement of the ledger's is written and committed in time."""
+    try:
+        async with asyncio.timeout(WORKS_S), engine.begin() as tx:
+            await tx.execute(TOUCH, {"topic_id": topic_id})
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return False
+    return True
 
 
 async def note_restored(tx: AsyncConnection, topic_id: str, answered: Mapping[int, int]) -> None:

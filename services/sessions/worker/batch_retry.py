@@ -14,20 +14,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import Topics
 from services.platform.errors import TillError
-from services.sessions.ledger.frontier import LedgerRestored, note_restored
+from services.sessions.ledger.frontier import LedgerRestored, database_works, note_restored
 from services.sessions.rules.model import Received
 from services.sessions.worker.apply import Applied, Batch, FaultPoint, FenceRefused, Gap, Read, apply
 from services.sessions.worker.batch_log import about, report, report_wrong_keys
 from services.sessions.worker.lag import Lag
 from services.sessions.worker.lock import Locks
 from services.sessions.worker.metrics import BATCH_RECORDS, FAULTS, FENCE_REFUSED, RESTORED, StageTimer
-from services.sessions.worker.outages import is_outage
+from services.sessions.worker.outages import is_outage, is_statement_timeout
 from services.sessions.worker.publisher import AnswerStuck, Publisher
 
 log = structlog.get_logger()
 
 ATTEMPTS_MAX: Final = 3
 RETRY_PAUSE_S: Final = 0.05
+STATEMENT_TIMEOUTS_MAX: Final = 5
+"""One record's statements may take too long so often, while a small one is written and committed, before it is parked:
+40 s alone, at the ledger's limit of 8 s for a statement. More records than one are halved at the first time."""
 OUTAGE_WAIT_S: Final = 30.0
 OUTAGE_PAUSE_S: Final = 0.5
 
@@ -109,7 +112,7 @@ class BatchRunner:
             except Exception as error:
                 if isinstance(error, LedgerRestored):
                     await self._note_restored(error)
-                if is_outage(error):
+                if await self._is_away(error):
                     outage_since = outage_since or time.monotonic()
                     if time.monotonic() - outage_since > OUTAGE_WAIT_S:
                         raise
@@ -124,7 +127,7 @@ class BatchRunner:
                 failed += 1
                 FAULTS.labels(type(error).__name__).inc()
                 log.exception("attempt_failed", attempt=failed, records=len(reads), **about(reads[0][2]))
-                if failed >= ATTEMPTS_MAX:
+                if failed >= _attempts_max(error, reads):
                     return type(error).__name__
                 await asyncio.sleep(RETRY_PAUSE_S * 2**failed)
             else:
@@ -139,6 +142,12 @@ class BatchRunner:
                 await note_restored(tx, self._topic_id, self._answered)
         except Exception as error:  # noqa: BLE001 - this batch waits all the same, and tries again
             log.warning("restore_not_noted", error=repr(error)[:500])
+
+    async def _is_away(self, error: Exception) -> bool:
+        """Whether to wait for the outside world. While the database works, a slow statement is its content's fault."""
+        if is_statement_timeout(error) and await database_works(self._engine, self._topic_id):
+            return False
+        return is_outage(error)
 
     def _attempts_of(self, reads: list[PositionedRead]) -> list[str]:
         """What attempts are counted by: the batch's partitions, or the position of the one record."""
@@ -195,3 +204,10 @@ class BatchRunner:
         RESTORED.set(0)
         self._lag.answered(batch.last)
         report(batch, applied, self._topics)
+
+
+def _attempts_max(error: Exception, reads: list[PositionedRead]) -> int:
+    """How often these may fail with this error before they are halved, or the one of them is parked."""
+    if not is_statement_timeout(error):
+        return ATTEMPTS_MAX
+    return STATEMENT_TIMEOUTS_MAX if len(reads) == 1 else 1

@@ -43,6 +43,8 @@ SQLSTATES: Final[dict[str, Culprit]] = {
     "XX": "database",  # its own bugs, damaged tables and indexes
 }
 
+QUERY_CANCELED: Final = "57014"
+
 # By class, the first that fits. OSError is the last: the others' errors may be one.
 CLASSES: Final[tuple[tuple[type[BaseException], Culprit], ...]] = (
     (BrokerAway, "broker"),
@@ -75,6 +77,11 @@ def culprit(error: BaseException) -> Culprit:
 def is_outage(error: BaseException) -> bool:
     """Whether the outside world is at fault, not what is being applied."""
     return culprit(error) != "command"
+
+
+def is_statement_timeout(error: BaseException) -> bool:
+    """Whether the database gave up on a statement that took too long: its own fault, or that of what it was asked."""
+    return getattr(error, "sqlstate", None) == QUERY_CANCELED
 
 
 def _by_sqlstate(sqlstate: str) -> Culprit:
