@@ -79,7 +79,7 @@ async def test_a_parked_command_comes_back_and_is_answered_for_good(
     assert [name for name, _ in again.headers] == ["traceparent", "authorization"]
     verifier = open_verifier(corner)
 
-    def verify(headers: Headers, at_ms: int) -> Claims | None:
+    def verify(headers: Headers, at_ms: int, _store_id: str) -> Claims | None:
         return verifier.claims(bearer(headers) or b"", at_ms / 1_000, COMMANDS_AUDIENCE)
 
     taken = read(again, verify)
