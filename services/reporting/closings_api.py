@@ -209,6 +209,7 @@ _ONE: Final[dict[str, Any]] = {
     ],
     "responses": {
         "200": {"description": "The closing."},
+        "400": {"description": "The path knows no such parameter."},
         "404": {"description": "None by this id in the stores of the token."},
         **_REFUSALS,
     },

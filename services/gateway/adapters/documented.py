@@ -8,6 +8,8 @@ SENDS: Final = {
     "500": "The service keeps failing on this command and has parked it; nothing was changed.",
 }
 """What every request that sends a command may be told."""
+UNKNOWN: Final = "The path knows no such parameter."
+UNREADABLE: Final = "The body is no JSON object that can be read, or the Idempotency-Key is none."
 
 
 def documented(
@@ -19,11 +21,12 @@ def documented(
 ) -> dict[str, Any]:
     """What /docs says of a route beside its summary; one with an example takes a body, and an Idempotency-Key."""
     named = dict(headers or {})
-    texts = {"401": "Nobody who is known.", "503": "The broker or the ledger is away; try again.", **responses}
+    texts = {"400": UNKNOWN, "401": "Nobody who is known.", "503": "The broker or the ledger is away; try again."}
+    texts |= ({"400": UNREADABLE} if example is not None else {}) | dict(responses)
     more: dict[str, Any] = {}
     if example is not None:
         named["Idempotency-Key"] = "A request that is sent again under its key counts once; 1 to 255 characters."
-        texts = {"400": "The body is no JSON object that can be read, or the Idempotency-Key is none."} | texts | SENDS
+        texts |= SENDS
         schema = {"type": "object", "required": list(required)}
         content = {"application/json": {"schema": schema, "example": dict(example)}}
         more["requestBody"] = {"required": True, "content": content}

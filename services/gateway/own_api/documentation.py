@@ -93,7 +93,11 @@ def _operation(
     summary: str, description: str, parameters: list[dict[str, Any]], responses: dict[str, str], **more: Any
 ) -> dict[str, Any]:
     """The keyword arguments of a route."""
-    texts = responses | {"401": "No valid bearer token.", "503": "The broker or the ledger is away; try again."}
+    texts = (
+        {"400": "The path knows no such parameter."}
+        | responses
+        | {"401": "No valid bearer token.", "503": "The broker or the ledger is away; try again."}
+    )
     return {
         "summary": summary,
         "description": description,
