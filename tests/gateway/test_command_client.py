@@ -56,7 +56,7 @@ async def client(market: Market, *, follows: bool, wait_s: float) -> AsyncIterat
         engine=ledger,
         note_pending=forget,
         wait_s=wait_s,
-        waiting_max=10,
+        waiting_max=100,
     )
     task = asyncio.create_task(command_client.follow()) if follows else None
     try:
@@ -273,8 +273,14 @@ async def test_only_so_many_requests_wait_at_once(market: Market) -> None:
     assert await market.worker.stopped() == 0
     headers = market.bearer("s1")
     bodies = [movement("p1", session_id, 1) for _ in range(6)]
-    async with market.another_gateway(gateway_wait_s=3.0, gateway_waiting_max=2) as narrow:
-        replies = await asyncio.gather(*(narrow.post("/api/commands", json=body, headers=headers) for body in bodies))
+    async with market.another_gateway(gateway_wait_s=3.0, gateway_waiting_max=8) as narrow:
+        sending = [asyncio.create_task(narrow.post("/api/commands", json=body, headers=headers)) for body in bodies]
+        await asyncio.sleep(1)
+        # One store's share is full: another's command is taken all the same.
+        other = opening("p1", str(uuid4())) | {"store_id": "s2"}
+        neighbour = await narrow.post("/api/commands", json=other, headers=market.bearer("s2"))
+        replies = await asyncio.gather(*sending)
+    assert neighbour.status_code == 202
     await market.start_worker()
 
     refused = [reply for reply in replies if reply.status_code == 503]

@@ -7,15 +7,17 @@ that a command sent twice, or a command id used for two bodies, never gets someb
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+import prometheus_client
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge, Histogram
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars
@@ -34,13 +36,20 @@ RESTART_AFTER_S: Final = 1.0
 REQUEST_TIMEOUT_MS: Final = 10_000
 UNCLAIMED_MAX: Final = 4
 """Answers kept for one that waits for the broker's word on where its record lies; one is its own, others are strays."""
+STORE_SHARE: Final = 0.25
+"""The part of the requests that may wait in a process which may be one store's: while no worker answers, one busy store
+fills its share alone, and all others are taken as before."""
 LEDGER_LOOK_S: Final = 2.0
 DISCARD_S: Final = REQUEST_TIMEOUT_MS / 1_000 + 5
 """A client says goodbye within this time even to a broker that is away: what it still holds has expired by then."""
 
 WAITING = Gauge("till_gateway_waiting", "Requests that wait for the answer to their command.")
-PENDING = Counter("till_gateway_pending_total", "Commands whose answer did not come in time; the reply was 202.")
-FOUND = Counter("till_gateway_answers_found_total", "Answers found in the ledger because their event was not seen.")
+PENDING = prometheus_client.Counter(
+    "till_gateway_pending_total", "Commands whose answer did not come in time; the reply was 202."
+)
+FOUND = prometheus_client.Counter(
+    "till_gateway_answers_found_total", "Answers found in the ledger because their event was not seen."
+)
 SECONDS = Histogram(
     "till_gateway_answer_seconds",
     "From the publishing of a command to its answer.",
@@ -49,7 +58,7 @@ SECONDS = Histogram(
 
 
 class TooManyWaiting(TillError):
-    """This process has as many unanswered requests as it may have; nothing was published."""
+    """This process has as many unanswered requests as it may have, at all or of this store; nothing was published."""
 
 
 class NotPublished(TillError):
@@ -122,6 +131,7 @@ class CommandClient:
         self._wait_s = wait_s
         self._waiting_max = waiting_max
         self._waiters: dict[bytes, _Waiter] = {}
+        self._waiting_of: Counter[str] = Counter()
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
@@ -155,9 +165,12 @@ class CommandClient:
         if len(self._waiters) >= self._waiting_max:
             raise TooManyWaiting
         envelope = envelope_of(value, traceparent, body)
+        if self._waiting_of[envelope.store_id] >= max(1, int(self._waiting_max * STORE_SHARE)):
+            raise TooManyWaiting
         bind_contextvars(command_id=envelope.command_id, store_id=envelope.store_id, profile_id=envelope.profile_id)
         waiter = _waiter(envelope)
         self._waiters[envelope.trace] = waiter
+        self._waiting_of[envelope.store_id] += 1
         WAITING.set(len(self._waiters))
         begun = time.perf_counter()
         limit = begun + (self._wait_s if wait_s is None else wait_s)
@@ -168,6 +181,9 @@ class CommandClient:
             raw = await self._wait(envelope, waiter, position, limit)
         finally:
             del self._waiters[envelope.trace]
+            self._waiting_of[envelope.store_id] -= 1
+            if not self._waiting_of[envelope.store_id]:
+                del self._waiting_of[envelope.store_id]
             WAITING.set(len(self._waiters))
         if raw is None:
             PENDING.inc()
