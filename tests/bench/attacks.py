@@ -34,6 +34,7 @@ SILENT_CONNECTIONS: Final = 600
 UNREAD_CONNECTIONS: Final = 40
 UNREAD_REQUESTS: Final = 400
 SIGN_INS: Final = 1_000
+BAD_BATCH_BYTES: Final = 1_000_000
 UNDER_WAY_S: Final = 0.5
 POSTERS: Final = 50
 """Connections of the store that posts without a pause."""
@@ -74,11 +75,11 @@ def strangers_commands(_settings: Settings) -> Iterator[Record]:
 
 
 async def bad_header_names(settings: Settings) -> None:
-    """100,000 records whose header names are no text."""
+    """100,000 records whose header names are no text, in the largest batches that the topic takes."""
 
     def send() -> None:
         # aiokafka refuses to write such names.
-        producer = KafkaProducer(bootstrap_servers=settings.kafka, linger_ms=5)
+        producer = KafkaProducer(bootstrap_servers=settings.kafka, linger_ms=100, batch_size=BAD_BATCH_BYTES)
         _say_begun()
         for _ in range(100_000):
             producer.send(settings.topics.commands, b"{}", key=_key(), headers=[(NotUtf8("x"), b"")])

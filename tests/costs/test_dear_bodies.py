@@ -88,7 +88,6 @@ async def test_between_slices_of_so_many_bytes_the_loop_goes_on() -> None:
     consumer = Counting(
         runner=nothing,
         positions=nothing,
-        publisher=nothing,
         lag=nothing,
         topics=nothing,
         access=nothing,
