@@ -53,7 +53,8 @@ bench: install ## the comparison with other ways to do this; ARGS="--quick" for 
 faults: install ## the fault suite at length, with its figures
 	@$(BIN)/pytest tests/faults --faults-at-length -v
 
-fuzz: install ## odd requests at length to every HTTP API, with their count
+fuzz: install ## a search for dear inputs to every way in, and odd requests to every HTTP API, at length
+	@$(BIN)/pytest tests/costs/test_cost_fuzz.py --fuzz-at-length
 	@$(BIN)/pytest tests/gateway/test_fuzz.py --fuzz-at-length
 
 test-deploy: install ## the containers: a day with deaths, and who may do what

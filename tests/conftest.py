@@ -39,7 +39,7 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-at-length", action="store_true", help="Run the fault tests with all their rounds.")
     parser.addoption(WITHOUT_SERVERS, action="store_true", help="Run only the tests that start no server; none can be.")
-    parser.addoption("--fuzz-at-length", action="store_true", help="Send the HTTP APIs many more odd requests.")
+    parser.addoption("--fuzz-at-length", action="store_true", help="Search long for odd and dear inputs.")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

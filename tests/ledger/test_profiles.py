@@ -66,6 +66,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "an hour that is not there": ("business_day_starts_at", "s,q,n,MXN,24:00", "business_day_starts_at is HH:MM"),
     "an idle time of 0": ("idle_close_after_s", "s,q,n,MXN,0", "idle_close_after_s is a whole number from 1"),
     "tenders that are no JSON": ("tenders", "s,q,n,MXN,x", "tenders is not JSON"),
+    "tenders as deep as a parser goes": ("tenders", f"s,q,n,MXN,{'[' * 5_000}", "tenders is nested too deeply"),
     "tenders that are no list": ("tenders", "s,q,n,MXN,{}", "tenders: "),
     "a tender twice": ("tenders", f"s,q,n,MXN,{TENDERS.replace('usd', 'cash')}", "stands twice"),
     "own money at a rate": ("tenders", f"s,q,n,USD,{TENDERS}", "its exchange_rate is 1"),

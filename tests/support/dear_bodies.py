@@ -98,3 +98,37 @@ DEAR: dict[str, Callable[[int], bytes]] = {
     ),
     "white space": lambda size: compact(body("record_order")) + b" " * (size - 1_000),
 }
+
+
+def _some(item: bytes, begin: bytes, end: bytes) -> Callable[[int], bytes]:
+    return lambda size: _filled(begin, _same(item), end, size)
+
+
+FINAL = (
+    b'{"stationId":"caja-1","sessionNumber":"1","openedBy":"a","openTime":"2025-01-29T09:00:00Z",'
+    b'"openingAmount":"1.00","openingNote":"a",'
+)
+DEAR_REQUESTS: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "signing in: unknown members": (
+        "signing in",
+        lambda size: _filled(b'{"store_id":"parrot","user":"ana","password":"x",', _members(), b"}", size),
+    ),
+    "Final: notes": ("Final, session", _some(b'""', FINAL + b'"closingAmounts":{"cash":"1"},"notes":[', b"]}")),
+    "Final: amounts": (
+        "Final, session",
+        lambda size: _filled(FINAL + b'"notes":[],"closingAmounts":{"cash":"1",', _members(b'"1"'), b"}}", size),
+    ),
+    "Final: a text of escapes": (
+        "Final, session",
+        _some(b"\\u0000", FINAL + b'"closingAmounts":{"cash":"1"},"notes":["', b'"]}'),
+    ),
+    "Jethings: one number of all digits": (
+        "Jethings, session",
+        lambda size: b'{"profileId":"caja-1","password":"x","openningCash":' + b"9" * (size - 100) + b"}",
+    ),
+    "Shifts: a long text": (
+        "Shifts, cash",
+        lambda size: b'{"amount":1,"type":"cash_in","category":"' + b"\\u0041" * ((size - 100) // 6) + b'"}',
+    ),
+}
+"""Requests over HTTP, each with where it is sent."""

@@ -12,6 +12,7 @@ from contracts.topics import topics
 from services.platform.settings import Settings
 from services.sessions.ledger.frontier import know_partition
 from services.sessions.rules.model import Received
+from services.sessions.tools.external_proofs import read_anchor
 from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.publications import Publication
@@ -186,3 +187,10 @@ async def test_a_topic_that_cannot_be_reached_is_said_and_the_rest_is_proved(cor
     assert "Not compared with" in left_out.stderr
     assert "All is right" in left_out.stdout
     assert "Not compared with" not in alone.stderr
+
+
+def test_a_file_that_holds_no_heads_is_refused_by_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "heads"
+    file.write_bytes(b"s/p 1 " + b"0" * 64 + b"\n\xff\n")
+    with pytest.raises(ValueError, match="line 2: a noted head is `store/profile z hash`"):
+        read_anchor(file)

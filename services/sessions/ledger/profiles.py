@@ -159,6 +159,8 @@ def _tenders(written: str, currency: str) -> list[dict[str, Any]]:
         tenders = _TENDERS.validate_python(json.loads(written))
     except json.JSONDecodeError as error:
         raise ValueError(f"tenders is not JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise ValueError("tenders is nested too deeply") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join(map(str, first["loc"])) or "tenders"

@@ -122,7 +122,7 @@ def _name_of(value: bytes | None) -> str:
 def read_anchor(path: Path) -> list[Head]:
     """Heads noted earlier. Raises ValueError with a sentence for the first line that is none."""
     heads = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         match = _ANCHOR.fullmatch(line)
         if match is None:
             raise ValueError(f"{path}, line {number}: a noted head is `store/profile z hash`.")
