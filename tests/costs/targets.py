@@ -103,6 +103,7 @@ def record_targets(home: Path) -> list[Target]:
             200,
             JSON_TOKENS,
             seeds,
+            (partial(read, record(good), anybody), len(good)),
         ),
         Target(
             "record, good token",

@@ -82,8 +82,8 @@ def test_no_input_is_found_that_costs_more_for_its_bytes_than_its_bound(
         dearest = search.run(cpu_s)
         too_dear = [dear for dear in dearest if search.too_dear(dear)]
 
-    kept = [tmp_path / f"{number}" for number in range(len(dearest))]
-    for path, dear in zip(kept, dearest, strict=True):
+    paths = [tmp_path / f"{number}" for number in range(len(dearest))]
+    for path, dear in zip(paths, dearest, strict=True):
         path.write_bytes(dear.data)
     if at_length:
         lines = [f"{name}: {search.tried} inputs, TILL_FUZZ_SEED={seed}, the dearest in {tmp_path}"]
