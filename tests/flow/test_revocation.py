@@ -20,6 +20,7 @@ from tests.support.access import restore, revoke, revoke_key, until_it_counts
 from tests.support.commands import Body, movement, opening
 from tests.support.kafka_register import answers, ask, publish
 from tests.support.market import Market
+from tests.support.processes import till
 from tests.support.waiting import eventually
 
 
@@ -123,6 +124,9 @@ async def test_a_restored_database_forgets_no_revocation(market: Market) -> None
         await tx.execute(text("DELETE FROM revocations"))
         await tx.execute(text("UPDATE consumed SET next_offset = 0, answered_offset = 0"))
     await market.start_worker()
+    await market.worker.until_logged("ledger_restored")
+    restored = await till(market.settings, "restored")
+    assert restored.returncode == 0, restored.stderr
 
     assert await answers(market, position, [late]) == before
     published = await on_events(market, position[0])

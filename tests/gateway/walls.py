@@ -13,7 +13,7 @@ from tests.gateway.identities import Identity
 from tests.support.commands import Body, command, order
 from tests.support.market import Market
 
-REQUESTS_AT_ONCE = 16
+REQUESTS_AT_ONCE = 8
 STORES = ("s1", "s2")
 
 LEDGER = ("profiles", "tills", "sessions", "journal", "voids", "reused_answers", "closings", "corrections")

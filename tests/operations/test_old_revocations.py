@@ -11,10 +11,22 @@ ROWS = """
 """
 
 
+LATER = (
+    "COMMENT ON TABLE revocations IS NULL",
+    "CREATE INDEX journal_refused_register_seq ON journal (store_id, session_id)",
+    "ALTER TABLE consumed DROP COLUMN vouched_offset",
+    "DROP TRIGGER business_date_of_opening ON sessions",
+    "DROP FUNCTION session_business_date",
+    "ALTER TABLE sessions DROP COLUMN business_date",
+    "DROP INDEX sessions_by_state",
+    "UPDATE alembic_version_sessions SET version_num = '0005'",
+)
+"""What the migrations since have done, taken back."""
+
+
 async def as_the_version_before_left_it(service: SessionsService) -> None:
-    await service.change("COMMENT ON TABLE revocations IS NULL")
-    await service.change("UPDATE alembic_version_sessions SET version_num = '0005'")
-    await service.change(ROWS)
+    for statement in (*LATER, ROWS):
+        await service.change(statement)
 
 
 async def test_the_rows_are_put_on_the_topic_once(service: SessionsService) -> None:
