@@ -43,7 +43,7 @@ def _refusal(answer: Answer) -> Refused:
     return Refused(status, message or answer["message"])
 
 
-def _store(request: Request, who: ByToken) -> tuple[Caller, str]:
+async def _store(request: Request, who: ByToken) -> tuple[Caller, str]:
     """Who asks, and the store of the header x-store-id."""
     store_id = request.headers.get("x-store-id", "")
     if not store_id:

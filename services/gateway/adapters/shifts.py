@@ -61,7 +61,7 @@ def _refusal(answer: Answer) -> Refused:
     return Refused(STATUS.get(reason, HTTPStatus.CONFLICT), message)
 
 
-def _worker(who: ByToken) -> Caller:
+async def _worker(who: ByToken) -> Caller:
     if who.claims.role not in ROLES:
         raise Refused(HTTPStatus.FORBIDDEN, "Shifts are for the roles admin, manager and cashier.")
     return who

@@ -11,7 +11,7 @@ NAME_CHARACTERS_MAX: Final = 64
 """A name is quoted back no further than this."""
 
 
-def check_query(request: Request) -> None:
+async def check_query(request: Request) -> None:
     """A dependency of all routes: raises the 400 for a parameter that the route's documentation does not name.
 
     A filter that is misspelt would else be none, and the reply would show more than was asked for. The 400 is also for

@@ -40,7 +40,6 @@ PREFIX: Final = "/v1/api"
 PATH: Final = PREFIX + "/session"
 ON_PUT: Final = "final_put"
 ON_DELETE: Final = "final_delete"
-PENDING_WAIT_S: Final = 1.0
 
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "open_session": {
@@ -92,7 +91,7 @@ def _refusal(answer: Answer) -> Refused:
     return Refused(STATUS.get(answer["reason"], HTTPStatus.CONFLICT), message)
 
 
-def _owner(who: ByKey) -> tuple[Caller, str]:
+async def _owner(who: ByKey) -> tuple[Caller, str]:
     """Who asks, and the one store of their key."""
     (store_id,) = who.claims.stores
     return who, store_id
@@ -165,7 +164,7 @@ async def create(request: Request, owner: Owner) -> Response:
         for command in commands[1:]:
             # Applied after the opening, whenever that is: both lie on one partition, in this order.
             with suppress(Pending):
-                await adapter_request.send(command, wait_s=PENDING_WAIT_S)
+                await adapter_request.send(command)
         raise
     session_id = opened["session_id"]
     for command in commands[1:]:
