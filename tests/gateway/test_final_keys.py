@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from services.gateway.idempotency.header import command_id_of
-from tests.gateway.adapter_setup import accepted_kinds
+from tests.gateway.adapter_setup import accepted_kinds, import_tills
 from tests.gateway.final_client import EXAMPLE, OPEN, PATH, FinalClient, refusal, set_up
 from tests.support.commands import opening
 from tests.support.market import Market
@@ -33,6 +33,23 @@ async def test_a_close_that_is_refused_says_that_the_session_is_open(final: Fina
     (row,) = await final.market.rows("SELECT session_id, state FROM sessions WHERE profile_id = 'b5'")
     assert str(row.session_id) in message
     assert row.state == "open"
+
+
+async def test_a_request_refused_for_what_was_not_there_yet_holds_no_key(final: FinalClient) -> None:
+    tender = '"[{{""id"":""{}"",""name"":""x"",""type"":""{}"",""currency"":""USD"",""exchange_rate"":""1""}}]"'
+    head = "store_id,profile_id,name,currency,tenders,company_id\n"
+    await import_tills(final.market, head + f"final,new,New,USD,{tender.format('card', 'credit_card')},acme\n")
+    body = OPEN | {"stationId": "new"}
+    early = await final.ask("POST", body=body, idempotency_key="early")
+    await import_tills(final.market, head + f"final,new,New,USD,{tender.format('coins', 'cash')},acme\n")
+
+    # Another command is made of it, which names the tender that is there now; so may another request under the key.
+    other = await final.ask("POST", body=body | {"openingAmount": "3.00"}, idempotency_key="early")
+    again = await final.ask("POST", body=body | {"openingAmount": "3.00"}, idempotency_key="early")
+
+    assert refusal(early)[0] == 400
+    assert (other.status_code, other.json()["openingAmount"]) == (201, "3.00")
+    assert (again.status_code, again.content) == (201, other.content)
 
 
 async def test_a_request_with_a_key_counts_once(final: FinalClient) -> None:
