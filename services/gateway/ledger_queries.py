@@ -79,17 +79,22 @@ PROFILE_NAMES = text(
     )
 )
 # What lies at the record's own place answers that record; else the id's answer to this very body does.
-ANSWER_TO = text("""
-    SELECT answer FROM (
-        SELECT 1 AS turn, answer FROM place_answers
-         WHERE store_id = :store_id AND topic_id = :topic_id AND partition = :partition AND record_offset = :offset
+ANSWERS_TO = text("""
+    SELECT asked.number, answered.answer
+      FROM unnest(CAST(:topic_ids AS text[]), CAST(:partitions AS int[]), CAST(:offsets AS bigint[]),
+                  CAST(:stores AS text[]), CAST(:command_ids AS uuid[]), CAST(:body_hashes AS bytea[]))
+           WITH ORDINALITY AS asked(topic_id, partition, record_offset, store_id, command_id, body_hash, number)
+     CROSS JOIN LATERAL (
+        SELECT 1 AS turn, answer FROM place_answers p
+         WHERE p.store_id = asked.store_id AND p.topic_id = asked.topic_id AND p.partition = asked.partition
+           AND p.record_offset = asked.record_offset
          UNION ALL
-        SELECT 2, answer FROM journal
-         WHERE store_id = :store_id AND command_id = :command_id AND body_hash = :body_hash
+        SELECT 2, answer FROM journal j
+         WHERE j.store_id = asked.store_id AND j.command_id = asked.command_id AND j.body_hash = asked.body_hash
          UNION ALL
-        SELECT 3, answer FROM reused_answers
-         WHERE store_id = :store_id AND command_id = :command_id AND body_hash = :body_hash
-    ) AS found ORDER BY turn LIMIT 1
+        SELECT 3, answer FROM reused_answers r
+         WHERE r.store_id = asked.store_id AND r.command_id = asked.command_id AND r.body_hash = asked.body_hash
+         ORDER BY turn LIMIT 1) AS answered
 """)
 # Ids are unique within a store, not beyond it: the first store by its id wins where a token names several.
 FIND_SESSION = text("""
@@ -115,6 +120,10 @@ APPLIED = text("""
                    AND partition = :partition AND record_offset = :offset) AS answer
 """)
 CLOSING = text("SELECT body FROM closings WHERE store_id = :store_id AND session_id = :session_id")
+
+
+Published = tuple[Position, str, str, bytes]
+"""A command's position on its topic, its store, its id and the hash of its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,20 +294,20 @@ async def find_unclaimed(engine: AsyncEngine, stores: Collection[str] | None, co
         return (await tx.execute(UNCLAIMED_OF, values)).scalar_one_or_none()
 
 
-async def answer_to(
-    engine: AsyncEngine, position: Position, store_id: str, command_id: str, body_hash: bytes
-) -> bytes | None:
-    """The answer to the command that was published at `position`, or None when it has not been applied."""
+async def answers_to(engine: AsyncEngine, records: Sequence[Published]) -> list[bytes | None]:
+    """The answers to commands that were published, in their order; None for one that has not been applied."""
+    positions, stores, command_ids, body_hashes = zip(*records, strict=True)
     values = {
-        "store_id": store_id,
-        "command_id": command_id,
-        "body_hash": body_hash,
-        "topic_id": position.topic_id,
-        "partition": position.partition,
-        "offset": position.offset,
+        "topic_ids": [position.topic_id for position in positions],
+        "partitions": [position.partition for position in positions],
+        "offsets": [position.offset for position in positions],
+        "stores": list(stores),
+        "command_ids": list(command_ids),
+        "body_hashes": list(body_hashes),
     }
     async with engine.connect() as tx:
-        return (await tx.execute(ANSWER_TO, values)).scalar_one_or_none()
+        answers = {row.number: row.answer for row in await tx.execute(ANSWERS_TO, values)}
+    return [answers.get(number) for number in range(1, len(records) + 1)]
 
 
 async def applied(engine: AsyncEngine, store_id: str, position: Position) -> tuple[bool, bytes | None]:

@@ -26,7 +26,6 @@ NOT_PUBLISHED: Final = (
     "Nobody knows whether this was taken: the message broker did not confirm it. Send it again with the same "
     "command_id or Idempotency-Key; it counts once."
 )
-TOO_MANY: Final = "Too many requests wait for their answers here. Nothing was sent; try again."
 AWAY: Final = "The ledger can't be read just now. Please try again."
 
 
@@ -64,8 +63,8 @@ async def _not_published(_: Request, error: Exception) -> Response:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, NOT_PUBLISHED, {"retry-after": RETRY_AFTER_S})
 
 
-async def _too_many(_: Request, __: Exception) -> Response:
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, TOO_MANY, {"retry-after": RETRY_AFTER_S})
+async def _too_many(_: Request, error: Exception) -> Response:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"retry-after": RETRY_AFTER_S})
 
 
 async def _away(_: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Answers find whoever asked for them: many gateways, twins, outages, restarts."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -10,11 +11,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from contracts.events import event_id_of
+from contracts.events import claimless_event_id_of, event_id_of
 from deploy.embedded.stack import Stack, start_server, stop_server
 from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import open_ledger
@@ -268,11 +270,55 @@ async def test_a_command_that_was_forbidden_after_the_202_is_found_by_its_place(
     assert answer.json()["reason"] == "forbidden"
 
 
+async def test_a_foreign_answer_that_claims_nothing_is_nobody_elses(market: Market) -> None:
+    body = movement("p1", str(uuid4()), 5)
+    names = market.settings.topics
+    assert await market.worker.stopped() == 0
+    consumer = AIOKafkaConsumer(bootstrap_servers=market.settings.kafka)
+    producer = AIOKafkaProducer(bootstrap_servers=market.settings.kafka)
+    await asyncio.gather(consumer.start(), producer.start())
+    try:
+        consumer.assign([TopicPartition(names.commands, number) for number in range(3)])
+        await consumer.seek_to_end()
+        async with client(market, follows=True, wait_s=30.0) as waiting:
+            await eventually(lambda: follows(waiting))
+            asked = asyncio.create_task(waiting.ask(body, market.token("s1")))
+            record = await asyncio.wait_for(consumer.getone(), 20)
+
+            async def answer(offset: int, message: str) -> None:
+                event_id = claimless_event_id_of(names.commands, record.partition, offset)
+                headers = [*record.headers, ("ce_id", event_id.encode())]
+                value = json.dumps({"event_id": event_id, "message": message}).encode()
+                await producer.send_and_wait(
+                    names.events, value, key=record.key, headers=headers, partition=record.partition
+                )
+
+            # The same command was sent by somebody else too, with the same trace, and refused there.
+            for offset in (record.offset - 1, record.offset + 1, 10**9):
+                await answer(offset, "another's")
+            await answer(record.offset, "their own")
+            reply = await asked
+    finally:
+        await asyncio.gather(consumer.stop(), producer.stop())
+        await market.start_worker()
+
+    assert reply.answer is not None
+    assert reply.answer["message"] == "their own"
+
+
+async def follows(command_client: CommandClient) -> bool:
+    with suppress(RuntimeError):
+        await command_client.check()
+        return True
+    return False
+
+
 async def test_only_so_many_requests_wait_at_once(market: Market) -> None:
     session_id = await open_session(market, "p1")
     assert await market.worker.stopped() == 0
     headers = market.bearer("s1")
     bodies = [movement("p1", session_id, 1) for _ in range(6)]
+    before = REGISTRY.get_sample_value("till_gateway_refused_total", {"limit": "store"}) or 0
     async with market.another_gateway(gateway_wait_s=3.0, gateway_waiting_max=8) as narrow:
         sending = [asyncio.create_task(narrow.post("/api/commands", json=body, headers=headers)) for body in bodies]
         await asyncio.sleep(1)
@@ -287,6 +333,8 @@ async def test_only_so_many_requests_wait_at_once(market: Market) -> None:
     assert [reply.status_code for reply in replies].count(202) == 2
     assert len(refused) == 4
     assert all(reply.headers["retry-after"] == "1" for reply in refused)
+    assert all("of this store" in reply.json()["detail"] for reply in refused)
+    assert REGISTRY.get_sample_value("till_gateway_refused_total", {"limit": "store"}) == before + 4
     taken = {b["command_id"] for b, r in zip(bodies, replies, strict=True) if r.status_code == 202}
 
     async def applied() -> set[str]:

@@ -119,8 +119,15 @@ async def test_pages_of_a_list_have_each_of_its_sessions_once_in_order(
 
 async def test_the_other_lists_are_looked_up_too(many: AsyncEngine) -> None:
     of_session = {"store_id": "many-010", "session_id": str(uuid4())}
-    of_command = {"store_id": "many-010", "command_id": str(uuid4()), "body_hash": b"x" * 32}
     at = {"topic_id": "t", "partition": 0, "offset": 5}
+    published = {
+        "topic_ids": ["t"] * 20,
+        "partitions": [0] * 20,
+        "offsets": list(range(20)),
+        "stores": ["many-010"] * 20,
+        "command_ids": [uuid4() for _ in range(20)],
+        "body_hashes": [b"x" * 32] * 20,
+    }
     page = page_values(100)
     statements = [
         (ledger_queries.JOURNAL, page | of_session | {"after": 0}),
@@ -129,7 +136,7 @@ async def test_the_other_lists_are_looked_up_too(many: AsyncEngine) -> None:
         (ledger_queries.PROFILE, {"store_id": "s1", "profile_id": "p1"}),
         (ledger_queries.PROFILES, page | {"store_id": "s1", "after": ""}),
         (ledger_queries.PROFILE_NAMES, page | {"store_id": "s1"}),
-        (ledger_queries.ANSWER_TO, of_command | at),
+        (ledger_queries.ANSWERS_TO, published),
         (ledger_queries.FIND_SESSION, {"stores": ["many-003", "many-010"], "session_id": str(uuid4())}),
         (ledger_queries.ANSWERS_OF, {"stores": ["many-003", "many-010"], "command_id": str(uuid4())}),
         (ledger_queries.APPLIED, {"store_id": "many-010"} | at),

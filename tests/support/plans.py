@@ -65,7 +65,9 @@ def _literal(value: Any) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, list):
-        return f"ARRAY[{', '.join(map(_literal, value))}]::text[]"
+        kinds = {str: "::text[]", UUID: "::uuid[]"}
+        kind = kinds.get(type(value[0]), "") if value else "::text[]"
+        return f"ARRAY[{', '.join(map(_literal, value))}]{kind}"
     if isinstance(value, bytes):
         return f"'\\x{value.hex()}'::bytea"
     if isinstance(value, int | float):

@@ -22,6 +22,7 @@ from services.gateway.commands.envelope import written
 from services.gateway.idempotency import header, stored
 from services.gateway.idempotency.request import fingerprint, keyed
 from services.gateway.resources import resources
+from services.platform.http.arrival import arrived_at
 from services.platform.http.body import read_body
 from services.sessions.rules.answers import MESSAGES
 from services.sessions.rules.command_rights import RightRefusal, refused_right
@@ -88,9 +89,7 @@ class AdapterRequest:
             return None
         return refused_right(self.who.claims, self.store_id, command)
 
-    async def send(
-        self, command: dict[str, Any], *, location: str | None = None, wait_s: float | None = None
-    ) -> Answer:
+    async def send(self, command: dict[str, Any], *, location: str | None = None) -> Answer:
         """The event that the command led to. Raises Refused or Pending; `location` is where a pending one is asked for.
 
         Under a key the command is the one that was made for this request first.
@@ -101,7 +100,7 @@ class AdapterRequest:
             await under_key.claim()
             own = resources(self.request).own
             value = await stored.remember(own, self.store_id, command["command_id"], under_key.fingerprint, value)
-        return await self._carry(value, location, wait_s)
+        return await self._carry(value, location)
 
     async def ask(self, kind: str, session_id: str, actor: dict[str, Any], **members: Any) -> Answer:
         """Make a command and send it, for requests of one command."""
@@ -115,7 +114,7 @@ class AdapterRequest:
         command_id = header.command_id_of(self.store_id, key, part)
         own = resources(self.request).own
         command = await stored.find(own, self.store_id, command_id, fingerprint(self.request, self.who, self.words))
-        return None if command is None else await self._carry(command, None, None)
+        return None if command is None else await self._carry(command, None)
 
     async def _release(self, command_id: str) -> None:
         """What claims nothing holds no key: sent again, the request makes its command anew and it is decided afresh.
@@ -127,13 +126,13 @@ class AdapterRequest:
             await stored.release(under_key.own, self.store_id, command_id)
             await under_key.release()
 
-    async def _carry(self, command: bytes, location: str | None, wait_s: float | None) -> Answer:
+    async def _carry(self, command: bytes, location: str | None) -> Answer:
         trace = self.request.headers.get("traceparent")
         reply = await resources(self.request).commands.send(
             command,
             access_of(self.request).topic_token(self.who, self.store_id),
             traceparent=trace.encode("latin-1") if trace else None,
-            wait_s=wait_s,
+            arrived=arrived_at(self.request.scope),
         )
         if reply.answer is None:
             raise Pending(reply.command_id, location)

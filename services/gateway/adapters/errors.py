@@ -85,7 +85,7 @@ def _error_of(error: Exception) -> tuple[int, str, dict[str, str]] | None:
         case QueueFull():
             reply = HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"retry-after": str(RETRY_AFTER_S)}
         case TooManyWaiting():
-            reply = HTTPStatus.SERVICE_UNAVAILABLE, problems.TOO_MANY, {"retry-after": problems.RETRY_AFTER_S}
+            reply = HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"retry-after": problems.RETRY_AFTER_S}
         case NotPublished():
             log.warning("not_published", error=repr(error.__cause__)[:500])
             reply = HTTPStatus.SERVICE_UNAVAILABLE, _NOT_PUBLISHED, {"retry-after": problems.RETRY_AFTER_S}

@@ -8,9 +8,10 @@ that a command sent twice, or a command id used for two bodies, never gets someb
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import orjson
 import prometheus_client
@@ -22,10 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars
 
-from contracts.events import claimless_event_id_of, event_id_of, reused_event_id_of
-from contracts.topics import RECORD_BYTES_MAX, Topics, key_of
+from contracts.events import claimless_event_id_of
+from contracts.jsontext import read_object
+from contracts.topics import RECORD_BYTES_MAX, Topics
 from services.gateway import ledger_queries
+from services.gateway.commands.batched import Batched
 from services.gateway.commands.envelope import Envelope, envelope_of, written
+from services.gateway.commands.waiter import Waiter, resolve, waiter_for
 from services.platform.errors import TillError
 from services.platform.kafka.position import Position
 
@@ -34,18 +38,29 @@ log = structlog.get_logger()
 POLL_MS: Final = 1_000
 RESTART_AFTER_S: Final = 1.0
 REQUEST_TIMEOUT_MS: Final = 10_000
-UNCLAIMED_MAX: Final = 4
-"""Answers kept for one that waits for the broker's word on where its record lies; one is its own, others are strays."""
 STORE_SHARE: Final = 0.25
 """The part of the requests that may wait in a process which may be one store's: while no worker answers, one busy store
 fills its share alone, and all others are taken as before."""
+BATCH_BYTES_MAX: Final = 262_144
+"""Of a partition one batch is on its way at a time: one busy till's commands, each with a token, mustn't wait for many.
+"""
+LEAST_WAIT_S: Final = 1.0
+"""A command of a request whose time is over, such as the second of two, has so long to be published all the same."""
+LAST_LOOK_SHARE: Final = 0.1
+"""The part of the waiting time that is left for a last look into the ledger and for the note that a command waits."""
 LEDGER_LOOK_S: Final = 2.0
+"""One look for many has so long; whoever waits for it waits no longer than they would anyway."""
 DISCARD_S: Final = REQUEST_TIMEOUT_MS / 1_000 + 5
 """A client says goodbye within this time even to a broker that is away: what it still holds has expired by then."""
 
 WAITING = Gauge("till_gateway_waiting", "Requests that wait for the answer to their command.")
 PENDING = prometheus_client.Counter(
     "till_gateway_pending_total", "Commands whose answer did not come in time; the reply was 202."
+)
+REFUSED = prometheus_client.Counter(
+    "till_gateway_refused_total",
+    "Commands refused because too many requests wait for their answers: of their store, or in all.",
+    ["limit"],
 )
 FOUND = prometheus_client.Counter(
     "till_gateway_answers_found_total", "Answers found in the ledger because their event was not seen."
@@ -59,6 +74,17 @@ SECONDS = Histogram(
 
 class TooManyWaiting(TillError):
     """This process has as many unanswered requests as it may have, at all or of this store; nothing was published."""
+
+    def __init__(self, limit: Literal["store", "all"]) -> None:
+        super().__init__(TOO_MANY[limit])
+        REFUSED.labels(limit).inc()
+
+
+TOO_MANY: Final = {
+    "store": "Too many requests of this store wait for their answers here: its share is used up, others' is not. "
+    "Nothing was sent; try again.",
+    "all": "Too many requests wait for their answers here. Nothing was sent; try again.",
+}
 
 
 class NotPublished(TillError):
@@ -74,37 +100,10 @@ class Reply:
     raw: bytes | None
 
 
-@dataclass(slots=True)
-class _Waiter:
-    key: bytes
-    command_id: bytes
-    claiming: frozenset[bytes]
-    """The event ids of the answers that claim the command's id, or refuse this body under one that is taken."""
-    answer: asyncio.Future[bytes | None]
-    """The answer's bytes, or None: events may have been missed, so look into the ledger."""
-    own: bytes | None = None
-    """The event id of an answer that claims nothing, once it is known where the record lies."""
-    unclaimed: dict[bytes, bytes] = field(default_factory=dict)
-    """Answers that claim nothing, by their event ids, which came before that was known."""
-
-    def take(self, event_id: bytes, raw: bytes) -> None:
-        """An answer that came. One that claims nothing is this one's only if it answers the very record."""
-        if event_id in self.claiming or event_id == self.own:
-            _resolve(self, raw)
-        elif self.own is None and len(self.unclaimed) < UNCLAIMED_MAX:
-            self.unclaimed[event_id] = raw
-
-    def lies_at(self, event_id: bytes) -> None:
-        """The record lies where an answer that claims nothing has this event id."""
-        self.own = event_id
-        if event_id in self.unclaimed:
-            _resolve(self, self.unclaimed[event_id])
-
-
 Kafka = Callable[[], dict[str, Any]]
 """Tells how Kafka is reached, anew for every client."""
-Note = Callable[[Envelope, Position], Awaitable[None]]
-"""Remembers for all gateways that a command was published and has no answer yet."""
+Note = Callable[[Sequence[tuple[Envelope, Position]]], Awaitable[None]]
+"""Remembers for all gateways that commands were published and have no answer yet."""
 
 
 class CommandClient:
@@ -127,10 +126,11 @@ class CommandClient:
         self._partitions = [TopicPartition(topics.events, partition) for partition in range(partitions)]
         self._topic_id = topic_id
         self._engine = engine
-        self._note_pending = note_pending
+        self._looks = Batched(self._look_up)
+        self._notes = Batched(_with_each(note_pending))
         self._wait_s = wait_s
         self._waiting_max = waiting_max
-        self._waiters: dict[bytes, _Waiter] = {}
+        self._waiters: dict[bytes, Waiter] = {}
         self._waiting_of: Counter[str] = Counter()
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
@@ -143,10 +143,9 @@ class CommandClient:
         token: str | None,
         *,
         traceparent: bytes | None = None,
-        wait_s: float | None = None,
     ) -> Reply:
         """Publish a command that names store, profile and id, and wait for its answer. As `send`."""
-        return await self.send(written(command), token, traceparent=traceparent, wait_s=wait_s)
+        return await self.send(written(command), token, traceparent=traceparent)
 
     async def send(
         self,
@@ -155,25 +154,29 @@ class CommandClient:
         *,
         body: dict[str, Any] | None = None,
         traceparent: bytes | None = None,
-        wait_s: float | None = None,
+        arrived: float | None = None,
     ) -> Reply:
-        """Publish a readable command as these bytes, and wait at most `wait_s` seconds for its answer.
+        """Publish a readable command as these bytes; its answer, or that it is pending once the waiting time is over.
 
-        `body` is what was read from them, where somebody has read them.
+        `body` is what was read from them, where somebody has read them. The waiting time began when the request
+        `arrived`, by `time.perf_counter`; LEAST_WAIT_S are left in any case.
         Raises TooManyWaiting or NotPublished. A pending command is applied later, whatever becomes of this process.
         """
         if len(self._waiters) >= self._waiting_max:
-            raise TooManyWaiting
+            raise TooManyWaiting("all")
+        if body is None:
+            body = read_object(value)
+        if self._waiting_of[body["store_id"]] >= max(1, int(self._waiting_max * STORE_SHARE)):
+            raise TooManyWaiting("store")
         envelope = envelope_of(value, traceparent, body)
-        if self._waiting_of[envelope.store_id] >= max(1, int(self._waiting_max * STORE_SHARE)):
-            raise TooManyWaiting
         bind_contextvars(command_id=envelope.command_id, store_id=envelope.store_id, profile_id=envelope.profile_id)
-        waiter = _waiter(envelope)
+        waiter = waiter_for(envelope)
         self._waiters[envelope.trace] = waiter
         self._waiting_of[envelope.store_id] += 1
         WAITING.set(len(self._waiters))
         begun = time.perf_counter()
-        limit = begun + (self._wait_s if wait_s is None else wait_s)
+        limit = begun if arrived is None else arrived
+        limit = max(limit + self._wait_s, begun + min(self._wait_s, LEAST_WAIT_S))
         try:
             position = await self._publish(envelope, waiter.key, token, limit)
             event_id = claimless_event_id_of(self._topics.commands, position.partition, position.offset)
@@ -187,7 +190,6 @@ class CommandClient:
             WAITING.set(len(self._waiters))
         if raw is None:
             PENDING.inc()
-            await self._note(envelope, position)
             return Reply(envelope.command_id, None, None)
         SECONDS.observe(time.perf_counter() - begun)
         return Reply(envelope.command_id, orjson.loads(raw), raw)
@@ -208,7 +210,8 @@ class CommandClient:
         await self._consumer.end_offsets(self._partitions)
 
     async def stop(self) -> None:
-        """Disconnect the producer; what it still holds is sent first."""
+        """Disconnect the producer; what it still holds is sent first, and what is to be noted is noted."""
+        await asyncio.gather(self._looks.stop(), self._notes.stop())
         producer, self._producer = self._producer, None
         if producer is not None:
             await _discard(producer)
@@ -251,6 +254,7 @@ class CommandClient:
                     linger_ms=0,
                     compression_type=None,
                     max_request_size=RECORD_BYTES_MAX - 1_024,
+                    max_batch_size=BATCH_BYTES_MAX,
                     request_timeout_ms=REQUEST_TIMEOUT_MS,
                 )
                 try:
@@ -261,9 +265,13 @@ class CommandClient:
                 self._producer = producer
             return self._producer
 
-    async def _wait(self, envelope: Envelope, waiter: _Waiter, position: Position, limit: float) -> bytes | None:
-        """The answer, from the topic or, at the end or when events may have been missed, from the ledger."""
-        while (left := limit - time.perf_counter()) > 0:
+    async def _wait(self, envelope: Envelope, waiter: Waiter, position: Position, limit: float) -> bytes | None:
+        """The answer, from the topic or, at the end or when events may have been missed, from the ledger.
+
+        None: it is pending, and noted as that where the database took the note in time; else the note follows.
+        """
+        look_at = limit - self._wait_s * LAST_LOOK_SHARE
+        while (left := look_at - time.perf_counter()) > 0:
             await asyncio.wait({waiter.answer}, timeout=left)
             if not waiter.answer.done():
                 break
@@ -272,32 +280,42 @@ class CommandClient:
                 return raw
             # Waiting again comes before looking: an answer that is published in between is then seen here.
             waiter.answer = asyncio.Future()
-            raw = await self._look(envelope, position)
+            raw = await self._look(envelope, position, look_at)
             if raw is not None:
                 return raw
-        return await self._look(envelope, position)
+        noted: asyncio.Future[None] | None = None
+        # The command is on its topic, and that is what 202 promises: more notes than can be kept are let go.
+        with suppress(asyncio.QueueFull):
+            noted = self._notes.put((envelope, position))
+        raw = await self._look(envelope, position, limit)
+        if raw is None and waiter.answer.done():
+            raw = waiter.answer.result()
+        if raw is None and noted is not None:
+            await asyncio.wait({noted}, timeout=max(0.0, limit - time.perf_counter()))
+        return raw
 
-    async def _look(self, envelope: Envelope, position: Position) -> bytes | None:
-        """The answer in the ledger: it is there before it is published."""
+    async def _look(self, envelope: Envelope, position: Position, limit: float) -> bytes | None:
+        """The answer in the ledger, if it says so by then: it is there before it is published."""
         try:
-            async with asyncio.timeout(LEDGER_LOOK_S):
-                raw = await ledger_queries.answer_to(
-                    self._engine, position, envelope.store_id, envelope.command_id, envelope.body_hash
-                )
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            log.warning("ledger_away", error=repr(error)[:500])
+            looked = self._looks.put((position, envelope.store_id, envelope.command_id, envelope.body_hash))
+        except asyncio.QueueFull:
             return None
+        await asyncio.wait({looked}, timeout=max(0.0, limit - time.perf_counter()))
+        if not looked.done():
+            looked.cancel()
+            return None
+        raw = looked.result()
         if raw is not None:
             FOUND.inc()
         return raw
 
-    async def _note(self, envelope: Envelope, position: Position) -> None:
+    async def _look_up(self, records: Sequence[ledger_queries.Published]) -> Sequence[bytes | None]:
         try:
             async with asyncio.timeout(LEDGER_LOOK_S):
-                await self._note_pending(envelope, position)
+                return await ledger_queries.answers_to(self._engine, records)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            # The command is on its topic, and that is what 202 promises.
-            log.warning("pending_not_noted", error=repr(error)[:500])
+            log.warning("ledger_away", commands=len(records), error=repr(error)[:500])
+            return [None] * len(records)
 
     async def _read_events(self) -> None:
         consumer = AIOKafkaConsumer(
@@ -317,7 +335,7 @@ class CommandClient:
                 consumer.seek(partition, end)
             self._consumer = consumer
             for waiter in self._waiters.values():
-                _resolve(waiter, None)
+                resolve(waiter, None)
             while True:
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     for record in records:
@@ -336,20 +354,12 @@ class CommandClient:
             waiter.take(headers.get("ce_id") or b"", record.value)
 
 
-def _waiter(envelope: Envelope) -> _Waiter:
-    claimed = event_id_of(envelope.store_id, envelope.command_id)
-    reused = reused_event_id_of(envelope.store_id, envelope.command_id, envelope.body_hash.hex())
-    return _Waiter(
-        key=key_of(envelope.store_id, envelope.profile_id),
-        command_id=envelope.command_id.encode(),
-        claiming=frozenset({claimed.encode(), reused.encode()}),
-        answer=asyncio.Future(),
-    )
+def _with_each(note: Note) -> Callable[[Sequence[tuple[Envelope, Position]]], Awaitable[Sequence[None]]]:
+    async def noted(published: Sequence[tuple[Envelope, Position]]) -> Sequence[None]:
+        await note(published)
+        return [None] * len(published)
 
-
-def _resolve(waiter: _Waiter, raw: bytes | None) -> None:
-    if not waiter.answer.done():
-        waiter.answer.set_result(raw)
+    return noted
 
 
 async def _discard(client: Any) -> None:

@@ -18,6 +18,7 @@ from services.gateway.replies import pending_reply
 from services.gateway.resources import resources
 from services.gateway.session_list import SessionFilters
 from services.platform.auth.store_scope import StoreRefused, scope_of
+from services.platform.http.arrival import arrived_at
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
 from services.platform.http.query import read_list
@@ -57,6 +58,7 @@ async def post_command(request: Request, who: ByToken) -> Response:
         access_of(request).topic_token(who, store_id),
         body=body,
         traceparent=traceparent.encode("latin-1") if traceparent else None,
+        arrived=arrived_at(request.scope),
     )
     if reply.answer is None or reply.raw is None:
         return pending_reply(reply.command_id)

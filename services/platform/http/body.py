@@ -1,11 +1,13 @@
 """The body of a request, read no further than it may be long."""
 
+import time
 from http import HTTPStatus
 from typing import Final
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from services.platform.http.arrival import arrive_later
 from services.platform.http.problems import Problem
 
 NOT_WHOLE: Final = "The body ended before it was whole."
@@ -22,6 +24,7 @@ async def read_body(request: Request, bytes_max: int, too_long: tuple[HTTPStatus
     if _announced(request) > bytes_max:
         raise refused
     chunks, size = [], 0
+    begun = time.perf_counter()
     try:
         async for chunk in request.stream():
             size += len(chunk)
@@ -30,6 +33,7 @@ async def read_body(request: Request, bytes_max: int, too_long: tuple[HTTPStatus
             chunks.append(chunk)
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, NOT_WHOLE) from None
+    arrive_later(request.scope, time.perf_counter() - begun)
     return b"".join(chunks)
 
 

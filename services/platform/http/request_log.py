@@ -13,6 +13,7 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from services.platform.http.arrival import arrived_at
 from services.platform.traces import trace_of
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -48,6 +49,7 @@ class Requests:
         span = trace.span()
         headers = [pair for pair in scope["headers"] if pair[0] != b"traceparent"]
         inner = dict(scope, headers=[*headers, (b"traceparent", span)])
+        arrived_at(inner)
         clear_contextvars()
         bind_contextvars(trace_id=trace.trace_id.decode())
         begun, status, took_s = time.perf_counter(), 500, None

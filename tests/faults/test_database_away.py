@@ -1,0 +1,124 @@
+"""While PostgreSQL is away, at once or hanging, a gateway takes commands and keeps its waiting time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.support.commands import movement, opening
+from tests.support.market import Market
+from tests.support.waiting import eventually
+
+COMMANDS = 40
+WAIT_S = 1.5
+SOON_S = 4.5
+"""Less than any limit of the driver's (5 s to connect, 10 s a statement): nobody may have waited for the database."""
+
+
+class Door:
+    """A TCP way to PostgreSQL that can be shut, so that everybody is refused, or hang, so that nothing comes back."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._behind = (host, port)
+        self._server: asyncio.Server | None = None
+        self._open = asyncio.Event()
+        self._open.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def hang(self) -> None:
+        self._open.clear()
+
+    async def mend(self, how: str) -> None:
+        self._open.set()
+        if how == "refuses":
+            await self.listen()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            behind = await asyncio.open_connection(*self._behind)
+            self._writers |= {writer, behind[1]}
+            await asyncio.gather(self._carry(reader, behind[1]), self._carry(behind[0], writer))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                await self._open.wait()
+                writer.write(data)
+        writer.close()
+
+
+@asynccontextmanager
+async def a_gateway_behind_a_door(market: Market) -> AsyncIterator[tuple[Door, httpx.AsyncClient]]:
+    address = make_url(market.settings.database_url)
+    door = Door(address.host or "127.0.0.1", address.port or 5432)
+    await door.listen()
+    url = address.set(host="127.0.0.1", port=door.port).render_as_string(hide_password=False)
+    try:
+        async with market.another_gateway(database_url=url, gateway_wait_s=WAIT_S) as client:
+            try:
+                yield door, client
+            finally:
+                # What still asks must not keep the gateway from ending.
+                await door.shut()
+    finally:
+        await door.shut()
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_commands_are_taken_and_answered_without_the_database(market: Market, how: str) -> None:
+    profile = {"refuses": "p1", "hangs": "p2"}[how]
+    session_id = str(uuid4())
+    assert (await market.post(opening(profile, session_id))).status_code == 200
+    headers = market.bearer("s1")
+    async with a_gateway_behind_a_door(market) as (door, client):
+
+        async def post() -> tuple[httpx.Response, float]:
+            begun = time.perf_counter()
+            body = movement(profile, session_id, 1)
+            reply = await client.post("/api/commands", json=body, headers=headers)
+            return reply, time.perf_counter() - begun
+
+        if how == "refuses":
+            await door.shut()
+        else:
+            door.hang()
+        # The worker has the database: its answer comes by the topic.
+        answered, _ = await post()
+        assert await market.worker.stopped() == 0
+        taken = await asyncio.gather(*(post() for _ in range(COMMANDS)))
+        await door.mend(how)
+        paths = [reply.headers["location"] for reply, _ in taken]
+
+        async def states(status: int) -> Any:
+            replies = [await client.get(path, headers=headers) for path in paths]
+            return all(reply.status_code == status for reply in replies) and replies
+
+        # They are noted as soon as the database is there again.
+        waiting = await eventually(lambda: states(202), within_s=60)
+        await market.start_worker()
+        answers = await eventually(lambda: states(200), within_s=60)
+
+    assert answered.status_code == 200
+    assert {reply.status_code for reply, _ in taken} == {202}
+    assert max(took_s for _, took_s in taken) < SOON_S
+    assert waiting
+    assert {reply.json()["kind"] for reply in answers} == {"cash_moved"}
+    rows = await market.rows("SELECT command_id FROM journal WHERE session_id = :id", id=session_id)
+    assert len(rows) == COMMANDS + 2
