@@ -167,6 +167,7 @@ class AccessLog:
         )
         try:
             await consumer.start()
+            self._go_on_if(self._partition.topic in await consumer.topics())
             consumer.assign([self._partition])
             begin = (await consumer.beginning_offsets([self._partition]))[self._partition]
             end = (await consumer.end_offsets([self._partition]))[self._partition]
@@ -178,12 +179,18 @@ class AccessLog:
                 for record in (await consumer.getmany()).get(self._partition, ()):
                     self._take(record)
                 self._reached(await consumer.position(self._partition))
+                self._go_on_if(bool(consumer.partitions_for_topic(self._partition.topic)))
         finally:
             self._consumer = None
             with suppress(*OUTAGES):
                 # Whoever still asks would open connections of a client that nobody closes any more.
                 async with asyncio.timeout(STOP_LIMIT_S), self._asking:
                     await consumer.stop()
+
+    def _go_on_if(self, there: bool) -> None:  # noqa: FBT001 - whether the topic is there
+        """Raise where the topic is gone: the client library would ask for it again and again without a pause."""
+        if not there:
+            raise AccessUnread(f"there is no topic {self._partition.topic}")
 
     def _begin_anew(self, begin: int) -> None:
         """The log does not hold what comes next: at the start, or because the topic was emptied or made again."""
