@@ -27,7 +27,7 @@ from services.gateway.resources import Resources
 from services.platform.auth.claims import VIA_KEY, Claims
 from services.platform.auth.revocations import Revocations
 from services.platform.auth.tokens import mint, open_verifier
-from services.platform.http.connection import HEADERS_BYTES_MAX, HEADERS_MAX, URL_BYTES_MAX
+from services.platform.http.connection import HEADERS_BYTES_MAX, HEADERS_MAX, PARAMETERS_MAX, URL_BYTES_MAX
 from services.platform.settings import Settings
 from services.reporting.access import Callers
 from services.reporting.api import reporting_app
@@ -140,8 +140,8 @@ BODIES: Final = {
 
 
 def _of_a_url(data: bytes) -> bytes:
-    """What the server's parser takes for a query."""
-    return quote_from_bytes(data, safe=IN_A_QUERY).encode()
+    """What the server takes for a query."""
+    return b"&".join(quote_from_bytes(data, safe=IN_A_QUERY).encode().split(b"&")[:PARAMETERS_MAX])
 
 
 def _of_headers(data: bytes) -> bytes:

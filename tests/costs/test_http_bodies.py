@@ -1,4 +1,4 @@
-"""What the dearest bodies cost an app for their bytes over HTTP: above any request, no more than on the topic."""
+"""What the dearest bodies and queries cost for their bytes over HTTP: above any request, no more than on the topic."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,12 +7,13 @@ from time import process_time_ns
 import pytest
 import structlog
 
+from services.platform.http.connection import PARAMETERS_MAX
 from services.sessions.worker.read_record import read
 from tests.costs.cost_fuzzer import Work
-from tests.costs.http_targets import BODIES, gateway, request
+from tests.costs.http_targets import BODIES, gateway, reporting, request
 from tests.costs.measure import as_a_worker_collects, nanoseconds
 from tests.costs.targets import GOOD, anybody, record
-from tests.support.dear_bodies import DEAR, DEAR_REQUESTS
+from tests.support.dear_bodies import DEAR, DEAR_QUERIES, DEAR_REQUESTS
 
 TIMES_A_GOOD_BYTE = 12
 """As on the topic: so many times what a byte of a good command costs to read."""
@@ -22,6 +23,7 @@ CRITICAL = 50
 
 CASES = [(to, name, make) for to in BODIES for name, make in DEAR.items()]
 CASES += [(to, name, make) for name, (to, make) in DEAR_REQUESTS.items()]
+PATHS = ("/api/closings", "/api/closings/stream", "/v1/cashier-sessions/")
 Send = Callable[[str, bytes], Work]
 
 
@@ -49,3 +51,14 @@ def test_a_byte_of_any_body_costs_no_more_than_some_bytes_of_a_good_command(
     cost_ns = nanoseconds(send(to, body), ROUNDS, process_time_ns) - 2 * any_request_ns
 
     assert cost_ns < TIMES_A_GOOD_BYTE * good_byte_ns * len(body)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", DEAR_QUERIES)
+def test_nor_does_a_byte_of_any_query(send: Send, good_byte_ns: float, path: str, name: str) -> None:
+    app, query = reporting(), DEAR_QUERIES[name](PARAMETERS_MAX)
+    any_request_ns = nanoseconds(request(app, "GET", path, {}, query=b"store=a"), ROUNDS, process_time_ns)
+
+    cost_ns = nanoseconds(request(app, "GET", path, {}, query=query), ROUNDS, process_time_ns) - 2 * any_request_ns
+
+    assert cost_ns < TIMES_A_GOOD_BYTE * good_byte_ns * len(query)

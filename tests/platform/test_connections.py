@@ -9,6 +9,7 @@ from services.platform.http.connection import (
     HEADERS_BYTES_MAX,
     HEADERS_MAX,
     HELD_BYTES_MAX,
+    PARAMETERS_MAX,
     PIPELINED_MAX,
     URL_BYTES_MAX,
     TimeLimits,
@@ -46,15 +47,17 @@ async def works(door: Door) -> bool:
 
 async def test_a_head_within_the_limits_is_taken_and_beyond_each_of_them_refused() -> None:
     many = [b"x-%d: y" % number for number in range(HEADERS_MAX - 1)]
+    full = head(url=b"/small?" + b"&".join([b"y=1"] * PARAMETERS_MAX))
     async with open_door(LEISURE) as door:
         client = await door.client()
-        for good in (head(*many), head(b"x: " + b"y" * 31_000), head(url=b"/small?" + b"y" * 16_000)):
+        for good in (head(*many), head(b"x: " + b"y" * 31_000), head(url=b"/small?" + b"y" * 16_000), full):
             await client.send(good)
             assert await client.status() == 200
         assert await refused(door, head(*many, b"one: more")) == 431
         assert await refused(door, head(b"x: " + b"y" * HEADERS_BYTES_MAX)) == 431
         assert await refused(door, head(*[b"x: " + b"y" * 1_000] * 33)) == 431
         assert await refused(door, head(url=b"/" + b"y" * URL_BYTES_MAX)) == 414
+        assert await refused(door, head(url=b"/small?" + b"&" * PARAMETERS_MAX)) == 414
         assert await refused(door, b"nonsense\r\n\r\n") == 400
         assert await refused(door, b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n") == 400
         assert await works(door)

@@ -132,3 +132,10 @@ DEAR_REQUESTS: dict[str, tuple[str, Callable[[int], bytes]]] = {
     ),
 }
 """Requests over HTTP, each with where it is sent."""
+
+DEAR_QUERIES: dict[str, Callable[[int], bytes]] = {
+    "names that are no UTF-8": lambda parameters: b"&".join([b"t%F0r"] * parameters),
+    "a list of stores, one by one": lambda parameters: b"&".join([b"store=parrot%2Dcafe"] * parameters),
+    "one name that is no UTF-8": lambda _: b"%F0" * 5_000,
+}
+"""Queries of so many parameters, each of as many bytes as a URL may have."""

@@ -25,6 +25,8 @@ HEADERS_BYTES_MAX: Final = 32 * 1024
 """Names, values and separators of all its headers."""
 URL_BYTES_MAX: Final = 16 * 1024
 """Path and query: a list that names some hundred stores."""
+PARAMETERS_MAX: Final = 500
+"""Of a query: a list that names some hundred stores. The framework reads every one of them, for whoever asks."""
 PIECE_BYTES: Final = 16 * 1024
 """The parser is given so much at once, and what it keeps is looked at in between."""
 HELD_BYTES_MAX: Final = URL_BYTES_MAX + HEADERS_BYTES_MAX + PIECE_BYTES
@@ -85,6 +87,9 @@ _UNREADABLE: Final = _Refusal(HTTPStatus.BAD_REQUEST, "unreadable", "This is no 
 _URL_TOO_LONG: Final = _Refusal(
     HTTPStatus.REQUEST_URI_TOO_LONG, "url", f"Path and query are longer than {URL_BYTES_MAX} bytes."
 )
+_TOO_MANY_PARAMETERS: Final = _Refusal(
+    HTTPStatus.REQUEST_URI_TOO_LONG, "url", f"A query has at most {PARAMETERS_MAX} parameters."
+)
 _HEADERS_TOO_LARGE: Final = _Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "headers",
@@ -110,7 +115,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._crowd = crowd
-        self._headers_seen = self._headers_bytes = self._url_bytes = self._held_bytes = 0
+        self._headers_seen = self._headers_bytes = self._url_bytes = self._separators = self._held_bytes = 0
         self._in_body = self._refused = False
         self._refusal = _UNREADABLE
         self._receive_by: float | None = None
@@ -184,13 +189,16 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Count anew."""
         super().on_message_begin()
-        self._headers_seen = self._headers_bytes = self._url_bytes = 0
+        self._headers_seen = self._headers_bytes = self._url_bytes = self._separators = 0
 
     def on_url(self, url: bytes) -> None:
         """One more part of path and query."""
         self._url_bytes += len(url)
+        self._separators += url.count(b"&")
         if self._url_bytes > URL_BYTES_MAX:
             self._stop_parsing(_URL_TOO_LONG)
+        if self._separators >= PARAMETERS_MAX:
+            self._stop_parsing(_TOO_MANY_PARAMETERS)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
