@@ -1,11 +1,13 @@
 """What the requests of one gateway process share; every module of an API gets it from its request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.commands.client import CommandClient
+from services.gateway.ledger_queries import ProfileRow
+from services.gateway.remembered import Remembered
 from services.platform.access_log import AccessLog
 from services.platform.auth.tokens import Verifier
 from services.platform.settings import Settings
@@ -21,6 +23,7 @@ class Resources:
     own: AsyncEngine
     verifier: Verifier
     access_log: AccessLog
+    tills: Remembered[ProfileRow] = field(default_factory=Remembered)
 
 
 def resources(request: Request) -> Resources:

@@ -5,7 +5,7 @@ request. It is found by its hash, so that no comparison tells by its time how mu
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final, Literal, cast
 
@@ -40,7 +40,9 @@ ALL = text("""
      ORDER BY store_id, created_at, key_id
 """)
 FIND = text("""
-    SELECT * FROM gateway.api_keys WHERE revoked_at IS NULL
+    SELECT *, CASE WHEN key_hash = :key_hash THEN NULL
+                   ELSE CAST(extract(epoch FROM previous_until - clock_timestamp()) AS float8) END AS counts_s
+      FROM gateway.api_keys WHERE revoked_at IS NULL
        AND (key_hash = :key_hash OR previous_hash = :key_hash AND previous_until > clock_timestamp())
 """)
 
@@ -54,6 +56,8 @@ class ApiKey:
     company_id: str
     role: KeyRole
     revoked: bool
+    counts_s: float | None = None
+    """For so many seconds longer, where it was rotated and this is the secret of before."""
 
     @property
     def sub(self) -> str:
@@ -94,16 +98,17 @@ async def find(tx: AsyncConnection, secret: str) -> ApiKey | None:
     """The key that this is, unless it is revoked. Total: whatever the text is, it is just no key."""
     if not secret.isascii() or len(secret) > KEY_CHARACTERS_MAX:
         return None
-    row = (await tx.execute(FIND, {"key_hash": _hash(secret)})).one_or_none()
-    return None if row is None else _as_key(row)
+    row = (await tx.execute(FIND, {"key_hash": hash_of(secret)})).one_or_none()
+    return None if row is None else replace(_as_key(row), counts_s=row.counts_s)
 
 
 def _new_secret() -> tuple[str, bytes]:
     secret = f"till_{secrets.token_urlsafe(KEY_BYTES)}"
-    return secret, _hash(secret)
+    return secret, hash_of(secret)
 
 
-def _hash(secret: str) -> bytes:
+def hash_of(secret: str) -> bytes:
+    """What is kept of a secret: it tells nobody the secret."""
     return sha256(secret.encode()).digest()
 
 

@@ -19,6 +19,7 @@ from services.gateway.access import api_keys
 from services.gateway.access.api_keys import ApiKey
 from services.gateway.access.passwords import HASHED_AT_ONCE, LOOKED_UP_AT_ONCE, Passwords
 from services.gateway.access.topic_tokens import TopicTokens
+from services.gateway.remembered import Remembered
 from services.platform.access_log import AccessLog
 from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
 from services.platform.auth.revocations import counts_nowhere
@@ -59,6 +60,7 @@ class Access:
         self.passwords = Passwords(engine)
         self._verifier = verifier
         self._log = log
+        self._keys = Remembered[ApiKey]()
         self._key_claims: dict[tuple[str, str], Claims] = {}
 
     async def by_token(self, request: Request) -> Caller | None:
@@ -77,8 +79,14 @@ class Access:
         brought = request.headers.getlist(KEY_HEADER)
         if len(brought) != 1:
             return None
-        async with self.engine.connect() as tx:
-            key = await api_keys.find(tx, brought[0])
+
+        async def find() -> ApiKey | None:
+            async with self.engine.connect() as tx:
+                return await api_keys.find(tx, brought[0])
+
+        if not brought[0].isascii():
+            return None
+        key = await self._keys.look(api_keys.hash_of(brought[0]), find, lambda key: key.counts_s)
         if key is None:
             return None
         claims = self._claims_of(key, time.time())

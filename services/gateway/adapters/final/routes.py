@@ -3,6 +3,8 @@
 A station is a profile. A record is written by commands: opening, closing, amending, recounting, voiding.
 """
 
+import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -11,6 +13,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy.exc import SQLAlchemyError
 
 from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import read_time
@@ -32,7 +35,9 @@ from services.gateway.adapters.final.view import document, name_of
 from services.gateway.adapters.final.words import WORDS, SessionWords, keep_words, session_words
 from services.gateway.idempotency.request import Keyed, keyed
 from services.gateway.ledger_queries import ProfileRow
+from services.gateway.remembered import LOOK_S
 from services.gateway.resources import resources
+from services.platform.http.arrival import arrived_at
 from services.platform.http.replies import json_reply
 from services.sessions.rules.model import HOLDING, Session
 
@@ -169,8 +174,15 @@ async def create(request: Request, owner: Owner) -> Response:
     session_id = opened["session_id"]
     for command in commands[1:]:
         await _send_close(adapter_request, command, session_id)
-    session = await _session(request, owner, session_id)
-    return await _done(under_key, await _record_reply(request, owner, session, fields, HTTPStatus.CREATED))
+    try:
+        left_s = arrived_at(request.scope) + resources(request).settings.gateway_wait_s - time.perf_counter()
+        async with asyncio.timeout(max(LOOK_S, left_s)):
+            session = await _session(request, owner, session_id)
+            reply = await _record_reply(request, owner, session, fields, HTTPStatus.CREATED)
+    except (SQLAlchemyError, OSError) as error:
+        # What was asked for is done; the record is there to be read as soon as the database is.
+        raise Pending(commands[0]["command_id"], f"{PATH}/{session_id}") from error
+    return await _done(under_key, reply)
 
 
 @router.get(
@@ -335,7 +347,8 @@ async def _session(request: Request, owner: Owner, session_id: str, *, voided: b
 async def _station(request: Request, owner: Owner, station_id: str) -> ProfileRow:
     profile = None
     if ID_TEXT.fullmatch(station_id):
-        profile = await ledger_queries.profile_of(resources(request).ledger, owner[1], station_id)
+        shared, key = resources(request), (owner[1], station_id)
+        profile = await shared.tills.look(key, lambda: ledger_queries.profile_of(shared.ledger, *key))
     if profile is None or not _is_of(owner[0], profile.company_id):
         raise Refused(HTTPStatus.NOT_FOUND, f"Station with Id {station_id[:64]} not found")
     return profile

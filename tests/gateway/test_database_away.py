@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,9 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
+from services.gateway.access import api_keys
+from services.platform import access_log
+from tests.gateway.final_client import EXAMPLE, OPEN, PATH, set_up
 from tests.support.commands import movement, opening
 from tests.support.market import Market
 from tests.support.waiting import eventually
@@ -79,6 +83,48 @@ async def a_gateway_behind_a_door(market: Market) -> AsyncIterator[tuple[Door, h
                 await door.shut()
     finally:
         await door.shut()
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_a_known_key_opens_a_known_till_without_the_database(market: Market, how: str) -> None:
+    final = await set_up(market)
+    station = {"refuses": "a1", "hangs": "a2"}[how]
+    async with a_gateway_behind_a_door(market) as (door, client):
+
+        async def create(till: str, body: dict[str, Any], **headers: str) -> httpx.Response:
+            return await client.post(PATH, json=body | {"stationId": till}, headers=final.key | headers)
+
+        first = await create(station, EXAMPLE)
+        if how == "refuses":
+            await door.shut()
+        else:
+            door.hang()
+        taken = await create(station, OPEN)
+        under_key = await create(station, OPEN, **{"idempotency-key": "k"}) if how == "refuses" else None
+        other_till = await create("a3", OPEN) if how == "refuses" else None
+        key_id = await _revoke(market, final.key)
+        assert await eventually(lambda: _is_refused(create, station))
+        await door.mend(how)
+        location = taken.headers["location"]
+
+    assert first.status_code == 201
+    assert taken.status_code == 202
+    assert {reply.status_code for reply in (under_key, other_till) if reply is not None} <= {503}
+    rows = await market.rows("SELECT session_id FROM sessions WHERE profile_id = :till", till=station)
+    assert location.rpartition("/")[2] in {str(row.session_id) for row in rows}
+    assert (len(rows), bool(key_id)) == (2, True)
+
+
+async def _revoke(market: Market, key: dict[str, str]) -> str:
+    async with market.engine.begin() as tx:
+        key_row = await api_keys.find(tx, key["x-api-key"])
+        assert key_row is not None
+        await api_keys.revoke(tx, key_row.store_id, key_row.key_id, partial(access_log.publish, market.settings))
+    return key_row.key_id
+
+
+async def _is_refused(create: Callable[..., Awaitable[httpx.Response]], till: str) -> bool:
+    return (await create(till, {})).status_code == 401
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
