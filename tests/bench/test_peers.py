@@ -36,11 +36,17 @@ def odd_commands() -> Iterator[Command]:
         till = (command.till[0], body["profile_id"])
         return Command(body["command_id"], body["kind"], till, orjson.dumps(body))
 
-    yield other(move)
+    # What these lack comes later, so they are decided afresh when they are sent again.
+    early, stones = other(move), other(order, order_id="more", payments=[{"tender": "stones", "amount_minor": 1}])
+    nowhere = other(opening, profile_id="nowhere")
+    yield early
+    yield early
+    yield stones
+    yield nowhere
     yield other(opening, currency="USD")
     yield other(opening, opening=[{"tender": "cash", "amount_minor": 1}, {"tender": "cash", "amount_minor": 1}])
     yield other(opening, opening=[{"tender": "stones", "amount_minor": 1}])
-    yield other(opening, profile_id="nowhere")
+    yield nowhere
     yield opening
     yield opening
     yield other(opening, command_id=opening.command_id, note="Another body.")
@@ -54,7 +60,11 @@ def odd_commands() -> Iterator[Command]:
     yield other(order)
     yield other(order, revision=1, status="canceled_by_pos")
     yield other(order, revision=2, tax_minor=1_000_000)
-    yield other(order, order_id="more", payments=[{"tender": "stones", "amount_minor": 1}])
+    yield stones
+    yield other(stones, command_id=stones.command_id, payments=[])
+    yield stones
+    yield early
+    yield early
     yield from usual[1:-1]
     yield other(closing, counted=[{"tender": "cash", "amount_minor": 1}] * 2)
     yield closing

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from contracts.commands import Actor
 from contracts.events import (
+    CLAIMLESS,
     CashMoved,
     CommandRejected,
     Filled,
@@ -52,12 +53,14 @@ class Refused(Exception):
 
 
 def decide(state: State, body: Body, event_id: str, received_at: str, *, known_till: bool) -> tuple[str, bytes]:
-    """Apply one command to its till; the answer's kind and bytes."""
+    """Apply one command to its till; the answer's kind and bytes. Raises Refused where the answer claims nothing."""
     try:
         if not known_till:
             raise Refused("profile_unknown")
         answer = RULES[body["kind"]](state, body, event_id, received_at)
     except Refused as refused:
+        if refused.reason in CLAIMLESS:
+            raise
         return "command_rejected", reject(body, event_id, received_at, refused)
     return answer["kind"], write_filled(answer)
 

@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from quixstreams import Application, State
+from quixstreams import Application, State, message_context
 from quixstreams.models import Serializer
 
-from contracts.events import event_id_of, reused_event_id_of
+from contracts.events import claimless_event_id_of, event_id_of, reused_event_id_of
 from contracts.jsontext import canonical
 from contracts.times import from_millis
 from contracts.topics import Headers, cloud_event_headers
@@ -43,7 +43,7 @@ class Desk:
         self.time_of = lru_cache(maxsize=1_024)(from_millis)
 
     def answer(self, value: bytes, _key: bytes, timestamp: int, _headers: Any, state: State[bytes, Any]) -> Answered:
-        """The answer to one command, kept under its id so that a repeat gets it again."""
+        """The answer to one command; where it claims the id it is kept under it, so that a repeat gets it again."""
         body = orjson.loads(value)
         store_id, command_id = body["store_id"], body["command_id"].lower()
         digest = hashlib.sha256(canonical(body)).digest()
@@ -53,7 +53,10 @@ class Desk:
         if known is None:
             received_at = self.time_of(timestamp)
             known_till = (store_id, body["profile_id"]) in self.tills
-            kind, answer = decide(state, body, event_id, received_at, known_till=known_till)
+            try:
+                kind, answer = decide(state, body, event_id, received_at, known_till=known_till)
+            except Refused as refused:
+                return _claimless(body, received_at, refused)
             state.set_bytes(key, digest + answer)
             return answer, _headers_of(event_id, kind, received_at, command_id)
         if known[:HASH_BYTES] != digest:
@@ -68,6 +71,13 @@ class Desk:
             known = reject(body, event_id, from_millis(timestamp), Refused("command_id_reused"))
             state.set_bytes(key, known)
         return _again(known)
+
+
+def _claimless(body: Any, received_at: str, refused: Refused) -> Answered:
+    """The answer to a record whose command is decided afresh when it is sent again: nothing is kept."""
+    record = message_context()
+    event_id = claimless_event_id_of(record.topic, record.partition, record.offset)
+    return _again(reject(body, event_id, received_at, refused))
 
 
 def _again(answer: bytes) -> Answered:

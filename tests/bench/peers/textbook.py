@@ -23,7 +23,7 @@ from contracts.events import write_answer
 from contracts.times import from_millis
 from contracts.topics import cloud_event_headers, key_of
 from services.platform.settings import Settings
-from tests.bench.peers.textbook_rules import Command, decide
+from tests.bench.peers.textbook_rules import Command, claims, decide
 from tests.bench.peers.textbook_tables import SCHEMA, Answer, Base, Till
 from tests.bench.peers.topic import create_answers_topic
 
@@ -78,7 +78,9 @@ async def run(settings: Settings) -> None:
             async with transaction.begin() as tx:
                 answer = await tx.get(Answer, (command.store_id, UUID(command.command_id)))
                 if answer is None:
-                    event = await decide(tx, command, from_millis(message.raw_message.timestamp))
+                    record = message.raw_message
+                    position = (record.topic, record.partition, record.offset)
+                    event = await decide(tx, command, from_millis(record.timestamp), position)
                     answer = Answer(
                         store_id=command.store_id,
                         command_id=UUID(command.command_id),
@@ -87,7 +89,8 @@ async def run(settings: Settings) -> None:
                         received_at=event.received_at,
                         value=write_answer(event),
                     )
-                    tx.add(answer)
+                    if claims(event):
+                        tx.add(answer)
             headers = cloud_event_headers(str(answer.event_id), answer.kind, answer.received_at)
             headers.append(("till-command-id", command.command_id.encode()))
             await broker.publish(

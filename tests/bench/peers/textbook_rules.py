@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from contracts.commands import CloseSession, MoveCash, OpenSession, RecordOrder
 from contracts.events import (
+    CLAIMLESS,
     Accepted,
     CashMoved,
     CommandRejected,
@@ -15,6 +16,7 @@ from contracts.events import (
     Reason,
     SessionClosed,
     SessionOpened,
+    claimless_event_id_of,
     closing_id_of,
     event_id_of,
 )
@@ -35,8 +37,10 @@ class Refused(Exception):
         self.open_session_id = open_session_id
 
 
-async def decide(tx: AsyncSession, command: Command, received_at: str) -> Accepted | CommandRejected:
-    """Apply one command in the caller's transaction; the answer to it."""
+async def decide(
+    tx: AsyncSession, command: Command, received_at: str, position: tuple[str, int, int]
+) -> Accepted | CommandRejected:
+    """Apply one command in the caller's transaction; the answer. `position` is its topic, partition and offset."""
     try:
         if isinstance(command, OpenSession):
             return await _open(tx, await _till(tx, command), command, received_at)
@@ -54,7 +58,12 @@ async def decide(tx: AsyncSession, command: Command, received_at: str) -> Accept
             case CloseSession():
                 return _close(tx, await _till(tx, command), session, command, received_at)
     except Refused as refused:
-        return _rejection(command, received_at, refused)
+        return _rejection(command, received_at, refused, position)
+
+
+def claims(event: Accepted | CommandRejected) -> bool:
+    """Whether an answer is the one to its command id for good."""
+    return not isinstance(event, CommandRejected) or event.reason not in CLAIMLESS
 
 
 async def _till(tx: AsyncSession, command: Command) -> Till:
@@ -232,9 +241,10 @@ def _echo(command: Command, received_at: str) -> dict[str, Any]:
     }
 
 
-def _rejection(command: Command, received_at: str, refused: Refused) -> CommandRejected:
+def _rejection(command: Command, received_at: str, refused: Refused, position: tuple[str, int, int]) -> CommandRejected:
+    unclaimed = {"event_id": claimless_event_id_of(*position)} if refused.reason in CLAIMLESS else {}
     return CommandRejected(
-        **_echo(command, received_at),
+        **_echo(command, received_at) | unclaimed,
         reason=refused.reason,
         message=MESSAGES[refused.reason],
         open_session_id=refused.open_session_id,

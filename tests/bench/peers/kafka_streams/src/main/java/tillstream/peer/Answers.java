@@ -4,16 +4,17 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.util.Map;
+import org.apache.kafka.streams.processor.api.RecordMetadata;
 
 /** Answers are written here, member by member in the order of the wire. */
 final class Answers {
     private static final Map<String, String> MESSAGES = Map.of(
             "command_id_reused", "This command number was already used for something else.",
-            "profile_unknown", "This till is not set up in this store.",
+            "profile_unknown", "This till is not set up in this store. Send it again once it is.",
             "session_already_open", "This till already has an open session; close it first.",
-            "session_unknown", "This till has no such session.",
+            "session_unknown", "This till has no such session. Send it again once its opening was accepted.",
             "session_closed", "This session is closed.",
-            "tender_unknown", "This session does not take that means of payment.",
+            "tender_unknown", "This session does not take that means of payment. Send it again once it does.",
             "currency_mismatch", "The currency is not that of this till.",
             "amount_invalid", "The amounts do not add up or are too large.",
             "order_revision_stale", "A newer version of this order is already recorded.");
@@ -78,6 +79,11 @@ final class Answers {
 
     static String eventId(Command command) {
         return Ids.uuid5("till:" + command.storeId() + "/" + command.commandId());
+    }
+
+    /** The id of an answer that claims nothing: it belongs to the record. */
+    static String eventId(RecordMetadata record) {
+        return Ids.uuid5("till:" + record.topic() + "/" + record.partition() + "/" + record.offset());
     }
 
     private static Answer accepted(String kind, Command command, int sequence, Json.Content details) {

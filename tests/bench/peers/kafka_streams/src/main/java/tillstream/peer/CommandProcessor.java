@@ -7,7 +7,7 @@ import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.state.KeyValueStore;
 
-/** One answer to every command: a new one, or the one that was given before. */
+/** One answer to every command: a new one, or the one that was given before under its id. */
 final class CommandProcessor implements Processor<byte[], byte[], byte[], byte[]> {
     private ProcessorContext<byte[], byte[]> context;
     private KeyValueStore<String, byte[]> answers;
@@ -37,7 +37,7 @@ final class CommandProcessor implements Processor<byte[], byte[], byte[], byte[]
         String claim = command.storeId() + "/" + command.commandId();
         byte[] kept = answers.get(claim);
         if (kept == null) {
-            return keep(claim, command, rules.decide(command));
+            return decide(claim, command);
         }
         if (Answer.isFor(kept, command.bodyHash())) {
             return Answer.kept(kept);
@@ -49,6 +49,16 @@ final class CommandProcessor implements Processor<byte[], byte[], byte[], byte[]
         }
         Refused reused = new Refused("command_id_reused");
         return keep(otherBody, command, Answers.rejected(command, reused, Ids.uuid5("till:" + otherBody)));
+    }
+
+    private Answer decide(String claim, Command command) {
+        try {
+            return keep(claim, command, rules.decide(command));
+        } catch (Refused refused) {
+            return refused.claims()
+                    ? keep(claim, command, Answers.rejected(command, refused, Answers.eventId(command)))
+                    : Answers.rejected(command, refused, Answers.eventId(context.recordMetadata().orElseThrow()));
+        }
     }
 
     private Answer keep(String claim, Command command, Answer answer) {

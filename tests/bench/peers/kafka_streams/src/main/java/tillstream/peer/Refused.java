@@ -1,8 +1,11 @@
 package tillstream.peer;
 
+import java.util.Set;
+
 /** The command is answered with this reason. */
 final class Refused extends Exception {
     private static final long serialVersionUID = 1L;
+    private static final Set<String> CLAIMLESS = Set.of("profile_unknown", "session_unknown", "tender_unknown");
     final String reason;
     final String openSessionId;
 
@@ -15,5 +18,10 @@ final class Refused extends Exception {
         super(reason, null, false, false);
         this.reason = reason;
         this.openSessionId = openSessionId;
+    }
+
+    /** Whether the answer takes the command's id for good. What is missing may come, so such refusals take none. */
+    boolean claims() {
+        return !CLAIMLESS.contains(reason);
     }
 }

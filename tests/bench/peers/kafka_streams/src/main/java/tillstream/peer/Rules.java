@@ -23,18 +23,14 @@ final class Rules {
         orders = context.getStateStore(StoreNames.ORDERS);
     }
 
-    Answer decide(Command command) {
-        try {
-            return switch (command.kind()) {
-                case "open_session" -> open(command);
-                case "move_cash" -> moveCash(command);
-                case "record_order" -> recordOrder(command);
-                case "close_session" -> close(command);
-                default -> throw new IllegalArgumentException("The bench has no command of kind " + command.kind());
-            };
-        } catch (Refused refused) {
-            return Answers.rejected(command, refused, Answers.eventId(command));
-        }
+    Answer decide(Command command) throws Refused {
+        return switch (command.kind()) {
+            case "open_session" -> open(command);
+            case "move_cash" -> moveCash(command);
+            case "record_order" -> recordOrder(command);
+            case "close_session" -> close(command);
+            default -> throw new IllegalArgumentException("The bench has no command of kind " + command.kind());
+        };
     }
 
     private Answer open(Command command) throws Refused {
