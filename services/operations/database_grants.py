@@ -15,7 +15,8 @@ LEDGER: Final = (
     "GRANT USAGE ON SCHEMA public TO {role}",
     "GRANT SELECT ON profiles, revocations, alembic_version_sessions TO {role}",
     "GRANT SELECT, INSERT ON journal, voids, reused_answers, place_answers, closings, corrections TO {role}",
-    "GRANT DELETE ON place_answers TO {role}",
+    # Old ones are locked before they are deleted, which takes the right to change one column of them, whichever.
+    "GRANT DELETE, UPDATE (received_at) ON place_answers TO {role}",
     "GRANT SELECT, UPDATE ON tills TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON sessions, consumed TO {role}",
 )

@@ -14,8 +14,11 @@ from services.operations.database_grants import grant
 from services.platform.postgres.migrate import is_behind, upgrade
 from services.platform.settings import Settings
 from services.sessions.ledger.engine import ledger_engine
+from services.sessions.ledger.frontier import database_works, note_restored, restored_partitions, vouch
+from services.sessions.ledger.published import forget_place_answers
+from services.sessions.ledger.transaction import transaction
 from services.sessions.tools.verify import verify
-from tests.ledger.ledger import Ledger, profile, silent
+from tests.ledger.ledger import TOPIC_ID, Ledger, profile, silent
 from tests.ledger.week import a_week
 
 BOOKS = ("journal", "closings", "corrections")
@@ -115,6 +118,13 @@ async def test_the_ledgers_role_does_all_that_its_service_does(roles: Roles) -> 
     await ledger.know()
     await ledger.apply(*a_week())
     await ledger.apply(a_week()[-1], verify=lambda *_: None)
+    async with transaction(engine) as tx:
+        assert await forget_place_answers(tx, 0, 10) == 1
+    assert await database_works(engine, TOPIC_ID)
+    async with engine.begin() as tx:
+        await note_restored(tx, TOPIC_ID, {0: 10**9})
+        assert await restored_partitions(tx, TOPIC_ID)
+        await vouch(tx, TOPIC_ID, {0: 0}, {0: 10**9})
     assert (await verify(engine, progress=silent)).closings == 2
     await engine.dispose()
 
