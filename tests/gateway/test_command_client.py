@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from deploy.embedded.stack import Stack, start_server, stop_server
 from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import open_ledger
 from services.platform.kafka.connection import connection
+from services.platform.kafka.position import Position
 from services.platform.kafka.topics import check_topics
 from tests.support.commands import Body, command, movement, opening
 from tests.support.market import Market
@@ -42,13 +43,19 @@ async def open_session(market: Market, profile: str) -> str:
 
 
 @asynccontextmanager
-async def client(market: Market, *, follows: bool, wait_s: float) -> AsyncIterator[CommandClient]:
-    """A client without a gateway around it; `follows` says whether it looks at the events at once."""
+async def client(
+    market: Market, *, follows: bool, wait_s: float, noted: list[Any] | None = None
+) -> AsyncIterator[CommandClient]:
+    """A client without a gateway around it; `follows` says whether it looks at the events at once.
+
+    What it notes as pending goes to `noted`.
+    """
     facts = await check_topics(market.settings)
     ledger = open_ledger(market.settings.database_url)
 
-    async def forget(*_: Any) -> None:
-        return
+    async def note(published: Sequence[Any]) -> None:
+        if noted is not None:
+            noted.extend(published)
 
     command_client = CommandClient(
         kafka=partial(connection, market.settings),
@@ -56,7 +63,7 @@ async def client(market: Market, *, follows: bool, wait_s: float) -> AsyncIterat
         partitions=3,
         topic_id=facts[market.settings.topics.commands].topic_id,
         engine=ledger,
-        note_pending=forget,
+        note_pending=note,
         wait_s=wait_s,
         waiting_max=100,
     )
@@ -188,6 +195,16 @@ async def test_an_answer_whose_event_was_never_seen_is_found_in_the_ledger(marke
     assert reused.answer["reason"] == "command_id_reused"
     assert forbidden.answer is not None
     assert forbidden.answer["reason"] == "forbidden"
+
+
+async def test_of_a_command_that_waits_its_place_is_noted_and_nothing_of_its_body(market: Market) -> None:
+    noted: list[Any] = []
+    body = movement("p1", await open_session(market, "p1"), 9)
+    async with client(market, follows=False, wait_s=3.0, noted=noted) as blind:
+        assert (await blind.ask(body, market.token("s1"))).answer is not None
+    ((store_id, command_id, position),) = noted
+    assert (store_id, command_id) == ("s1", body["command_id"])
+    assert isinstance(position, Position)
 
 
 async def test_those_who_wait_while_events_are_out_of_sight_are_told_when_they_are_back(market: Market) -> None:

@@ -28,7 +28,7 @@ from contracts.jsontext import read_object
 from contracts.topics import RECORD_BYTES_MAX, Topics
 from services.gateway import ledger_queries
 from services.gateway.commands.batched import Batched
-from services.gateway.commands.envelope import Envelope, envelope_of, written
+from services.gateway.commands.envelope import Envelope, Noted, envelope_of, written
 from services.gateway.commands.waiter import Waiter, resolve, waiter_for
 from services.platform.errors import TillError
 from services.platform.kafka.position import Position
@@ -102,7 +102,7 @@ class Reply:
 
 Kafka = Callable[[], dict[str, Any]]
 """Tells how Kafka is reached, anew for every client."""
-Note = Callable[[Sequence[tuple[Envelope, Position]]], Awaitable[None]]
+Note = Callable[[Sequence[Noted]], Awaitable[None]]
 """Remembers for all gateways that commands were published and have no answer yet."""
 
 
@@ -286,7 +286,7 @@ class CommandClient:
         noted: asyncio.Future[None] | None = None
         # The command is on its topic, and that is what 202 promises: more notes than can be kept are let go.
         with suppress(asyncio.QueueFull):
-            noted = self._notes.put((envelope, position))
+            noted = self._notes.put((envelope.store_id, envelope.command_id, position))
         raw = await self._look(envelope, position, limit)
         if raw is None and waiter.answer.done():
             raw = waiter.answer.result()
@@ -354,8 +354,8 @@ class CommandClient:
             waiter.take(headers.get("ce_id") or b"", record.value)
 
 
-def _with_each(note: Note) -> Callable[[Sequence[tuple[Envelope, Position]]], Awaitable[Sequence[None]]]:
-    async def noted(published: Sequence[tuple[Envelope, Position]]) -> Sequence[None]:
+def _with_each(note: Note) -> Callable[[Sequence[Noted]], Awaitable[Sequence[None]]]:
+    async def noted(published: Sequence[Noted]) -> Sequence[None]:
         await note(published)
         return [None] * len(published)
 

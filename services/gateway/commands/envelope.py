@@ -6,7 +6,12 @@ from hashlib import sha256
 from typing import Any
 
 from contracts.jsontext import canonical, compact, read_object
+from services.platform.kafka.position import Position
 from services.platform.traces import trace_of
+
+Noted = tuple[str, str, Position]
+"""What is noted of a command that waits: its store, its id and where it lies. Many notes are kept while the database is
+away, so nothing of a body, which may have 256 KiB, is among them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.commands.batched import AT_ONCE_MAX
-from services.gateway.commands.envelope import Envelope
+from services.gateway.commands.envelope import Noted
 from services.gateway.retention import forget
 from services.platform.kafka.position import Position
 
@@ -19,8 +19,6 @@ log = structlog.get_logger(__name__)
 RETRY_S: Final = 1.0
 NOTE_TRIES_MAX: Final = 600
 """Notes wait ten minutes for a database that is away: then their commands are as those that were sent on Kafka."""
-
-Noted = tuple[Envelope, Position]
 
 # A command that is sent again lies at a later place; what counts is where it came to lie last.
 NOTE = text("""
@@ -46,7 +44,7 @@ async def note(engine: AsyncEngine, published: Sequence[Noted]) -> None:
     At most AT_ONCE_MAX of them. Old notes are dropped on the way, faster than new ones come.
     """
     # One statement can't write a row twice.
-    latest = {(envelope.store_id, envelope.command_id): position for envelope, position in published}
+    latest = {(store_id, command_id): position for store_id, command_id, position in published}
     for _ in range(NOTE_TRIES_MAX):
         try:
             await _write(engine, latest)
