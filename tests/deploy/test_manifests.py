@@ -128,7 +128,7 @@ def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:
     manifests = objects(BASE, DEV)
     policies = [policy for policy in manifests if policy["kind"] == "NetworkPolicy"]
     labels = {name: template["metadata"]["labels"] for name, template in pods(manifests)}
-    needed = {(source, "kafka", 9092) for source in SERVICES | {"topics", "office"}}
+    needed = {(source, "kafka", 9092) for source in SERVICES | {"topics", "migrate", "office"}}
     needed |= {(source, "postgres", 5432) for source in SERVICES | {"migrate", "office"}}
     needed |= {("sessions", "redis", 6379), ("office", "redis", 6379)}
     needed |= {("office", "gateway", 8080), ("office", "reporting", 8080)}
