@@ -136,12 +136,8 @@ def list_revoked() -> None:
     Example: [bold]till users revoked[/bold]
     """
     from services.platform import access_log
-    from services.platform.kafka.read_topic import TopicUnread
 
-    try:
-        revocations, unreadable = run_to_end(access_log.read_now(read_settings()))
-    except TopicUnread as error:
-        _refuse(str(error))
+    revocations, unreadable = run_to_end(access_log.read_now(read_settings()))
     for store, subject in revocations.in_force():
         typer.echo(f"{store}\t{subject}")
     for offset, why in unreadable:

@@ -58,6 +58,7 @@ def run_to_end(work: Coroutine[Any, Any, Any], *, fast: bool = False) -> Any:
     """Run to the end; what the outside world refuses is one sentence and exit code 2."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    from services.platform.kafka.read_topic import TopicUnread
     from services.platform.kafka.topics import TopicsWrong
 
     runner: Callable[[Any], Any] = asyncio.run
@@ -67,7 +68,7 @@ def run_to_end(work: Coroutine[Any, Any, Any], *, fast: bool = False) -> Any:
         runner = uvloop.run
     try:
         return runner(work)
-    except (TopicsWrong, ValueError) as wrong:
+    except (TopicsWrong, TopicUnread, ValueError) as wrong:
         typer.echo(str(wrong), err=True)
     except SQLAlchemyError as error:
         typer.echo(

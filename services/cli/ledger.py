@@ -359,7 +359,6 @@ def _on_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
 
 def _run(work: Callable[[], Any]) -> Any:
     """Run to the end; what is wrong is one sentence and exit code 1 (the ledger) or 2 (could not look)."""
-    from services.platform.kafka.read_topic import TopicUnread
     from services.sessions.tools.recompute import LedgerMismatch
     from services.sessions.tools.reports import NoReport
     from services.sessions.worker.publisher import AnswerStuck, BrokerAway
@@ -372,7 +371,7 @@ def _run(work: Callable[[], Any]) -> Any:
     except NoReport as none:
         typer.echo(str(none), err=True)
         raise typer.Exit(1) from none
-    except (TopicUnread, BrokerAway, AnswerStuck, ValueError) as error:
+    except (BrokerAway, AnswerStuck, ValueError) as error:
         _refuse(str(error))
 
 

@@ -5,10 +5,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import typer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from contracts.topics import TOPIC_CONFIGS
+from services.cli.common import run_to_end
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, Verifier
+from services.platform.kafka.read_topic import TopicUnread
 from services.platform.kafka.topics import TopicsWrong, check_topics, create_topics
 from services.platform.settings import Settings
 from tests.support.commands import closing, movement, opening
@@ -17,6 +20,16 @@ from tests.support.processes import till
 from tests.support.sessions_service import SessionsService
 
 HEADER = "store_id,profile_id,name,currency"
+
+
+def test_a_topic_that_can_not_be_read_is_a_sentence_whatever_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    async def unread() -> None:
+        raise TopicUnread("The topic can't be read.")
+
+    with pytest.raises(typer.Exit) as ended:
+        run_to_end(unread())
+    assert ended.value.exit_code == 2
+    assert capsys.readouterr().err == "The topic can't be read.\n"
 
 
 async def test_tables_and_topics_are_made_once_and_can_be_asked_for_twice(corner: Settings) -> None:
