@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from kafka.admin import (
     ACL,
@@ -122,18 +122,21 @@ def _allow(admin: KafkaAdminClient, settings: Settings, user: str, allowed: set[
         admin.delete_acls(others)
 
 
-def limit(admin: KafkaAdminClient, user: str) -> None:
-    """Set how much this principal may put on each broker. Raises PrincipalsWrong."""
+def limit(admin: KafkaAdminClient, name: str, entity: Literal["user", "client-id"] = "user") -> None:
+    """Set how much this principal may put on each broker; a `client-id` where brokers know no principals.
+
+    Raises PrincipalsWrong.
+    """
     quotas = {"producer_byte_rate": float(PRODUCER_BYTES_PER_S), "request_percentage": float(REQUEST_PERCENT)}
     entry = AlterClientQuotasRequest.EntryData(
-        entity=[AlterClientQuotasRequest.EntryData.EntityData(entity_type="user", entity_name=user)],
+        entity=[AlterClientQuotasRequest.EntryData.EntityData(entity_type=entity, entity_name=name)],
         ops=[AlterClientQuotasRequest.EntryData.OpData(key=k, value=v, remove=False) for k, v in quotas.items()],
     )
     request = AlterClientQuotasRequest(entries=[entry], validate_only=False)
     # The client library has the request, and no method for it.
     reply = admin._manager.run(admin._manager.send, request)  # noqa: SLF001
     if refused := [entry.error_message for entry in reply.entries if entry.error_code]:
-        raise PrincipalsWrong(f"Kafka refused the quotas of {user}: {refused}.")
+        raise PrincipalsWrong(f"Kafka refused the quotas of {name}: {refused}.")
 
 
 def _acl(user: str, kind: ResourceType, name: str, operation: ACLOperation) -> ACL:

@@ -22,6 +22,8 @@ from tests.bench.traffic import BATCH_BYTES, Headers, connected
 from tests.support.headers import NotUtf8
 
 STORE: Final = "hostile"
+CLIENT_ID: Final = "hostile"
+"""As which the attackers' producers have the quota of a register's principal."""
 TILL: Final = "till-00"
 BEGUN: Final = "begun"
 """Said on the standard output once the attack's first bytes are on their way."""
@@ -79,7 +81,9 @@ async def bad_header_names(settings: Settings) -> None:
 
     def send() -> None:
         # aiokafka refuses to write such names.
-        producer = KafkaProducer(bootstrap_servers=settings.kafka, linger_ms=100, batch_size=BAD_BATCH_BYTES)
+        producer = KafkaProducer(
+            bootstrap_servers=settings.kafka, client_id=CLIENT_ID, linger_ms=100, batch_size=BAD_BATCH_BYTES
+        )
         _say_begun()
         for _ in range(100_000):
             producer.send(settings.topics.commands, b"{}", key=_key(), headers=[(NotUtf8("x"), b"")])
@@ -184,7 +188,12 @@ async def run(name: str, settings: Settings) -> None:
 async def _publish(settings: Settings, records: Iterable[Record]) -> None:
     """As fast as the broker takes them; only what is being sent is kept."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, max_batch_size=BATCH_BYTES, linger_ms=2
+        bootstrap_servers=settings.kafka,
+        client_id=CLIENT_ID,
+        acks="all",
+        enable_idempotence=True,
+        max_batch_size=BATCH_BYTES,
+        linger_ms=2,
     )
     topic = settings.topics.commands
     async with connected(producer):

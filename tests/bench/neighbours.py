@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import psutil
 from aiokafka import AIOKafkaConsumer
+from kafka.admin import KafkaAdminClient
 
+from services.operations.kafka_principals import limit
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from tests.bench import attacks, gateway, latency
@@ -73,6 +75,7 @@ async def measure(settings: Settings, seconds: int, logs: Path, bar: Bar) -> Nei
     workload = Workload(sessions=-(-(rounds * (count + WARM_UP_COMMANDS)) // SESSION_COMMANDS), busy=20, tills_total=20)
     await prepare(settings, [*workload.tills(), (attacks.STORE, attacks.TILL)], logs)
     await upgrade(settings.database_url, "services.gateway.migrations")
+    await asyncio.to_thread(_limit_attackers, settings)
     headers, commands = tokens(settings, workload.tills()), workload.commands()
     neighbours = Neighbours()
     async with (
@@ -95,6 +98,12 @@ async def measure(settings: Settings, seconds: int, logs: Path, bar: Bar) -> Nei
                 neighbours.beside[way].append(await _beside(settings, attack, steady, part, processes, logs))
             progress(count * (len(hostile) + 1))
     return neighbours
+
+
+def _limit_attackers(settings: Settings) -> None:
+    """The embedded broker knows no principals: what a register's principal may send, this client may."""
+    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka)) as admin:
+        limit(admin, attacks.CLIENT_ID, "client-id")
 
 
 def _on_kafka(settings: Settings, headers: Tokens) -> Steady:

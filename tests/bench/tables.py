@@ -191,7 +191,8 @@ def _show_neighbours(neighbours: Neighbours, console: Console) -> None:
         console,
         f"Goal: a p99 of at most {NEIGHBOUR_GOAL:g} times the calm one and below {NEIGHBOUR_GOAL_MS:,} ms. `Worked "
         "off`: from the store's last answer until nothing of the attack was left on the topic. Memory is the most that "
-        "a process had meanwhile. Attackers, servers, services and the bench share the cores.",
+        "a process had meanwhile. Who attacks on Kafka has the quota of a "
+        "register's principal. Attackers, servers, services and the bench share the cores.",
     )
 
 

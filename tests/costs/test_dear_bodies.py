@@ -1,6 +1,7 @@
 """What the dearest bodies cost for their bytes, against a good order; the loop that reads them stays everybody's."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
@@ -70,6 +71,21 @@ def test_of_a_body_that_is_no_command_only_what_its_answer_repeats_is_kept() -> 
         reading = read(record(BODIES["errors: unknown members"]), verify)
         assert not isinstance(reading, Parked)
         assert reading.members.keys() == {"kind", "session_id", "occurred_at", "actor"}
+
+
+@pytest.mark.parametrize("name", DEAR)
+def test_what_was_read_goes_as_soon_as_nobody_holds_it(name: str) -> None:
+    """The collector of garbage cycles comes once in a million objects: until then a flood would be kept whole."""
+    for verify in (nobody, anybody):
+        read(record(BODIES[name]), verify)
+    gc.collect()
+    gc.disable()
+    try:
+        for verify in (nobody, anybody):
+            read(record(BODIES[name]), verify)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 class Counting(Consumer):

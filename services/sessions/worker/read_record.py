@@ -158,7 +158,10 @@ def _command(members: dict[str, Any]) -> Command | Malformed:
     try:
         command: Command = read_command(members)
     except Malformed as malformed:
-        return malformed
+        # What it was raised from, and the frames on its way, would keep each other and the body alive until the garbage
+        # collector comes, which it does rarely: a flood of such bodies held 10 kB for each.
+        malformed.__context__ = None
+        return malformed.with_traceback(None)
     # Pydantic notes the names of the members that were given: a quarter of a command's memory, for nobody here.
     object.__setattr__(command, "__pydantic_fields_set__", _NO_NAMES)
     return command
