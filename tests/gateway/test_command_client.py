@@ -23,23 +23,12 @@ from services.gateway.ledger_queries import open_ledger
 from services.platform.kafka.connection import connection
 from services.platform.kafka.position import Position
 from services.platform.kafka.topics import check_topics
-from tests.support.commands import Body, command, movement, opening
+from tests.support.commands import command, movement, opening
 from tests.support.market import Market
 from tests.support.waiting import eventually
 
 FAST_S = 4.0
 """An answer that is seen on the topic is there long before this, however slow the machine is."""
-
-
-async def open_session(market: Market, profile: str) -> str:
-    """The profile's open session, a new one where it has none."""
-    items = (await market.get("/api/stores/s1/profiles")).json()["items"]
-    holding = next(item["open_session_id"] for item in items if item["profile_id"] == profile)
-    if holding is not None:
-        return str(holding)
-    session_id = str(uuid4())
-    assert (await market.post(opening(profile, session_id))).status_code == 200
-    return session_id
 
 
 @asynccontextmanager
@@ -80,7 +69,7 @@ async def client(
 
 
 async def test_each_gateway_gets_the_answers_to_its_own_commands(market: Market) -> None:
-    session_id = await open_session(market, "p1")
+    session_id = await market.open_session("p1")
     bodies = [movement("p1", session_id, 1 + n) for n in range(90)]
     async with market.another_gateway() as second, market.another_gateway() as third:
         clients = [market.client, second, third]
@@ -98,7 +87,7 @@ async def test_each_gateway_gets_the_answers_to_its_own_commands(market: Market)
 
 
 async def test_two_bodies_under_one_id_get_each_its_own_answer(market: Market) -> None:
-    session_id = await open_session(market, "p1")
+    session_id = await market.open_session("p1")
     headers = market.bearer("s1")
     async with market.another_gateway() as second:
         for n in range(10):
@@ -118,7 +107,7 @@ async def test_two_bodies_under_one_id_get_each_its_own_answer(market: Market) -
 
 async def test_the_same_id_in_two_stores_is_two_commands(market: Market) -> None:
     one = opening("p2", str(uuid4()), 111)
-    await open_session(market, "p2")
+    await market.open_session("p2")
     two = one | {"store_id": "s2", "profile_id": "p1"}
 
     first, second = await asyncio.gather(market.post(one), market.post(two))
@@ -128,7 +117,7 @@ async def test_the_same_id_in_two_stores_is_two_commands(market: Market) -> None
 
 
 async def test_a_refused_right_reaches_only_the_one_without_it(market: Market) -> None:
-    session_id = await open_session(market, "p1")
+    session_id = await market.open_session("p1")
     registers, managers = market.bearer("s1"), market.bearer("s1", role="manager", sub="mona")
     async with market.another_gateway() as second:
         for n in range(10):
@@ -146,7 +135,7 @@ async def test_a_refused_right_reaches_only_the_one_without_it(market: Market) -
 async def test_a_trace_goes_on_in_the_command_and_its_answer(market: Market) -> None:
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     sent = f"00-{trace_id}-b7ad6b7169203331-01"
-    session_id = await open_session(market, "p1")
+    session_id = await market.open_session("p1")
     consumer = AIOKafkaConsumer(bootstrap_servers=market.settings.kafka)
     await consumer.start()
     try:
@@ -166,7 +155,7 @@ async def test_a_trace_goes_on_in_the_command_and_its_answer(market: Market) -> 
 
 
 async def test_who_lost_the_connection_gets_the_first_answer_by_the_same_key(market: Market) -> None:
-    session_id = await open_session(market, "p1")
+    session_id = await market.open_session("p1")
     unnamed = {k: v for k, v in movement("p1", session_id, 77).items() if k != "command_id"}
     headers = market.bearer("s1") | {"idempotency-key": f"lost {uuid4()}"}
 
@@ -183,7 +172,7 @@ async def test_who_lost_the_connection_gets_the_first_answer_by_the_same_key(mar
 
 
 async def test_an_answer_whose_event_was_never_seen_is_found_in_the_ledger(market: Market) -> None:
-    body = movement("p1", await open_session(market, "p1"), 9)
+    body = movement("p1", await market.open_session("p1"), 9)
     async with client(market, follows=False, wait_s=2.0) as blind:
         accepted = await blind.ask(body, market.token("s1"))
         reused = await blind.ask(body | {"amount_minor": 10}, market.token("s1"))
@@ -199,7 +188,7 @@ async def test_an_answer_whose_event_was_never_seen_is_found_in_the_ledger(marke
 
 async def test_of_a_command_that_waits_its_place_is_noted_and_nothing_of_its_body(market: Market) -> None:
     noted: list[Any] = []
-    body = movement("p1", await open_session(market, "p1"), 9)
+    body = movement("p1", await market.open_session("p1"), 9)
     async with client(market, follows=False, wait_s=3.0, noted=noted) as blind:
         assert (await blind.ask(body, market.token("s1"))).answer is not None
     ((store_id, command_id, position),) = noted
@@ -208,7 +197,7 @@ async def test_of_a_command_that_waits_its_place_is_noted_and_nothing_of_its_bod
 
 
 async def test_those_who_wait_while_events_are_out_of_sight_are_told_when_they_are_back(market: Market) -> None:
-    body = movement("p1", await open_session(market, "p1"), 9)
+    body = movement("p1", await market.open_session("p1"), 9)
     async with client(market, follows=False, wait_s=60.0) as late:
         asked = asyncio.create_task(late.ask(body, market.token("s1")))
 
@@ -239,7 +228,7 @@ async def test_the_ledger_takes_no_write_from_a_gateway(market: Market) -> None:
 
 
 async def test_while_no_worker_runs_commands_wait_and_are_applied_later(market: Market) -> None:
-    session_id = await open_session(market, "p1")
+    session_id = await market.open_session("p1")
     unnamed = {k: v for k, v in movement("p1", session_id, 31).items() if k != "command_id"}
     headers = market.bearer("s1") | {"idempotency-key": f"patient {uuid4()}"}
     assert await market.worker.stopped() == 0
@@ -270,7 +259,7 @@ async def test_while_no_worker_runs_commands_wait_and_are_applied_later(market: 
 
 
 async def test_a_command_that_was_forbidden_after_the_202_is_found_by_its_place(market: Market) -> None:
-    body = command("void_session", "p1", await open_session(market, "p1"), reason="x")
+    body = command("void_session", "p1", await market.open_session("p1"), reason="x")
     assert await market.worker.stopped() == 0
     async with market.another_gateway(gateway_wait_s=0.2) as impatient:
         pending = await impatient.post("/api/commands", json=body, headers=market.bearer("s1"))
@@ -331,7 +320,7 @@ async def follows(command_client: CommandClient) -> bool:
 
 
 async def test_only_so_many_requests_wait_at_once(market: Market) -> None:
-    session_id = await open_session(market, "p1")
+    session_id = await market.open_session("p1")
     assert await market.worker.stopped() == 0
     headers = market.bearer("s1")
     bodies = [movement("p1", session_id, 1) for _ in range(6)]
@@ -365,7 +354,7 @@ async def test_only_so_many_requests_wait_at_once(market: Market) -> None:
 
 
 async def test_a_broker_that_was_away_is_found_again(market: Market, stack: Stack) -> None:
-    session_id = await open_session(market, "p1")
+    session_id = await market.open_session("p1")
     body = movement("p1", session_id, 41)
     await asyncio.to_thread(stop_server, stack, "kafka")
     try:
@@ -391,47 +380,3 @@ async def test_a_broker_that_was_away_is_found_again(market: Market, stack: Stac
     assert back.json()["kind"] == "cash_moved"
     # It came by the topic, not from the ledger at the end of the wait.
     assert (next_one.status_code, time.monotonic() - begun < FAST_S) == (200, True)
-
-
-async def test_a_database_that_was_away_is_found_again(market: Market, stack: Stack) -> None:
-    body = movement("p1", await open_session(market, "p1"), 43)
-    await asyncio.to_thread(stop_server, stack, "postgres")
-    try:
-        away = [await market.post(body), await market.get("/api/sessions")]
-        ready = await market.client.get("/health/ready")
-    finally:
-        await asyncio.to_thread(start_server, stack, "postgres")
-
-    async def answered() -> httpx.Response | None:
-        reply = await market.post(body)
-        return reply if reply.status_code == 200 else None
-
-    back = await eventually(answered, within_s=90)
-
-    # Who asks is known without the database: Kafka takes the command, and nobody can say yet what became of it.
-    assert [reply.status_code for reply in away] == [202, 503]
-    assert away[1].headers["content-type"] == "application/problem+json"
-    assert "retry-after" in away[1].headers
-    assert (ready.status_code, ready.json()["failed"]) == (503, ["database"])
-    assert back is not None
-    assert back.json()["kind"] == "cash_moved"
-
-
-async def test_the_service_starts_answers_and_stops(market: Market) -> None:
-    session_id = await open_session(market, "p1")
-    process = market.start("gateway")
-    await process.until_logged("gateway_started")
-    async with httpx.AsyncClient(base_url=process.address("gateway_started")) as client:
-
-        async def ready() -> bool:
-            return (await client.get("/health/ready")).status_code == 200
-
-        await eventually(ready)
-        body: Body = movement("p1", session_id, 8)
-        reply = await client.post("/api/commands", json=body, headers=market.bearer("s1"))
-        metrics = (await client.get("/metrics")).text
-
-    assert reply.status_code == 200
-    assert "till_gateway_answer_seconds_count 1.0" in metrics
-    assert await process.stopped() == 0
-    assert market.token("s1").rpartition(".")[2] not in process.log.read_text()

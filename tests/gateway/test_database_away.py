@@ -12,6 +12,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
+from deploy.embedded.stack import Stack, start_server, stop_server
 from services.gateway.access import api_keys
 from services.platform import access_log
 from tests.gateway.final_client import EXAMPLE, OPEN, PATH, set_up
@@ -168,3 +169,27 @@ async def test_commands_are_taken_and_answered_without_the_database(market: Mark
     assert {reply.json()["kind"] for reply in answers} == {"cash_moved"}
     rows = await market.rows("SELECT command_id FROM journal WHERE session_id = :id", id=session_id)
     assert len(rows) == COMMANDS + 2
+
+
+async def test_a_database_that_was_away_is_found_again(market: Market, stack: Stack) -> None:
+    body = movement("p1", await market.open_session("p1"), 43)
+    await asyncio.to_thread(stop_server, stack, "postgres")
+    try:
+        away = [await market.post(body), await market.get("/api/sessions")]
+        ready = await market.client.get("/health/ready")
+    finally:
+        await asyncio.to_thread(start_server, stack, "postgres")
+
+    async def answered() -> httpx.Response | None:
+        reply = await market.post(body)
+        return reply if reply.status_code == 200 else None
+
+    back = await eventually(answered, within_s=90)
+
+    # Who asks is known without the database: Kafka takes the command, and nobody can say yet what became of it.
+    assert [reply.status_code for reply in away] == [202, 503]
+    assert away[1].headers["content-type"] == "application/problem+json"
+    assert "retry-after" in away[1].headers
+    assert (ready.status_code, ready.json()["failed"]) == (503, ["database"])
+    assert back is not None
+    assert back.json()["kind"] == "cash_moved"

@@ -1,11 +1,13 @@
-"""Where the gateway says how it is: on a listener of its own, which no caller of its API can use up."""
+"""Where the gateway says how it is, on a listener of its own that no caller of its API can use up; and how it stops."""
 
 import asyncio
 
 import httpx
 
 from services.gateway.main import gateway
+from tests.support.commands import Body, movement
 from tests.support.market import Market
+from tests.support.waiting import eventually
 
 
 async def test_health_and_metrics_have_a_listener_of_their_own_where_one_is_named(
@@ -51,3 +53,23 @@ async def test_the_first_page_leads_to_the_documentation(market: Market) -> None
     assert (start.status_code, start.headers["location"]) == (307, "/docs")
     head = await market.client.head("/docs/")
     assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_the_service_starts_answers_and_stops(market: Market) -> None:
+    session_id = await market.open_session("p1")
+    process = market.start("gateway")
+    await process.until_logged("gateway_started")
+    async with httpx.AsyncClient(base_url=process.address("gateway_started")) as client:
+
+        async def ready() -> bool:
+            return (await client.get("/health/ready")).status_code == 200
+
+        await eventually(ready)
+        body: Body = movement("p1", session_id, 8)
+        reply = await client.post("/api/commands", json=body, headers=market.bearer("s1"))
+        metrics = (await client.get("/metrics")).text
+
+    assert reply.status_code == 200
+    assert "till_gateway_answer_seconds_count 1.0" in metrics
+    assert await process.stopped() == 0
+    assert market.token("s1").rpartition(".")[2] not in process.log.read_text()

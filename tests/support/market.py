@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from sqlalchemy import text
@@ -20,7 +21,7 @@ from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.sessions.ledger.profiles import import_profiles, read_profiles
-from tests.support.commands import Body
+from tests.support.commands import Body, opening
 from tests.support.corner import new_corner
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
@@ -57,6 +58,16 @@ class Market:
         """Start the sessions worker and wait until it has its partitions."""
         self.worker = self.start("sessions")
         await self.worker.until_logged("worker_reads")
+
+    async def open_session(self, profile: str) -> str:
+        """The open session of a profile of s1, a new one where it has none."""
+        items = (await self.get("/api/stores/s1/profiles")).json()["items"]
+        holding = next(item["open_session_id"] for item in items if item["profile_id"] == profile)
+        if holding is not None:
+            return str(holding)
+        session_id = str(uuid4())
+        assert (await self.post(opening(profile, session_id))).status_code == 200
+        return session_id
 
     @asynccontextmanager
     async def another_gateway(self, **changed: Any) -> AsyncIterator[httpx.AsyncClient]:

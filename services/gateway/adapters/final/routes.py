@@ -22,6 +22,7 @@ from services.gateway.access.callers import ByKey, Caller
 from services.gateway.adapters.base import AdapterRequest, Answer, new_id, read_json
 from services.gateway.adapters.documented import SENDS, documented
 from services.gateway.adapters.errors import Pending, Refused, shaped
+from services.gateway.adapters.final import documentation
 from services.gateway.adapters.final.fields import (
     REQUIRED,
     Fields,
@@ -106,33 +107,8 @@ Owner = Annotated[tuple[Caller, str], Depends(_owner)]
 
 router = APIRouter(route_class=shaped(error_body), tags=["Final POS API 1.2.4"])
 
-_EXAMPLE: Final = {
-    "stationId": "caja-1",
-    "sessionNumber": "S-2025-001",
-    "openedBy": "John Doe",
-    "closedBy": "Jane Smith",
-    "openTime": "2025-01-29T09:00:00.000Z",
-    "closeTime": "2025-01-29T17:00:00.000Z",
-    "openingAmount": "200.00",
-    "closingAmount": "2500.00",
-    "closingReportData": "{}",
-    "notes": ["Opened on time", "Register balanced"],
-    "closingAmounts": {"cash": "500.00"},
-    "closingNote": "All transactions verified",
-    "openingNote": "Starting new shift",
-}
-_KNOWN: Final = {"404": "The key's store and company have no such session or station."}
-_BAD: Final = {
-    "400": "A field or the Idempotency-Key is missing or wrong; message says which.",
-    "403": "A register's key may not do that.",
-    "409": "The station has an open session, or the session's state forbids it.",
-    "422": "The Idempotency-Key was used for another request.",
-}
-_CREATE: Final = documented({"201": "The session."} | _KNOWN | _BAD, example=_EXAMPLE, required=REQUIRED)
-_UPDATE: Final = documented({"200": "The session as it is now."} | _KNOWN | _BAD, example=_EXAMPLE)
 
-
-@router.post(PATH, summary="Create a session", openapi_extra=_CREATE, status_code=HTTPStatus.CREATED)
+@router.post(PATH, summary="Create a session", openapi_extra=documentation.CREATE, status_code=HTTPStatus.CREATED)
 async def create(request: Request, owner: Owner) -> Response:
     """Open a session; with closeTime it is closed at once."""
     who, store_id = owner
@@ -188,14 +164,14 @@ async def create(request: Request, owner: Owner) -> Response:
 @router.get(
     PATH + "/{session_id}",
     summary="Get a session by ID",
-    openapi_extra=documented({"200": "The session."} | _KNOWN),
+    openapi_extra=documented({"200": "The session."} | documentation.KNOWN),
 )
 async def read(request: Request, owner: Owner, session_id: str) -> Response:
     """The session as it stands."""
     return await _record_reply(request, owner, await _session(request, owner, session_id))
 
 
-@router.put(PATH + "/{session_id}", summary="Update a session by ID", openapi_extra=_UPDATE)
+@router.put(PATH + "/{session_id}", summary="Update a session by ID", openapi_extra=documentation.UPDATE)
 async def update(request: Request, owner: Owner, session_id: str) -> Response:
     """Amend words; close an open session with closeTime; recount a closed one. Fields that are left out stay."""
     who, store_id = owner
@@ -229,7 +205,7 @@ async def update(request: Request, owner: Owner, session_id: str) -> Response:
 @router.delete(
     PATH + "/{session_id}",
     summary="Delete a session by ID",
-    openapi_extra=documented({"200": "It is gone."} | _KNOWN | _BAD | SENDS),
+    openapi_extra=documented({"200": "It is gone."} | documentation.KNOWN | documentation.BAD | SENDS),
 )
 async def delete(request: Request, owner: Owner, session_id: str) -> Response:
     """Void the session: its closing stays, and a correction takes every figure back."""
