@@ -341,8 +341,10 @@ def _on_access_topic() -> Any:
 
 
 def _check_subject(subject: str) -> None:
-    if not 1 <= len(subject.encode("utf-8", "surrogateescape")) <= 128 or "\0" in subject:
-        _refuse("The id of a user has 1 to 128 bytes.")
+    from contracts.access import SUBJECT_BYTES_MAX
+
+    if not 1 <= len(subject.encode("utf-8", "surrogateescape")) <= SUBJECT_BYTES_MAX or "\0" in subject:
+        _refuse(f"The id of a user has 1 to {SUBJECT_BYTES_MAX} bytes.")
 
 
 def _in_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:

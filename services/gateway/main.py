@@ -5,10 +5,10 @@ Run as many as are needed: none keeps what a restart would lose.
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import Depends, FastAPI
@@ -28,6 +28,7 @@ from services.gateway.problems import problems
 from services.gateway.resources import Resources
 from services.platform import access_log
 from services.platform.auth.tokens import open_verifier
+from services.platform.beside import beside
 from services.platform.http.connection import TimeLimits
 from services.platform.http.plain import Plain
 from services.platform.http.query import check_query
@@ -87,7 +88,8 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         )
         await client.start()
         stack.push_async_callback(client.stop)
-        following = await stack.enter_async_context(_beside(client.follow(), stop))
+        # Without it every reply would be 202.
+        following = await stack.enter_async_context(beside(client.follow(), lambda _: stop.set()))
         access = await stack.enter_async_context(
             access_log.following(settings, settings.topics.access, lambda _: stop.set())
         )
@@ -104,18 +106,6 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         yield await stack.enter_async_context(serve(settings.gateway_http, app, CONNECTIONS_MAX, limits))
         if following.done():
             following.result()
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[asyncio.Task[None]]:
-    """Run endless work beside the block. A bug that ends it sets `stop`: without it every reply would be 202."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(lambda _: stop.set())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:

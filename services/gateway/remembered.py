@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
+
+from services.platform.latest import Latest
 
 REMEMBERED_S: Final = 300.0
 """What was true of a key or a till five minutes ago is believed while nobody can say."""
@@ -22,7 +23,7 @@ class Remembered(Generic[Value]):
     """Values by their keys, the latest REMEMBERED_MAX."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[Hashable, tuple[float, Value]] = OrderedDict()
+        self._values = Latest[Hashable, tuple[float, Value]](REMEMBERED_MAX)
 
     async def look(
         self,
@@ -49,6 +50,4 @@ class Remembered(Generic[Value]):
             counts_for = counts_s(value)
             for_s = REMEMBERED_S if counts_for is None else min(REMEMBERED_S, counts_for)
             self._values[key] = (time.monotonic() + for_s, value)
-            if len(self._values) > REMEMBERED_MAX:
-                self._values.popitem(last=False)
         return value

@@ -20,6 +20,7 @@ from prometheus_client import Counter, Gauge
 from contracts.access import AccessRecord, Restored, read_access, write_access
 from contracts.jsontext import Unreadable
 from services.platform.auth.revocations import COUNTS_AFTER_MS, Revocations
+from services.platform.beside import beside
 from services.platform.errors import TillError
 from services.platform.kafka.connection import connection
 from services.platform.kafka.fair_consumer import FairConsumer
@@ -233,18 +234,8 @@ async def following(
 ) -> AsyncIterator[AccessLog]:
     """The access topic, followed for as long as the block lasts. `failed` hears of a bug that ends the following."""
     access = AccessLog(partial(connection, settings), topic)
-    task = asyncio.create_task(access.follow())
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            failed(error)
-
-    task.add_done_callback(ended)
-    try:
+    async with beside(access.follow(), failed):
         yield access
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def read_now(settings: Settings) -> tuple[Revocations, list[tuple[int, str]]]:

@@ -162,6 +162,7 @@ async def test_a_crowd_of_strangers_keeps_nobody_waiting_who_is_known(
 
 async def test_so_many_are_remembered(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "REMEMBERED_MAX", 2)
+    door.access.passwords = passwords.Passwords(door.access.engine)
     for address in (SHOP, STRANGER.format(1), STRANGER.format(2)):
         assert (await door.sign_in(address=address)).status_code == 200
 

@@ -233,9 +233,10 @@ def test_a_token_of_more_than_8_kib_does_not_count(verifier: Verifier, sign: Cal
 
 
 def test_only_so_many_tokens_are_remembered(
-    verifier: Verifier, sign: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    settings: Settings, sign: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokens, "CACHED_TOKENS_MAX", 3)
+    verifier = Verifier(settings.jwks, settings.token_issuer)
     several = [sign(sub=f"cashier-{number}") for number in range(5)]
     calls: list[str] = []
     real = jwt.decode

@@ -8,7 +8,6 @@ import asyncio
 import re
 import secrets
 import time
-from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,13 +18,14 @@ from prometheus_client import Counter
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from contracts.access import SUBJECT_BYTES_MAX
 from contracts.commands import ID_TEXT
 from services.gateway.access import failures
 from services.gateway.access.bounded_queue import BoundedQueue, QueueFull
 from services.gateway.access.failures import Attempt, TooManyFailures
 from services.gateway.access.users import User, as_user
 from services.platform.auth.claims import RESERVED_PREFIXES
-from services.platform.auth.tokens import SUBJECT_BYTES_MAX
+from services.platform.latest import Latest
 
 PASSWORD_BYTES_MAX: Final = 1_024
 BCRYPT_COST_MAX: Final = 12
@@ -137,7 +137,7 @@ class Passwords:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._looking = BoundedQueue(LOOKED_UP_AT_ONCE, LOOKING_MAX, LOOKING_OF_ADDRESS_MAX)
-        self._remembered: OrderedDict[Attempt, float] = OrderedDict()
+        self._remembered = Latest[Attempt, float](REMEMBERED_MAX)
         self._known = BoundedQueue(HASHED_AT_ONCE_KNOWN, KNOWN_WAITING_MAX, KNOWN_OF_ADDRESS_WAITING_MAX)
         self._strangers = BoundedQueue(
             HASHED_AT_ONCE_STRANGERS, STRANGERS_WAITING_MAX, STRANGERS_OF_ADDRESS_WAITING_MAX
@@ -189,9 +189,6 @@ class Passwords:
     def _remember(self, attempt: Attempt) -> None:
         if attempt.address:
             self._remembered[attempt] = time.monotonic() + REMEMBERED_S
-            self._remembered.move_to_end(attempt)
-        if len(self._remembered) > REMEMBERED_MAX:
-            self._remembered.popitem(last=False)
 
     async def _try(self, attempt: Attempt, statement: Any, password: str) -> Row[Any] | None:
         """A name that nobody can have costs the same as one that nobody has."""

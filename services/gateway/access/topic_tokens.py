@@ -5,12 +5,12 @@ hours; what stands there instead speaks for one store, lives five minutes, and i
 """
 
 import time
-from collections import OrderedDict
 from typing import Final
 
 from services.platform.auth.claims import Claims
 from services.platform.auth.signing_keys import stamp
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, Signer
+from services.platform.latest import Latest
 from services.platform.settings import Settings
 
 TOPIC_TOKEN_TTL_S: Final = 300
@@ -31,7 +31,7 @@ class TopicTokens:
         self._settings = settings
         self._stamp = stamp(settings.token_key)
         self._signer = Signer(settings)
-        self._remembered: OrderedDict[_Of, tuple[float, str]] = OrderedDict()
+        self._remembered = Latest[_Of, tuple[float, str]](REMEMBERED_MAX)
 
     def of(self, claims: Claims, store_id: str) -> str:
         """A token that says of the caller what `claims` say, for one of their stores.
@@ -52,9 +52,6 @@ class TopicTokens:
         token = self._signer.sign(claims, stores=[store_id], audiences=[COMMANDS_AUDIENCE], exp=exp)
         # Where their own token ends first, a later one would be no better.
         self._remembered[key] = (exp if exp == claims.exp else exp - RENEWED_BEFORE_END_S), token
-        self._remembered.move_to_end(key)
-        if len(self._remembered) > REMEMBERED_MAX:
-            self._remembered.popitem(last=False)
         return token
 
     def _take_new_key(self) -> None:

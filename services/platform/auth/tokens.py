@@ -6,7 +6,6 @@ every call, because the same token is asked about for records that were appended
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,9 +14,11 @@ from typing import Any, Final, Literal, cast
 
 import jwt
 
+from contracts.access import SUBJECT_BYTES_MAX
 from services.platform.auth.claims import KEY_PREFIX, ROLES, VIA_KEY, Claims, Role
 from services.platform.auth.issuers import Issuer
 from services.platform.auth.signing_keys import ALGORITHM, TOKEN_TTL_S_MAX, ensure_key, kid_of, load_private_key
+from services.platform.latest import Latest
 from services.platform.settings import Settings
 
 Audience = Literal["till.commands", "till.api"]
@@ -25,7 +26,6 @@ COMMANDS_AUDIENCE: Final = "till.commands"
 API_AUDIENCE: Final = "till.api"
 
 TOKEN_BYTES_MAX: Final = 8_192
-SUBJECT_BYTES_MAX: Final = 128
 REGISTER_TTL_S_MAX: Final = 86_400
 IAT_LEEWAY_S: Final = 60
 """How far a token may have been issued in the future: the issuer's clock is not the broker's."""
@@ -58,7 +58,7 @@ class Verifier:
         self._issuers = [Issuer(jwks, issuer)]
         if outside is not None:
             self._issuers.append(Issuer(*outside, outside=True))
-        self._known: OrderedDict[str, _Verified] = OrderedDict()
+        self._known = Latest[str, _Verified](CACHED_TOKENS_MAX)
         self._check_at = time.monotonic() + JWKS_CHECK_S
 
     def claims(self, token: str | bytes, at: datetime | float, audience: str) -> Claims | None:
@@ -99,8 +99,6 @@ class Verifier:
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError, OverflowError, StopIteration):
             return None
         self._known[text] = verified
-        if len(self._known) > CACHED_TOKENS_MAX:
-            self._known.popitem(last=False)
         return verified
 
     def _read(self, text: str) -> _Verified:

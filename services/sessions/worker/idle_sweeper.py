@@ -5,8 +5,7 @@ applied once. A session that moves on meanwhile is kept by `unless_after`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -20,6 +19,7 @@ from contracts.jsontext import compact
 from contracts.times import wire_time
 from contracts.topics import key_of
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, Audience, mint
+from services.platform.beside import beside
 from services.platform.errors import TillError
 from services.platform.kafka.connection import connection
 from services.platform.settings import Settings
@@ -45,17 +45,9 @@ class Noted:
     ends: dict[int, int]
 
 
-@asynccontextmanager
-async def sweeping(settings: Settings, engine: AsyncEngine, topic_id: str) -> AsyncIterator[None]:
+def sweeping(settings: Settings, engine: AsyncEngine, topic_id: str) -> AbstractAsyncContextManager[object]:
     """Sweep every TILL_SWEEP_EVERY_S seconds for as long as the block lasts; 0 means never."""
-    task = asyncio.create_task(_sweep_on(settings, engine, topic_id)) if settings.sweep_every_s else None
-    try:
-        yield
-    finally:
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    return beside(_sweep_on(settings, engine, topic_id)) if settings.sweep_every_s else nullcontext()
 
 
 async def _sweep_on(settings: Settings, engine: AsyncEngine, topic_id: str) -> None:

@@ -8,8 +8,8 @@ grows, an idle one shows 0.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.beside import beside
 from services.platform.errors import TillError
 from services.sessions.ledger.frontier import expired_commands, sessions_held
 from services.sessions.worker.metrics import BEHIND, EXPIRED, LAG, LOOKED, PARTITIONS, SESSIONS
@@ -100,16 +101,11 @@ class Lag:
         self._unseen = {p: self._unseen.get(p, now_ms) for p, records in behind.items() if records > 0}
 
 
-@asynccontextmanager
-async def watching(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine) -> AsyncIterator[None]:
+def watching(
+    kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine
+) -> AbstractAsyncContextManager[object]:
     """Look every WATCH_S seconds for as long as the block lasts."""
-    task = asyncio.create_task(_watch(kafka, lag, engine))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    return beside(_watch(kafka, lag, engine))
 
 
 async def _watch(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine) -> None:

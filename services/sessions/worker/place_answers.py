@@ -5,13 +5,14 @@ worker deletes: each passes over the rows that another one is deleting, and ther
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.beside import beside
 from services.sessions.ledger.published import forget_place_answers
 from services.sessions.ledger.transaction import transaction
 from services.sessions.worker.metrics import PLACE_ANSWERS_DELETED
@@ -34,17 +35,9 @@ def kept_s(topic: Mapping[str, str]) -> int | None:
     return None if retention_ms < 0 else (retention_ms + int(topic["segment.ms"])) // 1_000 + MARGIN_S
 
 
-@asynccontextmanager
-async def forgetting(engine: AsyncEngine, older_than_s: int | None) -> AsyncIterator[None]:
+def forgetting(engine: AsyncEngine, older_than_s: int | None) -> AbstractAsyncContextManager[object]:
     """Delete old answers for as long as the block lasts; None keeps them all."""
-    task = None if older_than_s is None else asyncio.create_task(_forget_on(engine, older_than_s))
-    try:
-        yield
-    finally:
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    return nullcontext() if older_than_s is None else beside(_forget_on(engine, older_than_s))
 
 
 async def _forget_on(engine: AsyncEngine, older_than_s: int) -> None:

@@ -1,0 +1,30 @@
+"""Work beside a block: it begins with the block, goes on for ever, and ends with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+
+@asynccontextmanager
+async def beside(
+    work: Coroutine[Any, Any, None], failed: Callable[[BaseException], None] | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Run endless work for as long as the block lasts.
+
+    A bug that ends it before is told to `failed` at once; where nobody is to hear of it, it is raised at the end.
+    """
+    task = asyncio.create_task(work)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if failed is not None and not task.cancelled() and (error := task.exception()) is not None:
+            failed(error)
+
+    task.add_done_callback(ended)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    if failed is None and not task.cancelled():
+        task.result()
