@@ -7,16 +7,16 @@ in this order, and is composed of the filters that are there: a plan for all of 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.ledger_queries import LIMIT_DEFAULT, LIMIT_MAX, load_sessions
 from services.platform.postgres.pages import has_more, page_of, page_values
-from services.sessions.rules.model import Session
+from services.sessions.rules.model import Session, State
 
-STATES: Final = ("open", "suspended", "pending", "closed", "voided")
+STATES: Final = get_args(State)
 
 Key = tuple[str, str, int]
 """What a list is ordered by: store, profile, ordinal."""

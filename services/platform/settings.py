@@ -28,12 +28,18 @@ def _with_password(url: str, info: ValidationInfo) -> str:
 Network = IPv4Network | IPv6Network
 
 
-def _networks(words: str) -> str:
+def _networks(words: str) -> tuple[Network, ...]:
+    networks = []
     for word in filter(None, words.replace(" ", "").split(",")):
         try:
-            ip_network(word)
+            networks.append(ip_network(word))
         except ValueError:
             raise ValueError(f"{word} is no address and no network: write 10.0.0.7 or 10.0.0.0/8") from None
+    return tuple(networks)
+
+
+def _with_networks(words: str) -> str:
+    _networks(words)
     return words
 
 
@@ -101,7 +107,7 @@ class Settings(BaseSettings):
     http_keep_alive_s: Annotated[int, Field(ge=1, le=3_600)] = 75
     http_docs: bool = True
     # Whose X-Forwarded-* headers are believed: addresses and networks with commas between them.
-    trusted_proxies: Annotated[str, AfterValidator(_networks)] = ""
+    trusted_proxies: Annotated[str, AfterValidator(_with_networks)] = ""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -118,7 +124,7 @@ class Settings(BaseSettings):
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
         """The proxies that are believed."""
-        return tuple(map(ip_network, filter(None, self.trusted_proxies.replace(" ", "").split(","))))
+        return _networks(self.trusted_proxies)
 
     @property
     def jwks(self) -> Path:

@@ -1,14 +1,13 @@
 """Whose closings a request may see: those of the stores that its bearer token names and was not revoked in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from fastapi import HTTPException, Request
 
 from services.platform.access_log import AccessLog
 from services.platform.auth.claims import ANYBODY, Claims
-from services.platform.auth.revocations import counts_nowhere
 from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of
 from services.platform.auth.tokens import Verifier
 from services.platform.http.bearer import request_claims, token_needed
@@ -26,16 +25,12 @@ def caller(callers: Callers, request: Request) -> Claims:
     """What the request's token says now. Raises the 401 where there is no good one, or nothing is left of it."""
     if callers.verifier is None:
         return ANYBODY
-    verified = request_claims(callers.verifier, request)
-    if verified is None:
+    claims = request_claims(callers.verifier, request)
+    if claims is not None and callers.access is not None:
+        claims = callers.access.revocations.standing(claims)
+    if claims is None:
         raise token_needed()
-    claims = verified[0]
-    if callers.access is None:
-        return claims
-    revoked = callers.access.revocations.refused_stores(claims)
-    if counts_nowhere(claims, revoked):
-        raise token_needed()
-    return replace(claims, revoked=revoked)
+    return claims
 
 
 def visible_stores(claims: Claims, parameter: str, named: Sequence[str] = ()) -> StoreScope:

@@ -21,7 +21,7 @@ from starlette.datastructures import QueryParams
 from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import moment, read_date, read_time, wire_time
 from services.platform.auth.store_scope import StoreScope
-from services.platform.http.query import read_list
+from services.platform.http.query import UNKNOWN, read_list
 from services.platform.http.replies import json_reply
 from services.platform.postgres.pages import PAGE_BYTES_MAX
 from services.reporting import search
@@ -209,7 +209,7 @@ _ONE: Final[dict[str, Any]] = {
     ],
     "responses": {
         "200": {"description": "The closing."},
-        "400": {"description": "The path knows no such parameter."},
+        "400": {"description": UNKNOWN},
         "404": {"description": "None by this id in the stores of the token."},
         **_REFUSALS,
     },

@@ -6,7 +6,7 @@ Who was revoked is known from the access topic, which the process follows: no da
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -22,7 +22,6 @@ from services.gateway.access.topic_tokens import TopicTokens
 from services.gateway.remembered import Remembered
 from services.platform.access_log import AccessLog
 from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
-from services.platform.auth.revocations import counts_nowhere
 from services.platform.auth.tokens import Verifier
 from services.platform.http.bearer import request_claims, token_needed
 from services.platform.http.client_address import client_address, is_forwarded
@@ -65,14 +64,11 @@ class Access:
 
     async def by_token(self, request: Request) -> Caller | None:
         """Whoever the request's bearer token names."""
-        verified = request_claims(self._verifier, request)
-        if verified is None:
+        claims = request_claims(self._verifier, request)
+        if claims is None:
             return Caller(ANYBODY, authenticated=False) if self.settings.auth == "off" else None
-        claims, _ = verified
-        revoked = self._log.revocations.refused_stores(claims)
-        if counts_nowhere(claims, revoked):
-            return None
-        return Caller(replace(claims, revoked=revoked))
+        standing = self._log.revocations.standing(claims)
+        return None if standing is None else Caller(standing)
 
     async def by_key(self, request: Request) -> Caller | None:
         """Whoever the request's API key names: a company and one store."""

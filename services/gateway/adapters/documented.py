@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from services.platform.http.query import UNKNOWN
+
 SENDS: Final = {
     "202": "Taken, not answered yet: {command_id, status, location}. It is applied later.",
     "500": "The service keeps failing on this command and has parked it; nothing was changed.",
 }
 """What every request that sends a command may be told."""
-UNKNOWN: Final = "The path knows no such parameter."
 UNREADABLE: Final = "The body is no JSON object that can be read, or the Idempotency-Key is none."
 
 

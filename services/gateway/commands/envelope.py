@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from contracts.jsontext import canonical, compact, read_object
+from contracts.jsontext import canonical, compact
 from services.platform.kafka.position import Position
 from services.platform.traces import trace_of
 
@@ -26,13 +26,8 @@ class Envelope:
     value: bytes
 
 
-def envelope_of(value: bytes, traceparent: bytes | None, body: dict[str, Any] | None = None) -> Envelope:
-    """The command in `value`, which is readable, with a trace of its own within the sender's.
-
-    `body` is that command where it was read before: reading a large one again would hold everybody up again.
-    """
-    if body is None:
-        body = read_object(value)
+def envelope_of(value: bytes, traceparent: bytes | None, body: dict[str, Any]) -> Envelope:
+    """The command in `value`, which was read as `body`, with a trace of its own within the sender's."""
     return Envelope(
         store_id=body["store_id"],
         profile_id=body["profile_id"],

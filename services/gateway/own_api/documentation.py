@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from contracts.jsontext import BODY_BYTES_MAX
 from services.gateway.ledger_queries import LIMIT_DEFAULT, LIMIT_MAX
+from services.platform.http.query import UNKNOWN
 
 SCRIPTS: Final = "/docs/assets"
 BEARER: Final[list[dict[str, list[str]]]] = [{"HTTPBearer": []}]
@@ -94,7 +95,7 @@ def _operation(
 ) -> dict[str, Any]:
     """The keyword arguments of a route."""
     texts = (
-        {"400": "The path knows no such parameter."}
+        {"400": UNKNOWN}
         | responses
         | {"401": "No valid bearer token.", "503": "The broker or the ledger is away; try again."}
     )

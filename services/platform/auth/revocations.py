@@ -5,7 +5,7 @@ it had. A subject costs 440 bytes: ten revocations a day are 16 MB after ten yea
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
 
@@ -63,6 +63,11 @@ class Revocations:
         """The stores in which these claims count no longer, by all that is known now; `*` among them means all."""
         stores = self._subjects.get(claims.sub, {})
         return frozenset(store for store, known in stores.items() if _refuses(known, claims.iat, EVER))
+
+    def standing(self, claims: Claims) -> Claims | None:
+        """These claims as far as they count by all that is known now; None where nothing is left of them."""
+        revoked = self.refused_stores(claims)
+        return None if counts_nowhere(claims, revoked) else replace(claims, revoked=revoked)
 
     def revoked_in(self, subject: str) -> frozenset[str]:
         """The stores (`*`: all) in which a subject is revoked now and was not restored since."""

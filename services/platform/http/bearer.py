@@ -9,12 +9,11 @@ from services.platform.auth.claims import Claims
 from services.platform.auth.tokens import API_AUDIENCE, Verifier, bearer
 
 
-def request_claims(verifier: Verifier, request: Request) -> tuple[Claims, str] | None:
-    """What the request's token says now, and the token; None where there is no good one."""
+def request_claims(verifier: Verifier, request: Request) -> Claims | None:
+    """What the request's token says now; None where there is no good one."""
     brought = request.headers.getlist("authorization")
     token = bearer([("authorization", value.encode("latin-1")) for value in brought])
-    claims = verifier.claims(token, time.time(), API_AUDIENCE) if token else None
-    return None if token is None or claims is None else (claims, token.decode())
+    return verifier.claims(token, time.time(), API_AUDIENCE) if token else None
 
 
 def token_needed() -> HTTPException:

@@ -7,6 +7,8 @@ from typing import Final
 from fastapi import HTTPException, Request
 from starlette.datastructures import QueryParams
 
+UNKNOWN: Final = "The path knows no such parameter."
+"""What the documentation says of the 400."""
 NAME_CHARACTERS_MAX: Final = 64
 """A name is quoted back no further than this."""
 

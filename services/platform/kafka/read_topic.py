@@ -102,14 +102,8 @@ async def _consumer(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaCon
 async def offsets_of(settings: Settings, topic: str) -> tuple[dict[int, int], dict[int, int]]:
     """Where `topic` begins and where it ends now, by partition. Raises TopicUnread and TopicsWrong."""
     partitions = [TopicPartition(topic, p) for p in range((await check_topics(settings))[topic].partitions)]
-    consumer = AIOKafkaConsumer(**connection(settings), group_id=None, enable_auto_commit=False)
-    try:
-        await consumer.start()
+    async with _consumer(settings, topic) as consumer:
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-    except KafkaError as error:
-        raise TopicUnread(f"The topic {topic} can't be read: {error!r}. Is TILL_KAFKA right?") from error
-    finally:
-        await consumer.stop()
     return ({p.partition: begins[p] for p in partitions}, {p.partition: ends[p] for p in partitions})
 
 

@@ -109,12 +109,14 @@ async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: 
         commands = [read for read in received if read.offset >= frontier[read.partition]]
         reread = [read for read in received if read.offset < frontier[read.partition]]
         state = BatchState()
-        locking = [] if batch.park is not None else _with_right(commands)
-        if locking:
-            await lock_tills(tx, state, {(c.store_id, c.profile_id) for c in locking})
+        # A sender without the right, or one who was revoked, locks and reads nothing; for parking nobody does.
+        entitled = [] if batch.park is not None else [c for c in commands if c.refused_right is None]
+        if entitled:
+            await lock_tills(tx, state, {(c.store_id, c.profile_id) for c in entitled})
         counting = asyncio.create_task(batch.count_attempt())
         try:
-            await _load(tx, state, commands, batch)
+            if entitled:
+                await _load(tx, state, entitled, batch.token)
             stored = await stored_outcomes(tx, batch.topic_id, reread)
         finally:
             # Before anything is decided, so that a command that kills its process is known by it.
@@ -177,14 +179,8 @@ def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
             raise Gap(partition, behind, first)
 
 
-async def _load(tx: Connection, state: BatchState, commands: Sequence[Received], batch: Batch) -> None:
-    """What deciding these needs, by a later statement than the one that locked their tills.
-
-    A sender without the right, or one who was revoked, reads nothing; for parking nobody does.
-    """
-    commands = [] if batch.park is not None else _with_right(commands)
-    if not commands:
-        return
+async def _load(tx: Connection, state: BatchState, commands: Sequence[Received], token: int) -> None:
+    """What deciding these needs, by a later statement than the one that locked their tills."""
     # By `kind`: an instance check of a Pydantic class costs ten times as much.
     readable = [(c.store_id, c.command) for c in commands if c.command is not None]
     await load_state(
@@ -195,14 +191,9 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
         orders={_order_key(command) for _, command in readable if command.kind == "record_order"},
         movements={(store_id, c.movement_id) for store_id, c in readable if c.kind == "void_movement"},
     )
-    _check_fence(state, batch.token)
+    _check_fence(state, token)
     if state.answers:
         await load_known(tx, state, commands)
-
-
-def _with_right(commands: Sequence[Received]) -> list[Received]:
-    """A sender without the right locks nothing and reads nothing."""
-    return [command for command in commands if command.refused_right is None]
 
 
 def _order_key(order: RecordOrder) -> tuple[str, str, str]:
