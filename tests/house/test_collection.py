@@ -1,0 +1,21 @@
+"""The tests have the same names in every process: those who share them out compare what each has collected."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).parents[2]
+COLLECT = [sys.executable, "-m", "pytest", "tests", "--collect-only", "-q", "-p", "no:cacheprovider"]
+
+
+def test_names_do_not_depend_on_the_order_of_a_set() -> None:
+    # A set of texts has another order in every process, and so has a name made of one.
+    collecting = [
+        subprocess.Popen(COLLECT, cwd=TOP, env=os.environ | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True)
+        for seed in ("1", "2")
+    ]
+    printed = [process.communicate()[0].splitlines() for process in collecting]
+    first, second = ([line for line in lines if "::" in line] for lines in printed)
+    assert len(first) > 1_000
+    assert [pair for pair in zip(first, second, strict=True) if pair[0] != pair[1]] == []
