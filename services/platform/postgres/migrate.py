@@ -29,15 +29,15 @@ _LOCK_KEY: Final = 7_100_001
 """Any number will do, as long as it is always the same."""
 
 
-async def upgrade(database_url: str, package: str) -> None:
-    """Runs the migrations of `package` that the database has not seen, in one transaction.
+async def upgrade(database_url: str, package: str, revision: str = "head") -> None:
+    """Runs the migrations of `package` up to `revision` that the database has not seen, in one transaction.
 
     `database_url` is an asyncpg URL, `package` as `services.reporting.migrations`. May be run
     twice, and by several processes at once. Raises SQLAlchemyError or OSError, with nothing
     changed, when the database is away or refuses.
     """
     async with alone_in(database_url) as tx:
-        await tx.run_sync(_upgrade, package)
+        await tx.run_sync(_upgrade, package, revision)
 
 
 @asynccontextmanager
@@ -75,11 +75,11 @@ def _is_behind(connection: Connection, package: str) -> bool:
     return not heads or not older.isdisjoint(heads)
 
 
-def _upgrade(connection: Connection, package: str) -> None:
+def _upgrade(connection: Connection, package: str, revision: str) -> None:
     config = _config(package)
     config.attributes["connection"] = connection
     config.attributes["version_table"] = _version_table(package)
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _config(package: str) -> Config:

@@ -1,0 +1,131 @@
+"""A ledger that the version before wrote is migrated, proves right, and its sessions go on and are closed.
+
+`first_round.sql` is what that version had after 59 commands: closed sessions with every kind of correction, one that
+waits for approval, one that is suspended, and one in the middle of its day with an order that is still open.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.platform.postgres.migrate import upgrade
+from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
+from services.sessions.tools.verify import rebuild, verify
+from tests.ledger.ledger import MIGRATIONS, Ledger
+from tests.support.till import Body, Till, amounts, order
+
+BEFORE = "0009"
+"""The last migration that the version before knew."""
+DUMP = Path(__file__).with_name("first_round.sql")
+COMMANDS = 59
+NOON = "2026-03-02T12:00:00Z"
+BOSS = {"id": "mona"}
+
+
+@pytest.fixture
+async def ledger(corner: Settings) -> Any:
+    """The ledger of the version before, migrated."""
+    await upgrade(corner.database_url, MIGRATIONS, BEFORE)
+    engine = ledger_engine(corner.database_url)
+    own = Ledger(engine)
+    own.next_offset = COMMANDS
+    for statement in DUMP.read_text(encoding="utf-8").split(";\n\n"):
+        await own.sql(statement)
+    await engine.dispose()
+    await upgrade(corner.database_url, MIGRATIONS)
+    yield own
+    await engine.dispose()
+
+
+async def stored(ledger: Ledger) -> list[Any]:
+    """What was written for good: bodies, answers, closings and corrections, each with its hash."""
+    statements = (
+        "SELECT command, answer, link FROM journal ORDER BY store_id, command_id",
+        "SELECT hash, body FROM closings ORDER BY store_id, session_id",
+        "SELECT body FROM corrections ORDER BY store_id, command_id",
+    )
+    return [await ledger.sql(statement) for statement in statements]
+
+
+async def session_in(ledger: Ledger, profile: str, state: str) -> Till:
+    """A till of this profile in the midst of its session of this state."""
+    (row,) = await ledger.sql(
+        f"SELECT session_id FROM sessions WHERE profile_id = '{profile}' AND state = '{state}'"  # noqa: S608
+    )
+    till = Till(name=profile, ids=0x10000 + sum(map(ord, profile)) * 100)
+    till.session_id = str(row.session_id)
+    return till
+
+
+async def answered(ledger: Ledger, *bodies: Body) -> list[str]:
+    outcomes = (await ledger.apply(*bodies)).outcomes
+    return [outcome.reason or outcome.kind for outcome in outcomes]
+
+
+async def test_what_the_version_before_wrote_proves_right_and_stays_as_it_is(ledger: Ledger) -> None:
+    before = await stored(ledger)
+    assert [len(rows) for rows in before] == [56, 6, 6]
+    seen = await verify(ledger.engine, progress=lambda *_: None)
+    assert (seen.sessions, seen.closings, seen.corrections) == (10, 6, 6)
+    assert (await rebuild(ledger.engine, progress=lambda *_: None)).closings == 6
+    assert await stored(ledger) == before
+
+
+async def test_its_sessions_go_on_and_are_closed_in_their_form(ledger: Ledger) -> None:
+    busy, limited = await session_in(ledger, "p", "open"), await session_in(ledger, "limited", "pending")
+    aside = await session_in(ledger, "aside", "suspended")
+    assert await answered(
+        ledger,
+        busy.body("record_order", **order("tab", {"cash": 40}, revision=1), occurred_at=NOON),
+        busy.body("record_order", **order("lunch", {"cash": 80}, revision=1), occurred_at=NOON),
+        busy.body("record_order", **order("more", {"usd": 10}), occurred_at=NOON),
+        busy.body("move_cash", movement="pay_out", amount_minor=7, category="change", occurred_at=NOON),
+        busy.body("close_session", counted=amounts({"cash": 320, "usd": 10}), occurred_at="2026-03-02T12:00:01Z"),
+        limited.body("record_order", **order("B", {"cash": 5}), occurred_at="2026-03-02T07:58:00Z"),
+        limited.body("approve_closing", decision="approve", actor=BOSS, occurred_at=NOON),
+        aside.body("resume_session", occurred_at=NOON),
+        aside.body("record_order", **order("B", {"cash": 5}), occurred_at=NOON),
+        aside.body("close_session", counted=amounts({"cash": 515}), occurred_at=NOON),
+    ) == [
+        "order_recorded",
+        "order_recorded",
+        "order_recorded",
+        "cash_moved",
+        "session_closed",
+        "order_recorded",
+        "session_closed",
+        "session_resumed",
+        "order_recorded",
+        "session_closed",
+    ]
+    closings = {str(row.session_id): json.loads(row.body) for row in await ledger.sql("SELECT * FROM closings")}
+    assert len(closings) == 9
+    rows = {session_id: {row["tender"]: row for row in c["tenders"]} for session_id, c in closings.items()}
+    assert rows[busy.session_id]["cash"]["expected_minor"] == 200 + 7 + 40 + 80 - 7
+    assert rows[busy.session_id]["cash"]["over_short_minor"] == 0
+    await verify(ledger.engine, progress=lambda *_: None)
+
+
+async def test_its_closings_are_corrected_and_its_tills_opened_again(ledger: Ledger) -> None:
+    (row,) = await ledger.sql("SELECT session_id FROM closings WHERE profile_id = 'p' AND z_number = 1")
+    busy = await session_in(ledger, "p", "open")
+    earlier = Till(name="p", ids=0x90000)
+    earlier.session_id = str(row.session_id)
+    assert await answered(
+        ledger,
+        earlier.body("record_order", **order("late", {"cash": 11}, revision=1), occurred_at="2026-03-02T07:58:00Z"),
+        earlier.body("recount", counted=amounts({"cash": 1_401}), reason="again", actor=BOSS),
+        busy.body("force_close", reason="fire", actor=BOSS, occurred_at=NOON),
+    ) == ["order_recorded", "closing_corrected", "session_closed"]
+    busy.session_id = busy.new_id()
+    assert await answered(
+        ledger,
+        busy.body("open_session", currency="MXN", opening=amounts({"cash": 200}), occurred_at=NOON),
+        busy.body("record_order", **order("A", {"cash": 5}), occurred_at=NOON),
+        busy.body("close_session", counted=amounts({"cash": 205}), occurred_at="2026-03-02T12:00:01Z"),
+        earlier.body("void_session", reason="training", actor=BOSS),
+    ) == ["session_opened", "order_recorded", "session_closed", "session_voided"]
+    await verify(ledger.engine, progress=lambda *_: None)
