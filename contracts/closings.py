@@ -21,6 +21,7 @@ from contracts.commands import (
 )
 from contracts.events import ZNumber
 from contracts.jsontext import SAFE_INTEGER, canonical
+from contracts.zones import ZONE_BYTES_MAX
 
 GENESIS_HASH: Final = "0" * 64
 """What a profile's first closing and a session's first journal entry are linked to."""
@@ -33,6 +34,8 @@ GAPS_MAX: Final = 100
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Figure = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
 Tally = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
+Zone = Annotated[str, Field(min_length=1, max_length=ZONE_BYTES_MAX)]
+"""A name of the tz database, as it was when the session was opened; never looked up again."""
 ClosingNotes = Annotated[tuple[Note, ...], Field(max_length=40)]
 """The opening's notes, then the closing's."""
 Table = Field(max_length=ROWS_MAX + 1)
@@ -197,6 +200,7 @@ class ClosingHead(Wire):
     session_id: Uuid
     session_number: Word
     business_date: Date
+    time_zone: Zone | None = None
     currency: Currency
     opened_at: Time
     opened_by: Actor

@@ -15,6 +15,7 @@ _RFC3339 = re.compile(
 )
 _WRITTEN_CHARACTERS: Final = len("2000-01-01T00:00:00.000000Z")
 _FIRST_DATE: Final = date(2000, 1, 1)
+_LAST_DATE: Final = date(2099, 12, 31)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,14 +63,13 @@ def wire_time(when: datetime) -> str:
 
 
 def business_date(time: str, offset: timedelta, day_starts_at: str) -> str:
-    """The trading day of `time` in a shop at `offset` whose day starts at `day_starts_at` (HH:MM).
+    """The trading day of `time` in a shop whose clock is `offset` ahead of UTC, and whose day starts at HH:MM.
 
-    A register whose clock fell back to 2000-01-01 would trade on a date in 1999, which no reader of
-    this wire takes: there the first date of the wire stands.
+    Readers of this wire take no dates but those of 2000 to 2099: beyond these stands the first or the last of them.
     """
     hours, minutes = day_starts_at.split(":")
     local = moment(time) + offset - timedelta(hours=int(hours), minutes=int(minutes))
-    return max(local.date(), _FIRST_DATE).isoformat()
+    return min(max(local.date(), _FIRST_DATE), _LAST_DATE).isoformat()
 
 
 def read_date(text: str) -> str:

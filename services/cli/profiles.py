@@ -18,7 +18,7 @@ def import_profiles(
 
     Columns: store_id, profile_id, name, currency; and where wanted tenders, over_short_limit_minor, blind,
     idle_close_after_s, late_window_s, allow_negative_drawer, business_day_starts_at, own_provider, enabled,
-    store_name, company_id.
+    store_name, company_id, time_zone.
 
     Example: [bold]till profiles import tills.csv[/bold]
     """

@@ -34,6 +34,7 @@ def profile(store_id: str = "s", profile_id: str = "p", **rules: Any) -> Body:
         "enabled": True,
         "store_name": "Parrot Cafe",
         "company_id": None,
+        "time_zone": None,
     }
     return {"store_id": store_id, "profile_id": profile_id} | usual | rules
 

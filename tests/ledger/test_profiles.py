@@ -38,6 +38,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         "enabled": True,
         "store_name": "s",
         "company_id": None,
+        "time_zone": None,
     }
 
 
@@ -65,6 +66,11 @@ BAD: dict[str, tuple[str, str, str]] = {
     "a boolean in words": ("blind", "s,q,n,MXN,yes", "blind is true or false"),
     "an hour that is not there": ("business_day_starts_at", "s,q,n,MXN,24:00", "business_day_starts_at is HH:MM"),
     "an idle time of 0": ("idle_close_after_s", "s,q,n,MXN,0", "idle_close_after_s is a whole number from 1"),
+    "a zone that nobody has": ("time_zone", "s,q,n,MXN,Europe/Lisboa", "time_zone 'Europe/Lisboa' is no name"),
+    "a zone in small letters": ("time_zone", "s,q,n,MXN,europe/lisbon", "time_zone 'europe/lisbon' is no name"),
+    "a zone that is no place": ("time_zone", "s,q,n,MXN,Factory", "time_zone 'Factory' is no name"),
+    "a zone by its leap seconds": ("time_zone", "s,q,n,MXN,right/Europe/Lisbon", "is no name of the tz database"),
+    "a zone by its file": ("time_zone", "s,q,n,MXN,../../etc/localtime", "is no name of the tz database"),
     "tenders that are no JSON": ("tenders", "s,q,n,MXN,x", "tenders is not JSON"),
     "tenders as deep as a parser goes": ("tenders", f"s,q,n,MXN,{'[' * 5_000}", "tenders is nested too deeply"),
     "tenders that are no list": ("tenders", "s,q,n,MXN,{}", "tenders: "),

@@ -19,6 +19,7 @@ COPY = "INSERT INTO {0} SELECT * FROM {0} LIMIT 1"
 VIOLATIONS = {
     "profiles_pkey": COPY.format("profiles"),
     "profiles_limit_not_negative": "UPDATE profiles SET over_short_limit_minor = -1",
+    "profiles_time_zone_is_a_name": "UPDATE profiles SET time_zone = ''",
     "profiles_blind_may_go_negative": "UPDATE profiles SET blind = true, allow_negative_drawer = false",
     "tills_pkey": COPY.format("tills"),
     "tills_of_a_profile": "DELETE FROM profiles",

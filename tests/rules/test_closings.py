@@ -11,8 +11,8 @@ from tests.support.till import CASH, DOLLARS, GENESIS, LUCIA, Body, Till, amount
 
 MEMBERS = """
     kind schema_version closing_id z_number prev_hash hash journal_hash store_id store_name profile_id profile_name
-    company_id session_id session_number business_date currency opened_at opened_by closed_at closed_by approved_at
-    approved_by counted_by origin uncounted limit_in_force_minor first_register_seq last_register_seq
+    company_id session_id session_number business_date time_zone currency opened_at opened_by closed_at closed_by
+    approved_at approved_by counted_by origin uncounted limit_in_force_minor first_register_seq last_register_seq
     register_seq_gaps station opening_note closing_note notes sales_report tenders cash_movements sales summary orders
     refunds discounts service_charges cancellations tips
 """

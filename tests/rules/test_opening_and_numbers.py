@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.till import CARD, CASH, DOLLARS, LUCIA, Till, amounts
+from tests.support.till import CARD, CASH, DOLLARS, LUCIA, Till, amounts, profile
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,52 @@ def test_the_day_is_that_of_the_shop_and_of_when_its_day_begins(occurred_at: str
     till = Till(business_day_starts_at=starts_at)
     assert till.open(occurred_at=occurred_at)["business_date"] == day
     assert till.closed({"cash": 0})["business_date"] == day
+
+
+@pytest.mark.parametrize(
+    ("zone", "occurred_at", "starts_at", "day"),
+    [
+        ("America/Mexico_City", "2026-03-02T05:59:59Z", "00:00", "2026-03-01"),
+        ("America/Mexico_City", "2026-03-02T06:00:00+00:00", "00:00", "2026-03-02"),
+        ("America/Mexico_City", "2026-03-01T09:59:59Z", "04:00", "2026-02-28"),
+        ("America/Mexico_City", "2026-03-01T10:00:00Z", "04:00", "2026-03-01"),
+        # The register's own offset says nothing where the shop has a zone.
+        ("Europe/Lisbon", "2026-03-01T23:30:00-06:00", "00:00", "2026-03-02"),
+        # 02:30 comes twice on the morning when the clocks go back: the instant tells which it is.
+        ("Europe/Madrid", "2025-10-26T00:59:59Z", "03:00", "2025-10-25"),
+        ("Europe/Madrid", "2025-10-26T01:30:00Z", "03:00", "2025-10-25"),
+        ("Europe/Madrid", "2025-10-26T02:00:00Z", "03:00", "2025-10-26"),
+        # 02:30 is left out when they go forward: the day begins with what comes after.
+        ("Europe/Madrid", "2025-03-30T00:59:59Z", "02:30", "2025-03-29"),
+        ("Europe/Madrid", "2025-03-30T01:00:00Z", "02:30", "2025-03-30"),
+        ("Australia/Lord_Howe", "2026-03-01T12:59:59Z", "00:00", "2026-03-01"),
+        ("Asia/Kathmandu", "2026-03-01T18:15:00Z", "00:00", "2026-03-02"),
+        ("Pacific/Kiritimati", "2026-03-01T10:00:00Z", "00:00", "2026-03-02"),
+    ],
+)
+def test_the_day_of_a_shop_with_a_zone_is_that_on_its_wall(
+    zone: str, occurred_at: str, starts_at: str, day: str
+) -> None:
+    till = Till(business_day_starts_at=starts_at, time_zone=zone)
+    assert till.open(occurred_at=occurred_at)["business_date"] == day
+    closing = till.closed({"cash": 0})
+    assert (closing["business_date"], closing["time_zone"]) == (day, zone)
+
+
+def test_a_zone_is_frozen_at_the_opening_and_a_day_that_is_named_wins() -> None:
+    till = Till(time_zone="Asia/Tokyo")
+    assert till.open(occurred_at="2026-03-01T20:00:00Z")["business_date"] == "2026-03-02"
+    till.batch_state.tills["s", "p"].profile = profile(time_zone=None)
+    assert till.closed({"cash": 0})["time_zone"] == "Asia/Tokyo"
+    assert till.open(occurred_at="2026-03-01T20:00:00Z")["business_date"] == "2026-03-01"
+    assert till.closed({"cash": 0})["time_zone"] is None
+    assert Till(time_zone="Asia/Tokyo").open(business_date="2031-12-31")["business_date"] == "2031-12-31"
+
+
+def test_a_zone_that_the_database_of_zones_has_not_any_more_stops_no_till() -> None:
+    till = Till(time_zone="Mars/Olympus_Mons")
+    assert till.open(occurred_at="2026-03-01T23:30:00-06:00")["business_date"] == "2026-03-01"
+    assert till.closed({"cash": 0})["time_zone"] == "Mars/Olympus_Mons"
 
 
 def test_a_fast_clock_counts_as_the_brokers_and_is_written_back_as_it_came() -> None:

@@ -46,6 +46,7 @@ def opening_row(opening: Opening) -> bytes:
             opening.store_name,
             opening.profile_name,
             opening.company_id,
+            opening.time_zone,
         ]
     )
 
@@ -67,6 +68,7 @@ def read_opening(row: bytes, tenders_row: bytes) -> Opening:
         store,
         profile,
         company,
+        *zone,  # Sessions that were opened before there were zones have none.
     ) = orjson.loads(row)
     return Opening(
         currency=currency,
@@ -82,6 +84,7 @@ def read_opening(row: bytes, tenders_row: bytes) -> Opening:
         store_name=store,
         profile_name=profile,
         company_id=company,
+        time_zone=zone[0] if zone else None,
     )
 
 

@@ -25,7 +25,8 @@ _TILLS: Final = ("text", "text")
 LOCK_TILLS: Final = f"""
     SELECT t.store_id, t.profile_id, t.open_session_id, t.sessions_opened, t.z_number, t.last_hash, t.fence,
            p.name, p.currency, p.tenders::text, p.enabled, p.blind, p.allow_negative_drawer, p.business_day_starts_at,
-           p.own_provider, p.store_name, p.company_id, p.over_short_limit_minor, p.late_window_s
+           p.own_provider, p.store_name, p.company_id, p.over_short_limit_minor, p.late_window_s,
+           p.time_zone
       FROM {keys_table(_TILLS, 1)} AS k(store_id, profile_id)
       JOIN tills t USING (store_id, profile_id)
       JOIN profiles p USING (store_id, profile_id)
@@ -127,6 +128,7 @@ def _profile(
     company_id: str | None,
     over_short_limit_minor: int | None,
     late_window_s: int,
+    time_zone: str | None,
 ) -> Profile:
     """The rules in a row of `profiles`. Cached by what they say: tills have the same ones from batch to batch."""
     return Profile(
@@ -142,6 +144,7 @@ def _profile(
         company_id=company_id,
         over_short_limit_minor=over_short_limit_minor,
         late_window_s=late_window_s,
+        time_zone=time_zone,
     )
 
 

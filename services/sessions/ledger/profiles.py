@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.commands import ID_TEXT, Tender, Tenders
 from contracts.jsontext import SAFE_INTEGER
 from contracts.money import CURRENCY_EXPONENTS, is_one
+from contracts.zones import ZONE_BYTES_MAX, ZONES
 from services.platform.errors import TillError
 
 REQUIRED: Final = ("store_id", "profile_id", "name", "currency")
@@ -31,6 +32,7 @@ COLUMNS: Final = (
     "enabled",
     "store_name",
     "company_id",
+    "time_zone",
 )
 LATE_WINDOW_S: Final = 7 * 86_400
 OWN_PROVIDER: Final = "STORE"
@@ -140,6 +142,7 @@ def _profile(row: Mapping[str | None, Any]) -> dict[str, Any]:
         "enabled": _flag(values, "enabled", default=True),
         "store_name": _text(values, "store_name", NAME_BYTES_MAX, default=values["store_id"]),
         "company_id": _id(values, "company_id") if values["company_id"] else None,
+        "time_zone": _zone(values),
     }
     late_window_s = _integer(values, "late_window_s", SECONDS_MAX)
     if late_window_s is not None:
@@ -175,6 +178,13 @@ def _id(values: Mapping[str, str], name: str) -> str:
     if not ID_TEXT.fullmatch(values[name]):
         raise ValueError(f"{name} is 1 to 64 of A-Z a-z 0-9 . _ : -")
     return values[name]
+
+
+def _zone(values: Mapping[str, str]) -> str | None:
+    name = values["time_zone"]
+    if name and name not in ZONES:
+        raise ValueError(f"time_zone {name[:ZONE_BYTES_MAX]!r} is no name of the tz database, as Europe/Lisbon is")
+    return name or None
 
 
 def _text(values: Mapping[str, str], name: str, longest: int, default: str = "") -> str:

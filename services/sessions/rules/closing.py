@@ -46,6 +46,7 @@ def close(
         "session_id": session.session_id,
         "session_number": opening.session_number,
         "business_date": opening.business_date,
+        "time_zone": opening.time_zone,
         "currency": opening.currency,
         "opened_at": opening.opened_at,
         "opened_by": actor_json(opening.opened_by),

@@ -48,6 +48,7 @@ class Profile:
     company_id: str | None
     over_short_limit_minor: int | None
     late_window_s: int
+    time_zone: str | None = None
 
 
 @dataclass(slots=True)
@@ -82,6 +83,7 @@ class Opening:
     store_name: str
     profile_name: str
     company_id: str | None
+    time_zone: str | None = None
 
     @property
     def cash_tender(self) -> str:

@@ -9,6 +9,7 @@ from contracts.commands import OpenSession, Tender
 from contracts.events import SessionOpened, fill
 from contracts.money import is_one
 from contracts.times import business_date, offset_of
+from contracts.zones import ZONES, offset_in
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext, accept, adds_up, answer_fields, by_tender
 from services.sessions.rules.model import CASH, HOLDING, Opening, Profile, Session
@@ -81,20 +82,30 @@ def _bad_amounts(command: OpenSession, profile: Profile, tenders: Sequence[Tende
 
 def _opening(context: RuleContext, command: OpenSession, tenders: Tenders) -> Opening:
     profile = context.till.profile
-    # The offset that the register wrote is in the text alone: the command's times are in UTC.
-    offset = offset_of(orjson.loads(context.record.text)["occurred_at"])
     return Opening(
         currency=command.currency,
         tenders=tenders,
         opened_at=context.occurred,
         opened_by=command.actor,
-        business_date=command.business_date or business_date(context.occurred, offset, profile.business_day_starts_at),
+        business_date=command.business_date or _trading_day(context),
         **opening_words(command, context.till.sessions_opened),
         own_provider=profile.own_provider,
         store_name=profile.store_name,
         profile_name=profile.name,
         company_id=profile.company_id,
+        time_zone=profile.time_zone,
     )
+
+
+def _trading_day(context: RuleContext) -> str:
+    """The day by the clock on the shop's wall, or by the register's own where the shop has no zone."""
+    profile = context.till.profile
+    if profile.time_zone in ZONES:
+        offset = offset_in(profile.time_zone, context.occurred)
+    else:
+        # The offset that the register wrote is in the text alone: the command's times are in UTC.
+        offset = offset_of(orjson.loads(context.record.text)["occurred_at"])
+    return business_date(context.occurred, offset, profile.business_day_starts_at)
 
 
 def opening_words(command: OpenSession, ordinal: int) -> dict[str, Any]:

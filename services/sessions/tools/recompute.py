@@ -9,11 +9,11 @@ from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from contracts.closings import GAPS_MAX, journal_link
+from contracts.closings import GAPS_MAX, closing_hash, journal_link
 from contracts.commands import (
     AmendSession,
     ApproveClosing,
@@ -41,6 +41,9 @@ from services.sessions.rules.model import Origin, RegisterSequence, Session
 from services.sessions.rules.open_session import opening_words
 from services.sessions.rules.session_details import reword
 from services.sessions.rules.totals import Totals, add_movement, new_totals, report
+
+SINCE_FIRST_FORM: Final = frozenset({"time_zone"})
+"""Members that closings of the first form have not; what they say of them nobody knows."""
 
 
 class LedgerMismatch(TillError):
@@ -133,6 +136,9 @@ class Recomputation:
             case OpenSession():
                 # The words as they were at the opening: those in the row may have been amended since.
                 session.opening = replace(session.opening, **opening_words(command, session.ordinal))
+                day = stored_object(entry.opened, f"{where}: its answer").get("business_date")
+                if day != session.opening.business_date:
+                    raise LedgerMismatch(f"{self.name}: its day is not that of its opening's answer")
                 session.totals = new_totals(session.opening.tenders, by_tender(command.opening))
             case MoveCash() | VoidMovement() | RecordOrder():
                 self._move(command, where)
@@ -198,6 +204,9 @@ class Recomputation:
         sales_report = closing.get("sales_report")
         if canonical(sales_report) == canonical(body["sales_report"]):
             body["sales_report"] = sales_report
+        body = in_the_form_of(closing, body)
+        if session.ended is not None:
+            session.ended.closing_hash = body["hash"]
         if compact(body) != stored.body:
             raise LedgerMismatch(f"{self.name}: its closing (z {stored.z_number}) is not what its journal leads to")
         self._closed = True
@@ -250,6 +259,15 @@ class Recomputation:
             raise LedgerMismatch(
                 f"{where}: its correction {stored.correction_number} has another {', '.join(wrong) or 'form'}"
             )
+
+
+def in_the_form_of(stored: dict[str, Any], closing: dict[str, Any]) -> dict[str, Any]:
+    """`closing` without the members that the version which stored it did not know yet, hashed as it hashed it."""
+    older = {name: value for name, value in closing.items() if name in stored or name not in SINCE_FIRST_FORM}
+    if len(older) == len(closing):
+        return closing
+    older["hash"] = closing_hash(older)
+    return older
 
 
 def _gaps(stated: Any, first: int, last: int) -> list[list[int]]:
