@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.access import sign_in
 from services.gateway.access.callers import Access, access_engine
+from services.gateway.access.paced import Paced
 from services.gateway.adapters import jethings, shifts
 from services.gateway.adapters.final import routes as final
 from services.gateway.commands import pending
@@ -126,6 +127,7 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     app.add_middleware(Plain)
     app.state.resources = resources
     app.state.access = Access(settings, resources.own, resources.verifier, resources.access_log)
+    app.add_middleware(Paced, access=app.state.access)
     shapes = {final.PREFIX: final.error_body}
     shapes |= {adapter.router.prefix: adapter.error_body for adapter in (jethings, shifts)}
     problems(app, shapes)

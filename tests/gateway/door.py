@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from services.gateway.access import sign_in
 from services.gateway.access.callers import Access, ByKey, ByToken, access_engine
+from services.gateway.access.paced import Paced
 from services.gateway.main import CONNECTIONS_MAX
 from services.gateway.problems import problems
 from services.platform import access_log
@@ -62,6 +63,7 @@ async def _opened(settings: Settings, log: AccessLog) -> AsyncIterator[Door]:
     engine = access_engine(settings.database_url)
     served = FastAPI()
     served.state.access = Access(settings, engine, open_verifier(settings), log)
+    served.add_middleware(Paced, access=served.state.access)
     served.include_router(sign_in.router)
     problems(served, {})
 

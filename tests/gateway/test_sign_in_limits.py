@@ -1,17 +1,21 @@
 """Strangers who try passwords: they guess nothing, lock nobody out, keep nobody waiting and leave nothing behind."""
 
 import asyncio
+import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import httpx
 import orjson
 import pytest
 from sqlalchemy import text
 
-from services.gateway.access import bounded_queue, failures, passwords, users
+from services.gateway.access import bounded_queue, failures, paced, passwords, users
 from services.gateway.access.bounded_queue import BoundedQueue, QueueFull
+from services.gateway.access.paced import Line
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
 from services.platform.settings import Settings
@@ -196,6 +200,51 @@ async def test_a_queue_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     leave.set()
     assert await first == "done"
     assert queue._inside.total() == 0
+
+
+async def test_sign_ins_begin_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paced, "LINE_MAX", 3)
+    monkeypatch.setattr(paced, "TURNED_AWAY_S", 0.0)
+    monkeypatch.setattr(paced, "BEGIN_EVERY_S", 3_600.0)
+    line, begun = Line(), list[int]()
+
+    async def sign_in(number: int) -> None:
+        await line.turn()
+        begun.append(number)
+
+    tasks = [asyncio.create_task(sign_in(number)) for number in range(5)]
+    await asyncio.wait({tasks[4]})
+    assert isinstance(tasks[4].exception(), QueueFull), "three wait, and a fourth may not"
+    assert begun == [0]
+    tasks[1].cancel()
+    monkeypatch.setattr(paced, "BEGIN_EVERY_S", 0.0)
+    assert line._moving is not None
+    line._moving.cancel()
+    line._free_at = 0.0
+    await line._move()
+    await asyncio.wait(tasks)
+    assert begun == [0, 2, 3], "in their order, and nobody waits for one who has left"
+
+
+async def test_who_is_familiar_stands_in_no_strangers_line(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paced, "LINE_MAX", 0)
+    monkeypatch.setattr(paced, "TURNED_AWAY_S", 0.0)
+    monkeypatch.setattr(paced, "BEGIN_EVERY_S", 3_600.0)
+    strange = [STRANGER.format(number) for number in range(2)]
+    assert [(await door.sign_in(address=address)).status_code for address in strange] == [200, 503]
+
+    assert (await door.sign_in(address=HOME)).status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread can step back")
+async def test_what_checks_passwords_lets_everything_else_go_first(door: Door) -> None:
+    thread = door.access.passwords._hashing.submit(threading.get_native_id).result()
+
+    def nice_of(task: int) -> int:
+        return int(Path(f"/proc/self/task/{task}/stat").read_text().rpartition(")")[2].split()[16])
+
+    assert nice_of(thread) == passwords.HASHING_NICE
+    assert nice_of(threading.get_native_id()) < passwords.HASHING_NICE
 
 
 async def test_what_a_client_says_of_its_address_is_not_believed_without_a_proxy(settings: Settings) -> None:

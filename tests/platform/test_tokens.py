@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from services.platform.auth import tokens
 from services.platform.auth.claims import Claims
+from services.platform.auth.issuers import Issuer
 from services.platform.auth.signing_keys import ensure_key
 from services.platform.auth.tokens import Verifier, bearer, mint
 from services.platform.settings import Settings
@@ -238,14 +239,63 @@ def test_only_so_many_tokens_are_remembered(
     monkeypatch.setattr(tokens, "CACHED_TOKENS_MAX", 3)
     verifier = Verifier(settings.jwks, settings.token_issuer)
     several = [sign(sub=f"cashier-{number}") for number in range(5)]
-    calls: list[str] = []
-    real = jwt.decode
-    monkeypatch.setattr(jwt, "decode", lambda text, *a, **k: calls.append(text) or real(text, *a, **k))
+    verified = signatures_verified(monkeypatch)
 
     for token in [*several, several[2], several[0], several[2]]:
         assert verifier.claims(token, NOW, API) is not None
 
-    assert calls == [*several, several[0]]
+    assert verified == [*several, several[0]]
+
+
+def signatures_verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens whose signatures are verified from now on."""
+    verified: list[str] = []
+    real = tokens._decoded
+
+    def noted(text: str, key: Any = None) -> dict[str, Any]:
+        if key is not None:
+            verified.append(text)
+        return real(text, key)
+
+    monkeypatch.setattr(tokens, "_decoded", noted)
+    return verified
+
+
+def test_a_signature_is_verified_last_and_a_wrong_one_once(
+    settings: Settings, sign: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "FORGED_TOKENS_MAX", 2)
+    verifier = Verifier(settings.jwks, settings.token_issuer)
+    verified = signatures_verified(monkeypatch)
+    for wrong in ({"iss": "another"}, {"role": "king"}, {"stores": "s1"}, {"exp": None}, {"headers": {"kid": "gone"}}):
+        assert verifier.claims(sign(**wrong), NOW, API) is None
+    assert verified == []
+
+    signature = sign().rpartition(".")[2]
+    forged = [f"{sign(sub=f'mallory-{number}').rpartition('.')[0]}.{signature}" for number in range(3)]
+    for token in [*forged, forged[2], forged[0]]:
+        assert verifier.claims(token, NOW, API) is None
+    assert verified == [*forged, forged[0]], "so many are remembered"
+
+
+def test_names_of_keys_that_nobody_has_cost_one_look_in_a_while(
+    settings: Settings, sign: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    verifier, looks = Verifier(settings.jwks, settings.token_issuer), list[None]()
+    real = Issuer.look
+    monkeypatch.setattr(Issuer, "look", lambda issuer: looks.append(None) or real(issuer))
+    monkeypatch.setattr(tokens, "LOOK_AGAIN_S", 3_600)
+    for number in range(100):
+        assert verifier.claims(sign(headers={"kid": f"nobodys-{number}"}), NOW, API) is None
+    assert len(looks) == 1
+
+    other = Settings(home=tmp_path / "other")
+    ensure_key(other)
+    new = minted(other)
+    other.jwks.replace(settings.jwks)
+    assert verifier.claims(new, NOW, API) is None
+    verifier._look_again_at = 0.0
+    assert verifier.claims(new, NOW, API) is not None, "a new key is found all the same"
 
 
 def test_a_key_taken_out_of_the_file_opens_nothing_any_more(

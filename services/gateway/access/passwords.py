@@ -5,11 +5,17 @@ is counted as one.
 """
 
 import asyncio
+import os
 import re
 import secrets
+import sys
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import bcrypt
 from argon2 import PasswordHasher
@@ -37,6 +43,8 @@ HASHED_AT_ONCE_KNOWN: Final = 2
 HASHED_AT_ONCE_STRANGERS: Final = 1
 """So many passwords are checked at once, of people at known addresses and of others; each takes 19 MiB and a core."""
 HASHED_AT_ONCE: Final = HASHED_AT_ONCE_KNOWN + HASHED_AT_ONCE_STRANGERS
+HASHING_NICE: Final = 10
+"""What checks passwords takes a tenth of a core's time where something else wants it: commands go first."""
 KNOWN_WAITING_MAX: Final = 200
 KNOWN_OF_ADDRESS_WAITING_MAX: Final = 50
 STRANGERS_WAITING_MAX: Final = 64
@@ -49,6 +57,8 @@ LOOKING_OF_ADDRESS_MAX: Final = 100
 REMEMBERED_S: Final = 3_600
 REMEMBERED_MAX: Final = 10_000
 """Who has signed in here within the hour isn't looked up again: a crowd that is doesn't keep them waiting either."""
+
+Result = TypeVar("Result")
 
 SIGN_INS = Counter(
     "till_sign_ins_total",
@@ -127,6 +137,12 @@ def matches(stored: str, password: str) -> bool:
         return False
 
 
+def step_back() -> None:
+    """Let everything else on this machine go before this thread; Linux alone can do so for a thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), HASHING_NICE)
+
+
 class Passwords:
     """Asks for passwords; one for a process.
 
@@ -138,6 +154,8 @@ class Passwords:
         self._engine = engine
         self._looking = BoundedQueue(LOOKED_UP_AT_ONCE, LOOKING_MAX, LOOKING_OF_ADDRESS_MAX)
         self._remembered = Latest[Attempt, float](REMEMBERED_MAX)
+        self._familiar = Latest[str, float](REMEMBERED_MAX)
+        self._hashing = ThreadPoolExecutor(HASHED_AT_ONCE, "hashing", step_back)
         self._known = BoundedQueue(HASHED_AT_ONCE_KNOWN, KNOWN_WAITING_MAX, KNOWN_OF_ADDRESS_WAITING_MAX)
         self._strangers = BoundedQueue(
             HASHED_AT_ONCE_STRANGERS, STRANGERS_WAITING_MAX, STRANGERS_OF_ADDRESS_WAITING_MAX
@@ -160,6 +178,10 @@ class Passwords:
             attempt = _of_nobody(attempt)
         row = await self._check(attempt, USER, password)
         return None if row is None else as_user(row)
+
+    def is_familiar(self, address: str) -> bool:
+        """Whether somebody has signed in from this address here within the hour."""
+        return self._familiar.get(address, 0.0) > time.monotonic()
 
     async def _check(self, attempt: Attempt, statement: Any, password: str) -> Row[Any] | None:
         try:
@@ -188,7 +210,10 @@ class Passwords:
 
     def _remember(self, attempt: Attempt) -> None:
         if attempt.address:
-            self._remembered[attempt] = time.monotonic() + REMEMBERED_S
+            self._remembered[attempt] = self._familiar[attempt.address] = time.monotonic() + REMEMBERED_S
+
+    async def _hashed(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._hashing, work)
 
     async def _try(self, attempt: Attempt, statement: Any, password: str) -> Row[Any] | None:
         """A name that nobody can have costs the same as one that nobody has."""
@@ -196,12 +221,12 @@ class Passwords:
             await failures.refuse_after_too_many(tx, attempt)
             row = (await tx.execute(statement, attempt.row)).one_or_none()
             stored = self._nobodys if row is None else row.password_hash
-            right = await asyncio.to_thread(matches, stored, password)
+            right = await self._hashed(partial(matches, stored, password))
             if row is None or not right:
                 await failures.note(tx, attempt)
                 return None
             if not stored.startswith("$argon2") or _HASHER.check_needs_rehash(stored):
-                fresh = await asyncio.to_thread(hash_password, password)
+                fresh = await self._hashed(partial(hash_password, password))
                 await tx.execute(REHASH[attempt.kind], attempt.row | {"stored": stored, "fresh": fresh})
             await failures.remember(tx, attempt)
             return row

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts.access import SUBJECT_BYTES_MAX
 from services.platform.auth.claims import KEY_PREFIX, ROLES, VIA_KEY, Claims, Role
@@ -31,7 +32,11 @@ IAT_LEEWAY_S: Final = 60
 """How far a token may have been issued in the future: the issuer's clock is not the broker's."""
 JWKS_CHECK_S: Final = 5
 """How long a change of the JWKS file may go unseen."""
+LOOK_AGAIN_S: Final = 0.5
+"""So often at most the files are looked at for key names that nobody has: a garbled one takes ten milliseconds."""
 CACHED_TOKENS_MAX: Final = 20_000
+FORGED_TOKENS_MAX: Final = 1_000
+"""So many tokens with wrong signatures are remembered, 8 MB at most: one that comes again is not verified again."""
 
 _HEADER_NAME: Final = "authorization"
 _SCHEME: Final = b"bearer "
@@ -59,6 +64,8 @@ class Verifier:
         if outside is not None:
             self._issuers.append(Issuer(*outside, outside=True))
         self._known = Latest[str, _Verified](CACHED_TOKENS_MAX)
+        self._forged = Latest[str, None](FORGED_TOKENS_MAX)
+        self._look_again_at = -math.inf
         self._check_at = time.monotonic() + JWKS_CHECK_S
 
     def claims(self, token: str | bytes, at: datetime | float, audience: str) -> Claims | None:
@@ -90,7 +97,7 @@ class Verifier:
         return claims
 
     def _verify(self, text: str) -> _Verified | None:
-        if len(text) > TOKEN_BYTES_MAX or not text.isascii():
+        if len(text) > TOKEN_BYTES_MAX or not text.isascii() or text in self._forged:
             return None
         try:
             verified = self._read(text)
@@ -102,26 +109,20 @@ class Verifier:
         return verified
 
     def _read(self, text: str) -> _Verified:
-        """The claims that one of our keys signed; of the header only alg and kid count."""
+        """The claims that one of our keys signed; of the header only alg and kid count.
+
+        What they say is looked at first, for a signature is dearer than all the rest: it alone makes them count.
+        """
         header = jwt.get_unverified_header(text)
         if header.get("alg") != ALGORITHM or "crit" in header:
             raise ValueError("the token's header asks for what this service does not do")
         issuer = self._signer(header["kid"])
-        payload: dict[str, Any] = jwt.decode(
-            text,
-            issuer.keys[header["kid"]],
-            algorithms=[ALGORITHM],
-            options={
-                "verify_signature": True,
-                "verify_exp": False,
-                "verify_nbf": False,
-                "verify_iat": False,
-                "verify_aud": False,
-                "verify_iss": False,
-                "verify_sub": False,
-                "verify_jti": False,
-            },
-        )
+        _read_payload(_decoded(text), issuer.name)
+        try:
+            payload = _decoded(text, issuer.keys[header["kid"]])
+        except jwt.InvalidSignatureError:
+            self._forged[text] = None
+            raise
         verified = _read_payload(payload, issuer.name)
         if not issuer.outside:
             return verified
@@ -130,8 +131,12 @@ class Verifier:
         return replace(verified, claims=replace(verified.claims, via=None))
 
     def _signer(self, kid: str) -> Issuer:
-        """Whose key this is. A name that nobody has may be a new key's: the files are looked at once more."""
-        if not any(kid in issuer.keys for issuer in self._issuers):
+        """Whose key this is. A name that nobody has may be a new key's: the files are looked at once more.
+
+        Not for every such name, for anybody can think of them: once in LOOK_AGAIN_S.
+        """
+        if not any(kid in issuer.keys for issuer in self._issuers) and time.monotonic() >= self._look_again_at:
+            self._look_again_at = time.monotonic() + LOOK_AGAIN_S
             self._look_for_new_keys()
         return next(issuer for issuer in self._issuers if kid in issuer.keys)
 
@@ -141,6 +146,7 @@ class Verifier:
         for issuer in self._issuers:
             if issuer.look():
                 self._known.clear()
+                self._forged.clear()
 
 
 def open_verifier(settings: Settings) -> Verifier:
@@ -238,6 +244,14 @@ class Signer:
         if claims.via is not None:
             payload["via"] = claims.via
         return jwt.encode(payload, self._key, ALGORITHM, headers=self._headers)
+
+
+def _decoded(text: str, key: Ed25519PublicKey | None = None) -> dict[str, Any]:
+    """What a token says, verified where there is a key; what its claims mean for us is not the library's to check."""
+    checks = ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
+    options: Any = {f"verify_{name}": False for name in checks} | {"verify_signature": key is not None}
+    payload: dict[str, Any] = jwt.decode(text, key or "", algorithms=[ALGORITHM], options=options)
+    return payload
 
 
 def _read_payload(payload: dict[str, Any], issuer: str) -> _Verified:
