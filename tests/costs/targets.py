@@ -12,7 +12,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.util import calc_crc32c
 
 from contracts.jsontext import BODY_BYTES_MAX, compact
-from services.platform.auth.claims import ANYBODY, Claims
+from services.platform.auth.claims import ANYBODY, Claims, Flaw
 from services.platform.auth.revocations import Revocations
 from services.platform.auth.signing_keys import ensure_key
 from services.platform.auth.tokens import Verifier, mint
@@ -50,11 +50,11 @@ PROFILES: Final = (
 ANCHOR: Final = b"".join(b"parrot/caja-%d 12 %s\n" % (number, b"0" * 64) for number in range(10))
 
 
-def nobody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | None:
-    return None
+def nobody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | Flaw:
+    return "missing"
 
 
-def anybody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | None:
+def anybody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | Flaw:
     return ANYBODY
 
 

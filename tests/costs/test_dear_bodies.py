@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contracts.jsontext import compact
-from services.platform.auth.claims import ANYBODY, Claims
+from services.platform.auth.claims import ANYBODY, Claims, Flaw
 from services.sessions.worker.apply import Read
 from services.sessions.worker.consumer import READ_SLICE_BYTES, Consumer
 from services.sessions.worker.read_record import Headers, Parked, Verify, read
@@ -24,11 +24,11 @@ TIMES_A_GOOD_ONE = 12
 BODIES = dear_bodies()
 
 
-def nobody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | None:
-    return None
+def nobody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | Flaw:
+    return "missing"
 
 
-def anybody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | None:
+def anybody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | Flaw:
     return ANYBODY
 
 
@@ -63,7 +63,7 @@ def test_without_a_token_no_field_is_validated(monkeypatch: pytest.MonkeyPatch) 
     readings = [read(record(value), nobody) for value in (*BODIES.values(), compact(body("record_order")))]
 
     assert looked_at == []
-    assert {reading.refused_right for reading in readings if not isinstance(reading, Parked)} == {"unauthenticated"}
+    assert {reading.refused_right for reading in readings if not isinstance(reading, Parked)} == {"missing"}
 
 
 def test_of_a_body_that_is_no_command_only_what_its_answer_repeats_is_kept() -> None:

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.platform.auth import tokens
-from services.platform.auth.claims import Claims
+from services.platform.auth.claims import Claims, Flaw
 from services.platform.auth.issuers import Issuer
 from services.platform.auth.signing_keys import ensure_key
-from services.platform.auth.tokens import Verifier, bearer, mint
+from services.platform.auth.tokens import Verifier, bearer, bearer_or_flaw, mint, open_verifier
 from services.platform.settings import Settings
 
 NOW = 1_790_000_000
@@ -392,13 +392,66 @@ def test_a_new_key_is_not_made_beside_public_keys_that_do_not_know_it(settings: 
         ([("authorization", b"Bearer a.\xff.c")], None),
         ([("authorization", b"Basic a.b.c")], None),
         ([("authorization", b"a.b.c")], None),
-        ([("authorization", b"Bearer a.b.c"), ("AUTHORIZATION", b"Bearer a.b.c")], None),
+        ([("authorization", b'"Bearer a.b.c"')], b"a.b.c"),
+        ([("authorization", b'"Bearer a.b.c \t" \r\n')], b"a.b.c"),
+        ([("authorization", b"Bearer a.b.c\r\n")], b"a.b.c"),
+        ([("authorization", b'"Bearer a.b.c')], None),
+        ([("authorization", b'"')], None),
+        ([("authorization", b'Bearer a.b.c"')], b'a.b.c"'),
+        ([("authorization", b' "Bearer a.b.c"')], None),
+        ([("authorization", b'""Bearer a.b.c""')], None),
+        ([("authorization", b"Bearer a.b.c"), ("AUTHORIZATION", b"Bearer a.b.c")], b"a.b.c"),
+        ([("authorization", b'"Bearer a.b.c"'), ("authorization", b"Bearer a.b.c\n")], b"a.b.c"),
+        ([("authorization", b"Bearer a.b.c"), ("authorization", b"bearer a.b.c")], None),
+        ([("authorization", b"Bearer a.b.c"), ("authorization", b"Bearer a.b.d")], None),
+        ([("authorization", b"Bearer a.b.c"), ("authorization", None)], None),
         ([("authorization", None), ("authorization", b"Bearer a.b.c")], None),
         ([("proxy-authorization", b"Bearer a.b.c")], None),
     ],
 )
 def test_a_record_brings_one_bearer_token_or_none(headers: list[tuple[str, bytes | None]], token: bytes | None) -> None:
     assert bearer(headers) == token
+
+
+@pytest.mark.parametrize(
+    ("headers", "flaw"),
+    [
+        ([], "missing"),
+        ([("x", b"Bearer a.b.c")], "missing"),
+        ([("authorization", None)], "missing"),
+        ([("authorization", b" ")], "missing"),
+        ([("authorization", b'""')], "missing"),
+        ([("authorization", b"Bearer ")], "unreadable"),
+        ([("authorization", b"Basic a.b.c")], "unreadable"),
+        ([("authorization", b"Bearer a.b.c"), ("authorization", b"Bearer a.b.d")], "unreadable"),
+    ],
+)
+def test_what_a_header_lacks_is_told(headers: list[tuple[str, bytes | None]], flaw: Flaw) -> None:
+    assert bearer_or_flaw(headers) == flaw
+
+
+def test_why_a_token_does_not_count_is_told(settings: Settings, tmp_path: Path) -> None:
+    verifier, elsewhere = open_verifier(settings), Settings(home=tmp_path / "elsewhere")
+    ensure_key(elsewhere)
+    strange, token = minted(elsewhere), minted(settings, ttl_s=60)
+    header, payload, _ = token.split(".")
+    assert {
+        "foreign": verifier.judge(strange, NOW, API),
+        "forged": verifier.judge(f"{header}.{payload}.{strange.split('.')[2]}", NOW, API),
+        "garbage": verifier.judge("e30.e30.e30", NOW, API),
+        "cut": verifier.judge(token[:40], NOW, API),
+        "old": verifier.judge(token, NOW + 60, API),
+        "early": verifier.judge(token, NOW - 3_600, API),
+        "other": verifier.judge(minted(settings, audiences=(COMMANDS,)), NOW, API),
+    } == {
+        "foreign": "unknown_key",
+        "forged": "unknown_key",
+        "garbage": "unreadable",
+        "cut": "unreadable",
+        "old": "expired",
+        "early": "not_yet",
+        "other": "other_audience",
+    }
 
 
 @given(st.lists(st.tuples(st.text() | st.just("authorization"), st.none() | st.binary())))

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
 from contracts.events import CLAIMLESS, Reason, claimless_event_id_of, event_id_of
-from services.sessions.rules.answers import MESSAGES
+from services.platform.auth.claims import Flaw
+from services.sessions.rules.answers import FLAWS, MESSAGES
 from tests.support import recount
 from tests.support.till import LUCIA, MORNING_MS, NOBODY, TOPIC, Body, Till, amounts
 
@@ -270,14 +271,23 @@ def test_a_refused_body_keeps_the_digits_that_came(till: Till) -> None:
 def test_an_answer_that_claims_nothing_is_named_by_its_place_and_the_id_stays_free(till: Till) -> None:
     body = till.body("move_cash", movement="pay_in", amount_minor=5, category="x")
     for _ in range(2):
-        answer = till.send(body, verify=lambda *_: None)
+        answer = till.send(body, verify=lambda *_: "missing")
         outcome = till.outcomes[-1]
         position = f"till:{TOPIC}/0/{outcome.record.offset}"
         assert (answer["reason"], answer["event_id"]) == ("unauthenticated", str(uuid5(NAMESPACE_URL, position)))
         assert outcome.stored_in == "position"
     assert till.send(body)["sequence"] == 2
-    answer = till.send(body, verify=lambda *_: None)
+    answer = till.send(body, verify=lambda *_: "missing")
     assert answer["reason"] == "unauthenticated", "without a good token not even an old answer is given"
+
+
+def test_a_refusal_without_a_token_that_counts_says_what_is_wrong_with_it(till: Till) -> None:
+    body = till.body("move_cash", movement="pay_in", amount_minor=5, category="x")
+    flaws = {flaw: till.send(body, verify=lambda *_, flaw=flaw: flaw) for flaw in FLAWS}
+    assert {answer["reason"] for answer in flaws.values()} == {"unauthenticated"}
+    assert {flaw: answer["message"] for flaw, answer in flaws.items()} == FLAWS
+    assert FLAWS.keys() == set(get_args(Flaw))
+    assert len(set(FLAWS.values())) == len(FLAWS)
 
 
 def test_a_disabled_profile_only_opens_no_session(till: Till) -> None:

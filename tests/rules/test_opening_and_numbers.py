@@ -217,7 +217,7 @@ def test_refused_commands_count_from_the_check_of_the_session_on() -> None:
     assert till.move("pay_in", 5, "gold", register_seq=3)["reason"] == "tender_unknown"
     assert till.says("move_cash", register_seq=5)["reason"] == "malformed"
     assert till.open(session_id=till.session_id, register_seq=6)["reason"] == "session_already_open"
-    assert till.move("no_sale", 0, register_seq=8, verify=lambda *_: None)["reason"] == "unauthenticated"
+    assert till.move("no_sale", 0, register_seq=8, verify=lambda *_: "missing")["reason"] == "unauthenticated"
     used = till.accepted[till.session_id][0]["command_id"]
     assert till.move("no_sale", 0, register_seq=9, command_id=used)["reason"] == "command_id_reused"
     closing = till.closed({"cash": 0}, register_seq=10)

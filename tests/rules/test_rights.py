@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.commands import COMMANDS
-from services.platform.auth.claims import Claims, Role
+from services.platform.auth.claims import Claims, Flaw, Role
 from tests.rules.grid import read_grid
 from tests.support.till import CARD, LUCIA, Body, Till, amounts, order
 
@@ -47,17 +47,17 @@ def claims(role: Role, sub: str = "lucia", stores: tuple[str, ...] = ("s",), via
     return Claims(sub, role, frozenset(stores), None, via, None, 4e9)
 
 
-def is_refused(kind: str, sender: Claims | None, **members: object) -> str | None:
+def is_refused(kind: str, sender: Claims | Flaw, **members: object) -> str | None:
     """Why the sender may not ask for it: `unauthenticated`, `forbidden` or None. Other reasons do not matter here."""
     answer = Till().says(kind, **KINDS[kind] | members, verify=lambda *_: sender)
     return answer["reason"] if answer.get("reason") in {"unauthenticated", "forbidden"} else None
 
 
-def sender(column: str) -> Claims | None:
-    """Who sends in this column, whose own name is lucia; None for a token that does not count."""
+def sender(column: str) -> Claims | Flaw:
+    """Who sends in this column, whose own name is lucia, or why the token does not count."""
     match column.split():
         case ["nobody"]:
-            return None
+            return "expired"
         case ["key", *_, role]:
             return claims(role, sub="key:7", via="key")  # type: ignore[arg-type]
     return claims(column)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from contracts.commands import Tender
-from services.platform.auth.claims import Claims
+from services.platform.auth.claims import Claims, Flaw
 from services.sessions.ledger.profiles import read_profiles
 from services.sessions.rules.model import BatchState, Profile, Till
 from services.sessions.worker.apply import Read
@@ -44,9 +44,9 @@ class Case:
         records = self.content["records"]
         checked = any("claims" in record for record in records)
 
-        def verify(headers: Headers, _at_ms: int, _store_id: str) -> Claims | None:
+        def verify(headers: Headers, _at_ms: int, _store_id: str) -> Claims | Flaw:
             claims = records[int(headers[0][1] or b"")].get("claims")
-            return None if claims is None else Claims(**_claims(claims))
+            return "missing" if claims is None else Claims(**_claims(claims))
 
         return [read(_raw(record, offset), verify if checked else None) for offset, record in enumerate(records)]
 

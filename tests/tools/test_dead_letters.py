@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import key_of
-from services.platform.auth.claims import Claims
+from services.platform.auth.claims import Claims, Flaw
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, ensure_key, open_verifier
 from services.platform.kafka.read_topic import records
 from services.platform.settings import Settings
@@ -79,8 +79,8 @@ async def test_a_parked_command_comes_back_and_is_answered_for_good(
     assert [name for name, _ in again.headers] == ["traceparent", "authorization"]
     verifier = open_verifier(corner)
 
-    def verify(headers: Headers, at_ms: int, _store_id: str) -> Claims | None:
-        return verifier.claims(bearer(headers) or b"", at_ms / 1_000, COMMANDS_AUDIENCE)
+    def verify(headers: Headers, at_ms: int, _store_id: str) -> Claims | Flaw:
+        return verifier.judge(bearer(headers) or b"", at_ms / 1_000, COMMANDS_AUDIENCE)
 
     taken = read(again, verify)
     async with ledger.begin() as tx:

@@ -24,7 +24,7 @@ from services.gateway.idempotency.request import fingerprint, keyed
 from services.gateway.resources import resources
 from services.platform.http.arrival import arrived_at
 from services.platform.http.body import read_body
-from services.sessions.rules.answers import MESSAGES
+from services.sessions.rules.answers import MESSAGES, refused_sender
 from services.sessions.rules.command_rights import RightRefusal, refused_right
 
 Answer = dict[str, Any]
@@ -79,7 +79,9 @@ class AdapterRequest:
             raise self.refusal(answer) from None
         right = self._refused_right(command)
         if right is not None:
-            answer = {"reason": right, "command_kind": kind, "message": MESSAGES[right]}
+            refusal = refused_sender(right)
+            message = refusal.message or MESSAGES[refusal.reason]
+            answer = {"reason": refusal.reason, "command_kind": kind, "message": message}
             raise self.refusal(answer)
         return command
 

@@ -13,6 +13,9 @@ KEY_PREFIX: Final = "key:"
 RESERVED_PREFIXES: Final = (KEY_PREFIX, "till-")
 """How no person's id begins: API keys are named so, and what the service itself sends."""
 
+Flaw = Literal["missing", "unreadable", "unknown_key", "other_audience", "not_yet", "expired", "too_long", "revoked"]
+"""Why a token doesn't count. One that is signed otherwise than its key would is of an unknown key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claims:

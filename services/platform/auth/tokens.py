@@ -16,7 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts.access import SUBJECT_BYTES_MAX
-from services.platform.auth.claims import KEY_PREFIX, ROLES, VIA_KEY, Claims, Role
+from services.platform.auth.claims import KEY_PREFIX, ROLES, VIA_KEY, Claims, Flaw, Role
 from services.platform.auth.issuers import Issuer
 from services.platform.auth.signing_keys import ALGORITHM, TOKEN_TTL_S_MAX, ensure_key, kid_of, load_private_key
 from services.platform.latest import Latest
@@ -40,6 +40,7 @@ FORGED_TOKENS_MAX: Final = 1_000
 
 _HEADER_NAME: Final = "authorization"
 _SCHEME: Final = b"bearer "
+_WHITE_SPACE: Final = b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ class _Verified:
     audiences: frozenset[str]
     earliest: float
     latest: float
+
+
+class _UnknownKey(Exception):
+    """The token names a key that is nobody's, or no key."""
 
 
 class Verifier:
@@ -69,7 +74,12 @@ class Verifier:
         self._check_at = time.monotonic() + JWKS_CHECK_S
 
     def claims(self, token: str | bytes, at: datetime | float, audience: str) -> Claims | None:
-        """What `token` says, or None when it doesn't count at `at` for `audience`.
+        """What `token` says, or None when it doesn't count at `at` for `audience`; see `judge`."""
+        judged = self.judge(token, at, audience)
+        return None if isinstance(judged, str) else judged
+
+    def judge(self, token: str | bytes, at: datetime | float, audience: str) -> Claims | Flaw:
+        """What `token` says, or why it doesn't count at `at` for `audience`.
 
         `at` is an aware datetime or seconds since 1970; for a record it is the broker's append
         time. Total: whatever the token's bytes are, nothing is raised.
@@ -79,32 +89,37 @@ class Verifier:
         try:
             text = token.decode("ascii") if isinstance(token, bytes) else token
         except UnicodeDecodeError:
-            return None
+            return "unreadable"
         verified = self._known.get(text)
         if verified is None:
-            verified = self._verify(text)
-            if verified is None:
-                return None
+            read = self._verify(text)
+            if isinstance(read, str):
+                return read
+            verified = read
         else:
             self._known.move_to_end(text)
         moment = at.timestamp() if isinstance(at, datetime) else at
         if not verified.earliest <= moment < verified.latest or audience not in verified.audiences:
-            return None
+            return _flaw(verified, moment, audience)
         claims = verified.claims
         # A register's token that would still live longer than a whole day was not minted by us.
         if claims.role == "register" and claims.exp - moment > REGISTER_TTL_S_MAX + IAT_LEEWAY_S:
-            return None
+            return "too_long"
         return claims
 
-    def _verify(self, text: str) -> _Verified | None:
-        if len(text) > TOKEN_BYTES_MAX or not text.isascii() or text in self._forged:
-            return None
+    def _verify(self, text: str) -> _Verified | Flaw:
+        if len(text) > TOKEN_BYTES_MAX or not text.isascii():
+            return "unreadable"
+        if text in self._forged:
+            return "unknown_key"
         try:
             verified = self._read(text)
+        except (_UnknownKey, jwt.InvalidSignatureError):
+            return "unknown_key"
         # Thousands of brackets end the JSON reader with a RecursionError, hundreds of digits a
         # conversion with an OverflowError.
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError, OverflowError, StopIteration):
-            return None
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
+            return "unreadable"
         self._known[text] = verified
         return verified
 
@@ -116,10 +131,11 @@ class Verifier:
         header = jwt.get_unverified_header(text)
         if header.get("alg") != ALGORITHM or "crit" in header:
             raise ValueError("the token's header asks for what this service does not do")
-        issuer = self._signer(header["kid"])
+        kid: Any = header.get("kid")
+        issuer = self._signer(kid)
         _read_payload(_decoded(text), issuer.name)
         try:
-            payload = _decoded(text, issuer.keys[header["kid"]])
+            payload = _decoded(text, issuer.keys[kid])
         except jwt.InvalidSignatureError:
             self._forged[text] = None
             raise
@@ -138,7 +154,10 @@ class Verifier:
         if not any(kid in issuer.keys for issuer in self._issuers) and time.monotonic() >= self._look_again_at:
             self._look_again_at = time.monotonic() + LOOK_AGAIN_S
             self._look_for_new_keys()
-        return next(issuer for issuer in self._issuers if kid in issuer.keys)
+        signer = next((issuer for issuer in self._issuers if kid in issuer.keys), None)
+        if signer is None:
+            raise _UnknownKey
+        return signer
 
     def _look_for_new_keys(self) -> None:
         """Takes the keys of files that have changed; what a removed key signed counts no longer."""
@@ -168,21 +187,38 @@ def open_verifier(settings: Settings) -> Verifier:
 
 
 def bearer(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
-    """The token of a record's one `authorization: Bearer <JWT>` header, or None.
+    """The token of a record's `authorization: Bearer <JWT>` header; None where there is none that is a token."""
+    brought = bearer_or_flaw(headers)
+    return None if isinstance(brought, str) else brought
 
-    Total: a second such header, a null, another scheme or anything but ASCII is no token.
+
+def bearer_or_flaw(headers: Sequence[tuple[str, bytes | None]]) -> bytes | Flaw:
+    """The token of a record's `authorization: Bearer <JWT>` header, or why there is none.
+
+    The header may stand in double quotes, end with white space, and come again if it is equal without these. Total:
+    another second one, a null, another scheme or anything but ASCII is no token.
     """
-    seen = False
     value: bytes | None = None
     for name, content in headers:
         if len(name) == len(_HEADER_NAME) and name.lower() == _HEADER_NAME:
-            if seen:
-                return None
-            seen, value = True, content
-    if value is None or not value.isascii() or value[: len(_SCHEME)].lower() != _SCHEME:
-        return None
+            bare = b"" if content is None else _bare(content)
+            if value is not None and value != bare:
+                return "unreadable"
+            value = bare
+    if not value:
+        return "missing"
+    if not value.isascii() or value[: len(_SCHEME)].lower() != _SCHEME:
+        return "unreadable"
     token = value[len(_SCHEME) :].strip(b" ")
-    return token if token and b" " not in token else None
+    return token if token and b" " not in token else "unreadable"
+
+
+def _bare(value: bytes) -> bytes:
+    """A header's value without what clients put around it: some write texts as JSON, some end them with a new line."""
+    value = value.rstrip(_WHITE_SPACE)
+    if value[:1] == b'"' == value[-1:]:
+        return value[1:-1].rstrip(_WHITE_SPACE)
+    return value
 
 
 def mint(
@@ -252,6 +288,13 @@ def _decoded(text: str, key: Ed25519PublicKey | None = None) -> dict[str, Any]:
     options: Any = {f"verify_{name}": False for name in checks} | {"verify_signature": key is not None}
     payload: dict[str, Any] = jwt.decode(text, key or "", algorithms=[ALGORITHM], options=options)
     return payload
+
+
+def _flaw(verified: _Verified, moment: float, audience: str) -> Flaw:
+    """Why a genuine token doesn't count then and there."""
+    if audience not in verified.audiences:
+        return "other_audience"
+    return "not_yet" if moment < verified.earliest else "expired"
 
 
 def _read_payload(payload: dict[str, Any], issuer: str) -> _Verified:

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
 from contracts.commands import COMMANDS, UUID_TEXT, Actor, FieldError
 from contracts.events import CommandParked, CommandRejected, Filled, Reason, fill
 from contracts.times import read_time
+from services.platform.auth.claims import Flaw
 from services.sessions.rules.model import Received
 
 MESSAGES: Final[Mapping[Reason, str]] = {
-    "unauthenticated": "The register is not signed in, or its sign-in has expired. Sign in and send it again.",
+    "unauthenticated": "The register is not signed in. Sign in and send it again.",
     "forbidden": "This person or register may not do that here. Sign in as somebody who may and send it again.",
     "command_id_reused": "This command number was already used for something else.",
     "malformed": "The register sent something that cannot be understood; see errors.",
@@ -37,6 +38,17 @@ MESSAGES: Final[Mapping[Reason, str]] = {
     "order_revision_stale": "A newer version of this order is already recorded.",
     "not_enough_cash": "There is not enough cash in the drawer.",
 }
+FLAWS: Final[Mapping[Flaw, str]] = {
+    "missing": "The register sent no token: it is not signed in. Sign in and send it again.",
+    "unreadable": "The register's token is unreadable. Sign in and send it again.",
+    "unknown_key": "The register's token is signed by an unknown key. Sign in here and send it again.",
+    "other_audience": "The register's token is for another audience. Sign in for commands and send it again.",
+    "not_yet": "The register's token does not count yet. Send it again once it does.",
+    "expired": "The register's token has expired. Sign in and send it again.",
+    "too_long": "The register's token lives longer than a day. Sign in and send it again.",
+    "revoked": "The register's token was revoked. Send it again once this person or register is let in.",
+}
+"""What `unauthenticated` says of the token that came."""
 PARKED_MESSAGE: Final = "The service could not work on this and has put it aside. Nothing was changed."
 
 
@@ -48,15 +60,23 @@ class Refusal:
     open_session_id: str | None = None
     errors: tuple[FieldError, ...] = ()
     register_seq: int | None = None
+    message: str | None = None
+    """What is said in place of the reason's own sentence."""
 
     def seen(self, register_seq: int | None) -> "Refusal":
         """The same refusal, noting that the register's number counts all the same."""
         return self if register_seq is None else replace(self, register_seq=register_seq)
 
 
+def refused_sender(why: Literal["forbidden"] | Flaw) -> Refusal:
+    """The refusal of one who has not the right, or no token that counts."""
+    return Refusal("forbidden") if why == "forbidden" else Refusal("unauthenticated", message=FLAWS[why])
+
+
 def rejection(record: Received, refusal: Refusal, event_id: str) -> Filled:
     """The answer to a refused command."""
-    rejected = fill(CommandRejected, _echo(record, event_id), reason=refusal.reason, message=MESSAGES[refusal.reason])
+    message = refusal.message or MESSAGES[refusal.reason]
+    rejected = fill(CommandRejected, _echo(record, event_id), reason=refusal.reason, message=message)
     if refusal.errors:
         rejected["errors"] = refusal.errors
     if refusal.open_session_id is not None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal
 
-from services.platform.auth.claims import Claims
+from services.platform.auth.claims import Claims, Flaw
 from services.sessions.rules.answers import actor_or_none
 
 SPEAK_FOR_THEMSELVES: Final = frozenset({"cashier", "manager", "admin"})
@@ -10,13 +10,14 @@ BROUGHT: Final = {"open_session": ("tenders",), "amend_session": ("add_tenders",
 """Tenders that a command brings: who counts a drawer doesn't say what counts as cash, or at which rate."""
 MANAGERS_ONLY: Final = frozenset({"approve_closing", "void_session", "recount", "force_close"})
 
-RightRefusal = Literal["unauthenticated", "forbidden"]
+RightRefusal = Literal["forbidden"] | Flaw
+"""Forbidden, or without a token that counts: then the reason is `unauthenticated`, and the message says why."""
 
 
-def refused_right(claims: Claims | None, store_id: str, body: dict[str, Any]) -> RightRefusal | None:
-    """Why the sender may not ask for this, or None. `claims` is None when the token was missing, false or expired."""
-    if claims is None:
-        return "unauthenticated"
+def refused_right(claims: Claims | Flaw, store_id: str, body: dict[str, Any]) -> RightRefusal | None:
+    """Why the sender may not ask for this, or None. In place of `claims` may stand why their token doesn't count."""
+    if isinstance(claims, str):
+        return claims
     if not claims.allows_store(store_id) or claims.role == "reader":
         return "forbidden"
     # A key's token names the actor of the request that it was made for.

@@ -27,7 +27,7 @@ from contracts.events import CLAIMLESS, claimless_event_id_of, event_id_of, reus
 from contracts.jsontext import compact
 from services.sessions.rules import cash_and_orders, close_session, session_details
 from services.sessions.rules.admission import admit
-from services.sessions.rules.answers import Refusal, parked, rejection
+from services.sessions.rules.answers import Refusal, parked, refused_sender, rejection
 from services.sessions.rules.context import Decision, RuleContext
 from services.sessions.rules.model import UNCLOSED, BatchState, KnownAnswer, Outcome, Received, StoredIn
 from services.sessions.rules.open_session import open_session
@@ -36,7 +36,7 @@ from services.sessions.rules.open_session import open_session
 def answer(state: BatchState, record: Received) -> Outcome:
     """The one answer to a record, and what to keep of it."""
     if record.refused_right is not None:
-        return _unclaimed(record, Refusal(record.refused_right))
+        return _unclaimed(record, refused_sender(record.refused_right))
     known = state.answers.get((record.store_id, record.command_id))
     if known is not None:
         return _repeat(record, known) if known.body_hash == record.body_hash else _reused(state, record)

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from contracts.closings import GAPS_MAX, GENESIS_HASH
 from contracts.commands import Actor, Command, FieldError, MoveCash, RecordOrder, Tender
+from services.platform.auth.claims import Flaw
 from services.sessions.rules.totals import OPENING, Tenders, Totals
 
 State = Literal["open", "suspended", "pending", "closed", "voided"]
@@ -223,7 +224,8 @@ class Received:
     offset: int
     received_at: str
     traceparent: bytes | None
-    refused_right: Literal["unauthenticated", "forbidden"] | None
+    refused_right: Literal["forbidden"] | Flaw | None
+    """Why the sender may not ask for this."""
     command_id: str
     store_id: str
     profile_id: str

@@ -20,6 +20,7 @@ from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint, open_verifier
 from services.platform.kafka.read_topic import Progress, records, records_at
 from services.platform.kafka.undecodable import Undecodable
 from services.platform.settings import Settings
+from services.sessions.rules.answers import refused_sender
 from services.sessions.rules.model import Received
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.read_record import Parked, Verify, read, verify_with
@@ -141,7 +142,9 @@ def _entitled(position: str, taken: Received | Parked) -> Received | NotSentAgai
     if isinstance(taken, Parked):
         return _no_command(position)
     if taken.refused_right is not None:
-        return NotSentAgain(f"{position}: its sender had no right to it ({taken.refused_right}).")
+        return NotSentAgain(
+            f"{position}: its sender had no right to it ({refused_sender(taken.refused_right).reason})."
+        )
     return taken
 
 

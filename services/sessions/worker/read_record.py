@@ -17,12 +17,13 @@ from contracts.commands import (
 from contracts.jsontext import Unreadable, canonical, proven, read_likely, read_watching
 from contracts.times import from_millis
 from contracts.topics import key_of
-from services.platform.auth.claims import Claims
+from services.platform.auth.claims import Claims, Flaw
 from services.platform.auth.revocations import Revocations
-from services.platform.auth.tokens import COMMANDS_AUDIENCE, Verifier, bearer
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, Verifier, bearer_or_flaw
 from services.platform.kafka.undecodable import Undecodable
 from services.sessions.rules.command_rights import refused_right
 from services.sessions.rules.model import Received
+from services.sessions.worker.framing import recognised
 
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[ -~]{0,200}")
 
@@ -39,18 +40,22 @@ Why = Literal["unreadable", "undecodable", "failing"]
 """There is no command in the record, or the client library can't decode it, or the service keeps failing on it. Only of
 the last was the sender's right looked at."""
 Headers = tuple[tuple[str, bytes | None], ...]
-Verify = Callable[[Headers, int, str], Claims | None]
-"""From a record's headers, its append time (milliseconds) and its store to the claims of its sender; None where there
-is no good token, or its bearer had been revoked."""
+Verify = Callable[[Headers, int, str], Claims | Flaw]
+"""From a record's headers, its append time (milliseconds) and its store to the claims of its sender, or to why its
+token doesn't count."""
 
 
 def verify_with(verifier: Verifier, revocations: Callable[[], Revocations]) -> Verify:
     """A Verify that asks `verifier`, and what is known of revocations then."""
 
-    def verify(headers: Headers, at_ms: int, store_id: str) -> Claims | None:
-        token = bearer(headers)
-        claims = None if token is None else verifier.claims(token, at_ms / 1_000, COMMANDS_AUDIENCE)
-        return None if claims is None or revocations().refuses_command(claims, store_id, at_ms) else claims
+    def verify(headers: Headers, at_ms: int, store_id: str) -> Claims | Flaw:
+        token = bearer_or_flaw(headers)
+        if isinstance(token, str):
+            return token
+        claims = verifier.judge(token, at_ms / 1_000, COMMANDS_AUDIENCE)
+        if isinstance(claims, str):
+            return claims
+        return "revoked" if revocations().refuses_command(claims, store_id, at_ms) else claims
 
     return verify
 
@@ -83,16 +88,17 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
     """
     if isinstance(record, Undecodable):
         return Parked(record, record.error, "undecodable")
-    claims: Claims | None = None
+    sender: Claims | Flaw = "missing"
     command: Command | None = None
+    members = _NO_MEMBERS
     text = b""
     errors: tuple[FieldError, ...] = ()
     try:
         members, exact = read_likely(record.value)
         if verify:
             named = members.get("store_id")
-            claims = verify(record.headers, record.timestamp, named) if isinstance(named, str) else None
-        if verify and claims is None:
+            sender = verify(record.headers, record.timestamp, named) if isinstance(named, str) else "missing"
+        if verify and isinstance(sender, str):
             members = members if exact else proven(members, record.value or b"")
         else:
             members, text, result = _read_value(members, record.value or b"", exact=exact)
@@ -107,7 +113,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         else:
             command_id, store_id, profile_id = command.command_id, command.store_id, command.profile_id
     except Unreadable as error:
-        return Parked(record, str(error), "unreadable")
+        return Parked(record, _with_framing(str(error), recognised(record.value, members)), "unreadable")
     return Received(
         raw=record,
         topic=record.topic,
@@ -115,7 +121,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         offset=record.offset,
         received_at=from_millis(record.timestamp),
         traceparent=_traceparent(record.headers) if record.headers else None,
-        refused_right=refused_right(claims, store_id, members) if verify else None,
+        refused_right=refused_right(sender, store_id, members) if verify else None,
         command_id=command_id,
         store_id=store_id,
         profile_id=profile_id,
@@ -126,6 +132,10 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         members=_repeated(members) if command is None else _NO_MEMBERS,
         errors=errors,
     )
+
+
+def _with_framing(error: str, framing: str | None) -> str:
+    return error if framing is None else f"{error} {framing}"
 
 
 def _repeated(members: dict[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
 
 def _in_full(record: Received) -> Received:
     """A record that was answered by its id: its token was good then, though its key may have gone since."""
-    if record.refused_right != "unauthenticated":
+    if record.refused_right in {None, "forbidden"}:
         return record
     full = read(record.raw, None)
     return full if isinstance(full, Received) else record
