@@ -13,6 +13,7 @@ from contracts.commands import (
     Id,
     Note,
     Rate,
+    TaxRate,
     TenderType,
     Time,
     Uuid,
@@ -31,6 +32,29 @@ ROWS_MAX: Final = 200
 OTHER: Final = "(other)"
 GAPS_MAX: Final = 100
 
+SINCE_THE_FIRST_VERSION: Final = frozenset(
+    {
+        "prepaid_minor",
+        "change_given",
+        "change_given_minor",
+        "left_minor",
+        "carried_minor",
+        "opening_difference_minor",
+        "rounding_minor",
+        "paid_before_minor",
+        "unpaid_minor",
+        "carried_over_minor",
+        "lowered",
+        "carried_over",
+        "tax_minor",
+        "prepaid",
+        "taxes",
+        "staff",
+        "time_zone",
+    }
+)
+"""Members of closings and figures that the first version did not write: what it wrote is kept for ever, and valid."""
+
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Figure = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
 Tally = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
@@ -46,6 +70,10 @@ class Total(Wire):
 
     total_minor: Figure
     count: Tally
+
+
+NOTHING: Final = Total(total_minor=0, count=0)
+"""What a figure is that the version before did not have: its closings stay readable."""
 
 
 class Movements(Wire):
@@ -67,11 +95,14 @@ class BaseFigures(Wire):
     sales_minor: Figure
     refunds_minor: Figure
     tips_minor: Figure
+    prepaid_minor: Figure = 0
+    change_given_minor: Figure = 0
     movements_in_minor: Figure
     movements_out_minor: Figure
     expected_minor: Figure | None
     counted_minor: Figure | None
     over_short_minor: Figure | None
+    opening_difference_minor: Figure | None = None
 
 
 class TenderFigures(Wire):
@@ -86,10 +117,15 @@ class TenderFigures(Wire):
     sales_minor: Figure
     refunds_minor: Figure
     tips_minor: Figure
+    prepaid_minor: Figure = 0
+    change_given: Total = NOTHING
     movements: Movements
     expected_minor: Figure | None
     counted_minor: Figure | None
     over_short_minor: Figure | None
+    left_minor: Figure | None = None
+    carried_minor: Figure | None = None
+    opening_difference_minor: Figure | None = None
     base: BaseFigures
 
 
@@ -102,6 +138,7 @@ class CashMovements(Wire):
     expected_minor: Figure
     reported_minor: Figure | None
     difference_minor: Figure | None
+    opening_difference_minor: Figure | None = None
 
 
 class ProviderTotal(Total):
@@ -110,8 +147,15 @@ class ProviderTotal(Total):
     provider: Word
 
 
+class RefundTotal(ProviderTotal):
+    """Refunds of one provider: their payments without tips, and the tax and the rounding in them."""
+
+    tax_minor: Figure = 0
+    rounding_minor: Figure = 0
+
+
 class TenderTotal(Total):
-    """Payments or tips in one tender."""
+    """Payments, tips or prepaid money in one tender."""
 
     tender: Id
 
@@ -130,10 +174,15 @@ class NamedTotal(Total):
 
 
 class Sales(Wire):
-    """What was sold, in base currency."""
+    """What was sold, in base currency. `lowered`: by how much accepted revisions lowered what had been paid."""
 
     total_minor: Figure
     count: Tally
+    rounding_minor: Figure = 0
+    paid_before_minor: Figure = 0
+    unpaid_minor: Figure = 0
+    carried_over_minor: Figure = 0
+    lowered: Total = NOTHING
     by_provider: Annotated[tuple[ProviderTotal, ...], Table]
     by_tender: Annotated[tuple[TenderTotal, ...], Table]
     by_order_type: Annotated[tuple[OrderTypeTotal, ...], Table]
@@ -165,6 +214,37 @@ class OrderCounts(Wire):
     forced_close: Tally
     canceled_by_pos: Tally
     canceled_by_external: Tally
+    carried_over: Tally = 0
+
+
+class TaxTotal(Wire):
+    """What was taxed at one rate and name, sold and refunded; `rate` in percent, without zeros that say nothing."""
+
+    name: ActorText
+    rate: TaxRate
+    net_minor: Figure
+    tax_minor: Figure
+    refunded_net_minor: Figure
+    refunded_tax_minor: Figure
+
+
+class StaffTotal(Wire):
+    """What one person sold, by the register's word, in base currency; `name` is the first that an order gave."""
+
+    id: ActorText
+    name: ActorText | None
+    sales_minor: Figure
+    sales_count: Tally
+    refunds_minor: Figure
+    refund_count: Tally
+    discounts_minor: Figure
+    tips_minor: Figure
+    change_given_minor: Figure
+    paid_before_minor: Figure
+    canceled_minor: Figure
+    canceled_count: Tally
+    lowered_minor: Figure
+    lowered_count: Tally
 
 
 class Figures(Wire):
@@ -175,11 +255,14 @@ class Figures(Wire):
     sales: Sales
     summary: Summary
     orders: Annotated[tuple[OrderCounts, ...], Table]
-    refunds: Annotated[tuple[ProviderTotal, ...], Table]
+    refunds: Annotated[tuple[RefundTotal, ...], Table]
     discounts: Annotated[tuple[NamedTotal, ...], Table]
     service_charges: Annotated[tuple[NamedTotal, ...], Table]
     cancellations: Annotated[tuple[ProviderTotal, ...], Table]
     tips: Annotated[tuple[TenderTotal, ...], Table]
+    prepaid: Annotated[tuple[TenderTotal, ...], Table] = ()
+    taxes: Annotated[tuple[TaxTotal, ...], Table] = ()
+    staff: Annotated[tuple[StaffTotal, ...], Table] = ()
 
 
 class ClosingHead(Wire):

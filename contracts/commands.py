@@ -51,6 +51,9 @@ def _rate(rate: str) -> str:
     return rate
 
 
+ROUNDING_MINOR_MAX: Final = 999_999
+"""Base currency, without sign: rounding of what is paid to the coins that there are is far below it."""
+
 _TIME_SCHEMA = WithJsonSchema(
     {
         "type": "string",
@@ -71,7 +74,10 @@ Note = Annotated[str, Text(0, 2_000)]
 Notes = Annotated[tuple[Note, ...], Items(0, 20)]
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$"), AfterValidator(_currency)]
 Rate = Annotated[str, StringConstraints(pattern=RATE_PATTERN), AfterValidator(_rate)]
+TaxRate = Annotated[str, StringConstraints(pattern=RATE_PATTERN)]
 Amount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
+Rounding = Annotated[int, Field(ge=-ROUNDING_MINOR_MAX, le=ROUNDING_MINOR_MAX)]
+Revision = Annotated[int, Field(ge=0, le=SAFE_INTEGER)]
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 SalesReport = Annotated[
     dict[str, Any],
@@ -81,7 +87,7 @@ SalesReport = Annotated[
 
 Movement = Literal["pay_in", "float_loan", "pay_out", "safe_drop", "bank_pickup", "tip_out", "no_sale"]
 TenderType = Literal["cash", "debit_card", "credit_card", "wallet", "voucher", "third_party", "other"]
-OrderStatus = Literal["open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external"]
+OrderStatus = Literal["open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external", "carried_over"]
 
 
 class Wire(BaseModel):
@@ -142,6 +148,29 @@ class Payment(Wire):
     change_minor: Amount | None = None
 
 
+class Tax(Wire):
+    """One tax of an order in base currency; `rate` in percent."""
+
+    name: ActorText
+    rate: TaxRate
+    net_minor: Amount
+    tax_minor: Amount
+
+
+class Change(Wire):
+    """What is given back out of another tender's drawer than was paid in, in that tender's currency."""
+
+    tender: Id
+    amount_minor: Amount
+
+
+class PaidBefore(Wire):
+    """What was paid on an order in an earlier session, in base currency."""
+
+    session_id: Uuid
+    amount_minor: Amount
+
+
 def _tender_ids_once(tenders: tuple[Tender, ...]) -> tuple[Tender, ...]:
     if len({tender.id for tender in tenders}) != len(tenders):
         raise ValueError("a tender id stands twice in tenders")
@@ -153,6 +182,8 @@ TenderAmounts = Annotated[tuple[TenderAmount, ...], Objects(0, 50)]
 CountedAmounts = Annotated[tuple[TenderAmount, ...], Objects(1, 50)]
 NamedAmounts = Annotated[tuple[NamedAmount, ...], Objects(0, 100)]
 Payments = Annotated[tuple[Payment, ...], Objects(0, 100)]
+Taxes = Annotated[tuple[Tax, ...], Objects(0, 50)]
+ChangeGiven = Annotated[tuple[Change, ...], Objects(0, 10)]
 
 
 class CommandBase(Wire):
@@ -205,7 +236,7 @@ class RecordOrder(CommandBase):
 
     kind: Literal["record_order"]
     order_id: Word
-    revision: Count
+    revision: Revision
     provider: Word
     order_type: Word
     status: OrderStatus
@@ -215,6 +246,11 @@ class RecordOrder(CommandBase):
     tax_minor: Amount
     payments: Payments
     refund_of: Word | None = None
+    rounding_minor: Rounding | None = None
+    taxes: Taxes | None = None
+    change: ChangeGiven | None = None
+    paid_before: PaidBefore | None = None
+    sold_by: Actor | None = None
 
 
 class CountDrawer(CommandBase):

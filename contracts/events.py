@@ -12,7 +12,6 @@ from contracts.commands import (
     Actor,
     ActorText,
     Amount,
-    Count,
     Currency,
     Date,
     FieldError,
@@ -21,6 +20,7 @@ from contracts.commands import (
     Note,
     Notes,
     OrderStatus,
+    Revision,
     TenderAmount,
     TenderAmounts,
     Tenders,
@@ -182,7 +182,7 @@ class OrderRecorded(CorrectionAnswerBase):
 
     kind: Literal["order_recorded"] = "order_recorded"
     order_id: Word
-    revision: Count
+    revision: Revision
     status: OrderStatus
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from contracts import topics
 from contracts.access import ACCESS
-from contracts.closings import Closing, ClosingCorrection
+from contracts.closings import SINCE_THE_FIRST_VERSION, Closing, ClosingCorrection
 from contracts.commands import COMMANDS, UUID_PATTERN, Wire
 from contracts.events import ANSWERS
 
@@ -97,9 +97,10 @@ def _schema(kind: str, model: type[Wire]) -> dict[str, Any]:
 def _written_schema(kind: str, model: type[Wire]) -> dict[str, Any]:
     """The schema of what the service writes: all members, ids in lower case, times in UTC."""
     schema: dict[str, Any] = _as_written(_without_titles(model.model_json_schema(mode="serialization")))
+    since = SINCE_THE_FIRST_VERSION if model in (Closing, ClosingCorrection) else frozenset()
     for part in schema.get("$defs", {}).values():
-        part["required"] = sorted(part["properties"])
-    schema["required"] = sorted(schema["properties"].keys() - _optional(model))
+        part["required"] = sorted(part["properties"].keys() - since)
+    schema["required"] = sorted(schema["properties"].keys() - _optional(model) - since)
     return schema | _head(kind, model, _OF_THE_REST)
 
 

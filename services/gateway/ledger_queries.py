@@ -17,8 +17,8 @@ from services.platform.postgres.engine import COMMAND_TIMEOUT_S, LOOKUPS, open_e
 from services.platform.postgres.pages import has_more, page_of, page_values
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
-from services.sessions.rules import totals
 from services.sessions.rules.model import BatchState, Session, cash_tender
+from services.sessions.rules.report import report
 
 CONNECTIONS: Final = 8
 LIMIT_MAX: Final = 500
@@ -246,7 +246,7 @@ def x_report(session: Session) -> dict[str, Any]:
         counted = session.ended.counted
     elif session.attempt is not None:
         counted = session.attempt.counted
-    return totals.report(session.totals, session.opening.tenders, counted)
+    return report(session.totals, session.opening.tenders, counted)
 
 
 async def profiles(engine: AsyncEngine, store_id: str, after: str, limit: int) -> tuple[list[ProfileRow], str | None]:

@@ -76,7 +76,7 @@ ORDERS: dict[str, tuple[Body, bool]] = {
     "a tender may pay twice": ({"payments": amounts({"cash": 7}) * 2}, True),
     "a refund with a tip": (
         {"refund_of": "A", "payments": [{"tender": "cash", "amount_minor": 5, "tip_minor": 1}]},
-        False,
+        True,
     ),
     "a refund with a tip of 0": (
         {"refund_of": "A", "payments": [{"tender": "cash", "amount_minor": 5, "tip_minor": 0}]},

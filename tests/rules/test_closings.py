@@ -14,17 +14,32 @@ MEMBERS = """
     company_id session_id session_number business_date time_zone currency opened_at opened_by closed_at closed_by
     approved_at approved_by counted_by origin uncounted limit_in_force_minor first_register_seq last_register_seq
     register_seq_gaps station opening_note closing_note notes sales_report tenders cash_movements sales summary orders
-    refunds discounts service_charges cancellations tips
+    refunds discounts service_charges cancellations tips prepaid taxes staff
 """
 TENDER_MEMBERS = """
-    tender name type currency exchange_rate opening_minor sales_minor refunds_minor tips_minor movements expected_minor
-    counted_minor over_short_minor base
+    tender name type currency exchange_rate opening_minor sales_minor refunds_minor tips_minor prepaid_minor
+    change_given movements expected_minor counted_minor over_short_minor left_minor carried_minor
+    opening_difference_minor base
 """
 BASE_MEMBERS = """
-    opening_minor sales_minor refunds_minor tips_minor movements_in_minor movements_out_minor expected_minor
-    counted_minor over_short_minor
+    opening_minor sales_minor refunds_minor tips_minor prepaid_minor change_given_minor movements_in_minor
+    movements_out_minor expected_minor counted_minor over_short_minor opening_difference_minor
 """
-EMPTY_TABLES = ("orders", "refunds", "discounts", "service_charges", "cancellations", "tips")
+SALES_MEMBERS = """
+    total_minor count rounding_minor paid_before_minor unpaid_minor carried_over_minor lowered by_provider by_tender
+    by_order_type
+"""
+EMPTY_TABLES = (
+    "orders",
+    "refunds",
+    "discounts",
+    "service_charges",
+    "cancellations",
+    "tips",
+    "prepaid",
+    "taxes",
+    "staff",
+)
 
 
 @pytest.fixture
@@ -59,9 +74,10 @@ def test_all_members_stand_in_their_order(till: Till) -> None:
         assert list(row["movements"]) == list(recount.MOVEMENTS)
         assert all(list(movement) == ["total_minor", "count"] for movement in row["movements"].values())
     assert list(closing["cash_movements"]) == [
-        f"{name}_minor" for name in ("starting", "deposits", "withdrawals", "expected", "reported", "difference")
+        f"{name}_minor"
+        for name in ("starting", "deposits", "withdrawals", "expected", "reported", "difference", "opening_difference")
     ]
-    assert list(closing["sales"]) == ["total_minor", "count", "by_provider", "by_tender", "by_order_type"]
+    assert list(closing["sales"]) == SALES_MEMBERS.split()
     assert list(closing["summary"]) == ["store", "providers"]
     for side in closing["summary"].values():
         assert list(side) == [f"{name}_minor" for name in ("gross", "discounts", "service_charges", "total", "net")]
@@ -72,6 +88,7 @@ def test_all_members_stand_in_their_order(till: Till) -> None:
         "forced_close",
         "canceled_by_pos",
         "canceled_by_external",
+        "carried_over",
     ]
     assert list(closing["discounts"][0]) == ["provider", "name", "total_minor", "count"]
 
@@ -86,8 +103,8 @@ def test_rows_are_sorted_and_empty_ones_left_out(till: Till) -> None:
     assert [row["tender"] for row in closing["tips"]] == ["card"]
     till.open()
     empty = till.closed({"cash": 0})
-    assert [empty[name] for name in EMPTY_TABLES] == [[]] * 6
-    assert empty["sales"] == {"total_minor": 0, "count": 0, "by_provider": [], "by_tender": [], "by_order_type": []}
+    assert [empty[name] for name in EMPTY_TABLES] == [[]] * 9
+    assert {json.dumps(figure) for figure in empty["sales"].values()} == {"0", "[]", '{"total_minor": 0, "count": 0}'}
     assert len(empty["tenders"]) == 6
 
 

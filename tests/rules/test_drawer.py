@@ -47,6 +47,7 @@ def test_each_movement_moves_its_way_and_a_void_takes_it_back(till: Till, moveme
         "expected_minor": 1_000 + change,
         "reported_minor": 1_000,
         "difference_minor": -change,
+        "opening_difference_minor": None,
     }
 
 
@@ -77,6 +78,7 @@ def test_two_kinds_of_cash_are_added_up_in_base_currency(till: Till) -> None:
         "expected_minor": 12_126,
         "reported_minor": 12_126,
         "difference_minor": 0,
+        "opening_difference_minor": None,
     }
 
 

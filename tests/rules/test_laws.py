@@ -103,7 +103,8 @@ def test_money_in_is_money_out_and_what_is_in_the_drawer(records: list[bytes], p
             if row["expected_minor"] is None:
                 continue
             moved = {kind: row["movements"][kind]["total_minor"] for kind in recount.MOVEMENTS}
-            came = row["opening_minor"] + row["sales_minor"] + row["tips_minor"] + sum(moved[k] for k in recount.INWARD)
+            came = row["opening_minor"] + row["sales_minor"] + row["prepaid_minor"] + row["tips_minor"]
+            came += sum(moved[k] for k in recount.INWARD)
             went = row["refunds_minor"] + sum(moved[k] for k in recount.OUTWARD)
             assert came == went + row["expected_minor"]
 

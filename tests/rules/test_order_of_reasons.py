@@ -117,7 +117,7 @@ SPOILERS: dict[str, dict[str, Spoiler]] = {
         "order_revision_stale": Spoiler(before=lambda till: till.order("A", {"card": 1}, revision=7)),
         "not_enough_cash": Spoiler(
             before=lambda till: till.move("pay_out", 1_000),
-            body=lambda body: body.update(refund_of="x", payments=body["payments"] + amounts({"cash": 1})),
+            body=lambda body: body.update(change=amounts({"cash": 1})),
         ),
     },
     "close_session": {

@@ -108,21 +108,44 @@ class Chance:
         ]
         refund = self.dice.random() < 0.15
         for payment in payments:
-            if not refund and self.dice.random() < 0.4:
+            if self.dice.random() < 0.4:
                 payment["tip_minor"] = self.dice.randrange(0, 50)
-        return {
-            "order_id": f"order {self.dice.randrange(max(1, self.number - 8), self.number + 1)}",
+        more = self.more_of_an_order(refund=refund) if self.dice.random() < 0.5 else {"tax_minor": 0}
+        which = self.dice.randrange(max(1, self.number - 8), self.number + 1)
+        return more | {
+            "order_id": f"{'refund' if refund else 'order'} {which}",
             "revision": self.dice.randrange(0, 6),
             "provider": self.dice.choice(("PARROT", "Rappi", "Didi")),
             "order_type": self.dice.choice(("Mostrador", "Delivery")),
-            "status": self.dice.choice(("finished",) * 5 + ("forced_close", "open", "canceled_by_pos")),
+            "status": self.dice.choice(("finished",) * 5 + ("forced_close", "open", "carried_over", "canceled_by_pos")),
             "gross_minor": 1_000 + self.amount(),
             "discounts": self.names(),
             "service_charges": self.names(),
-            "tax_minor": self.dice.choice((0, 100)),
             "payments": payments,
             "refund_of": "yesterday" if refund else None,
         }
+
+    def more_of_an_order(self, *, refund: bool) -> Body:
+        """What only some orders have: taxes by rate, rounding, whose sale it is, change, what was paid before."""
+        taxes = [
+            {
+                "name": "IVA",
+                "rate": rate,
+                "net_minor": self.dice.randrange(9_000),
+                "tax_minor": self.dice.randrange(300),
+            }
+            for rate in self.dice.sample(("16", "8.0", "08", "0"), self.dice.randrange(3))
+        ]
+        more: Body = {
+            "taxes": taxes,
+            "tax_minor": sum(tax["tax_minor"] for tax in taxes) + self.dice.choice((0, 0, 0, 1)),
+            "rounding_minor": self.dice.choice((None, 0, -2, 3)),
+            "sold_by": self.dice.choice((None, {"id": "ana"}, {"id": "ben", "name": self.dice.choice(("Ben", None))})),
+        }
+        if not refund and self.dice.random() < 0.5:
+            more["change"] = amounts({self.dice.choice(SOLD_IN): self.dice.randrange(500)})
+            more["paid_before"] = {"session_id": NOBODY, "amount_minor": self.dice.randrange(500)}
+        return more
 
     def close_session(self) -> Body:
         self.holds = False

@@ -8,19 +8,26 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from typing import Any
 
-Body = dict[str, Any]
+from tests.support import recount_orders
+from tests.support.recount_orders import (
+    OTHER,
+    Exchange,
+    amount_of,
+    entries,
+    is_finished,
+    is_refund,
+    tip_of,
+    to_base,
+    total_of,
+)
 
-EXPONENTS = {"MXN": 2, "USD": 2, "EUR": 2, "GTQ": 2, "GBP": 2, "JPY": 0, "KRW": 0, "KWD": 3, "BHD": 3}
-"""Decimals of the currencies that tests use, written down by hand."""
+Body = dict[str, Any]
 
 INWARD = ("pay_in", "float_loan")
 OUTWARD = ("pay_out", "safe_drop", "bank_pickup", "tip_out")
 MOVEMENTS = (*INWARD, *OUTWARD, "no_sale")
-ROWS = 200
-OTHER = "(other)"
 NO_LINK = "0" * 64
 FIGURES = (
     "tenders",
@@ -33,8 +40,11 @@ FIGURES = (
     "service_charges",
     "cancellations",
     "tips",
+    "prepaid",
+    "taxes",
+    "staff",
 )
-KEYS = ("tender", "provider", "order_type", "name")
+KEYS = ("tender", "provider", "order_type", "name", "rate")
 """What tells the rows of one list apart."""
 BOTH_SIDES = ("gross_minor", "discounts_minor", "service_charges_minor", "total_minor", "net_minor")
 
@@ -46,7 +56,7 @@ def figures(
     own_provider: str = "STORE",
     profile_tenders: Sequence[Body] | None = None,
 ) -> Body:
-    """What a closing shows from `tenders` to `tips`.
+    """What a closing shows from `tenders` to `staff`.
 
     `commands` are the accepted bodies after the opening, in the order of their sequence; `counted` is that of the last
     `close_session`, None for a closing that nobody counted. `profile_tenders` hold when the opening names none.
@@ -56,17 +66,21 @@ def figures(
     orders = _orders_that_hold(commands)
     rows = [_tender_row(tender, base, opening_command, commands, orders, counted) for tender in tenders]
     rows.sort(key=lambda row: row["tender"])
+    recorded, exchange = _recorded(commands), Exchange(tenders, base)
     return {
         "tenders": rows,
         "cash_movements": _cash_movements(rows),
-        "sales": _sales(rows, orders, commands),
+        "sales": _sales(rows, orders, commands, exchange),
         "summary": _summary(orders, own_provider),
         "orders": _order_counts(orders, commands),
-        "refunds": _refunds(orders, commands, {tender["id"]: (tender, base) for tender in tenders}),
+        "refunds": _refunds(orders, commands, exchange),
         "discounts": _named_entries("discounts", orders, commands),
         "service_charges": _named_entries("service_charges", orders, commands),
         "cancellations": _cancellations(orders, commands),
         "tips": _tips(rows, orders),
+        "prepaid": recount_orders.prepaid(rows, orders),
+        "taxes": recount_orders.taxes(orders, recorded),
+        "staff": recount_orders.staff(orders, recorded, exchange),
     }
 
 
@@ -125,14 +139,6 @@ def _plain_cash(currency: str) -> Body:
     return {"id": "cash", "name": "cash", "type": "cash", "currency": currency, "exchange_rate": "1"}
 
 
-def to_base(amount: int | None, tender: Body, base: str) -> int | None:
-    """An amount of `tender` in base currency. Python rounds an exact fraction half to even."""
-    if amount is None:
-        return None
-    exponent = EXPONENTS[base] - EXPONENTS[tender["currency"]]
-    return round(Fraction(tender["exchange_rate"]) * amount * Fraction(10) ** exponent)
-
-
 def _orders_that_hold(commands: Sequence[Body]) -> list[Body]:
     """The highest revision of each order."""
     highest: dict[str, Body] = {}
@@ -142,28 +148,16 @@ def _orders_that_hold(commands: Sequence[Body]) -> list[Body]:
     return list(highest.values())
 
 
-def _is_refund(order: Body) -> bool:
-    return order.get("refund_of") is not None
-
-
-def _is_finished(order: Body) -> bool:
-    return order["status"] in {"finished", "forced_close"}
-
-
 def _sold(orders: Iterable[Body]) -> list[Body]:
-    return [order for order in orders if _is_finished(order) and not _is_refund(order)]
+    return [order for order in orders if is_finished(order) and not is_refund(order)]
 
 
 def _refunded(orders: Iterable[Body]) -> list[Body]:
-    return [order for order in orders if _is_finished(order) and _is_refund(order)]
-
-
-def _tip(payment: Body) -> int:
-    return int(payment.get("tip_minor") or 0)
+    return [order for order in orders if is_finished(order) and is_refund(order)]
 
 
 def _payments(orders: Iterable[Body], tender: str) -> list[Body]:
-    return [payment for order in orders for payment in order["payments"] if payment["tender"] == tender]
+    return entries(orders, "payments", tender)
 
 
 def _movement_figures(commands: Sequence[Body], tender: str) -> dict[str, Body]:
@@ -193,21 +187,27 @@ def _tender_row(
 ) -> Body:
     sold = _payments(_sold(orders), tender["id"])
     back = _payments(_refunded(orders), tender["id"])
+    held = [order for order in orders if recount_orders.is_held(order)]
     movements = _movement_figures(commands, tender["id"])
     money_in = sum(movements[movement]["total_minor"] for movement in INWARD)
     money_out = sum(movements[movement]["total_minor"] for movement in OUTWARD)
     own: dict[str, Any] = {
         "opening_minor": _amount_of(opening_command["opening"], tender["id"]) or 0,
-        "sales_minor": sum(payment["amount_minor"] - _tip(payment) for payment in sold),
-        "refunds_minor": sum(payment["amount_minor"] for payment in back),
-        "tips_minor": sum(_tip(payment) for payment in sold),
+        "sales_minor": sum(payment["amount_minor"] - tip_of(payment) for payment in sold),
+        "refunds_minor": sum(payment["amount_minor"] - tip_of(payment) for payment in back),
+        "tips_minor": sum(tip_of(payment) for payment in sold) - sum(tip_of(payment) for payment in back),
+        "prepaid_minor": amount_of(held, "payments", tender["id"]) - amount_of(held, "change", tender["id"]),
     }
+    own["sales_minor"] -= amount_of(_sold(orders), "change", tender["id"])
+    back_out = [entry["amount_minor"] for entry in entries(_sold(orders), "change", tender["id"])]
     expected, reported = None, None
     if tender["type"] != "third_party":
         expected = own["opening_minor"] + own["sales_minor"] + own["tips_minor"] - own["refunds_minor"]
+        expected += own["prepaid_minor"]
         expected += money_in - money_out
         reported = _amount_of(counted or [], tender["id"])
     in_base = {name: to_base(amount, tender, base) for name, amount in own.items()}
+    in_base["change_given_minor"] = to_base(sum(back_out), tender, base)
     in_base["movements_in_minor"] = to_base(money_in, tender, base)
     in_base["movements_out_minor"] = to_base(money_out, tender, base)
     return {
@@ -217,9 +217,17 @@ def _tender_row(
         "currency": tender["currency"],
         "exchange_rate": tender["exchange_rate"],
         **own,
+        "change_given": {"total_minor": sum(back_out), "count": sum(amount > 0 for amount in back_out)},
         "movements": movements,
         **_drawer(expected, reported),
-        "base": {**in_base, **_drawer(to_base(expected, tender, base), to_base(reported, tender, base))},
+        "left_minor": None,
+        "carried_minor": None,
+        "opening_difference_minor": None,
+        "base": {
+            **in_base,
+            **_drawer(to_base(expected, tender, base), to_base(reported, tender, base)),
+            "opening_difference_minor": None,
+        },
     }
 
 
@@ -238,18 +246,12 @@ def _cash_movements(rows: Sequence[Body]) -> Body:
         "expected_minor": sum(base["expected_minor"] for base in cash),
         "reported_minor": sum(base["counted_minor"] for base in counted) if counted else None,
         "difference_minor": sum(base["over_short_minor"] for base in counted) if counted else None,
+        "opening_difference_minor": None,
     }
 
 
-def _total(order: Body) -> int:
-    discounts = sum(entry["amount_minor"] for entry in order["discounts"])
-    charges = sum(entry["amount_minor"] for entry in order["service_charges"])
-    return int(order["gross_minor"] - discounts + charges)
-
-
 def _with_a_row(keys: Iterable[Any]) -> set[Any]:
-    """The keys that keep rows of their own: the first 200 that accepted orders brought, whatever became of these."""
-    return set([key for key in dict.fromkeys(keys) if key not in {OTHER, (OTHER, OTHER)}][:ROWS])
+    return recount_orders.with_a_row((key for key in keys if key != (OTHER, OTHER)), OTHER)
 
 
 def _table(entries: Iterable[tuple[Any, int, int]], with_a_row: set[Any], names: tuple[str, ...]) -> list[Body]:
@@ -271,7 +273,7 @@ def _recorded(commands: Sequence[Body]) -> list[Body]:
     return [command for command in commands if command["kind"] == "record_order"]
 
 
-def _sales(rows: Sequence[Body], orders: Sequence[Body], commands: Sequence[Body]) -> Body:
+def _sales(rows: Sequence[Body], orders: Sequence[Body], commands: Sequence[Body], exchange: Exchange) -> Body:
     sold = _sold(orders)
     by_tender = []
     for row in rows:
@@ -279,16 +281,17 @@ def _sales(rows: Sequence[Body], orders: Sequence[Body], commands: Sequence[Body
         if row["base"]["sales_minor"] or count:
             by_tender.append({"tender": row["tender"], "total_minor": row["base"]["sales_minor"], "count": count})
     return {
-        "total_minor": sum(map(_total, sold)),
+        "total_minor": sum(map(total_of, sold)),
         "count": len(sold),
+        **recount_orders.more_of_sales(orders, by_tender, recount_orders.lowerings(_recorded(commands), exchange)),
         "by_provider": _table(
-            ((order["provider"], _total(order), 1) for order in sold),
+            ((order["provider"], total_of(order), 1) for order in sold),
             _with_a_row(order["provider"] for order in _recorded(commands)),
             ("provider",),
         ),
         "by_tender": by_tender,
         "by_order_type": _table(
-            ((order["order_type"], _total(order), 1) for order in sold),
+            ((order["order_type"], total_of(order), 1) for order in sold),
             _with_a_row(order["order_type"] for order in _recorded(commands)),
             ("order_type",),
         ),
@@ -302,32 +305,35 @@ def _summary(orders: Sequence[Body], own_provider: str) -> Body:
         side["gross_minor"] += order["gross_minor"]
         side["discounts_minor"] += sum(entry["amount_minor"] for entry in order["discounts"])
         side["service_charges_minor"] += sum(entry["amount_minor"] for entry in order["service_charges"])
-        side["total_minor"] += _total(order)
-        side["net_minor"] += _total(order) - order["tax_minor"]
+        side["total_minor"] += total_of(order)
+        side["net_minor"] += total_of(order) - order["tax_minor"]
     return dict(sides)
 
 
 def _order_counts(orders: Sequence[Body], commands: Sequence[Body]) -> list[Body]:
-    statuses = ("open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external")
+    statuses = ("open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external", "carried_over")
     with_a_row = _with_a_row(order["provider"] for order in _recorded(commands))
     counts: dict[str, Body] = {}
     for order in orders:
-        if not _is_refund(order):
+        if not is_refund(order):
             provider = order["provider"] if order["provider"] in with_a_row else OTHER
             row = counts.setdefault(provider, {"provider": provider, **dict.fromkeys(statuses, 0)})
             row[order["status"]] += 1
     return [counts[provider] for provider in sorted(counts)]
 
 
-def _refunds(orders: Sequence[Body], commands: Sequence[Body], tenders: dict[str, tuple[Body, str]]) -> list[Body]:
-    def paid_back(order: Body) -> int:
-        return sum(to_base(payment["amount_minor"], *tenders[payment["tender"]]) or 0 for payment in order["payments"])
-
-    return _table(
-        ((order["provider"], paid_back(order), 1) for order in _refunded(orders)),
-        _with_a_row(order["provider"] for order in _recorded(commands)),
-        ("provider",),
-    )
+def _refunds(orders: Sequence[Body], commands: Sequence[Body], exchange: Exchange) -> list[Body]:
+    with_a_row = _with_a_row(order["provider"] for order in _recorded(commands))
+    rows: dict[str, Body] = {}
+    for order in _refunded(orders):
+        provider = order["provider"] if order["provider"] in with_a_row else OTHER
+        nothing = dict.fromkeys(("total_minor", "count", "tax_minor", "rounding_minor"), 0)
+        row = rows.setdefault(provider, {"provider": provider, **nothing})
+        row["total_minor"] += sum(exchange(p["amount_minor"] - tip_of(p), p["tender"]) for p in order["payments"])
+        row["count"] += 1
+        row["tax_minor"] += order["tax_minor"]
+        row["rounding_minor"] += order.get("rounding_minor") or 0
+    return [rows[provider] for provider in sorted(rows)]
 
 
 def _named_entries(what: str, orders: Sequence[Body], commands: Sequence[Body]) -> list[Body]:
@@ -341,9 +347,9 @@ def _named_entries(what: str, orders: Sequence[Body], commands: Sequence[Body]) 
 
 
 def _cancellations(orders: Sequence[Body], commands: Sequence[Body]) -> list[Body]:
-    canceled = [order for order in orders if order["status"].startswith("canceled") and not _is_refund(order)]
+    canceled = [order for order in orders if order["status"].startswith("canceled") and not is_refund(order)]
     return _table(
-        ((order["provider"], _total(order), 1) for order in canceled),
+        ((order["provider"], total_of(order), 1) for order in canceled),
         _with_a_row(order["provider"] for order in _recorded(commands)),
         ("provider",),
     )
@@ -352,8 +358,8 @@ def _cancellations(orders: Sequence[Body], commands: Sequence[Body]) -> list[Bod
 def _tips(rows: Sequence[Body], orders: Sequence[Body]) -> list[Body]:
     table = []
     for row in rows:
-        tipped = [payment for payment in _payments(_sold(orders), row["tender"]) if _tip(payment)]
-        if tipped:
+        tipped = [payment for payment in _payments(_sold(orders), row["tender"]) if tip_of(payment)]
+        if tipped or row["tips_minor"]:
             table.append({"tender": row["tender"], "total_minor": row["tips_minor"], "count": len(tipped)})
     return table
 
@@ -362,7 +368,8 @@ def flat(figures: Any, path: tuple[Any, ...] = ()) -> Counter[tuple[Any, ...]]:
     """Every figure by its place, rows by their keys; null as 0, zeros left out."""
     sums: Counter[tuple[Any, ...]] = Counter()
     if isinstance(figures, dict):
-        row = tuple(figures[name] for name in KEYS if name in figures and not isinstance(figures[name], dict))
+        keys = ("id",) if "id" in figures else KEYS
+        row = tuple(figures[name] for name in keys if name in figures and not isinstance(figures[name], dict))
         for name, part in figures.items():
             sums.update(flat(part, (*path, row, name)))
     elif isinstance(figures, list):

@@ -16,7 +16,7 @@ from contracts.events import CLAIMLESS, claimless_event_id_of
 from services.sessions.rules import decide
 from services.sessions.rules.model import HOLDING, BatchState, Outcome, Received
 from services.sessions.rules.model import Till as TillRow
-from services.sessions.rules.totals import report
+from services.sessions.rules.report import report
 from services.sessions.worker.read_record import Parked, read
 from tests.support import recount
 from tests.support.chance import MINUTE_MS, OFTEN, ONCE, RARE, TENDERS, Chance
@@ -216,7 +216,8 @@ def check_money(tenders: Iterable[Body]) -> None:
     for row in tenders:
         if row["expected_minor"] is not None:
             moved = {kind: row["movements"][kind]["total_minor"] for kind in recount.MOVEMENTS}
-            came = row["opening_minor"] + row["sales_minor"] + row["tips_minor"] + sum(moved[k] for k in recount.INWARD)
+            came = row["opening_minor"] + row["sales_minor"] + row["prepaid_minor"] + row["tips_minor"]
+            came += sum(moved[k] for k in recount.INWARD)
             went = row["refunds_minor"] + sum(moved[k] for k in recount.OUTWARD)
             assert came == went + row["expected_minor"]
 

@@ -232,7 +232,7 @@ NUMBERS: list[tuple[tuple[int, int], str, Path]] = [
     (AMOUNT, "record_order", ("payments", 0, "tip_minor")),
     (AMOUNT, "record_order", ("payments", 0, "tendered_minor")),
     (AMOUNT, "record_order", ("payments", 0, "change_minor")),
-    (COUNT, "record_order", ("revision",)),
+    (SEQUENCE, "record_order", ("revision",)),
     (SEQUENCE, "record_order", ("register_seq",)),
     (SEQUENCE, "force_close", ("unless_after",)),
 ]

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from contracts.commands import Actor, Tender
 from services.sessions.rules.model import Attempt, Ended, Opening, RegisterSequence, Session
-from services.sessions.rules.totals import Cells, Pair, Tenders, Totals
+from services.sessions.rules.totals import PROVIDER_CELLS, TENDER_CELLS, Cells, Pair, Tenders, Totals
 
 NOTHING_ENDED = b"{}"
 _TENDERS_CACHED_MAX = 2_048
@@ -100,14 +100,18 @@ def totals_row(totals: Totals) -> bytes:
             totals.store,
             totals.others,
             str(totals.bound),
+            totals.sales,
+            [[*pair, *cells] for pair, cells in totals.taxes.items()],
+            totals.staff,
+            totals.staff_names,
         ]
     )
 
 
 def read_totals(row: bytes) -> Totals:
     """The running totals in a row of `sessions`."""
-    tenders, providers, order_types, discounts, charges, store, others, bound = orjson.loads(row)
-    return Totals(
+    tenders, providers, order_types, discounts, charges, store, others, bound, *since = orjson.loads(row)
+    totals = Totals(
         tenders,
         providers,
         order_types,
@@ -117,6 +121,19 @@ def read_totals(row: bytes) -> Totals:
         others,
         int(bound),
     )
+    if since:
+        totals.sales, taxes, totals.staff, totals.staff_names = since
+        totals.taxes = _pairs(taxes)
+    else:
+        _widen(totals)
+    return totals
+
+
+def _widen(totals: Totals) -> None:
+    """What the version before did not count is 0."""
+    for rows, width in ((totals.tenders, TENDER_CELLS), (totals.providers, PROVIDER_CELLS)):
+        for cells in rows.values():
+            cells.extend([0] * (width - len(cells)))
 
 
 def ending_row(session: Session) -> bytes:
@@ -163,4 +180,4 @@ def read_register(row: bytes) -> RegisterSequence:
 
 
 def _pairs(rows: list[list[Any]]) -> dict[Pair, Cells]:
-    return {(provider, name): [total, count] for provider, name, total, count in rows}
+    return {(first, second): cells for first, second, *cells in rows}

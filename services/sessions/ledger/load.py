@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import orjson
 
-from contracts.commands import MoveCash, RecordOrder, Tender, read_command
+from contracts.commands import Actor, MoveCash, RecordOrder, Tender, read_command
 from contracts.events import event_id_of, reused_event_id_of
 from contracts.jsontext import read_object
 from contracts.times import wire_time
@@ -16,6 +16,8 @@ from services.sessions.ledger.columns import keys_table, texts
 from services.sessions.rules.model import BatchState, KnownAnswer, Profile, Received, Session, Till, TillKey
 
 PROFILES_CACHED_MAX: Final = 8_192
+COUNTS_OF_BEFORE: Final = 1
+"""`journal.counts` of what the version before counted: orders for nobody, and their money only once finished."""
 NOT_LOADED: Final = b""
 """Stands for an answer that nobody in the batch asked for again."""
 
@@ -195,9 +197,16 @@ def _take_reused(state: BatchState, row: Any) -> None:
 
 
 def _take_order(state: BatchState, row: Any) -> None:
-    store_id, session_id, order_id, command = row
+    store_id, session_id, order_id, command, sold_by, counts, first = row
+    key = (store_id, str(session_id), order_id)
     order: RecordOrder = read_command(read_object(command))
-    state.orders[store_id, str(session_id), order_id] = order
+    state.orders[key] = order
+    if sold_by is not None:
+        state.sold_by[key] = Actor(**orjson.loads(sold_by))
+    elif first is not None:
+        state.sold_by[key] = read_command(read_object(first)).actor
+    if counts == COUNTS_OF_BEFORE:
+        state.orders_of_before.add(key)
 
 
 def _take_movement(state: BatchState, row: Any) -> None:
@@ -260,16 +269,21 @@ LOADS: Final = {
         """,
         _take_reused,
     ),
-    # The latest accepted revision of each order: the index on revisions is read from its end.
+    # The latest accepted revision of each order: the index on revisions is read from its end. Where no revision said
+    # whose sale it is, it is that of the first one's actor.
     "orders": Load(
         ("text", "uuid", "text"),
         """
-        SELECT ROW(k.store_id, k.session_id, k.order_id, latest.command)
+        SELECT ROW(k.store_id, k.session_id, k.order_id, latest.command, latest.sold_by, latest.counts, first.command)
           FROM {keys} AS k(store_id, session_id, order_id)
          CROSS JOIN LATERAL (
-               SELECT command FROM journal j
+               SELECT command, sold_by, counts, revision FROM journal j
                 WHERE j.store_id = k.store_id AND j.session_id = k.session_id AND j.order_id = k.order_id
                 ORDER BY revision DESC LIMIT 1) AS latest
+          LEFT JOIN LATERAL (
+               SELECT command, revision FROM journal j
+                WHERE j.store_id = k.store_id AND j.session_id = k.session_id AND j.order_id = k.order_id
+                ORDER BY revision LIMIT 1) AS first ON latest.sold_by IS NULL AND first.revision < latest.revision
         """,
         _take_order,
     ),

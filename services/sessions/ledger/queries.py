@@ -33,7 +33,7 @@ HOLDERS_OF_TILL: Final = text("""
     SELECT session_id FROM sessions WHERE store_id = :store AND profile_id = :profile AND state IN ('open', 'suspended')
 """)
 JOURNAL_OF_SESSION: Final = text("""
-    SELECT sequence, kind, command_id, received_at, register_seq, link, command,
+    SELECT sequence, kind, command_id, received_at, register_seq, link, command, counts,
            CASE WHEN kind = 'session_opened' THEN answer END AS opened FROM journal
      WHERE store_id = :store AND session_id = :session AND sequence > :after
      ORDER BY sequence LIMIT :rows

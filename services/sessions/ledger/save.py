@@ -99,6 +99,7 @@ PARTS: Final = {
         link="bytea",
         command="bytea",
         answer="bytea",
+        sold_by="bytea",
     ),
     "voids": _insert("voids", store_id="text", movement_id="uuid", command_id="uuid"),
     "reused": _insert(
@@ -293,6 +294,7 @@ def journal_row(outcome: Outcome) -> Row:
         bytes.fromhex(link) if link else None,
         record.text if link else None,
         outcome.value,
+        None if outcome.sold_by is None else outcome.sold_by.model_dump_json().encode(),
     )
 
 

@@ -2,13 +2,22 @@
 
 from typing import Final
 
-from contracts.commands import MoveCash, RecordOrder, VoidMovement
+from contracts.commands import Actor, MoveCash, PaidBefore, Payment, RecordOrder, VoidMovement
 from contracts.events import CashMoved, MovementVoided, OrderRecorded, fill
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, apply_change
 from services.sessions.rules.corrections import corrected
 from services.sessions.rules.model import CASH, Opening, Session
-from services.sessions.rules.totals import Tenders, Totals, add_movement, add_order, order_total, order_weight
+from services.sessions.rules.totals import (
+    Tenders,
+    Totals,
+    add_lowered,
+    add_movement,
+    add_order,
+    order_total,
+    order_weight,
+    plain_rate,
+)
 
 BLIND_AMOUNT_MINOR_MAX: Final = 10**12
 """Base currency: the most that one movement or order of a blind till may be. With less than 2^53 − 1 at a time, asking
@@ -84,30 +93,29 @@ def void_movement(context: RuleContext, session: Session, command: VoidMovement)
 
 def record_order(context: RuleContext, session: Session, command: RecordOrder) -> Decision | Refusal:
     """An order as it is now; it replaces what its earlier revision added."""
-    opening, tenders = session.opening, session.opening.tenders
-    for payment in command.payments:
-        if payment.tender not in tenders.tenders:
-            return Refusal("tender_unknown")
-    if not _order_adds_up(command):
-        return Refusal("amount_invalid")
-    if _tells_a_blind_figure(context, tenders, [(one.tender, one.amount_minor) for one in command.payments]):
-        return Refusal("amount_invalid")
+    state, opening, tenders = context.state, session.opening, session.opening.tenders
     key = (command.store_id, command.session_id, command.order_id)
-    earlier = context.state.orders.get(key)
-    if earlier is not None and command.revision <= earlier.revision:
-        return Refusal("order_revision_stale")
-
-    def change(totals: Totals) -> None:
-        replace_order(totals, opening, earlier, command)
-
-    before = session.totals.copy() if context.late else None
-    paid: dict[str, int] = {}
-    for payment in (*command.payments, *(earlier.payments if earlier else ())):
-        paid[payment.tender] = paid.get(payment.tender, 0) + payment.amount_minor
-    refusal = apply_change(context, session, paid, order_weight(tenders, command), change)
+    earlier = state.orders.get(key)
+    refusal = _bad_order(context, tenders, command, earlier)
     if refusal is not None:
         return refusal
-    context.state.orders[key] = command
+    seller, earlier_seller = command.sold_by or command.actor, None
+    if earlier is not None:
+        earlier_seller = state.seller_of(key)
+        seller = command.sold_by or earlier_seller
+    counted_for = None if key in state.orders_of_before else earlier_seller
+
+    def change(totals: Totals) -> None:
+        replace_order(totals, opening, (earlier, counted_for), (command, seller))
+
+    before = session.totals.copy() if context.late else None
+    refusal = apply_change(context, session, _drawn(command, earlier), order_weight(tenders, command), change)
+    if refusal is not None:
+        return refusal
+    if earlier is not None:
+        state.sold_by[key] = seller
+        state.orders_of_before.discard(key)
+    state.orders[key] = command
     accept(context, session)
     ids, correction = corrected(context, session, command, before)
     answer = fill(
@@ -118,7 +126,8 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
         revision=command.revision,
         status=command.status,
     )
-    return Decision(answer, correction=correction)
+    sold_by = None if earlier is None and command.sold_by is None else seller
+    return Decision(answer, correction=correction, sold_by=sold_by)
 
 
 def movement_of(command: MoveCash) -> tuple[str, str, int]:
@@ -126,11 +135,52 @@ def movement_of(command: MoveCash) -> tuple[str, str, int]:
     return command.movement, command.tender or CASH, command.amount_minor
 
 
-def replace_order(totals: Totals, opening: Opening, earlier: RecordOrder | None, order: RecordOrder) -> None:
-    """Put an order into the totals, in the place of its earlier revision."""
-    if earlier is not None:
-        add_order(totals, opening.tenders, opening.own_provider, earlier, -1)
-    add_order(totals, opening.tenders, opening.own_provider, order)
+def replace_order(
+    totals: Totals,
+    opening: Opening,
+    earlier: tuple[RecordOrder | None, Actor | None],
+    latest: tuple[RecordOrder, Actor | None],
+) -> None:
+    """Put an order into the totals, in the place of its earlier revision; each with whose sale it is (`add_order`)."""
+    was, was_sold_by = earlier
+    order, seller = latest
+    if was is not None:
+        add_order(totals, opening.tenders, opening.own_provider, was, was_sold_by, -1)
+    add_order(totals, opening.tenders, opening.own_provider, order, seller)
+    if was is not None and seller is not None:
+        add_lowered(totals, opening.tenders, was, order, seller)
+
+
+def _bad_order(
+    context: RuleContext, tenders: Tenders, order: RecordOrder, earlier: RecordOrder | None
+) -> Refusal | None:
+    """Why the order can't be taken, whatever the figures are."""
+    for payment in order.payments:
+        if payment.tender not in tenders.tenders:
+            return Refusal("tender_unknown")
+    if order.change and not all(tenders.has_drawer(coins.tender) for coins in order.change):
+        return Refusal("tender_unknown")
+    if not _order_adds_up(order) or (earlier is not None and (earlier.refund_of is None) != (order.refund_of is None)):
+        return Refusal("amount_invalid")
+    if context.till.profile.blind:
+        amounts = [(payment.tender, payment.amount_minor) for payment in order.payments]
+        amounts += [(coins.tender, coins.amount_minor) for coins in order.change or ()]
+        if _tells_a_blind_figure(context, tenders, amounts):
+            return Refusal("amount_invalid")
+    if earlier is not None and order.revision <= earlier.revision:
+        return Refusal("order_revision_stale")
+    return None
+
+
+def _drawn(order: RecordOrder, earlier: RecordOrder | None) -> dict[str, int]:
+    """The most by which an order can lower what is in each drawer: all that is paid in one, or given back out of it."""
+    drawn: dict[str, int] = {}
+    for one in (order, earlier) if earlier is not None else (order,):
+        for payment in one.payments:
+            drawn[payment.tender] = drawn.get(payment.tender, 0) + payment.amount_minor
+        for coins in one.change or ():
+            drawn[coins.tender] = drawn.get(coins.tender, 0) + coins.amount_minor
+    return drawn
 
 
 def _tells_a_blind_figure(context: RuleContext, tenders: Tenders, amounts: list[tuple[str, int]]) -> bool:
@@ -141,16 +191,45 @@ def _tells_a_blind_figure(context: RuleContext, tenders: Tenders, amounts: list[
 
 
 def _order_adds_up(order: RecordOrder) -> bool:
-    """What the fields of an order say only together."""
+    """What the fields of an order say only together. What most orders don't have is not looked at."""
     for payment in order.payments:
-        tip, change = payment.tip_minor or 0, payment.change_minor or 0
-        tendered = payment.tendered_minor
-        if tendered is None and change:
-            return False
-        if tendered is not None and tendered - change != payment.amount_minor:
-            return False
-        if tip > payment.amount_minor or (tip and order.refund_of is not None):
+        if not _payment_adds_up(payment):
             return False
     if order.discounts and sum(discount.amount_minor for discount in order.discounts) > order.gross_minor:
         return False
+    if order.change and not _change_adds_up(order):
+        return False
+    if order.taxes is not None and not _taxes_add_up(order):
+        return False
+    if order.paid_before is not None and not _may_be_paid_before(order, order.paid_before):
+        return False
     return order.tax_minor <= order_total(order)
+
+
+def _payment_adds_up(payment: Payment) -> bool:
+    tip, change = payment.tip_minor or 0, payment.change_minor or 0
+    tendered = payment.tendered_minor
+    if tendered is None:
+        return not change and tip <= payment.amount_minor
+    return tendered - change == payment.amount_minor and tip <= payment.amount_minor
+
+
+def _may_be_paid_before(order: RecordOrder, paid: PaidBefore) -> bool:
+    """Whether it was another session's, and is no refund: what is given back was not paid on it."""
+    return paid.session_id != order.session_id and (order.refund_of is None or paid.amount_minor == 0)
+
+
+def _change_adds_up(order: RecordOrder) -> bool:
+    """Whether change names no tender twice, nor one that gives change of its own, and is not given on a refund."""
+    drawers = [entry.tender for entry in order.change or ()]
+    own = {payment.tender for payment in order.payments if payment.change_minor}
+    if order.refund_of is not None and any(entry.amount_minor for entry in order.change or ()):
+        return False
+    return len({*drawers}) == len(drawers) and own.isdisjoint(drawers)
+
+
+def _taxes_add_up(order: RecordOrder) -> bool:
+    """Whether taxes name no rate twice, by its value, and add up to the order's tax."""
+    taxes = order.taxes or ()
+    rates = {(tax.name, plain_rate(tax.rate)) for tax in taxes}
+    return len(rates) == len(taxes) and sum(tax.tax_minor for tax in taxes) == order.tax_minor

@@ -10,7 +10,8 @@ from services.sessions.rules.closing import close
 from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, bad_count, by_tender
 from services.sessions.rules.corrections import NO_IDS, correction, recounted_rows
 from services.sessions.rules.model import Attempt, Ended, Origin, Session
-from services.sessions.rules.totals import fits, new_totals, report
+from services.sessions.rules.report import fits, report
+from services.sessions.rules.totals import new_totals
 
 SWEEPER = "till-sweeper"
 ABANDONED = "abandoned"

@@ -6,7 +6,7 @@ from contracts.closings import closing_hash
 from contracts.commands import Actor
 from contracts.events import closing_id_of
 from services.sessions.rules.model import Attempt, Origin, Session
-from services.sessions.rules.totals import report
+from services.sessions.rules.report import report
 
 
 def actor_json(actor: Actor) -> dict[str, str | None]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.closings import journal_link
-from contracts.commands import Command, TenderAmount
+from contracts.commands import Actor, Command, TenderAmount
 from contracts.events import Filled
 from contracts.jsontext import SAFE_INTEGER
 from services.sessions.rules import differences
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.model import BatchState, Received, Session, Till
-from services.sessions.rules.totals import Tenders, Totals, expected, fits, report
+from services.sessions.rules.report import fits, report
+from services.sessions.rules.totals import Tenders, Totals, expected
 
 
 @dataclass(slots=True)
@@ -32,11 +33,15 @@ class RuleContext:
 
 @dataclass(slots=True)
 class Decision:
-    """An accepted command: its answer, and the closing or correction that goes with it."""
+    """An accepted command: its answer, the closing or correction that goes with it, and what to keep of an order.
+
+    `sold_by` is whose sale an order is, where one of its revisions said so or may have.
+    """
 
     answer: Filled
     closing: dict[str, Any] | None = None
     correction: dict[str, Any] | None = None
+    sold_by: Actor | None = None
 
 
 def accept(context: RuleContext, session: Session) -> None:
@@ -73,7 +78,7 @@ def apply_change(
     What comes after the closing is never refused for want of cash: the drawer is long counted.
     """
     tenders, totals = session.opening.tenders, session.totals
-    counted = session.ended.counted if session.ended else {}
+    counted = session.counted
     never_short = context.late or context.till.profile.allow_negative_drawer or _enough_cash(totals, tenders, moved)
     bound = totals.bound + weight + (tenders.weight(*counted.values()) if counted else 0)
     # From one end of the range to the other is twice its length: that is how far a correction can go.

@@ -9,7 +9,8 @@ from services.sessions.rules.closing import actor_json
 from services.sessions.rules.context import RuleContext
 from services.sessions.rules.differences import differences
 from services.sessions.rules.model import Session
-from services.sessions.rules.totals import Totals, report
+from services.sessions.rules.report import report
+from services.sessions.rules.totals import Totals
 
 CORRECTION_KINDS: Final = {
     "move_cash": "late_movement",

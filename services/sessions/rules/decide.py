@@ -88,6 +88,7 @@ def _first_answer(state: BatchState, record: Received) -> Outcome:
         closing_value=None if closing is None else compact(closing),
         correction=correction,
         correction_value=None if correction is None else compact(correction),
+        sold_by=decision.sold_by,
     )
 
 

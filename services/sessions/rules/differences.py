@@ -3,11 +3,14 @@
 from typing import Any, Final
 
 from contracts.jsontext import SAFE_INTEGER
-from services.sessions.rules.totals import largest
+from services.sessions.rules.report import largest
 
-NAMES: Final = frozenset({"tender", "provider", "order_type", "name", "type", "currency", "exchange_rate"})
+NAMES: Final = frozenset(
+    {"tender", "provider", "order_type", "id", "name", "rate", "type", "currency", "exchange_rate"}
+)
 """Members that name a row instead of counting something."""
-KEYS: Final = ("tender", "provider", "order_type", "name")
+KEYS: Final = ("tender", "provider", "order_type", "name", "rate")
+"""What tells the rows of one list apart, where they have no `id`."""
 
 
 def fit(before: Any, after: Any) -> bool:
@@ -44,7 +47,7 @@ def _row_differences(before: list[dict[str, Any]], after: list[dict[str, Any]]) 
 
 
 def _key(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(row[name] for name in KEYS if name in row)
+    return (row["id"],) if "id" in row else tuple(row[name] for name in KEYS if name in row)
 
 
 def _zeros(part: Any) -> Any:

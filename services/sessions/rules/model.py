@@ -260,6 +260,7 @@ class Outcome:
     correction: dict[str, Any] | None = None
     correction_value: bytes | None = None
     error: str | None = None
+    sold_by: Actor | None = None
 
 
 @dataclass(slots=True)
@@ -271,10 +272,19 @@ class BatchState:
     forced: dict[tuple[str, str, int], Session] = field(default_factory=dict)
     """Sessions that their register did not close itself, by (store, profile, ordinal)."""
     orders: dict[OrderKey, RecordOrder] = field(default_factory=dict)
+    sold_by: dict[OrderKey, Actor] = field(default_factory=dict)
+    """Whose sale an order is, where its latest revision does not say so itself: it keeps what an earlier one said."""
+    orders_of_before: set[OrderKey] = field(default_factory=set)
+    """Orders whose latest revision the version before counted: for nobody, and their money only once finished."""
     movements: dict[tuple[str, str], MoveCash] = field(default_factory=dict)
     voided: set[tuple[str, str]] = field(default_factory=set)
     answers: dict[tuple[str, str], KnownAnswer] = field(default_factory=dict)
     reused: dict[str, KnownAnswer] = field(default_factory=dict)
+
+    def seller_of(self, key: OrderKey) -> Actor:
+        """Whose sale the order is, by the register's word; the actor of its first revision where that said nothing."""
+        order = self.orders[key]
+        return order.sold_by or self.sold_by.get(key, order.actor)
 
     def changed_sessions(self) -> Iterable[Session]:
         """The sessions that this batch opened or moved."""

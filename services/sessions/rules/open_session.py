@@ -13,7 +13,8 @@ from contracts.zones import ZONES, offset_in
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext, accept, adds_up, answer_fields, by_tender
 from services.sessions.rules.model import CASH, HOLDING, Opening, Profile, Session
-from services.sessions.rules.totals import Tenders, fits, new_totals
+from services.sessions.rules.report import fits
+from services.sessions.rules.totals import Tenders, new_totals
 
 
 def open_session(context: RuleContext, command: OpenSession) -> Decision | Refusal:

@@ -1,16 +1,14 @@
-"""Running totals of a session, and the one function that makes X and Z figures from them.
+"""Running totals of a session. Every command moves them, so that a report costs its rows, never the session's orders.
 
-Every command moves the totals, so that a report costs what its rows cost, never what the session's orders cost.
 Amounts are integers in minor units: of a tender where a tender's own figures are meant, of the base currency elsewhere.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from contracts.closings import OTHER, ROWS_MAX
-from contracts.commands import NamedAmount, RecordOrder, Tender
-from contracts.jsontext import SAFE_INTEGER
+from contracts.commands import Actor, NamedAmount, RecordOrder, Tax, Tender
 from contracts.money import Exchange, exchange
 
 MOVEMENTS: Final = (
@@ -26,15 +24,26 @@ ADDS: Final = frozenset({"pay_in", "float_loan"})
 TAKES: Final = frozenset({"pay_out", "safe_drop", "bank_pickup", "tip_out"})
 COUNTING: Final = frozenset({"finished", "forced_close"})
 CANCELED: Final = frozenset({"canceled_by_pos", "canceled_by_external"})
-STATUSES: Final = ("open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external")
+HOLDING_MONEY: Final = frozenset({"open", "carried_over"})
+"""A sale in these has been paid and not sold: what was paid lies in the drawer beforehand."""
+STATUSES: Final = ("open", "finished", "forced_close", "canceled_by_pos", "canceled_by_external", "carried_over")
 
 # Where a tender's, a provider's and a side's totals stand in their lists of integers.
 OPENING, SALES, REFUNDS, TIPS, TIP_COUNT, ORDER_COUNT, FIRST_MOVEMENT = range(7)
-TENDER_CELLS: Final = FIRST_MOVEMENT + 2 * len(MOVEMENTS)
+PREPAID, PREPAID_COUNT, CHANGE, CHANGE_COUNT = range(FIRST_MOVEMENT + 14, FIRST_MOVEMENT + 18)
+TENDER_CELLS: Final = CHANGE_COUNT + 1
 P_TOTAL, P_COUNT, P_REFUNDS, P_REFUND_COUNT, P_CANCELED, P_CANCELED_COUNT, P_FIRST_STATUS = range(7)
-PROVIDER_CELLS: Final = P_FIRST_STATUS + len(STATUSES)
+P_REFUND_TAX, P_REFUND_ROUNDING = range(P_FIRST_STATUS + 6, P_FIRST_STATUS + 8)
+PROVIDER_CELLS: Final = P_REFUND_ROUNDING + 1
 GROSS, DISCOUNTS, CHARGES, TOTAL, NET = range(5)
 SIDE_CELLS: Final = 5
+ROUNDING, PAID_BEFORE, CARRIED_OVER, LOWERED, LOWERED_COUNT = range(5)
+SALES_CELLS: Final = 5
+TAX_NET, TAX, REFUNDED_NET, REFUNDED_TAX = range(4)
+TAX_CELLS: Final = 4
+S_SALES, S_COUNT, S_REFUNDS, S_REFUND_COUNT, S_DISCOUNTS, S_TIPS, S_CHANGE, S_PAID_BEFORE = range(8)
+S_CANCELED, S_CANCELED_COUNT, S_LOWERED, S_LOWERED_COUNT = range(8, 12)
+STAFF_CELLS: Final = 12
 
 MOVEMENT_CELL: Final = {kind: FIRST_MOVEMENT + 2 * at for at, kind in enumerate(MOVEMENTS)}
 PAY_IN, FLOAT_LOAN, PAY_OUT, SAFE_DROP, BANK_PICKUP, TIP_OUT, _ = MOVEMENT_CELL.values()
@@ -44,6 +53,7 @@ Cells = list[int]
 Pair = tuple[str, str]
 Key = TypeVar("Key", str, tuple[str, str])
 OTHER_PAIR: Final = (OTHER, OTHER)
+OTHER_TAX: Final = (OTHER, "0")
 
 
 @dataclass(slots=True)
@@ -58,6 +68,10 @@ class Totals:
     store: Cells = field(default_factory=lambda: [0] * SIDE_CELLS)
     others: Cells = field(default_factory=lambda: [0] * SIDE_CELLS)
     bound: int = 0
+    sales: Cells = field(default_factory=lambda: [0] * SALES_CELLS)
+    taxes: dict[Pair, Cells] = field(default_factory=dict)
+    staff: dict[str, Cells] = field(default_factory=dict)
+    staff_names: dict[str, str] = field(default_factory=dict)
 
     def copy(self) -> "Totals":
         """Totals that can be moved without moving these."""
@@ -70,6 +84,10 @@ class Totals:
             store=[*self.store],
             others=[*self.others],
             bound=self.bound,
+            sales=[*self.sales],
+            taxes={key: [*cells] for key, cells in self.taxes.items()},
+            staff={key: [*cells] for key, cells in self.staff.items()},
+            staff_names={**self.staff_names},
         )
 
 
@@ -117,26 +135,59 @@ def add_movement(totals: Totals, movement: tuple[str, str, int], sign: int = 1) 
     cells[at + 1] += sign
 
 
-def add_order(totals: Totals, tenders: Tenders, own_provider: str, order: RecordOrder, sign: int = 1) -> None:
-    """Count an order as this revision says; `sign` -1 takes the same revision back."""
+def add_order(
+    totals: Totals, tenders: Tenders, own_provider: str, order: RecordOrder, seller: Actor | None, sign: int = 1
+) -> None:
+    """Count an order as this revision says, for whoever sold it; `sign` -1 takes the same revision back.
+
+    Without `seller` it is a revision that the version before counted: its money counted only once it was finished,
+    for nobody, and the tax of a refund not at all.
+    """
     provider = _row(totals.providers, order.provider, OTHER, PROVIDER_CELLS)
     order_type = _row(totals.order_types, order.order_type, OTHER, 2)
     named = _named_rows(totals, order) if order.discounts or order.service_charges else ()
+    taxed = _tax_rows(totals, order.taxes) if order.taxes else ()
+    staff = [0] * STAFF_CELLS if seller is None else _staff_row(totals, seller)
     if order.refund_of is not None:
         if order.status in COUNTING:
-            _add_refund(totals, tenders, provider, order, sign)
+            _add_refund(totals, tenders, provider, staff, order, sign)
+            _add_taxes(taxed, REFUNDED_NET, sign)
+            if seller is not None:
+                provider[P_REFUND_TAX] += sign * order.tax_minor
+                provider[P_REFUND_ROUNDING] += sign * (order.rounding_minor or 0)
         return
     provider[STATUS_CELL[order.status]] += sign
-    if order.status in CANCELED:
-        provider[P_CANCELED] += sign * order_total(order)
+    if order.status in COUNTING:
+        side = totals.store if order.provider == own_provider else totals.others
+        _add_sale(order, (provider, order_type, staff), side, sign)
+        for entry, row in named:
+            row[0] += sign * entry.amount_minor
+            row[1] += sign
+        _add_taxes(taxed, TAX_NET, sign)
+        _add_payments(totals, tenders, staff, order, sign)
+        if order.rounding_minor or order.paid_before is not None:
+            _add_to_pay(totals, staff, order, sign)
+    elif order.status in CANCELED:
+        total = sign * order_total(order)
+        provider[P_CANCELED] += total
         provider[P_CANCELED_COUNT] += sign
-    if order.status not in COUNTING:
+        staff[S_CANCELED] += total
+        staff[S_CANCELED_COUNT] += sign
+    elif seller is not None:
+        _add_prepaid(totals, order, sign)
+
+
+def add_lowered(totals: Totals, tenders: Tenders, earlier: RecordOrder, order: RecordOrder, seller: Actor) -> None:
+    """Count by how much a revision lowers what was paid on a sale that counted. No later revision takes it back."""
+    if earlier.refund_of is not None or earlier.status not in COUNTING:
         return
-    _add_sale(order, provider, order_type, totals.store if order.provider == own_provider else totals.others, sign)
-    for entry, row in named:
-        row[0] += sign * entry.amount_minor
-        row[1] += sign
-    _add_payments(totals, order, sign)
+    by = _paid(tenders, earlier) - (_paid(tenders, order) if order.status in COUNTING else 0)
+    if by > 0:
+        staff = _staff_row(totals, seller)
+        totals.sales[LOWERED] += by
+        totals.sales[LOWERED_COUNT] += 1
+        staff[S_LOWERED] += by
+        staff[S_LOWERED_COUNT] += 1
 
 
 def order_total(order: RecordOrder) -> int:
@@ -146,7 +197,15 @@ def order_total(order: RecordOrder) -> int:
 
 def expected(cells: Cells) -> int:
     """What must lie in the drawer of a tender, in its own currency."""
-    return cells[OPENING] + cells[SALES] + cells[TIPS] - cells[REFUNDS] + moved_in(cells) - moved_out(cells)
+    sold = cells[SALES] + cells[PREPAID] + cells[TIPS] - cells[REFUNDS]
+    return cells[OPENING] + sold + moved_in(cells) - moved_out(cells)
+
+
+def plain_rate(rate: str) -> str:
+    """A rate without zeros that say nothing: 07.70 is 7.7."""
+    whole, _, fraction = rate.partition(".")
+    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
+    return f"{whole}.{fraction}" if fraction else whole
 
 
 def moved_in(cells: Cells) -> int:
@@ -157,41 +216,6 @@ def moved_in(cells: Cells) -> int:
 def moved_out(cells: Cells) -> int:
     """Pay-outs, safe drops, bank pick-ups and tip-outs of a tender."""
     return cells[PAY_OUT] + cells[SAFE_DROP] + cells[BANK_PICKUP] + cells[TIP_OUT]
-
-
-def fits(totals: Totals, tenders: Tenders, counted: Mapping[str, int]) -> bool:
-    """Whether every figure of a report stays within ±(2^53 − 1), which every JSON reader keeps exactly."""
-    if totals.bound + tenders.weight(*counted.values()) <= SAFE_INTEGER:
-        return True
-    return largest(report(totals, tenders, counted)) <= SAFE_INTEGER
-
-
-def report(totals: Totals, tenders: Tenders, counted: Mapping[str, int]) -> dict[str, Any]:
-    """The figures of a session, as its closing shows them: X when it is open, Z when it closes.
-
-    `counted` is what was declared by tender; a tender that is not in it has no counted and no over/short figure.
-    """
-    rows = [_tender_row(totals, tenders, tender, counted.get(tender.id)) for tender in tenders.tenders.values()]
-    providers = sorted(totals.providers.items())
-    return {
-        "tenders": rows,
-        "cash_movements": _cash_movements([row["base"] for row in rows if row["type"] == "cash"]),
-        "sales": _sales(totals, rows),
-        "summary": {"store": _side(totals.store), "providers": _side(totals.others)},
-        "orders": [
-            {"provider": name, **{status: cells[STATUS_CELL[status]] for status in STATUSES}}
-            for name, cells in providers
-            if any(cells[P_FIRST_STATUS:])
-        ],
-        "refunds": _by_provider(providers, P_REFUNDS),
-        "discounts": _named(totals.discounts),
-        "service_charges": _named(totals.service_charges),
-        "cancellations": _by_provider(providers, P_CANCELED),
-        "tips": _nonzero(
-            "tender",
-            [(t, cells[TIPS], cells[TIP_COUNT]) for t, cells in sorted(totals.tenders.items())],
-        ),
-    }
 
 
 def _row(table: dict[Key, Cells], key: Key, other: Key, width: int) -> Cells:
@@ -210,23 +234,60 @@ def _named_rows(totals: Totals, order: RecordOrder) -> list[tuple[NamedAmount, C
     return [(e, _row(table, (order.provider, e.name), OTHER_PAIR, 2)) for table, entries in tables for e in entries]
 
 
-def _add_refund(totals: Totals, tenders: Tenders, provider: Cells, order: RecordOrder, sign: int) -> None:
+def _tax_rows(totals: Totals, taxes: Sequence[Tax]) -> list[tuple[Tax, Cells]]:
+    """The order's taxes, each with its row."""
+    return [(t, _row(totals.taxes, (t.name, plain_rate(t.rate)), OTHER_TAX, TAX_CELLS)) for t in taxes]
+
+
+def _staff_row(totals: Totals, seller: Actor) -> Cells:
+    """The row of whoever sold, who is called by the first name that an order gave."""
+    row = _row(totals.staff, seller.id, OTHER, STAFF_CELLS)
+    if seller.name is not None and seller.id not in totals.staff_names and seller.id in totals.staff:
+        totals.staff_names[seller.id] = seller.name
+    return row
+
+
+def _add_taxes(taxed: Sequence[tuple[Tax, Cells]], at: int, sign: int) -> None:
+    for tax, row in taxed:
+        row[at] += sign * tax.net_minor
+        row[at + 1] += sign * tax.tax_minor
+
+
+def _add_refund(totals: Totals, tenders: Tenders, provider: Cells, staff: Cells, order: RecordOrder, sign: int) -> None:
     for payment in order.payments:
-        totals.tenders[payment.tender][REFUNDS] += sign * payment.amount_minor
-        provider[P_REFUNDS] += sign * tenders.exchanges[payment.tender].base(payment.amount_minor)
+        cells, base = totals.tenders[payment.tender], tenders.exchanges[payment.tender].base
+        tip = payment.tip_minor or 0
+        amount = payment.amount_minor - tip
+        cells[REFUNDS] += sign * amount
+        cells[TIPS] -= sign * tip
+        provider[P_REFUNDS] += sign * base(amount)
+        staff[S_REFUNDS] += sign * base(amount)
+        staff[S_TIPS] -= sign * base(tip)
     provider[P_REFUND_COUNT] += sign
+    staff[S_REFUND_COUNT] += sign
 
 
-def _add_sale(order: RecordOrder, provider: Cells, order_type: Cells, side: Cells, sign: int) -> None:
-    total = order_total(order)
-    for row in (provider, order_type):
-        row[P_TOTAL] += sign * total
-        row[P_COUNT] += sign
+def _add_sale(order: RecordOrder, rows: tuple[Cells, Cells, Cells], side: Cells, sign: int) -> None:
+    """Into the rows of its provider, its type and its seller, which all begin with total and count."""
+    total = sign * order_total(order)
+    for row in rows:
+        row[0] += total
+        row[1] += sign
+    discounts = sign * _sum(order.discounts)
+    rows[2][S_DISCOUNTS] += discounts
     side[GROSS] += sign * order.gross_minor
-    side[DISCOUNTS] += sign * _sum(order.discounts)
+    side[DISCOUNTS] += discounts
     side[CHARGES] += sign * _sum(order.service_charges)
-    side[TOTAL] += sign * total
-    side[NET] += sign * (total - order.tax_minor)
+    side[TOTAL] += total
+    side[NET] += total - sign * order.tax_minor
+
+
+def _add_to_pay(totals: Totals, staff: Cells, order: RecordOrder, sign: int) -> None:
+    """What makes the sum to be paid another than the total."""
+    totals.sales[ROUNDING] += sign * (order.rounding_minor or 0)
+    if order.paid_before is not None:
+        totals.sales[PAID_BEFORE] += sign * order.paid_before.amount_minor
+        staff[S_PAID_BEFORE] += sign * order.paid_before.amount_minor
 
 
 def _sum(entries: Sequence[NamedAmount]) -> int:
@@ -234,124 +295,52 @@ def _sum(entries: Sequence[NamedAmount]) -> int:
     return sum(entry.amount_minor for entry in entries) if entries else 0
 
 
-def _add_payments(totals: Totals, order: RecordOrder, sign: int) -> None:
+def _add_payments(totals: Totals, tenders: Tenders, staff: Cells, order: RecordOrder, sign: int) -> None:
     for payment in order.payments:
         cells = totals.tenders[payment.tender]
         tip = payment.tip_minor or 0
         cells[SALES] += sign * (payment.amount_minor - tip)
-        cells[TIPS] += sign * tip
-        cells[TIP_COUNT] += sign * (tip > 0)
+        if tip:
+            cells[TIPS] += sign * tip
+            cells[TIP_COUNT] += sign
+            staff[S_TIPS] += sign * tenders.exchanges[payment.tender].base(tip)
     for tender_id in {payment.tender for payment in order.payments}:
         totals.tenders[tender_id][ORDER_COUNT] += sign
+    for coins in order.change or ():
+        cells = totals.tenders[coins.tender]
+        cells[SALES] -= sign * coins.amount_minor
+        cells[CHANGE] += sign * coins.amount_minor
+        cells[CHANGE_COUNT] += sign * (coins.amount_minor > 0)
+        staff[S_CHANGE] += sign * tenders.exchanges[coins.tender].base(coins.amount_minor)
+
+
+def _add_prepaid(totals: Totals, order: RecordOrder, sign: int) -> None:
+    """Money of a sale that goes on, tips included, less what was given back."""
+    for payment in order.payments:
+        totals.tenders[payment.tender][PREPAID] += sign * payment.amount_minor
+    for tender_id in {payment.tender for payment in order.payments}:
+        totals.tenders[tender_id][PREPAID_COUNT] += sign
+    for coins in order.change or ():
+        totals.tenders[coins.tender][PREPAID] -= sign * coins.amount_minor
+    if order.status == "carried_over":
+        totals.sales[CARRIED_OVER] += sign * order_total(order)
+
+
+def _paid(tenders: Tenders, order: RecordOrder) -> int:
+    """What was paid on an order in base currency, payment by payment, tips included."""
+    return sum(tenders.exchanges[payment.tender].base(payment.amount_minor) for payment in order.payments)
 
 
 def order_weight(tenders: Tenders, order: RecordOrder) -> int:
     """How far an order can move any figure."""
-    paid = [payment.amount_minor for payment in order.payments]
-    named = _sum(order.discounts) + _sum(order.service_charges)
-    return tenders.weight(order.gross_minor, order.tax_minor, named, *paid)
-
-
-def _tender_row(totals: Totals, tenders: Tenders, tender: Tender, counted: int | None) -> dict[str, Any]:
-    cells = totals.tenders[tender.id]
-    should = expected(cells) if tender.type != "third_party" else None
-    base = tenders.exchanges[tender.id].base
-    base_should = None if should is None else base(should)
-    base_counted = None if counted is None else base(counted)
-    return {
-        "tender": tender.id,
-        "name": tender.name,
-        "type": tender.type,
-        "currency": tender.currency,
-        "exchange_rate": tender.exchange_rate,
-        "opening_minor": cells[OPENING],
-        "sales_minor": cells[SALES],
-        "refunds_minor": cells[REFUNDS],
-        "tips_minor": cells[TIPS],
-        "movements": {
-            kind: {
-                "total_minor": cells[MOVEMENT_CELL[kind]],
-                "count": cells[MOVEMENT_CELL[kind] + 1],
-            }
-            for kind in MOVEMENTS
-        },
-        "expected_minor": should,
-        "counted_minor": counted,
-        "over_short_minor": _difference(counted, should),
-        "base": {
-            "opening_minor": base(cells[OPENING]),
-            "sales_minor": base(cells[SALES]),
-            "refunds_minor": base(cells[REFUNDS]),
-            "tips_minor": base(cells[TIPS]),
-            "movements_in_minor": base(moved_in(cells)),
-            "movements_out_minor": base(moved_out(cells)),
-            "expected_minor": base_should,
-            "counted_minor": base_counted,
-            "over_short_minor": _difference(base_counted, base_should),
-        },
-    }
-
-
-def _difference(counted: int | None, should: int | None) -> int | None:
-    return None if counted is None or should is None else counted - should
-
-
-def _cash_movements(cash: list[dict[str, Any]]) -> dict[str, Any]:
-    reported = [row["counted_minor"] for row in cash if row["counted_minor"] is not None]
-    differences = [row["over_short_minor"] for row in cash if row["over_short_minor"] is not None]
-    return {
-        "starting_minor": sum(row["opening_minor"] for row in cash),
-        "deposits_minor": sum(row["movements_in_minor"] for row in cash),
-        "withdrawals_minor": sum(row["movements_out_minor"] for row in cash),
-        "expected_minor": sum(row["expected_minor"] for row in cash),
-        "reported_minor": sum(reported) if reported else None,
-        "difference_minor": sum(differences) if differences else None,
-    }
-
-
-def _sales(totals: Totals, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    paid = [(row["tender"], row["base"]["sales_minor"], totals.tenders[row["tender"]][ORDER_COUNT]) for row in rows]
-    types = [(name, cells[0], cells[1]) for name, cells in sorted(totals.order_types.items())]
-    return {
-        "total_minor": sum(cells[P_TOTAL] for cells in totals.providers.values()),
-        "count": sum(cells[P_COUNT] for cells in totals.providers.values()),
-        "by_provider": _by_provider(sorted(totals.providers.items()), P_TOTAL),
-        "by_tender": _nonzero("tender", paid),
-        "by_order_type": _nonzero("order_type", types),
-    }
-
-
-def _by_provider(providers: list[tuple[str, Cells]], at: int) -> list[dict[str, Any]]:
-    return _nonzero("provider", [(name, cells[at], cells[at + 1]) for name, cells in providers])
-
-
-def _nonzero(key: str, rows: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
-    """Rows in the order given, without those in which all is 0."""
-    return [{key: name, "total_minor": total, "count": count} for name, total, count in rows if total or count]
-
-
-def _named(table: dict[Pair, Cells]) -> list[dict[str, Any]]:
-    return [
-        {"provider": provider, "name": name, "total_minor": total, "count": count}
-        for (provider, name), (total, count) in sorted(table.items())
-        if total or count
-    ]
-
-
-def _side(cells: Cells) -> dict[str, int]:
-    return {
-        "gross_minor": cells[GROSS],
-        "discounts_minor": cells[DISCOUNTS],
-        "service_charges_minor": cells[CHARGES],
-        "total_minor": cells[TOTAL],
-        "net_minor": cells[NET],
-    }
-
-
-def largest(part: Any) -> int:
-    """The largest integer anywhere in a report, without its sign."""
-    if isinstance(part, dict):
-        return max(map(largest, part.values()), default=0)
-    if isinstance(part, list):
-        return max(map(largest, part), default=0)
-    return abs(part) if isinstance(part, int) else 0
+    amounts = [payment.amount_minor for payment in order.payments]
+    amounts += [order.gross_minor, order.tax_minor, _sum(order.discounts), _sum(order.service_charges)]
+    if order.change:
+        amounts += [coins.amount_minor for coins in order.change]
+    if order.taxes:
+        amounts += [tax.net_minor + tax.tax_minor for tax in order.taxes]
+    if order.rounding_minor:
+        amounts.append(abs(order.rounding_minor))
+    if order.paid_before is not None:
+        amounts.append(order.paid_before.amount_minor)
+    return tenders.weight(*amounts)

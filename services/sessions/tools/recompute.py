@@ -9,12 +9,13 @@ from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
-from contracts.closings import GAPS_MAX, closing_hash, journal_link
+from contracts.closings import GAPS_MAX, journal_link
 from contracts.commands import (
+    Actor,
     AmendSession,
     ApproveClosing,
     CloseSession,
@@ -32,6 +33,7 @@ from contracts.jsontext import canonical, compact, read_object
 from contracts.times import wire_time
 from services.platform.errors import TillError
 from services.sessions.ledger import encoding
+from services.sessions.ledger.load import COUNTS_OF_BEFORE
 from services.sessions.rules.cash_and_orders import movement_of, replace_order
 from services.sessions.rules.close_session import attempt_of, end_session, no_figures, origin_of
 from services.sessions.rules.context import by_tender
@@ -39,11 +41,10 @@ from services.sessions.rules.corrections import correction_body, recounted_rows
 from services.sessions.rules.differences import differences
 from services.sessions.rules.model import Origin, RegisterSequence, Session
 from services.sessions.rules.open_session import opening_words
+from services.sessions.rules.report import report
 from services.sessions.rules.session_details import reword
-from services.sessions.rules.totals import Totals, add_movement, new_totals, report
-
-SINCE_FIRST_FORM: Final = frozenset({"time_zone"})
-"""Members that closings of the first form have not; what they say of them nobody knows."""
+from services.sessions.rules.totals import Totals, add_movement, new_totals
+from services.sessions.tools.shape_of_before import MARK, figures_of_before, in_the_form_of
 
 
 class LedgerMismatch(TillError):
@@ -77,7 +78,8 @@ class Recomputation:
         self.closing: Any = None
         self.corrections: list[Any] = []
         self._movements: dict[str, MoveCash] = {}
-        self._orders: dict[str, RecordOrder] = {}
+        self._orders: dict[str, tuple[RecordOrder, Actor, bool]] = {}
+        """The latest revision of each order, whose sale it is, and whether the version before counted it."""
         self._corrected = 0
         self._closed = False
         self._numbers: set[int] = set()
@@ -141,7 +143,7 @@ class Recomputation:
                     raise LedgerMismatch(f"{self.name}: its day is not that of its opening's answer")
                 session.totals = new_totals(session.opening.tenders, by_tender(command.opening))
             case MoveCash() | VoidMovement() | RecordOrder():
-                self._move(command, where)
+                self._move(command, where, of_before=entry.counts == COUNTS_OF_BEFORE)
             case AmendSession() | ResumeSession():
                 reword(session, command)
             case CloseSession() | ForceClose():
@@ -154,8 +156,8 @@ class Recomputation:
         states = {"session_suspended": "suspended", "session_resumed": "open", "session_voided": "voided"}
         session.state = states.get(entry.kind, session.state)  # type: ignore[assignment]
 
-    def _move(self, command: MoveCash | VoidMovement | RecordOrder, where: str) -> None:
-        totals, opening = self.session.totals, self.session.opening
+    def _move(self, command: MoveCash | VoidMovement | RecordOrder, where: str, *, of_before: bool) -> None:
+        totals = self.session.totals
         match command:
             case MoveCash():
                 self._movements[command.command_id] = command
@@ -166,8 +168,19 @@ class Recomputation:
                     raise LedgerMismatch(f"{where}: it voids a movement that is not there")
                 add_movement(totals, movement_of(voided), -1)
             case RecordOrder():
-                replace_order(totals, opening, self._orders.get(command.order_id), command)
-                self._orders[command.order_id] = command
+                self._replace_order(command, of_before=of_before)
+
+    def _replace_order(self, order: RecordOrder, *, of_before: bool) -> None:
+        """As the rule does it; what the version before counted it counted for nobody."""
+        earlier, keeps, earlier_of_before = self._orders.get(order.order_id, (None, order.actor, False))
+        seller = order.sold_by or keeps
+        replace_order(
+            self.session.totals,
+            self.session.opening,
+            (earlier, None if earlier_of_before else keeps),
+            (order, None if of_before else seller),
+        )
+        self._orders[order.order_id] = (order, seller, of_before)
 
     def _attempt(self, command: CloseSession | ForceClose, entry: Any) -> None:
         """An attempt to close; where it led to the closing, that is compared."""
@@ -245,10 +258,13 @@ class Recomputation:
         ended.corrections = self._corrected
         correction = stored_object(stored.body, f"{where}: its correction")
         own = ended.counted_by == command.actor.id
+        deltas = differences(report(before, tenders, counted), after)
+        if MARK not in correction.get("deltas", {}):
+            deltas = figures_of_before(deltas)
         expected = correction_body(
             session,
             command,
-            differences(report(before, tenders, counted), after),
+            deltas,
             received_at=wire_time(received_at),
             reason=getattr(command, "reason", None),
             needs_review=own or correction.get("needs_review") is True,
@@ -259,15 +275,6 @@ class Recomputation:
             raise LedgerMismatch(
                 f"{where}: its correction {stored.correction_number} has another {', '.join(wrong) or 'form'}"
             )
-
-
-def in_the_form_of(stored: dict[str, Any], closing: dict[str, Any]) -> dict[str, Any]:
-    """`closing` without the members that the version which stored it did not know yet, hashed as it hashed it."""
-    older = {name: value for name, value in closing.items() if name in stored or name not in SINCE_FIRST_FORM}
-    if len(older) == len(closing):
-        return closing
-    older["hash"] = closing_hash(older)
-    return older
 
 
 def _gaps(stated: Any, first: int, last: int) -> list[list[int]]:

@@ -9,7 +9,7 @@ from services.sessions.ledger import queries
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules.model import UNCLOSED, BatchState
-from services.sessions.rules.totals import report
+from services.sessions.rules.report import report
 from services.sessions.tools.slip import x_slip, z_slip
 
 
