@@ -242,12 +242,9 @@ def list_letters() -> None:
 
     Example: [bold]till dead-letters list[/bold]
     """
-    count = 0
-    for letter in _letters():
-        command = letter.command.command_id if letter.command else "unreadable"
-        typer.echo(f"{letter.position}  {_when(letter)}  {command:<36}  {letter.header('till-error')}")
-        count += 1
-    typer.echo(f"{count} dead letters.", err=True)
+    lines = _of_each_letter(_line)
+    typer.echo("\n".join(lines), nl=bool(lines))
+    typer.echo(f"{len(lines)} dead letters.", err=True)
 
 
 @dead_letters.command("show")
@@ -287,55 +284,66 @@ def retry_letters(
 
     Example: [bold]till dead-letters retry 3/17[/bold]
     """
-    from services.sessions.tools.dead_letters import NotSentAgain, sent_again
+    from services.sessions.tools.dead_letters import NotSentAgain, bring_all_back, sent_again
+    from services.sessions.worker.publisher import Publisher
 
     if everything == bool(positions):
         _refuse("Name the letters to bring back, or give --all.")
-    settings = read_settings()
-    letters = [letter for letter in _letters() if letter.may_come_back] if everything else _chosen(positions or [])
-    results = _run(lambda: sent_again(settings, letters))
-    publications = [result for result in results if not isinstance(result, NotSentAgain)]
-    stay = [result.why for result in results if isinstance(result, NotSentAgain)]
-    if stay and not everything:
-        _refuse(stay[0])
+    settings, stay = read_settings(), list[str]()
+    letters, publisher = _chosen(positions) if positions else [], Publisher(settings)
+
+    async def all_of_them() -> int:
+        with progress_bar("Dead letters") as progress:
+            return await bring_all_back(settings, progress, publisher.publish, stay.append)
+
+    async def chosen() -> int:
+        results = await sent_again(settings, letters)
+        stay.extend(result.why for result in results if isinstance(result, NotSentAgain))
+        if stay:
+            _refuse(stay[0])
+        await publisher.publish([result for result in results if not isinstance(result, NotSentAgain)])
+        return len(results)
+
+    async def brought_back() -> int:
+        try:
+            return await (all_of_them() if everything else chosen())
+        finally:
+            await publisher.stop()
+
+    count = _run(brought_back)
     for why in stay[:SENTENCES_MAX]:
         typer.echo(f"Not sent again: {why}", err=True)
     if len(stay) > SENTENCES_MAX:
         typer.echo(f"Not sent again: {len(stay) - SENTENCES_MAX} more.", err=True)
-
-    async def published() -> None:
-        from services.sessions.worker.publisher import Publisher
-
-        publisher = Publisher(settings)
-        try:
-            await publisher.publish(publications)
-        finally:
-            await publisher.stop()
-
-    _run(published)
-    typer.echo(f"Sent again: {len(publications)}. Their answers are on {settings.topics.events}.")
+    typer.echo(f"Sent again: {count}. Their answers are on {settings.topics.events}.")
 
 
-def _letters() -> list[Any]:
+def _of_each_letter(take: Callable[[Any], Any]) -> list[Any]:
+    """What is taken of each letter, Nones left out: the letters themselves may be more than memory holds."""
     from services.sessions.tools.dead_letters import letters
 
     settings = read_settings()
 
     async def read() -> list[Any]:
         with progress_bar("Dead letters") as progress:
-            return [letter async for letter in letters(settings, progress)]
+            return [take(letter) async for letter in letters(settings, progress)]
 
-    result: list[Any] = _run(read)
-    return result
+    return [taken for taken in _run(read) if taken is not None]
 
 
 def _chosen(positions: list[str]) -> list[Any]:
     """The letters at these positions. Leaves with exit code 2 where one is not there."""
-    letters = {letter.position: letter for letter in _letters()}
+    chosen = _of_each_letter(lambda letter: letter if letter.position in positions else None)
+    letters = {letter.position: letter for letter in chosen}
     missing = [position for position in positions if position not in letters]
     if missing:
         _refuse(f"There is no dead letter {missing[0]}; `till dead-letters list` shows them all.")
     return [letters[position] for position in dict.fromkeys(positions)]
+
+
+def _line(letter: Any) -> str:
+    command = letter.command.command_id if letter.command else "unreadable"
+    return f"{letter.position}  {_when(letter)}  {command:<36}  {letter.header('till-error')}"
 
 
 def _when(letter: Any) -> str:

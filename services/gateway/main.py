@@ -96,7 +96,7 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         )
         await access.read_to_end()
         checks: dict[str, Check] = {
-            "database": partial(_answers, checked),
+            "database": once(partial(_answers, checked)),
             "events": client.check,
             "access": access.check,
         }
@@ -138,6 +138,23 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     for adapter in (final, jethings, shifts):
         app.include_router(adapter.router)
     return app
+
+
+def once(check: Check) -> Check:
+    """A check that counts until it has passed once.
+
+    A gateway that was never able to reach the database is set up wrongly, and nobody is sent to it. One that was takes
+    commands without it, and so do all others, for the database is one.
+    """
+    passed = False
+
+    async def until_passed() -> None:
+        nonlocal passed
+        if not passed:
+            await check()
+            passed = True
+
+    return until_passed
 
 
 async def _answers(engine: AsyncEngine) -> None:

@@ -70,6 +70,10 @@ class AccessLog:
         self._consumer: FairConsumer | None = None
         self._next = 0
         """Up to where the topic was read."""
+        self._last: ConsumerRecord | None = None
+        """The last record that was read, by which the topic is known again."""
+        self._lost_sight = False
+        """Whether the topic could not be looked at: what is there by now may be another of its name."""
         self._moved = asyncio.Event()
         self._asking = asyncio.Lock()
         self._fetched_ms = 0
@@ -139,8 +143,10 @@ class AccessLog:
 
     async def _keep_asking(self) -> None:
         while True:
-            with suppress(*OUTAGES):
+            try:
                 await self._reach_end()
+            except OUTAGES:
+                self._lost_sight = True
             await asyncio.sleep(ASK_EVERY_S)
 
     async def _reach_end(self) -> None:
@@ -172,12 +178,15 @@ class AccessLog:
             consumer.assign([self._partition])
             begin = (await consumer.beginning_offsets([self._partition]))[self._partition]
             end = (await consumer.end_offsets([self._partition]))[self._partition]
-            if not begin <= self._next <= end:
+            if not begin <= self._next <= end or not await self._is_the_same(consumer):
                 self._begin_anew(begin)
             consumer.seek(self._partition, self._next)
-            self._consumer = consumer
+            self._lost_sight, self._consumer = False, consumer
             while True:
-                for record in (await consumer.getmany()).get(self._partition, ()):
+                records = (await consumer.getmany()).get(self._partition, ())
+                if self._lost_sight:
+                    raise AccessUnread("the topic was out of sight, so it is looked at anew")
+                for record in records:
                     self._take(record)
                 self._reached(await consumer.position(self._partition))
                 self._go_on_if(bool(consumer.partitions_for_topic(self._partition.topic)))
@@ -188,6 +197,19 @@ class AccessLog:
                 async with asyncio.timeout(STOP_LIMIT_S), self._asking:
                     await consumer.stop()
 
+    async def _is_the_same(self, consumer: FairConsumer) -> bool:
+        """Whether the last record lies where it lay, of the same moment: in a topic that was made again it does not."""
+        last = self._last
+        if last is None:
+            return self._next == 0
+        consumer.seek(self._partition, last.offset)
+        until = time.monotonic() + ASK_LIMIT_S
+        while time.monotonic() < until:
+            for record in (await consumer.getmany()).get(self._partition, ()):
+                now, before = ((each.offset, each.timestamp, each.value) for each in (record, last))
+                return now == before
+        raise AccessUnread("the last record that was read did not come again")
+
     def _go_on_if(self, there: bool) -> None:  # noqa: FBT001 - whether the topic is there
         """Raise where the topic is gone: the client library would ask for it again and again without a pause."""
         if not there:
@@ -195,18 +217,19 @@ class AccessLog:
 
     def _begin_anew(self, begin: int) -> None:
         """The log does not hold what comes next: at the start, or because the topic was emptied or made again."""
-        if self._next > 0:
+        if self._last is not None:
             log.critical("access_topic_lost_records", read_up_to=self._next, goes_on_at=begin)
         self.revocations = Revocations()
         self._unreadable.clear()
         UNREADABLE.set(0)
-        self._known_ms, self._next = -1, begin
+        self._known_ms, self._next, self._last = -1, begin, None
 
     def _take(self, record: ConsumerRecord) -> None:
         try:
             self.revocations.take(_read(record), record.timestamp)
         except Unreadable as error:
             self._note_unreadable(record.offset, str(error))
+        self._last = record
         TAKEN.inc()
 
     def _note_unreadable(self, offset: int, why: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from contextlib import closing
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +12,15 @@ from aiokafka import AIOKafkaProducer
 from kafka.admin import KafkaAdminClient
 from sqlalchemy import text
 
+from contracts.access import Revoked
 from contracts.events import claimless_event_id_of
 from services.gateway.access import api_keys
 from services.platform import access_log
+from services.platform.access_log import AccessLog
 from services.platform.auth.tokens import mint
-from services.platform.kafka.read_topic import records
+from services.platform.beside import beside
+from services.platform.kafka.connection import connection
+from services.platform.kafka.read_topic import offsets_of, records
 from services.platform.kafka.topics import create_topics
 from tests.support.access import restore, revoke, revoke_key, until_it_counts
 from tests.support.commands import Body, movement, opening
@@ -169,6 +174,31 @@ async def test_commands_wait_while_the_access_topic_can_not_be_read(
 
     await create_topics(market.settings)
     assert reasons_or_kinds(await answers(market, position, [waiting])) == ["cash_moved"]
+
+
+async def test_a_topic_that_was_made_again_and_refilled_is_read_from_its_beginning(market: Market) -> None:
+    """What lies behind the place up to where the old one was read would be a part of the new one."""
+    settings, topic = market.settings, market.settings.topics.access
+    await access_log.publish(settings, [Revoked(store_id="s1", subject=f"old-{number}") for number in range(2)])
+    known = AccessLog(partial(connection, settings), topic)
+
+    async def revoked() -> set[str]:
+        async with beside(known.follow()):
+            await known.read_to_end()
+        subjects = [f"{age}-{number}" for age in ("old", "new") for number in range(4)]
+        return {subject for subject in subjects if known.revocations.revoked_in(subject)}
+
+    assert await revoked() == {"old-0", "old-1"}
+    assert await revoked() == {"old-0", "old-1"}, "what is as it was goes on where it was"
+    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka)) as admin:
+        await asyncio.to_thread(admin.delete_topics, [topic])
+    await create_topics(settings)
+    # As many as before and more: the place up to which was read is there.
+    before = await offsets_of(settings, topic)
+    await access_log.publish(settings, [Revoked(store_id="s1", subject=f"new-{number % 4}") for number in range(40)])
+
+    assert before[1] == {0: 0}
+    assert await revoked() == {"new-0", "new-1", "new-2", "new-3"}
 
 
 async def test_a_record_that_says_nothing_stops_readiness_and_no_command(market: Market) -> None:

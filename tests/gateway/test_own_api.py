@@ -1,5 +1,6 @@
 """The own API from outside: answers as on the topic, statuses, keys, lists, walls, documentation."""
 
+import asyncio
 import json
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -179,6 +180,21 @@ async def test_what_came_too_early_is_decided_afresh_and_the_claiming_answer_is_
     accepted = await market.post(early)
     assert accepted.json()["kind"] == "movement_voided"
     assert (await market.get(path)).content == accepted.content
+
+
+async def test_of_answers_that_claim_nothing_the_newest_is_told_to_all_and_to_who_waits_their_own(
+    market: Market,
+) -> None:
+    """Whoever knows an id can send it without a token: who waits is never told that theirs was refused for it."""
+    body = movement("p1", new_session(), 100)
+    path = f"/api/commands/{body['command_id']}"
+    (first, strangers) = await asyncio.gather(market.post(body), ask(market, [(body, None)] * 5))
+    assert first.json()["reason"] == "session_unknown"
+    assert {answer["reason"] for answer in strangers} == {"unauthenticated"}
+    (newest,) = await ask(market, [(body, None)])
+    assert (await market.get(path)).json()["event_id"] == newest["event_id"]
+    assert (await market.post(body)).json()["reason"] == "session_unknown"
+    assert (await market.get(path)).json()["reason"] == "session_unknown"
 
 
 async def test_a_register_on_kafka_without_a_token_learns_it_by_its_command(market: Market) -> None:

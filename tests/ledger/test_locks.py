@@ -4,8 +4,9 @@ import asyncio
 import json
 
 from asyncpg import Connection
+from sqlalchemy import text
 
-from services.sessions.ledger.frontier import lock_frontier
+from services.sessions.ledger.frontier import know_partition, lock_frontier, note_restored, restored_partitions
 from services.sessions.ledger.load import load_state, lock_tills
 from services.sessions.ledger.save import Frontier, save_batch
 from services.sessions.ledger.transaction import transaction
@@ -35,6 +36,31 @@ async def somebody_waits(ledger: Ledger) -> None:
 async def move_on(tx: Connection) -> None:
     await tx.execute("UPDATE tills SET sessions_opened = 41, fence = 7")
     await tx.execute("UPDATE sessions SET sequence = 42")
+
+
+async def test_who_lets_all_workers_wait_locks_partitions_in_the_order_of_a_batch(ledger: Ledger) -> None:
+    """Two that lock the same rows in two orders would wait for each other until one is thrown out."""
+    async with ledger.engine.begin() as tx:
+        for partition in (1, 2):
+            await know_partition(tx, TOPIC_ID, partition, 0)
+        # From now on it lies behind the others in the table.
+        await tx.execute(text("UPDATE consumed SET expired = expired WHERE partition = 0"))
+
+    async def note() -> None:
+        async with ledger.engine.begin() as tx:
+            # As PostgreSQL reads it where nobody forces it to go by index: in the order in which it lies there.
+            for way, may in (("seqscan", "on"), ("indexscan", "off"), ("bitmapscan", "off")):
+                await tx.execute(text(f"SET LOCAL enable_{way} = {may}"))
+            await note_restored(tx, TOPIC_ID, {0: 10**9})
+
+    async with transaction(ledger.engine) as tx:
+        await lock_frontier(tx, TOPIC_ID, [0], {})
+        noting = asyncio.create_task(note())
+        await somebody_waits(ledger)
+        await lock_frontier(tx, TOPIC_ID, [1, 2], {})
+    await noting
+    async with ledger.engine.begin() as tx:
+        assert set(await restored_partitions(tx, TOPIC_ID)) == {0, 1, 2}
 
 
 async def test_who_waited_for_a_till_reads_it_and_its_session_as_they_are_now(ledger: Ledger) -> None:

@@ -1,6 +1,7 @@
 """Dead letters: seen, shown safely, and the readable ones brought back and answered for good."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from services.platform.kafka.read_topic import records
 from services.platform.settings import Settings
 from services.sessions.ledger.frontier import know_partition
 from services.sessions.rules.model import Received
+from services.sessions.tools import dead_letters
+from services.sessions.tools.dead_letters import bring_all_back
 from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
+from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import Headers, read
 from tests.support.command_line import Cli
@@ -88,6 +92,28 @@ async def test_a_parked_command_comes_back_and_is_answered_for_good(
     batch = Batch("again", [(again.partition, again.offset, taken)], {})
     applied = await apply(ledger, corner.topics, batch, no_fault_point)
     assert json.loads(applied.publications[-1].value or b"")["kind"] == "order_recorded"
+
+
+@pytest.mark.parametrize("bound", ["PORTION_LETTERS_MAX", "PORTION_BYTES_MAX"])
+async def test_all_letters_are_brought_back_a_portion_at_a_time(
+    corner: Settings, ledger: AsyncEngine, put_aside: Received, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    publisher = Publisher(corner)
+    for offset in (2, 3):
+        batch = Batch("quiet-day", [(0, offset, replace(put_aside, offset=offset))], {}, park="It keeps failing.")
+        await publisher.publish((await apply(ledger, corner.topics, batch, no_fault_point)).publications)
+    await publisher.stop()
+    monkeypatch.setattr(
+        dead_letters, bound, 2 if bound == "PORTION_LETTERS_MAX" else len(put_aside.raw.value or b"") + 1
+    )
+    portions, why = list[int](), list[str]()
+
+    async def publish(publications: Sequence[Publication]) -> None:
+        portions.append(len(publications))
+
+    count = await bring_all_back(corner, lambda _done, _total: None, publish, why.append)
+
+    assert (count, portions, why) == (sum(portions), [2, 1], [])
 
 
 async def test_what_cannot_be_read_or_is_not_there_is_refused_with_a_sentence(put_aside: Received, till: Cli) -> None:

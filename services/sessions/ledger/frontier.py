@@ -38,13 +38,18 @@ NOTE_EXPIRED = text("""
            answered_offset = :log_start
      WHERE topic_id = :topic_id AND partition = :partition AND next_offset < :log_start
 """)
-# All partitions wait: what a command may do is the same question in each of them.
+# All partitions wait: what a command may do is the same question in each of them. Their rows are locked in the order in
+# which batches lock them, or two workers would wait for each other.
 NOTE_RESTORED = text("""
-    UPDATE consumed SET vouched_offset = NULL
-     WHERE topic_id = :topic_id AND EXISTS (
-           SELECT FROM consumed c JOIN unnest(CAST(:partitions AS integer[]), CAST(:answered AS bigint[]))
-                                       AS seen(partition, answered) USING (partition)
-            WHERE c.topic_id = :topic_id AND answered > greatest(c.next_offset, c.vouched_offset))
+    WITH waiting AS (
+        SELECT partition FROM consumed
+         WHERE topic_id = :topic_id AND EXISTS (
+               SELECT FROM consumed c JOIN unnest(CAST(:partitions AS integer[]), CAST(:answered AS bigint[]))
+                                           AS seen(partition, answered) USING (partition)
+                WHERE c.topic_id = :topic_id AND answered > greatest(c.next_offset, c.vouched_offset))
+         ORDER BY partition FOR UPDATE)
+    UPDATE consumed SET vouched_offset = NULL FROM waiting
+     WHERE consumed.topic_id = :topic_id AND consumed.partition = waiting.partition
 """)
 RESTORED = text("""
     SELECT partition, next_offset FROM consumed

@@ -7,7 +7,7 @@ A record that could not be decoded was never answered, and nobody looked at its 
 place on the commands topic, while that is kept: there its credential still is, which counts as of when it was sent.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -33,6 +33,9 @@ STAYED_AT_ITS_PLACE: Final = "stays at its place."
 SPEAKER: Final = "key:dead-letters"
 """Who the tokens are for; no API key has this name."""
 TOKEN_TTL_S: Final = 300
+PORTION_LETTERS_MAX: Final = 500
+PORTION_BYTES_MAX: Final = 16 * 1_024 * 1_024
+"""So many letters are held and signed for at a time when all are brought back, however many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,42 @@ async def letters(settings: Settings, progress: Progress) -> AsyncGenerator[Dead
         async for record in stream:
             taken = read(record, None)
             yield DeadLetter(record, taken if isinstance(taken, Received) else None)
+
+
+async def bring_all_back(
+    settings: Settings,
+    progress: Progress,
+    publish: Callable[[Sequence[Publication]], Awaitable[None]],
+    stays: Callable[[str], None],
+) -> int:
+    """Bring back all letters that may come back, a portion at a time; how many that were.
+
+    `stays` hears of each that stays why. What fails half-way has brought back the portions before: done again, they are
+    only answered again. Raises as `letters`, `sent_again` and `publish` do.
+    """
+    count = 0
+    async with aclosing(letters(settings, progress)) as stream:
+        async for portion in _portions(letter async for letter in stream if letter.may_come_back):
+            results = await sent_again(settings, portion)
+            publications = [result for result in results if not isinstance(result, NotSentAgain)]
+            for result in results:
+                if isinstance(result, NotSentAgain):
+                    stays(result.why)
+            await publish(publications)
+            count += len(publications)
+    return count
+
+
+async def _portions(letters: AsyncIterable[DeadLetter]) -> AsyncGenerator[list[DeadLetter], None]:
+    portion, size = list[DeadLetter](), 0
+    async for letter in letters:
+        portion.append(letter)
+        size += len(letter.record.value or b"")
+        if len(portion) >= PORTION_LETTERS_MAX or size >= PORTION_BYTES_MAX:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 async def sent_again(settings: Settings, letters: Sequence[DeadLetter]) -> list[Publication | NotSentAgain]:
