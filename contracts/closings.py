@@ -31,6 +31,8 @@ ROWS_MAX: Final = 200
 """Rows of one table of a closing; the keys that come later share the row `(other)`."""
 OTHER: Final = "(other)"
 GAPS_MAX: Final = 100
+TENDERS_MAX: Final = 50
+"""Tenders of one session."""
 
 SINCE_THE_FIRST_VERSION: Final = frozenset(
     {
@@ -51,6 +53,8 @@ SINCE_THE_FIRST_VERSION: Final = frozenset(
         "taxes",
         "staff",
         "time_zone",
+        "carried_from",
+        "not_carried",
     }
 )
 """Members of closings and figures that the first version did not write: what it wrote is kept for ever, and valid."""
@@ -106,7 +110,10 @@ class BaseFigures(Wire):
 
 
 class TenderFigures(Wire):
-    """One tender of the session, in its own currency. Tenders of type third_party have no drawer: null."""
+    """One tender of the session, in its own currency. Tenders of type third_party have no drawer: null.
+
+    What is carried, its difference from the opening, and what is left are null for all but tenders of type cash.
+    """
 
     tender: Id
     name: ActorText
@@ -130,7 +137,11 @@ class TenderFigures(Wire):
 
 
 class CashMovements(Wire):
-    """The tenders of type cash, added up in base currency; reported and difference are null when none was counted."""
+    """The tenders of type cash, added up in base currency.
+
+    Reported and difference are null when none was counted, the opening's difference when of none it is known what was
+    carried.
+    """
 
     starting_minor: Figure
     deposits_minor: Figure
@@ -265,6 +276,14 @@ class Figures(Wire):
     staff: Annotated[tuple[StaffTotal, ...], Table] = ()
 
 
+class NotCarried(Wire):
+    """What the session before left in a tender that this session does not have in that currency."""
+
+    tender: Id
+    currency: Currency
+    left_minor: Figure
+
+
 class ClosingHead(Wire):
     """What a closing says of its session beside the figures: its place in the chain, its times, people and words."""
 
@@ -303,6 +322,8 @@ class ClosingHead(Wire):
     closing_note: Note | None
     notes: ClosingNotes
     sales_report: dict[str, Any] | None
+    carried_from: Uuid | None = None
+    not_carried: Annotated[tuple[NotCarried, ...], Field(max_length=TENDERS_MAX)] = ()
 
 
 class Closing(Figures, ClosingHead):

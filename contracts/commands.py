@@ -261,10 +261,11 @@ class CountDrawer(CommandBase):
 
 
 class CloseSession(CommandBase):
-    """Close the session with what was counted."""
+    """Close the session with what was counted; `left` stays in the drawer, the rest was put away."""
 
     kind: Literal["close_session"]
     counted: CountedAmounts
+    left: TenderAmounts | None = None
     note: Note | None = None
     notes: Notes | None = None
     sales_report: SalesReport | None = None
@@ -287,10 +288,11 @@ class ForceClose(CommandBase):
 
 
 class Recount(CommandBase):
-    """Count a closed session's drawer again; the closing stays, a correction is kept beside it."""
+    """Count a closed session's drawer again, and say what stays; the closing stays, a correction is kept beside it."""
 
     kind: Literal["recount"]
     counted: CountedAmounts
+    left: TenderAmounts | None = None
     reason: Word
 
 

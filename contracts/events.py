@@ -206,6 +206,7 @@ class ClosingPending(AnswerBase):
 
     kind: Literal["closing_pending"] = "closing_pending"
     counted: tuple[TenderAmount, ...]
+    left: tuple[TenderAmount, ...] | None
 
 
 class SessionClosed(AnswerBase):

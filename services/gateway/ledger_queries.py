@@ -241,12 +241,7 @@ def x_report(session: Session) -> dict[str, Any]:
 
     Counted is what was declared in the latest attempt to close it, and in later recounts.
     """
-    counted: dict[str, int] = {}
-    if session.ended is not None:
-        counted = session.ended.counted
-    elif session.attempt is not None:
-        counted = session.attempt.counted
-    return report(session.totals, session.opening.tenders, counted)
+    return report(session.totals, session.opening.tenders, session.declared)
 
 
 async def profiles(engine: AsyncEngine, store_id: str, after: str, limit: int) -> tuple[list[ProfileRow], str | None]:

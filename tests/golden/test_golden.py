@@ -25,6 +25,7 @@ from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
 from tests.support import recount
 from tests.support.golden_cases import NAMES, Body, Case, load
+from tests.support.recount_float import Carried, counts_of, left_of, stories
 
 TOPICS = topics()
 Session = tuple[str, str]
@@ -102,8 +103,10 @@ def test_a_second_count_comes_to_the_same_closings(case: Case) -> None:
         accepted = commands[session_of(closing)][: closed_after(case, closing)]
         rule = rules[closing["store_id"], closing["profile_id"]]
         counted = None if closing["uncounted"] else last_count(accepted)
-        figures = counted_again(accepted, counted, rule)
+        carried = carried_into(case)[session_of(closing)]
+        figures = counted_again(accepted, counted, rule, carried)
 
+        assert (closing["carried_from"], closing["not_carried"]) == (carried.session_id, carried.not_carried)
         assert {name: closing[name] for name in Figures.model_fields} == figures
         assert recount.journal_hash(accepted) == closing["journal_hash"]
 
@@ -119,7 +122,8 @@ def test_closing_and_corrections_are_what_all_accepted_commands_add_up_to(case: 
     for closing in (message for message in case.content["closings"] if message["kind"] == "closing"):
         accepted = commands[session_of(closing)]
         rule = rules[closing["store_id"], closing["profile_id"]]
-        figures = counted_again(accepted, latest_counts(closing, accepted), rule)
+        carried = carried_into(case)[session_of(closing)]
+        figures = counted_again(accepted, latest_counts(closing, accepted), rule, carried)
         voided = any(command["kind"] == "void_session" for command in accepted)
 
         totals = {path: amount for path, amount in sums[session_of(closing)].items() if amount}
@@ -186,9 +190,26 @@ def latest_counts(closing: Body, accepted: list[Body]) -> list[Body] | None:
     return list(counted.values()) or None
 
 
-def counted_again(accepted: list[Body], counted: list[Body] | None, rule: Body) -> Body:
-    own = rule.get("own_provider") or "STORE"
-    return recount.figures(accepted[0], accepted[1:], counted, own, rule.get("tenders"))
+def carried_into(case: Case) -> dict[Session, Carried]:
+    """What each session found of the one before it at its till."""
+    logs: dict[Session, dict[str, tuple[Body, Body]]] = defaultdict(dict)
+    for record, answer in zip(case.content["records"], case.content["answers"], strict=True):
+        if answer and "sequence" in answer:
+            body = record["value"] if "value" in record else json.loads(record["raw"])
+            logs[answer["store_id"], answer["profile_id"]].setdefault(answer["event_id"], (body, answer))
+    return {
+        (store, session): story.carried
+        for (store, _), log in logs.items()
+        for session, story in stories(log.values()).items()
+    }
+
+
+def counted_again(accepted: list[Body], counted: list[Body] | None, rule: Body, carried: Carried) -> Body:
+    own, tenders = rule.get("own_provider") or "STORE", accepted[0].get("tenders") or rule.get("tenders")
+    left = left_of(counts_of(accepted), tenders or [recount.plain_cash(accepted[0]["currency"])])
+    return recount.figures(
+        accepted[0], accepted[1:], counted, own, rule.get("tenders"), carried=carried.amounts, left=left
+    )
 
 
 def leaves(part: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], int]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.events import CLAIMLESS
 from services.sessions.ledger import encoding
-from tests.support import recount
+from tests.support import recount, recount_float
 from tests.support.chance import MINUTE_MS, TENDERS, logs, rules
 from tests.support.thorough import is_thorough
 from tests.support.till import MORNING_MS, Body, Till
@@ -52,6 +52,12 @@ def state(till: Till, *, registers: bool = True) -> Any:
     )
 
 
+def log_of(till: Till) -> list[tuple[Body, Body]]:
+    """The accepted bodies with their answers."""
+    pairs = zip(till.outcomes, answers(till), strict=True)
+    return [(json.loads(outcome.record.raw.value), answer) for outcome, answer in pairs if outcome.sequence is not None]
+
+
 def of_closing(till: Till, closing: Body) -> tuple[list[Body], list[Body] | None]:
     """The accepted commands that led to a closing, the opening first, and what was counted."""
     leading, last_count = [], None
@@ -87,9 +93,13 @@ def test_every_command_has_one_answer_and_sequences_have_no_gaps(records: list[b
 def test_closings_are_what_an_independent_recount_finds(records: list[bytes], profile: Body) -> None:
     till = play(records, profile)
     assert recount.closing_chain(till.closings) == []
+    stories = recount_float.stories(log_of(till))
     for closing in till.closings:
         (opening, *commands), count = of_closing(till, closing)
-        again = recount.figures(opening, commands, count, "PARROT", TENDERS)
+        before = stories[closing["session_id"]].carried
+        left = recount_float.left_of(recount_float.counts_of(commands), TENDERS)
+        again = recount.figures(opening, commands, count, "PARROT", TENDERS, carried=before.amounts, left=left)
+        assert (closing["carried_from"], closing["not_carried"]) == (before.session_id, before.not_carried)
         assert {name: closing[name] for name in again} == again
         assert closing["journal_hash"] == recount.journal_hash([opening, *commands])
         assert closing["uncounted"] == (count is None)
@@ -113,6 +123,7 @@ def test_money_in_is_money_out_and_what_is_in_the_drawer(records: list[bytes], p
 @given(logs, rules)
 def test_a_closing_and_its_corrections_are_the_ledger(records: list[bytes], profile: Body) -> None:
     till = play(records, profile)
+    stories = recount_float.stories(log_of(till))
     for closing in till.closings:
         session = [
             (outcome, json.loads(outcome.record.raw.value))
@@ -129,7 +140,16 @@ def test_a_closing_and_its_corrections_are_the_ledger(records: list[bytes], prof
                 by_tender |= {entry["tender"]: entry for entry in body["counted"]} if body["kind"] == "recount" else {}
             (_, opening), *rest = session
             commands = [body for _, body in rest]
-            ledger = recount.flat(recount.figures(opening, commands, list(by_tender.values()), "PARROT", TENDERS))
+            figures = recount.figures(
+                opening,
+                commands,
+                list(by_tender.values()),
+                "PARROT",
+                TENDERS,
+                carried=stories[closing["session_id"]].carried.amounts,
+                left=recount_float.left_of(recount_float.counts_of(commands), TENDERS),
+            )
+            ledger = recount.flat(figures)
         sums = recount.flat({name: closing[name] for name in recount.FIGURES})
         for number, correction in enumerate(corrections, start=1):
             assert correction["correction_number"] == number

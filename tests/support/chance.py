@@ -149,7 +149,17 @@ class Chance:
 
     def close_session(self) -> Body:
         self.holds = False
-        return self.count_drawer()
+        return self.count_and_leave()
+
+    def count_and_leave(self) -> Body:
+        """A count that mostly says what stays, and mostly something that can."""
+        counted = self.entries(("cash", "card", "usd", "jpy"))
+        left = [
+            {**entry, "amount_minor": self.dice.choice((entry["amount_minor"], entry["amount_minor"] // 2, 90_001))}
+            for entry in counted
+            if entry["tender"] != "card" or self.dice.random() < 0.1
+        ]
+        return {"counted": counted, "left": self.dice.choice((None, left, left, left[:1], []))}
 
     def count_drawer(self) -> Body:
         return {"counted": self.entries(("cash", "card", "usd", "jpy"))}
@@ -162,7 +172,7 @@ class Chance:
         return {"reason": "left open", "unless_after": self.dice.choice((None, 10))}
 
     def recount(self) -> Body:
-        return {"counted": self.entries(("cash", "card", "usd", "jpy")), "reason": "coins found"}
+        return {**self.count_and_leave(), "reason": "coins found"}
 
     def void_session(self) -> Body:
         self.holds = False

@@ -7,7 +7,7 @@ loops. It shares no line with the service, so that both being wrong in the same 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.support import recount_orders
@@ -55,16 +55,21 @@ def figures(
     counted: Sequence[Body] | None,
     own_provider: str = "STORE",
     profile_tenders: Sequence[Body] | None = None,
+    *,
+    carried: Mapping[str, int] | None = None,
+    left: Mapping[str, int] | None = None,
 ) -> Body:
     """What a closing shows from `tenders` to `staff`.
 
     `commands` are the accepted bodies after the opening, in the order of their sequence; `counted` is that of the last
     `close_session`, None for a closing that nobody counted. `profile_tenders` hold when the opening names none.
+    `carried` and `left` are by tender of type cash: all that was counted is left where it isn't said.
     """
-    tenders = opening_command.get("tenders") or profile_tenders or [_plain_cash(opening_command["currency"])]
+    tenders = opening_command.get("tenders") or profile_tenders or [plain_cash(opening_command["currency"])]
     base = opening_command["currency"]
     orders = _orders_that_hold(commands)
     rows = [_tender_row(tender, base, opening_command, commands, orders, counted) for tender in tenders]
+    rows = [_with_carried(row, carried or {}, left, base) for row in rows]
     rows.sort(key=lambda row: row["tender"])
     recorded, exchange = _recorded(commands), Exchange(tenders, base)
     return {
@@ -135,7 +140,7 @@ def _in_order(value: Any) -> Any:
     return value
 
 
-def _plain_cash(currency: str) -> Body:
+def plain_cash(currency: str) -> Body:
     return {"id": "cash", "name": "cash", "type": "cash", "currency": currency, "exchange_rate": "1"}
 
 
@@ -220,15 +225,27 @@ def _tender_row(
         "change_given": {"total_minor": sum(back_out), "count": sum(amount > 0 for amount in back_out)},
         "movements": movements,
         **_drawer(expected, reported),
-        "left_minor": None,
-        "carried_minor": None,
-        "opening_difference_minor": None,
         "base": {
             **in_base,
             **_drawer(to_base(expected, tender, base), to_base(reported, tender, base)),
-            "opening_difference_minor": None,
         },
     }
+
+
+def _with_carried(row: Body, carried: Mapping[str, int], left: Mapping[str, int] | None, base: str) -> Body:
+    """The row with what lies in its drawer from one session to the next, each figure in its place."""
+    before = carried.get(row["tender"]) if row["type"] == "cash" else None
+    after = row["counted_minor"] if left is None else left.get(row["tender"])
+    in_base = to_base(before, row, base)
+    difference = None if before is None else row["opening_minor"] - before
+    base_difference = None if in_base is None else row["base"]["opening_minor"] - in_base
+    own = {
+        "left_minor": after if row["type"] == "cash" else None,
+        "carried_minor": before,
+        "opening_difference_minor": difference,
+    }
+    row_base = {**row["base"], "opening_difference_minor": base_difference}
+    return {**{name: part for name, part in row.items() if name != "base"}, **own, "base": row_base}
 
 
 def _drawer(expected: int | None, counted: int | None) -> Body:
@@ -239,6 +256,7 @@ def _drawer(expected: int | None, counted: int | None) -> Body:
 def _cash_movements(rows: Sequence[Body]) -> Body:
     cash = [row["base"] for row in rows if row["type"] == "cash"]
     counted = [base for base in cash if base["counted_minor"] is not None]
+    known = [base for base in cash if base["opening_difference_minor"] is not None]
     return {
         "starting_minor": sum(base["opening_minor"] for base in cash),
         "deposits_minor": sum(base["movements_in_minor"] for base in cash),
@@ -246,7 +264,7 @@ def _cash_movements(rows: Sequence[Body]) -> Body:
         "expected_minor": sum(base["expected_minor"] for base in cash),
         "reported_minor": sum(base["counted_minor"] for base in counted) if counted else None,
         "difference_minor": sum(base["over_short_minor"] for base in counted) if counted else None,
-        "opening_difference_minor": None,
+        "opening_difference_minor": sum(base["opening_difference_minor"] for base in known) if known else None,
     }
 
 

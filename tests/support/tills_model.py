@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from contracts.events import CLAIMLESS, claimless_event_id_of
 from services.sessions.rules import decide
+from services.sessions.rules.declared import Declared
 from services.sessions.rules.model import HOLDING, BatchState, Outcome, Received
 from services.sessions.rules.model import Till as TillRow
 from services.sessions.rules.report import report
 from services.sessions.worker.read_record import Parked, read
 from tests.support import recount
 from tests.support.chance import MINUTE_MS, OFTEN, ONCE, RARE, TENDERS, Chance
+from tests.support.recount_float import Carried, counts_of, left_of, stories
 from tests.support.till import GENESIS, MORNING_MS, NOBODY, TOPIC, Body, Raw, profile
 
 KINDS = OFTEN * 3 + ONCE + RARE
@@ -62,10 +64,13 @@ class Story:
     counted: dict[str, Body] = field(default_factory=dict)
     corrections: list[Body] = field(default_factory=list)
     voided: bool = False
+    carried: Carried = field(default_factory=Carried)
 
     def figures(self, counted: Iterable[Body] | None) -> Body:
         opening, *commands = self.commands
-        return recount.figures(opening, commands, None if counted is None else list(counted), "PARROT", TENDERS)
+        counts = None if counted is None else list(counted)
+        left = {} if counted is None else left_of(counts_of(commands), TENDERS)
+        return recount.figures(opening, commands, counts, "PARROT", TENDERS, carried=self.carried.amounts, left=left)
 
 
 class TillsModel:
@@ -83,13 +88,14 @@ class TillsModel:
         self.answered: dict[Any, bytes] = {}
         self.claims: dict[tuple[str, str], bytes] = {}
         self.stories: dict[tuple[str, str], Story] = {}
+        self.logs: dict[tuple[str, str], list[tuple[Body, Body]]] = {}
         self.closings: dict[tuple[str, str], list[Body]] = {key: [] for key in self.batch_state.tills}
 
     def put(self, value: bytes, *, known: bool = True) -> Outcome | None:
         """Put a record on the topic; what it led to, None where nobody can be answered. `known`: has a good token."""
         offset = len(self.reads)
         raw = Raw(TOPIC, self.partition, offset, MORNING_MS + MINUTE_MS * offset, b"k", value)
-        reading = read(raw, None if known else lambda *_: None)
+        reading = read(raw, None if known else lambda *_: "missing")
         outcome = decide.answer(self.batch_state, reading) if isinstance(reading, Received) else None
         self.reads.append(reading)
         self.outcomes.append(outcome)
@@ -159,7 +165,11 @@ class TillsModel:
             self._tell(answer, body, outcome)
 
     def _tell(self, answer: Body, body: Body, outcome: Outcome) -> None:
+        log = self.logs.setdefault((body["store_id"], body["profile_id"]), [])
+        log.append((body, answer))
         story = self.stories.setdefault((body["store_id"], body["session_id"]), Story())
+        if body["kind"] == "open_session":
+            story.carried = stories(log)[answer["session_id"]].carried
         story.commands.append(body)
         assert answer["sequence"] == outcome.sequence == len(story.commands)
         story.voided |= body["kind"] == "void_session"
@@ -194,7 +204,7 @@ class TillsModel:
             session = self.batch_state.sessions[key]
             assert session.sequence == len(story.commands)
             assert session.journal_hash == recount.journal_hash(story.commands)
-            running = report(session.totals, session.opening.tenders, {})
+            running = report(session.totals, session.opening.tenders, Declared(story.carried.amounts, {}, {}))
             assert running == story.figures(None)
             check_money(running["tenders"])
             if story.closing is not None:
@@ -206,6 +216,7 @@ def check_closing(story: Story, closing: Body, *, uncounted: bool) -> None:
     """A new closing is what a recount of its session's commands finds."""
     again = story.figures(None if uncounted else story.counted.values())
     assert {name: closing[name] for name in again} == again
+    assert (closing["carried_from"], closing["not_carried"]) == (story.carried.session_id, story.carried.not_carried)
     assert closing["journal_hash"] == recount.journal_hash(story.commands)
     assert closing["uncounted"] == uncounted
     check_money(closing["tenders"])

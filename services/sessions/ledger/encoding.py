@@ -7,7 +7,16 @@ import orjson
 from pydantic import TypeAdapter
 
 from contracts.commands import Actor, Tender
-from services.sessions.rules.model import Attempt, Ended, Opening, RegisterSequence, Session
+from services.sessions.rules.model import (
+    NOTHING_CARRIED,
+    Attempt,
+    Carried,
+    Ended,
+    LeftTender,
+    Opening,
+    RegisterSequence,
+    Session,
+)
 from services.sessions.rules.totals import PROVIDER_CELLS, TENDER_CELLS, Cells, Pair, Tenders, Totals
 
 NOTHING_ENDED = b"{}"
@@ -47,6 +56,7 @@ def opening_row(opening: Opening) -> bytes:
             opening.profile_name,
             opening.company_id,
             opening.time_zone,
+            _carried_row(opening.carried),
         ]
     )
 
@@ -68,7 +78,7 @@ def read_opening(row: bytes, tenders_row: bytes) -> Opening:
         store,
         profile,
         company,
-        *zone,  # Sessions that were opened before there were zones have none.
+        *since,  # Sessions that were opened before there were zones, or what was carried, have none.
     ) = orjson.loads(row)
     return Opening(
         currency=currency,
@@ -84,8 +94,22 @@ def read_opening(row: bytes, tenders_row: bytes) -> Opening:
         store_name=store,
         profile_name=profile,
         company_id=company,
-        time_zone=zone[0] if zone else None,
+        time_zone=since[0] if since else None,
+        carried=_read_carried(since[1]) if len(since) > 1 else NOTHING_CARRIED,
     )
+
+
+def _carried_row(carried: Carried) -> list[Any] | None:
+    if carried == NOTHING_CARRIED:
+        return None
+    return [carried.session_id, carried.amounts, [list(left) for left in carried.not_carried]]
+
+
+def _read_carried(row: list[Any] | None) -> Carried:
+    if row is None:
+        return NOTHING_CARRIED
+    session_id, amounts, not_carried = row
+    return Carried(session_id, amounts, tuple(LeftTender(*left) for left in not_carried))
 
 
 def totals_row(totals: Totals) -> bytes:

@@ -91,8 +91,10 @@ async def load_state(tx: asyncpg.Connection, state: BatchState, **loads: Collect
         take = LOADS[name].take
         for row in arrays[name]:
             take(state, row)
+    if "previous" in asked:
+        _in_order_of_opening(state, {(store_id, profile_id) for store_id, profile_id, _ in asked["previous"]})
     if "sessions" in asked:
-        await _load_next_openings(tx, state)
+        await _load_next_openings(tx, state, asked["sessions"])
 
 
 @cache
@@ -106,9 +108,18 @@ def _statement(names: tuple[str, ...]) -> str:
     return f"SELECT {', '.join(arrays)}"
 
 
-async def _load_next_openings(tx: asyncpg.Connection, state: BatchState) -> None:
-    """When the profile was opened again after each session that its register did not close itself."""
-    for session in state.sessions.values():
+def _in_order_of_opening(state: BatchState, tills: Collection[TillKey]) -> None:
+    """The sessions of these tills that the batch knows, the latest last."""
+    state.by_opening |= {till: [] for till in tills}
+    for session in sorted(state.sessions.values(), key=lambda session: session.ordinal):
+        opened = state.by_opening.get((session.store_id, session.profile_id))
+        if opened is not None:
+            opened.append(session)
+
+
+async def _load_next_openings(tx: asyncpg.Connection, state: BatchState, keys: Collection[tuple[Any, ...]]) -> None:
+    """When the profile was opened again after each of these sessions that its register did not close itself."""
+    for session in filter(None, map(state.sessions.get, keys)):
         if session.ended is not None and session.ended.origin != "register":
             state.forced[session.store_id, session.profile_id, session.ordinal] = session
     await load_state(
@@ -173,6 +184,12 @@ def _take_session(state: BatchState, row: Any) -> None:
     state.sessions[store_id, session_id] = session
 
 
+def _take_previous(state: BatchState, row: Any) -> None:
+    """A session that a batch both names and opens after is one session."""
+    if (row[0], str(row[1])) not in state.sessions:
+        _take_session(state, row)
+
+
 def _take_opening(state: BatchState, row: Any) -> None:
     store_id, profile_id, ordinal, opening, tenders = row
     state.forced[store_id, profile_id, ordinal - 1].next_opened_at = encoding.read_opening(opening, tenders).opened_at
@@ -220,17 +237,39 @@ def _take_movement(state: BatchState, row: Any) -> None:
 
 _COMMANDS: Final = ("text", "uuid")
 _SESSIONS: Final = ("text", "uuid")
+_SESSION_COLUMNS: Final = """
+    s.store_id, s.session_id, s.profile_id, s.state, s.sequence, s.journal_hash, s.opening, s.tenders, s.totals,
+    s.register, s.ending, s.ordinal, s.moved_at, s.fence"""
 
 LOADS: Final = {
     # The sessions that the batch names.
     "sessions": Load(
         _SESSIONS,
-        """
-        SELECT ROW(s.store_id, s.session_id, s.profile_id, s.state, s.sequence, s.journal_hash, s.opening, s.tenders,
-                   s.totals, s.register, s.ending, s.ordinal, s.moved_at, s.fence)
-          FROM {keys} AS k(store_id, session_id) JOIN sessions s USING (store_id, session_id)
-        """,
+        f"""
+        SELECT ROW({_SESSION_COLUMNS})
+          FROM {{keys}} AS k(store_id, session_id) JOIN sessions s USING (store_id, session_id)
+        """,  # noqa: S608 - constants
         _take_session,
+    ),
+    # A till's so many latest sessions that a next one may carry from: each state's index is read from its end.
+    "previous": Load(
+        ("text", "text", "bigint"),
+        f"""
+        SELECT ROW({_SESSION_COLUMNS})
+          FROM {{keys}} AS k(store_id, profile_id, latest)
+         CROSS JOIN LATERAL (
+               SELECT * FROM (
+                   (SELECT store_id, session_id, ordinal FROM sessions c
+                     WHERE c.state = 'closed' AND c.store_id = k.store_id AND c.profile_id = k.profile_id
+                     ORDER BY c.ordinal DESC LIMIT k.latest)
+                   UNION ALL
+                   (SELECT store_id, session_id, ordinal FROM sessions p
+                     WHERE p.state = 'pending' AND p.store_id = k.store_id AND p.profile_id = k.profile_id
+                     ORDER BY p.ordinal DESC LIMIT k.latest)) AS ended
+                ORDER BY ordinal DESC LIMIT k.latest) AS latest
+          JOIN sessions s ON s.store_id = latest.store_id AND s.session_id = latest.session_id
+        """,  # noqa: S608 - constants
+        _take_previous,
     ),
     # The openings with these ordinals.
     "openings": Load(

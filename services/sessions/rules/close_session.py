@@ -6,12 +6,14 @@ from contracts.commands import Actor, ApproveClosing, CloseSession, ForceClose, 
 from contracts.events import ClosingCorrected, ClosingPending, CountRequested, SessionClosed, SessionVoided, fill
 from services.sessions.rules import differences
 from services.sessions.rules.answers import Refusal
+from services.sessions.rules.carried import named_left, recounted
 from services.sessions.rules.closing import close
 from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, bad_count, by_tender
 from services.sessions.rules.corrections import NO_IDS, correction, recounted_rows
+from services.sessions.rules.declared import NOTHING_DECLARED, Declared
 from services.sessions.rules.model import Attempt, Ended, Origin, Session
 from services.sessions.rules.report import fits, report
-from services.sessions.rules.totals import new_totals
+from services.sessions.rules.totals import Tenders, new_totals
 
 SWEEPER = "till-sweeper"
 ABANDONED = "abandoned"
@@ -19,16 +21,19 @@ ABANDONED = "abandoned"
 
 def close_session(context: RuleContext, session: Session, command: CloseSession) -> Decision | Refusal:
     """Close with what was counted, or wait for a second person when it is off by more than the limit."""
-    refusal = bad_count(session, command.counted, in_report=True)
+    refusal = bad_count(session, command.counted, in_report=True, left=command.left or ())
     if refusal is not None:
         return refusal
     limit = context.till.profile.over_short_limit_minor
     _release(context, session)
     accept(context, session)
-    attempt = attempt_of(command, closed_at=context.occurred, limit_minor=limit)
+    attempt = attempt_of(command, session.opening.tenders, closed_at=context.occurred, limit_minor=limit)
     if limit is not None and _off_by(session, attempt.counted) > limit:
         session.state, session.attempt = "pending", attempt
-        return Decision(fill(ClosingPending, answer_fields(context, session, command), counted=command.counted))
+        answer = fill(
+            ClosingPending, answer_fields(context, session, command), counted=command.counted, left=command.left
+        )
+        return Decision(answer)
     closing = _end(context, session, attempt, origin=origin_of(command), approved_by=None)
     return _closed(context, session, command, closing)
 
@@ -42,7 +47,7 @@ def approve_closing(context: RuleContext, session: Session, command: ApproveClos
         attempt.waits_for = "count"
         accept(context, session)
         return Decision(fill(CountRequested, answer_fields(context, session, command), reason=command.reason))
-    if not fits(session.totals, session.opening.tenders, attempt.counted):
+    if not fits(session.totals, session.opening.tenders, session.declared):
         return Refusal("amount_invalid")
     accept(context, session)
     closing = _end(context, session, attempt, origin="register", approved_by=command.actor)
@@ -54,7 +59,7 @@ def force_close(context: RuleContext, session: Session, command: ForceClose) -> 
     limit = context.till.profile.over_short_limit_minor
     _release(context, session)
     accept(context, session)
-    uncounted = attempt_of(command, closed_at=context.occurred, limit_minor=limit)
+    uncounted = attempt_of(command, session.opening.tenders, closed_at=context.occurred, limit_minor=limit)
     closing = _end(context, session, uncounted, origin=origin_of(command), approved_by=None)
     return _closed(context, session, command, closing)
 
@@ -64,19 +69,19 @@ def recount(context: RuleContext, session: Session, command: Recount) -> Decisio
     ended = session.ended
     if ended is None:
         raise AssertionError(f"session {session.session_id} is recounted without a closing")
-    refusal = bad_count(session, command.counted, in_report=False)
+    refusal = bad_count(session, command.counted, in_report=False, left=command.left or ())
     if refusal is not None:
         return refusal
-    tenders, counted = session.opening.tenders, ended.counted | by_tender(command.counted)
-    before, after = report(session.totals, tenders, ended.counted), report(session.totals, tenders, counted)
-    if not fits(session.totals, tenders, counted) or not differences.fit(before, after):
+    tenders, declared = session.opening.tenders, session.declared
+    again = recounted(declared, tenders, command)
+    before, after = report(session.totals, tenders, declared), report(session.totals, tenders, again)
+    if not fits(session.totals, tenders, again) or not differences.fit(before, after):
         return Refusal("amount_invalid")
-    ended.counted = counted
+    ended.counted, ended.left_named = again.counted, again.left_named
     accept(context, session)
     named = {entry.tender for entry in command.counted}
-    recounted = recounted_rows(after, named)
     moved = differences.differences(before, after)
-    body = correction(context, session, command, moved, reason=command.reason, recounted=recounted)
+    body = correction(context, session, command, moved, reason=command.reason, recounted=recounted_rows(after, named))
     answer = fill(
         ClosingCorrected,
         answer_fields(context, session, command),
@@ -92,7 +97,7 @@ def void_session(context: RuleContext, session: Session, command: VoidSession) -
     _release(context, session)
     accept(context, session)
     if ended is not None:
-        figures = report(session.totals, session.opening.tenders, ended.counted)
+        figures = report(session.totals, session.opening.tenders, session.declared)
         moved = differences.differences(figures, no_figures(session))
         body = correction(context, session, command, moved, reason=command.reason)
         ids = {"closing_id": body["closing_id"], "correction_id": body["correction_id"]}
@@ -101,12 +106,15 @@ def void_session(context: RuleContext, session: Session, command: VoidSession) -
     return Decision(answer, correction=body)
 
 
-def attempt_of(command: CloseSession | ForceClose, *, closed_at: str, limit_minor: int | None) -> Attempt:
+def attempt_of(
+    command: CloseSession | ForceClose, tenders: Tenders, *, closed_at: str, limit_minor: int | None
+) -> Attempt:
     """The attempt to close that a command is; nobody counted where it is forced."""
     words: dict[str, Any] = {"counted": {}, "note": None, "notes": (), "sales_report": None}
     if isinstance(command, CloseSession):
         words = {
             "counted": by_tender(command.counted),
+            "left_named": named_left(tenders, command),
             "note": command.note,
             "notes": command.notes or (),
             "sales_report": command.sales_report,
@@ -142,13 +150,14 @@ def end_session(
         origin=origin,
         counted_by=attempt.closed_by.id if attempt.counted else None,
         counted=attempt.counted,
+        left_named=attempt.left_named,
     )
     return closing
 
 
 def no_figures(session: Session) -> dict[str, Any]:
     """The figures of a session in which nothing was, as of one that is voided."""
-    return report(new_totals(session.opening.tenders, {}), session.opening.tenders, {})
+    return report(new_totals(session.opening.tenders, {}), session.opening.tenders, NOTHING_DECLARED)
 
 
 def _release(context: RuleContext, session: Session) -> None:
@@ -163,7 +172,7 @@ def _off_by(session: Session, counted: dict[str, int]) -> int:
 
     Cash that was not counted is off by all that must be there: who leaves it out can't step around the limit.
     """
-    rows = report(session.totals, session.opening.tenders, counted)["tenders"]
+    rows = report(session.totals, session.opening.tenders, Declared({}, counted, {}))["tenders"]
     uncounted = [
         row["base"]["expected_minor"] for row in rows if row["type"] == "cash" and row["counted_minor"] is None
     ]

@@ -5,6 +5,7 @@ from typing import Any
 from contracts.closings import closing_hash
 from contracts.commands import Actor
 from contracts.events import closing_id_of
+from services.sessions.rules.declared import Declared
 from services.sessions.rules.model import Attempt, Origin, Session
 from services.sessions.rules.report import report
 
@@ -30,6 +31,7 @@ def close(
     """
     opening = session.opening
     by, counted = actor_json(attempt.closed_by), attempt.counted
+    declared = Declared(opening.carried.amounts, counted, attempt.left_named)
     closing: dict[str, Any] = {
         "kind": "closing",
         "schema_version": 1,
@@ -66,7 +68,9 @@ def close(
         "closing_note": attempt.note,
         "notes": [*opening.notes, *attempt.notes],
         "sales_report": attempt.sales_report,
-        **report(session.totals, opening.tenders, counted),
+        "carried_from": opening.carried.session_id,
+        "not_carried": [left._asdict() for left in opening.carried.not_carried],
+        **report(session.totals, opening.tenders, declared),
     }
     closing["hash"] = closing_hash(closing)
     return closing

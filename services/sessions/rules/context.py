@@ -1,7 +1,7 @@
 """What every rule is given and what it gives back."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contracts.closings import journal_link
@@ -89,9 +89,10 @@ def apply_change(
     after = totals.copy()
     after.bound += weight
     change(after)
-    if not fits(after, tenders, counted):
+    declared = session.declared
+    if not fits(after, tenders, declared):
         return Refusal("amount_invalid")
-    if context.late and not differences.fit(*(report(side, tenders, counted) for side in (totals, after))):
+    if context.late and not differences.fit(*(report(side, tenders, declared) for side in (totals, after))):
         return Refusal("amount_invalid")
     for tender_id in () if never_short else filter(tenders.is_cash, moved):
         left = expected(after.tenders[tender_id])
@@ -108,17 +109,29 @@ def _enough_cash(totals: Totals, tenders: Tenders, moved: Mapping[str, int]) -> 
     return True
 
 
-def bad_count(session: Session, counted: Iterable[TenderAmount], *, in_report: bool) -> Refusal | None:
-    """Why these counted amounts can't be taken. `in_report`: they will stand in a report beside expected figures."""
-    entries = tuple(counted)
+def bad_count(
+    session: Session, counted: Iterable[TenderAmount], *, in_report: bool, left: Iterable[TenderAmount] = ()
+) -> Refusal | None:
+    """Why these counted amounts, and what is `left` of them, can't be taken.
+
+    `in_report`: they will stand in a report beside expected figures.
+    """
+    entries, staying = tuple(counted), tuple(left)
     tenders = session.opening.tenders
     if not all(tenders.has_drawer(entry.tender) for entry in entries):
         return Refusal("tender_unknown")
-    if not adds_up(entries):
+    if not all(tenders.is_cash(entry.tender) for entry in staying):
+        return Refusal("tender_unknown")
+    if not adds_up(entries) or (staying and not _lies_there(staying, by_tender(entries))):
         return Refusal("amount_invalid")
-    if in_report and not fits(session.totals, tenders, by_tender(entries)):
+    if in_report and not fits(session.totals, tenders, replace(session.declared, counted=by_tender(entries))):
         return Refusal("amount_invalid")
     return None
+
+
+def _lies_there(left: tuple[TenderAmount, ...], counted: Mapping[str, int]) -> bool:
+    """Whether what is to stay was counted: a tender that was not has nothing to leave, not even 0."""
+    return adds_up(left) and all(entry.amount_minor <= counted.get(entry.tender, -1) for entry in left)
 
 
 def by_tender(amounts: Iterable[TenderAmount]) -> dict[str, int]:

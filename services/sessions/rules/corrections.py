@@ -41,7 +41,8 @@ def corrected(
     if before is None or ended is None:
         return NO_IDS, None
     tenders = session.opening.tenders
-    deltas = differences(report(before, tenders, ended.counted), report(session.totals, tenders, ended.counted))
+    declared = session.declared
+    deltas = differences(report(before, tenders, declared), report(session.totals, tenders, declared))
     body = correction(context, session, command, deltas, reason=reason)
     return {"closing_id": body["closing_id"], "correction_id": body["correction_id"]}, body
 

@@ -1,12 +1,13 @@
 """What deciding needs to know, in memory: tills, sessions, orders and movements of one batch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from contracts.closings import GAPS_MAX, GENESIS_HASH
 from contracts.commands import Actor, Command, FieldError, MoveCash, RecordOrder, Tender
 from services.platform.auth.claims import Flaw
+from services.sessions.rules.declared import Declared
 from services.sessions.rules.totals import OPENING, Tenders, Totals
 
 State = Literal["open", "suspended", "pending", "closed", "voided"]
@@ -67,6 +68,30 @@ class Till:
     changed: bool = False
 
 
+class LeftTender(NamedTuple):
+    """What the session before left in a tender that the session does not have, in that tender's minor units."""
+
+    tender: str
+    currency: str
+    left_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What the till's session before left in the drawer, by tender; frozen at the opening.
+
+    `session_id` is None where there is no such session, where a new count of it is asked for, or where the session was
+    opened by a version that did not look.
+    """
+
+    session_id: str | None
+    amounts: Mapping[str, int]
+    not_carried: tuple[LeftTender, ...]
+
+
+NOTHING_CARRIED: Final = Carried(None, {}, ())
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What was frozen when the session was opened."""
@@ -85,6 +110,7 @@ class Opening:
     profile_name: str
     company_id: str | None
     time_zone: str | None = None
+    carried: Carried = NOTHING_CARRIED
 
     @property
     def cash_tender(self) -> str:
@@ -140,11 +166,16 @@ class Attempt:
     note: str | None
     notes: tuple[str, ...]
     sales_report: dict[str, Any] | None
+    left_named: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Ended:
-    """What later commands need to know of a session's closing. `counted` is what counts now, recounts included."""
+    """What later commands need to know of a session's closing.
+
+    `counted` is what counts now, recounts included, and `left_named` what was last said to stay of it, by tender.
+    `counted_by` is None of a session that nobody counted at its closing.
+    """
 
     closing_id: str
     closing_hash: str
@@ -154,6 +185,7 @@ class Ended:
     counted_by: str | None
     counted: dict[str, int]
     corrections: int = 0
+    left_named: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -196,6 +228,14 @@ class Session:
         if self.ended is not None:
             return self.ended.counted
         return self.attempt.counted if self.attempt is not None and self.state == "pending" else {}
+
+    @property
+    def declared(self) -> Declared:
+        """What was said of the drawer, as it counts now."""
+        count = self.ended or (self.attempt if self.state == "pending" else None)
+        if count is None:
+            return Declared(self.opening.carried.amounts, {}, {})
+        return Declared(self.opening.carried.amounts, count.counted, count.left_named)
 
 
 @dataclass(slots=True)
@@ -271,6 +311,9 @@ class BatchState:
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
     forced: dict[tuple[str, str, int], Session] = field(default_factory=dict)
     """Sessions that their register did not close itself, by (store, profile, ordinal)."""
+    by_opening: dict[TillKey, list[Session]] = field(default_factory=dict)
+    """Of tills that are opened in the batch: their sessions in the order in which they opened, as far as one of them
+    can be the one that a next session carries from."""
     orders: dict[OrderKey, RecordOrder] = field(default_factory=dict)
     sold_by: dict[OrderKey, Actor] = field(default_factory=dict)
     """Whose sale an order is, where its latest revision does not say so itself: it keeps what an earlier one said."""

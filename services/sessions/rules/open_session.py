@@ -11,8 +11,10 @@ from contracts.money import is_one
 from contracts.times import business_date, offset_of
 from contracts.zones import ZONES, offset_in
 from services.sessions.rules.answers import Refusal
+from services.sessions.rules.carried import carry, previous_session
 from services.sessions.rules.context import Decision, RuleContext, accept, adds_up, answer_fields, by_tender
-from services.sessions.rules.model import CASH, HOLDING, Opening, Profile, Session
+from services.sessions.rules.declared import Declared
+from services.sessions.rules.model import CASH, HOLDING, Carried, Opening, Profile, Session
 from services.sessions.rules.report import fits
 from services.sessions.rules.totals import Tenders, new_totals
 
@@ -28,19 +30,21 @@ def open_session(context: RuleContext, command: OpenSession) -> Decision | Refus
     if refusal is not None:
         return refusal
     frozen = Tenders(tenders, command.currency)
-    totals = new_totals(frozen, by_tender(command.opening))
-    if not fits(totals, frozen, {}):
+    carried = carry(previous_session(context.state, (till.store_id, till.profile_id)), frozen)
+    totals = new_totals(frozen, by_tender(command.opening), carried.amounts)
+    if not fits(totals, frozen, Declared(carried.amounts, {}, {})):
         return Refusal("amount_invalid")
     till.sessions_opened += 1
     till.open_session_id = command.session_id
     till.changed = True
-    opening = _opening(context, command, frozen)
+    opening = _opening(context, command, frozen, carried)
     session = Session(command.store_id, command.profile_id, command.session_id, "open", opening, totals)
     session.ordinal = till.sessions_opened
     if command.register_seq is not None:
         session.register.see(command.register_seq)
     _set_next_opened_at(context, session)
     context.state.sessions[command.store_id, command.session_id] = session
+    context.state.by_opening.setdefault((till.store_id, till.profile_id), []).append(session)
     accept(context, session)
     answer = fill(
         SessionOpened,
@@ -81,7 +85,7 @@ def _bad_amounts(command: OpenSession, profile: Profile, tenders: Sequence[Tende
     return None if adds_up(command.opening) else Refusal("amount_invalid")
 
 
-def _opening(context: RuleContext, command: OpenSession, tenders: Tenders) -> Opening:
+def _opening(context: RuleContext, command: OpenSession, tenders: Tenders, carried: Carried) -> Opening:
     profile = context.till.profile
     return Opening(
         currency=command.currency,
@@ -95,6 +99,7 @@ def _opening(context: RuleContext, command: OpenSession, tenders: Tenders) -> Op
         profile_name=profile.name,
         company_id=profile.company_id,
         time_zone=profile.time_zone,
+        carried=carried,
     )
 
 

@@ -1,10 +1,10 @@
 """The figures of a session, made from its running totals: X while it is open, Z when it closes."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from contracts.commands import Tender
 from contracts.jsontext import SAFE_INTEGER
+from services.sessions.rules.declared import Declared
 from services.sessions.rules.totals import (
     CARRIED_OVER,
     CHANGE,
@@ -66,19 +66,20 @@ STAFF_FIGURES: Final = (
 """The cells of whoever sold, by their names."""
 
 
-def fits(totals: Totals, tenders: Tenders, counted: Mapping[str, int]) -> bool:
+def fits(totals: Totals, tenders: Tenders, declared: Declared) -> bool:
     """Whether every figure of a report stays within ±(2^53 − 1), which every JSON reader keeps exactly."""
-    if totals.bound + tenders.weight(*counted.values()) <= SAFE_INTEGER:
+    # What was carried is in the bound since the opening, and no more is left than was counted.
+    if totals.bound + tenders.weight(*declared.counted.values()) <= SAFE_INTEGER:
         return True
-    return largest(report(totals, tenders, counted)) <= SAFE_INTEGER
+    return largest(report(totals, tenders, declared)) <= SAFE_INTEGER
 
 
-def report(totals: Totals, tenders: Tenders, counted: Mapping[str, int]) -> dict[str, Any]:
+def report(totals: Totals, tenders: Tenders, declared: Declared) -> dict[str, Any]:
     """The figures of a session, as its closing shows them: X when it is open, Z when it closes.
 
-    `counted` is what was declared by tender; a tender that is not in it has no counted and no over/short figure.
+    A tender that was not counted has no counted and no over/short figure.
     """
-    rows = [_tender_row(totals, tenders, tender, counted.get(tender.id)) for tender in tenders.tenders.values()]
+    rows = [_tender_row(totals, tenders, tender, declared) for tender in tenders.tenders.values()]
     providers = sorted(totals.providers.items())
     return {
         "tenders": rows,
@@ -115,12 +116,14 @@ def report(totals: Totals, tenders: Tenders, counted: Mapping[str, int]) -> dict
     }
 
 
-def _tender_row(totals: Totals, tenders: Tenders, tender: Tender, counted: int | None) -> dict[str, Any]:
+def _tender_row(totals: Totals, tenders: Tenders, tender: Tender, declared: Declared) -> dict[str, Any]:
     cells = totals.tenders[tender.id]
+    counted, carried = declared.counted.get(tender.id), declared.carried.get(tender.id)
     should = expected(cells) if tender.type != "third_party" else None
     base = tenders.exchanges[tender.id].base
     base_should = None if should is None else base(should)
     base_counted = None if counted is None else base(counted)
+    base_carried = None if carried is None else base(carried)
     return {
         "tender": tender.id,
         "name": tender.name,
@@ -143,9 +146,9 @@ def _tender_row(totals: Totals, tenders: Tenders, tender: Tender, counted: int |
         "expected_minor": should,
         "counted_minor": counted,
         "over_short_minor": _difference(counted, should),
-        "left_minor": None,
-        "carried_minor": None,
-        "opening_difference_minor": None,
+        "left_minor": declared.left(tender.id) if tender.type == "cash" else None,
+        "carried_minor": carried,
+        "opening_difference_minor": _difference(cells[OPENING], carried),
         "base": {
             "opening_minor": base(cells[OPENING]),
             "sales_minor": base(cells[SALES]),
@@ -158,7 +161,7 @@ def _tender_row(totals: Totals, tenders: Tenders, tender: Tender, counted: int |
             "expected_minor": base_should,
             "counted_minor": base_counted,
             "over_short_minor": _difference(base_counted, base_should),
-            "opening_difference_minor": None,
+            "opening_difference_minor": _difference(base(cells[OPENING]), base_carried),
         },
     }
 
@@ -170,6 +173,7 @@ def _difference(counted: int | None, should: int | None) -> int | None:
 def _cash_movements(cash: list[dict[str, Any]]) -> dict[str, Any]:
     reported = [row["counted_minor"] for row in cash if row["counted_minor"] is not None]
     differences = [row["over_short_minor"] for row in cash if row["over_short_minor"] is not None]
+    at_opening = [row["opening_difference_minor"] for row in cash if row["opening_difference_minor"] is not None]
     return {
         "starting_minor": sum(row["opening_minor"] for row in cash),
         "deposits_minor": sum(row["movements_in_minor"] for row in cash),
@@ -177,7 +181,7 @@ def _cash_movements(cash: list[dict[str, Any]]) -> dict[str, Any]:
         "expected_minor": sum(row["expected_minor"] for row in cash),
         "reported_minor": sum(reported) if reported else None,
         "difference_minor": sum(differences) if differences else None,
-        "opening_difference_minor": None,
+        "opening_difference_minor": sum(at_opening) if at_opening else None,
     }
 
 

@@ -53,6 +53,7 @@ Cells = list[int]
 Pair = tuple[str, str]
 Key = TypeVar("Key", str, tuple[str, str])
 OTHER_PAIR: Final = (OTHER, OTHER)
+NOTHING: Final[Mapping[str, int]] = {}
 OTHER_TAX: Final = (OTHER, "0")
 
 
@@ -118,12 +119,12 @@ class Tenders:
         return sum(amounts_minor) * self._factor
 
 
-def new_totals(tenders: Tenders, opening: Mapping[str, int]) -> Totals:
-    """The totals of a session that has just been opened with these amounts by tender."""
+def new_totals(tenders: Tenders, opening: Mapping[str, int], carried: Mapping[str, int] = NOTHING) -> Totals:
+    """The totals of a session that has just been opened with these amounts by tender; `carried` is beside them."""
     cells = {tender_id: [0] * TENDER_CELLS for tender_id in tenders.tenders}
     for tender_id, amount in opening.items():
         cells[tender_id][OPENING] = amount
-    return Totals(tenders=cells, bound=tenders.weight(*opening.values()))
+    return Totals(tenders=cells, bound=tenders.weight(*opening.values(), *map(abs, carried.values())))
 
 
 def add_movement(totals: Totals, movement: tuple[str, str, int], sign: int = 1) -> None:

@@ -34,10 +34,12 @@ from contracts.times import wire_time
 from services.platform.errors import TillError
 from services.sessions.ledger import encoding
 from services.sessions.ledger.load import COUNTS_OF_BEFORE
+from services.sessions.rules.carried import recounted
 from services.sessions.rules.cash_and_orders import movement_of, replace_order
 from services.sessions.rules.close_session import attempt_of, end_session, no_figures, origin_of
 from services.sessions.rules.context import by_tender
 from services.sessions.rules.corrections import correction_body, recounted_rows
+from services.sessions.rules.declared import NOTHING_DECLARED, Declared
 from services.sessions.rules.differences import differences
 from services.sessions.rules.model import Origin, RegisterSequence, Session
 from services.sessions.rules.open_session import opening_words
@@ -108,10 +110,10 @@ class Recomputation:
         if not self._closed:
             self.see(command.register_seq)
         before = session.totals.copy() if session.ended else None
-        counted = dict(session.ended.counted) if session.ended else {}
+        declared = session.declared
         self._apply(command, entry, where)
         if before is not None:
-            self._check_correction(command, before, counted, entry.received_at, where)
+            self._check_correction(command, before, declared, entry.received_at, where)
 
     def finish(self, row: Any) -> None:
         """Compare with the session's row. Raises LedgerMismatch where it says something else."""
@@ -123,9 +125,9 @@ class Recomputation:
         if row.state != session.state:
             raise LedgerMismatch(f"{self.name}: its row says {row.state}, its journal leads to {session.state}")
         tenders = session.opening.tenders
-        if self._stored.tenders.keys() != session.totals.tenders.keys() or report(self._stored, tenders, {}) != report(
-            session.totals, tenders, {}
-        ):
+        if self._stored.tenders.keys() != session.totals.tenders.keys() or report(
+            self._stored, tenders, NOTHING_DECLARED
+        ) != report(session.totals, tenders, NOTHING_DECLARED):
             raise LedgerMismatch(f"{self.name}: its running totals are not what its journal adds up to")
         if self.closing is not None and not self._closed:
             raise LedgerMismatch(f"{self.name}: it has a closing that its journal does not lead to")
@@ -152,7 +154,8 @@ class Recomputation:
                 self._check_closing(entry, approved=(_occurred(command, entry), command.actor))
             case Recount():
                 if session.ended is not None:
-                    session.ended.counted |= by_tender(command.counted)
+                    again = recounted(session.declared, session.opening.tenders, command)
+                    session.ended.counted, session.ended.left_named = again.counted, again.left_named
         states = {"session_suspended": "suspended", "session_resumed": "open", "session_voided": "voided"}
         session.state = states.get(entry.kind, session.state)  # type: ignore[assignment]
 
@@ -185,7 +188,9 @@ class Recomputation:
     def _attempt(self, command: CloseSession | ForceClose, entry: Any) -> None:
         """An attempt to close; where it led to the closing, that is compared."""
         closed_at = _occurred(command, entry)
-        self.session.attempt = attempt_of(command, closed_at=closed_at, limit_minor=self._stated_limit())
+        self.session.attempt = attempt_of(
+            command, self.session.opening.tenders, closed_at=closed_at, limit_minor=self._stated_limit()
+        )
         if entry.kind == "closing_pending":
             self.session.state = "pending"
             return
@@ -241,14 +246,14 @@ class Recomputation:
         return RegisterSequence(min(numbers, default=None), max(numbers, default=None), missing)
 
     def _check_correction(
-        self, command: Any, before: Totals, counted: dict[str, int], received_at: datetime, where: str
+        self, command: Any, before: Totals, declared: Declared, received_at: datetime, where: str
     ) -> None:
         """A command after the closing: what it changed must be what its correction says."""
         session, ended = self.session, self.session.ended
         if isinstance(command, AmendSession) or ended is None:
             return
         tenders = session.opening.tenders
-        after = report(session.totals, tenders, ended.counted)
+        after = report(session.totals, tenders, session.declared)
         if session.state == "voided":
             after = no_figures(session)
         stored = next((c for c in self.corrections if str(c.command_id) == command.command_id), None)
@@ -258,7 +263,7 @@ class Recomputation:
         ended.corrections = self._corrected
         correction = stored_object(stored.body, f"{where}: its correction")
         own = ended.counted_by == command.actor.id
-        deltas = differences(report(before, tenders, counted), after)
+        deltas = differences(report(before, tenders, declared), after)
         if MARK not in correction.get("deltas", {}):
             deltas = figures_of_before(deltas)
         expected = correction_body(

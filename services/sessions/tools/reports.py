@@ -30,8 +30,7 @@ async def slip(engine: AsyncEngine, kind: str, session_id: str, store_id: str | 
     if kind == "x":
         if session.state not in UNCLOSED:
             raise NoReport(f"The session {session_id} is {session.state}: it has no X report any more.")
-        counted = session.attempt.counted if session.attempt else {}
-        return x_slip(session, report(session.totals, session.opening.tenders, counted), width)
+        return x_slip(session, report(session.totals, session.opening.tenders, session.declared), width)
     if closing is None:
         raise NoReport(f"The session {session_id} is {session.state} and has no closing: it has no Z report.")
     return z_slip(orjson.loads(closing["body"]), closing["corrections"], width)

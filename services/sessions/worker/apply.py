@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.commands import RecordOrder
+from contracts.commands import Command, RecordOrder
 from contracts.topics import Topics
 from services.platform.errors import TillError
 from services.sessions.ledger.frontier import lock_frontier
@@ -187,6 +188,7 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
         tx,
         state,
         sessions={(store_id, command.session_id) for store_id, command in readable},
+        previous=_previous_keys([command for _, command in readable]),
         answers={(c.store_id, c.command_id) for c in commands},
         orders={_order_key(command) for _, command in readable if command.kind == "record_order"},
         movements={(store_id, c.movement_id) for store_id, c in readable if c.kind == "void_movement"},
@@ -194,6 +196,18 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
     _check_fence(state, token)
     if state.answers:
         await load_known(tx, state, commands)
+
+
+def _previous_keys(commands: Sequence[Command]) -> list[tuple[str, str, str]]:
+    """Of each till that is to be opened, how many of its latest sessions can matter.
+
+    The latest one does, and of what is voided in the same batch one more each.
+    """
+    tills = {(command.store_id, command.profile_id) for command in commands if command.kind == "open_session"}
+    if not tills:
+        return []
+    voids = Counter((c.store_id, c.profile_id) for c in commands if c.kind == "void_session")
+    return [(*till, str(1 + voids[till])) for till in tills]
 
 
 def _order_key(order: RecordOrder) -> tuple[str, str, str]:
