@@ -43,6 +43,7 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
+quota.window.num=2
 """
 
 LOGGING = """\

@@ -34,6 +34,9 @@ PRODUCER_BYTES_PER_S: Final = 1_048_576
 """What a register's principal may put on a broker: 2,000 commands of 500 bytes a second. More waits, none is lost."""
 REQUEST_PERCENT: Final = 50
 """Of one thread of a broker, the share of time that a register's principal may take with its requests."""
+QUOTA_WINDOWS: Final = 2
+"""Of one second each, by which brokers measure the quotas (`quota.window.num`): the fewest that measure a rate. Kafka's
+11 would let ten seconds of a quota through at once, and whoever lies behind it in the log waits for all of that."""
 
 Right = tuple[ResourceType, str, ACLOperation]
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS, partitions_of
-from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, REQUEST_PERCENT, rights
+from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, QUOTA_WINDOWS, REQUEST_PERCENT, rights
 from services.platform.http.server import STOP_TIME_LIMIT_S
 from services.platform.settings import Settings
 from services.sessions.worker.frontier_positions import DRAIN_S
@@ -54,6 +54,18 @@ def test_registers_have_the_quotas_that_the_code_names_and_services_have_none() 
     quotas = {name: user["spec"].get("quotas") for name, user in _named("KafkaUser", PRODUCTION).items()}
     own = {"producerByteRate": PRODUCER_BYTES_PER_S, "requestPercentage": REQUEST_PERCENT}
     assert {name: quota for name, quota in quotas.items() if quota is not None} == {"till-register": own}
+
+
+def test_brokers_measure_quotas_by_the_windows_that_the_code_names() -> None:
+    containers = _named("StatefulSet", DEV)["kafka"]["spec"]["template"]["spec"]["containers"]
+    environment = {variable["name"]: variable["value"] for container in containers for variable in container["env"]}
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    windows = [
+        environment["KAFKA_QUOTA_WINDOW_NUM"],
+        _named("Kafka", PRODUCTION)["till"]["spec"]["kafka"]["config"]["quota.window.num"],
+        compose["services"]["kafka"]["environment"]["KAFKA_QUOTA_WINDOW_NUM"],
+    ]
+    assert [int(number) for number in windows] == [QUOTA_WINDOWS] * 3
 
 
 def test_there_are_never_more_workers_than_partitions_and_their_lag_is_that_of_their_group() -> None:

@@ -1,16 +1,21 @@
 """Quotas of the registers' principals, as the broker has them."""
 
+import asyncio
 from contextlib import closing
 from uuid import uuid4
 
+import pytest
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.protocol.admin import DescribeClientQuotasRequest
 
 from deploy.embedded.stack import Stack
-from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, REQUEST_PERCENT, limit
-from services.platform.kafka.topics import admin_client
+from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, QUOTA_WINDOWS, REQUEST_PERCENT, limit
+from services.platform.kafka.topics import admin_client, create_topics
 from services.platform.settings import Settings
 
 EXACT = 0
+BATCH_BYTES = 500_000
 
 
 def test_a_register_may_send_so_much_and_its_limit_can_be_set_twice(stack: Stack) -> None:
@@ -23,3 +28,20 @@ def test_a_register_may_send_so_much_and_its_limit_can_be_set_twice(stack: Stack
         (entry,) = admin._manager.run(admin._manager.send, request).entries
     quotas = {value.key: value.value for value in entry.values}
     assert quotas == {"producer_byte_rate": PRODUCER_BYTES_PER_S, "request_percentage": REQUEST_PERCENT}
+
+
+def test_a_broker_lets_little_more_than_a_second_of_a_quota_through_at_once(
+    corner: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = f"hasty-{uuid4()}"
+    asyncio.run(create_topics(corner))
+    with closing(admin_client(corner)) as admin:
+        reply = admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, "1")], config_filter="all")
+        assert int(reply["broker"]["1"]["quota.window.num"]["value"]) == QUOTA_WINDOWS
+        limit(admin, client, "client-id")
+    with closing(KafkaProducer(bootstrap_servers=corner.kafka, client_id=client, batch_size=0)) as producer:
+        # Less than a third of what ten seconds of the quota are.
+        for _ in range(3 * PRODUCER_BYTES_PER_S // BATCH_BYTES):
+            producer.send(corner.topics.commands, b"0" * BATCH_BYTES).get(timeout=30)
+    # The client library says it in its log alone.
+    assert "ProduceResponse throttled by broker" in caplog.text
