@@ -61,10 +61,19 @@ def one_id_many_bodies(settings: Settings) -> Iterator[Record]:
 
 
 def refused_openings(settings: Settings) -> Iterator[Record]:
-    """50,000 openings of one session that are refused, with rising numbers of their register."""
+    """50,000 openings in another currency than the till's, with rising numbers of their register."""
+    yield from _openings(settings, "USD")
+
+
+def malformed_openings(settings: Settings) -> Iterator[Record]:
+    """50,000 openings in a currency that there is not, with a token."""
+    yield from _openings(settings, "XTS")
+
+
+def _openings(settings: Settings, currency: str) -> Iterator[Record]:
     token, session_id = _token(settings), str(uuid4())
     for number in range(50_000):
-        body = _command("open_session") | {"session_id": session_id, "currency": "XTS", "opening": []}
+        body = _command("open_session") | {"session_id": session_id, "currency": currency, "opening": []}
         yield _key(), orjson.dumps(body | {"register_seq": number}), token
 
 
@@ -163,6 +172,7 @@ RECORDS: Final[tuple[Callable[[Settings], Iterable[Record]], ...]] = (
     malformed_bodies,
     one_id_many_bodies,
     refused_openings,
+    malformed_openings,
     strangers_commands,
 )
 ON_KAFKA: Final[tuple[Callable[[Settings], Any], ...]] = (bad_header_names, *RECORDS)
