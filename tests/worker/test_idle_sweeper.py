@@ -4,9 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,6 +18,7 @@ from services.sessions.ledger.frontier import know_partition
 from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.idle_sweeper import CannotSign, sweep
+from services.sessions.worker.metrics import RESTING
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import read
@@ -47,6 +49,23 @@ async def commands(settings: Settings) -> list[ConsumerRecord]:
         swept += [record for batch in (await reader.getmany(timeout_ms=500)).values() for record in batch]
     await reader.stop()
     return swept
+
+
+async def closes(settings: Settings) -> int:
+    """How many commands to close stand on the topic; markers take places there, too."""
+    reader = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, group_id=None, auto_offset_reset="earliest", isolation_level="read_committed"
+    )
+    await reader.start()
+    partitions = [TopicPartition(settings.topics.commands, p) for p in range(settings.topic_partitions)]
+    reader.assign(partitions)
+    ends = await reader.end_offsets(partitions)
+    closing = 0
+    while any([await reader.position(partition) < end for partition, end in ends.items()]):
+        batches = (await reader.getmany(timeout_ms=500)).values()
+        closing += sum(b"force_close" in record.value for batch in batches for record in batch)
+    await reader.stop()
+    return closing
 
 
 async def consumed(ledger: AsyncEngine, records: list[ConsumerRecord]) -> list[dict[str, Any]]:
@@ -122,6 +141,31 @@ async def test_it_rests_while_the_worker_lags(
     await sweep(corner, ledger, publisher, TOPIC_ID, noted)
 
     assert (len(lagging), len(await commands(corner))) == (1, 2)
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["committed", "aborted"])
+async def test_a_transactions_marker_at_a_partitions_end_does_not_keep_it_resting(
+    corner: Settings, ledger: AsyncEngine, publisher: Publisher, play: Play, *, committed: bool
+) -> None:
+    await play("idle-close", STARTED)
+    producer = AIOKafkaProducer(bootstrap_servers=corner.kafka, transactional_id=f"register-{uuid4()}")
+    await producer.start()
+    await producer.begin_transaction()
+    sent = await producer.send_and_wait(corner.topics.commands, b"{}", partition=0)
+    await (producer.commit_transaction() if committed else producer.abort_transaction())
+    await producer.stop()
+    noted = await sweep(corner, ledger, publisher, TOPIC_ID, None)
+    assert noted.ends[0] == sent.offset + 2
+    if committed:
+        # The command itself is waited for.
+        noted = await sweep(corner, ledger, publisher, TOPIC_ID, noted)
+        assert RESTING._value.get() == 1
+        async with ledger.begin() as tx:
+            await know_partition(tx, TOPIC_ID, 0, sent.offset + 1)
+
+    await sweep(corner, ledger, publisher, TOPIC_ID, noted)
+
+    assert (RESTING._value.get(), await closes(corner)) == (0, 1)
 
 
 @pytest.mark.parametrize(("case", "records"), [("suspended", 3), ("quiet-day", 3), ("approval", 2)])

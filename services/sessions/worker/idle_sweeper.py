@@ -33,6 +33,9 @@ log = structlog.get_logger()
 
 SESSIONS_MAX: Final = 500
 """Sessions of one sweep; what is left over is closed by the next."""
+LOOK_S: Final = 5.0
+"""Looking whether anything but markers stands between the frontier and the topic's end takes no longer than this."""
+LOOK_WAIT_MS: Final = 200
 TOKEN_TTL_S: Final = 60
 """A sweep's tokens need not outlive its publishing: they are compared with the append time."""
 
@@ -93,7 +96,13 @@ async def sweep(
         frontier = {
             row.partition: row.next_offset for row in await tx.execute(queries.FRONTIER, {"topic_id": topic_id})
         }
-        lags = any(frontier.get(partition, 0) < end for partition, end in before.ends.items())
+    behind = {
+        partition: frontier.get(partition, 0)
+        for partition, end in before.ends.items()
+        if frontier.get(partition, 0) < end
+    }
+    lags = bool(behind) and await _holds_commands(settings, behind, before.ends)
+    async with engine.connect() as tx:
         idle = [] if lags else list(await tx.execute(queries.IDLE_SESSIONS, {"until": before.at, "rows": SESSIONS_MAX}))
     RESTING.set(lags)
     headers = {store_id: _headers(settings, store_id) for store_id in {row.store_id for row in idle}}
@@ -150,3 +159,32 @@ async def _ends(settings: Settings) -> dict[int, int]:
     finally:
         await reader.stop()
     return {partition.partition: end for partition, end in ends.items()}
+
+
+async def _holds_commands(settings: Settings, begins: dict[int, int], ends: dict[int, int]) -> bool:
+    """Whether a command lies from one of these offsets on, below its partition's end.
+
+    Markers of transactions take offsets that no frontier passes until a command comes behind them: one at a partition's
+    end would keep the sweeper resting for as long. Who can't tell in time says yes.
+    """
+    reader = AIOKafkaConsumer(
+        **connection(settings), group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+    )
+    left = {TopicPartition(settings.topics.commands, number): begin for number, begin in begins.items()}
+    await reader.start()
+    try:
+        async with asyncio.timeout(LOOK_S):
+            reader.assign(list(left))
+            log_starts = await reader.beginning_offsets(list(left))
+            for partition, begin in left.items():
+                reader.seek(partition, max(begin, log_starts[partition]))
+            while left:
+                for partition, records in (await reader.getmany(*left, timeout_ms=LOOK_WAIT_MS, max_records=1)).items():
+                    if records[0].offset < ends[partition.partition]:
+                        return True
+                left = {p: begin for p, begin in left.items() if await reader.position(p) < ends[p.partition]}
+            return False
+    except TimeoutError:
+        return True
+    finally:
+        await reader.stop()
