@@ -33,3 +33,15 @@ async def test_slow_requests_do_not_make_a_service_unready(
 
     assert [reply.status_code for reply in ready] == [200] * 3, [reply.text for reply in ready]
     assert {reply.status_code for reply in replies} == {200}
+
+
+async def test_a_worker_asks_for_its_readiness_by_a_connection_that_its_batches_do_not_take(
+    services: ThreeServices,
+) -> None:
+    async with httpx.AsyncClient(base_url=services.addresses["sessions"], timeout=60) as http:
+        ready = await http.get("/health/ready")
+    async with services.market.engine.connect() as tx:
+        names = set((await tx.execute(text("SELECT application_name FROM pg_stat_activity"))).scalars())
+
+    assert ready.status_code == 200, ready.text
+    assert {"till-sessions", "till-sessions-check"} <= names

@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.beside import beside
 from services.platform.errors import TillError
-from services.sessions.ledger.frontier import expired_commands, sessions_held
-from services.sessions.worker.metrics import BEHIND, EXPIRED, LAG, LOOKED, PARTITIONS, SESSIONS
+from services.sessions.ledger.frontier import expired_commands, restored_partitions, sessions_held
+from services.sessions.worker.metrics import BEHIND, EXPIRED, LAG, LOOKED, PARTITIONS, RESTORED, SESSIONS
 
 log = structlog.get_logger()
 
@@ -102,13 +102,13 @@ class Lag:
 
 
 def watching(
-    kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine
+    kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine, topic_id: str
 ) -> AbstractAsyncContextManager[object]:
     """Look every WATCH_S seconds for as long as the block lasts."""
-    return beside(_watch(kafka, lag, engine))
+    return beside(_watch(kafka, lag, engine, topic_id))
 
 
-async def _watch(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine) -> None:
+async def _watch(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine: AsyncEngine, topic_id: str) -> None:
     well = True
     for look in count():
         await asyncio.sleep(WATCH_S)
@@ -117,7 +117,7 @@ async def _watch(kafka: Callable[[], AIOKafkaConsumer | None], lag: Lag, engine:
                 await _look_at_topic(kafka(), lag)
             if look % LEDGER_LOOKS == 0:
                 async with asyncio.timeout(LOOK_S):
-                    await _look_at_ledger(engine)
+                    await look_at_ledger(engine, topic_id)
             well = True
         except Exception as error:  # noqa: BLE001 - whatever is away, the batches say so; watching must go on
             if well:
@@ -138,8 +138,10 @@ async def _look_at_topic(consumer: AIOKafkaConsumer | None, lag: Lag) -> None:
     lag.looked(behind)
 
 
-async def _look_at_ledger(engine: AsyncEngine) -> None:
+async def look_at_ledger(engine: AsyncEngine, topic_id: str) -> None:
+    """Say what the ledger says; a worker that has no batches knows by this alone that all of them wait."""
     async with engine.connect() as tx:
+        RESTORED.set(bool(await restored_partitions(tx, topic_id)))
         EXPIRED.set(await expired_commands(tx))
         for state, sessions in (await sessions_held(tx)).items():
             SESSIONS.labels(state).set(sessions)

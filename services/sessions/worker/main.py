@@ -24,6 +24,7 @@ from services.platform.http.server import health_app, serve
 from services.platform.kafka.connection import connection
 from services.platform.kafka.fair_consumer import FairConsumer
 from services.platform.kafka.topics import check_topics
+from services.platform.postgres.engine import open_check_engine
 from services.platform.settings import Settings
 from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import LedgerRestored, expired_commands, restored_partitions
@@ -112,19 +113,21 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
 
         app = FastStream(broker, logger=None, on_startup=[read_fairly], on_shutdown=[consumer.finish])
         if settings.sessions_http:
+            checked = open_check_engine(settings.database_url, "till-sessions")
+            stack.push_async_callback(checked.dispose)
             checks = {
-                "database": _database_answers(engine),
+                "database": _database_answers(checked),
                 "assigned": _assigned(consumer),
-                "log": _none_expired(engine),
+                "log": _none_expired(checked),
                 "commands": _answers_in_time(lag),
-                "restored": _not_restored(engine, topic_id),
+                "restored": _not_restored(checked, topic_id),
             }
             if access is not None:
                 checks["access"] = access.check
             limits = TimeLimits(keep_alive_s=settings.http_keep_alive_s)
             await stack.enter_async_context(serve(settings.sessions_http, health_app(checks), limits=limits))
         TOPIC_PARTITIONS.set(settings.topic_partitions)
-        await stack.enter_async_context(watching(lambda: consumer.kafka, lag, engine))
+        await stack.enter_async_context(watching(lambda: consumer.kafka, lag, engine, topic_id))
         await stack.enter_async_context(forgetting(engine, kept_s(facts[topics.commands].configs)))
         await stack.enter_async_context(sweeping(settings, engine, topic_id))
         log.info("worker_starts", topic=topics.commands, group=settings.sessions_group, auth=settings.auth)

@@ -40,7 +40,7 @@ BATCH_SECONDS = Histogram(
 FAULTS = Counter("till_batch_faults_total", "Attempts at a batch that failed, by fault.", ["fault"])
 GAPS = Counter("till_frontier_gaps_total", "Batches that began above the frontier and were sought back.")
 EXPIRED = Gauge("till_expired_commands", "Commands that the broker deleted before they were read, ever.")
-RESTORED = Gauge("till_ledger_restored", "1 while this worker waits because the ledger is older than its answers.")
+RESTORED = Gauge("till_ledger_restored", "1 while workers wait because the ledger is older than its answers.")
 
 LAG = Gauge("till_lag_seconds", "Age of the oldest command that this worker has not answered; 0 when there is none.")
 BEHIND = Gauge("till_lag_commands", "Places of its partitions that this worker has not taken yet.")
