@@ -28,6 +28,7 @@ from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.closings_api import add_closings
 from services.reporting.parrot import cashier_session
 from services.reporting.queries import (
+    LONG_SPAN_H_MAX,
     PAGE_SIZE_DEFAULT,
     PAGE_SIZE_MAX,
     PATH,
@@ -179,7 +180,8 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
         ),
         _parameter(
             "endTimestamp",
-            f"RFC 3339; sessions finished before it, at most {SPAN_H_MAX} hours after the start.",
+            f"RFC 3339; sessions finished before it, at most {SPAN_H_MAX} hours after the start; {LONG_SPAN_H_MAX}"
+            f" where it is {SPAN_H_MAX} by the clocks as they are written.",
             required=True,
             type="string",
             format="date-time",

@@ -7,12 +7,16 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
-from contracts.times import moment, read_time
+from contracts.times import moment, offset_of, read_time
 from services.platform.errors import TillError
 from services.platform.http.query import read_list
 
 PATH: Final = "/v1/cashier-sessions/"
 SPAN_H_MAX: Final = 48
+LONG_SPAN_H_MAX: Final = 49
+"""Two days have an hour more where clocks are put back in them; by the clock they are as long as any."""
+SPAN: Final = timedelta(hours=SPAN_H_MAX)
+LONG_SPAN: Final = timedelta(hours=LONG_SPAN_H_MAX)
 PAGE_SIZE_MAX: Final = 100
 PAGE_SIZE_DEFAULT: Final = 50
 OWN: Final = {"page", "storeUUID"}
@@ -41,8 +45,11 @@ def read_query(params: QueryParams) -> Query:
     start, end = _timestamp(params, "startTimestamp"), _timestamp(params, "endTimestamp")
     if end < start:
         raise BadQuery("endTimestamp lies before startTimestamp.")
-    if end - start > timedelta(hours=SPAN_H_MAX):
-        raise BadQuery(f"startTimestamp and endTimestamp must be at most {SPAN_H_MAX} hours apart.")
+    if end - start > (LONG_SPAN if _by_the_clock(params) <= SPAN else SPAN):
+        raise BadQuery(
+            f"startTimestamp and endTimestamp must be at most {SPAN_H_MAX} hours apart, or {LONG_SPAN_H_MAX} where it"
+            f" is {SPAN_H_MAX} by the clocks as they are written."
+        )
     page_size = _integer(params, "pageSize", PAGE_SIZE_DEFAULT)
     if not 1 <= page_size <= PAGE_SIZE_MAX:
         raise BadQuery(f"pageSize must be between 1 and {PAGE_SIZE_MAX}.")
@@ -71,6 +78,16 @@ def _timestamp(params: QueryParams, name: str) -> datetime:
         return moment(read_time(text.replace(" ", "+")))
     except ValueError as error:
         raise BadQuery(f"{name} can't be read: {error}, as in 2024-03-27T19:00:00-06:00.") from None
+
+
+def _by_the_clock(params: QueryParams) -> timedelta:
+    """How far apart the two are as they are written, whatever their offsets."""
+    start, end = (_written(params, name) for name in ("startTimestamp", "endTimestamp"))
+    return end - start
+
+
+def _written(params: QueryParams, name: str) -> datetime:
+    return _timestamp(params, name) + offset_of(params[name].replace(" ", "+"))
 
 
 def _integer(params: QueryParams, name: str, default: int) -> int:

@@ -178,7 +178,7 @@ async def test_a_missing_field_is_named(final: FinalClient, name: str) -> None:
         ({"notes": [1]}, "notes"),
         ({"openTime": "yesterday"}, "openTime"),
         ({"closeTime": "2025-01-29"}, "closeTime"),
-        ({"stationId": "yen", "openingAmount": "200.00", "closingAmounts": {}}, "openingAmount"),
+        ({"stationId": "yen", "openingAmount": "200.01", "closingAmounts": {}}, "openingAmount"),
         ({"sessionNumber": ""}, "sessionNumber"),
         ({"openedBy": "x" * 129}, "openedBy"),
         ({"notes": ["x"] * 21}, "notes"),
@@ -204,6 +204,24 @@ async def test_unknown_fields_are_ignored_and_yen_have_no_decimals(final: FinalC
     assert reply.status_code == 201, reply.text
     assert (reply.json()["openingAmount"], reply.json()["closingAmounts"]) == ("200", {"cash": "0"})
     assert "colour" not in reply.json()
+
+
+async def test_decimals_that_are_zeros_say_nothing(final: FinalClient) -> None:
+    changed = {
+        "stationId": "yen",
+        "openingAmount": "5000.00",
+        "closingAmount": "7.0",
+        "closingAmounts": {"cash": "5.00"},
+    }
+    reply = await final.ask("POST", body=EXAMPLE | changed)
+    recounted = await final.ask("PUT", f"/{reply.json()['id']}", {"closingAmounts": {"cash": "5000.0000"}})
+    refused = await final.ask("POST", body=EXAMPLE | changed | {"openingAmount": "5000.10"})
+
+    assert reply.status_code == 201, reply.text
+    assert (reply.json()["openingAmount"], reply.json()["closingAmounts"]) == ("5000", {"cash": "5"})
+    assert reply.json()["closingAmount"] == "7.0"
+    assert recounted.json()["closingAmounts"] == {"cash": "5000"}
+    assert refusal(refused)[0] == 400
 
 
 async def test_what_cannot_be(final: FinalClient) -> None:

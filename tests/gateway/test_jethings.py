@@ -18,6 +18,7 @@ jet,p2,Two,DZD,,,true
 jet,p3,Three,DZD,,0,true
 jet,p4,Four,JPY,,,true
 jet,p5,Five,KWD,,,true
+jet,p6,Six,DZD,,,true
 jet,off,Off,DZD,,,false
 jet2,p1,Other,DZD,,,true
 """
@@ -42,7 +43,7 @@ class Jethings:
 @pytest.fixture(scope="module")
 async def jethings(market: Market) -> Jethings:
     await import_tills(market, PROFILES)
-    for profile in ("pos_profile_id_here", "p2", "p3", "p4", "p5", "off"):
+    for profile in ("pos_profile_id_here", "p2", "p3", "p4", "p5", "p6", "off"):
         await set_password(market, "jet", profile)
     return Jethings(market)
 
@@ -119,6 +120,25 @@ async def test_an_amount_is_exact_to_the_decimals_of_its_currency(
         "SELECT command FROM journal WHERE session_id = :id", id=created.json()["data"][0]["id"]
     )
     assert json.loads(stored[0].command)["opening"][0]["amount_minor"] == minor
+
+
+async def test_a_sum_made_in_binary_is_rounded_echoed_so_and_told_from_another_under_its_key(
+    jethings: Jethings,
+) -> None:
+    keyed = jethings.headers | {"idempotency-key": "rounded-once"}
+    body = json.dumps(create_request("p6")).encode()
+
+    async def create(written: bytes) -> httpx.Response:
+        return await jethings.market.client.post(
+            "/pos-session/create-session", content=body.replace(b"15000", written), headers=keyed
+        )
+
+    created, again, other = [await create(n) for n in (b"182.45000000000002", b"182.45000000000002", b"182.45")]
+
+    assert created.status_code == 200, created.text
+    assert b'"openingCash":182.45,' in created.content
+    assert again.content == created.content
+    assert refusal(other)[0] == 422
 
 
 @pytest.mark.parametrize(

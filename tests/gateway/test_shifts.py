@@ -20,6 +20,7 @@ s1,till-b,B,IDR,,
 s1,till-c,C,IDR,,100
 s1,till-d,D,IDR,,
 s1,till-e,E,IDR,,
+s1,till-f,F,IDR,,
 s1,strict,Strict,IDR,,
 """
 FIELDS = [
@@ -134,6 +135,22 @@ async def test_a_day_by_the_published_requests(tills: Market) -> None:
         {"total_minor": 100_000, "count": 1},
     )
     assert books["closed_by"] == {"id": "ana-a", "name": None}
+
+
+async def test_a_sum_made_in_binary_is_rounded_and_told_from_another_under_its_key(tills: Market) -> None:
+    fay = await worker(tills, "fay", "till-f")
+    await fay.start(1)
+
+    async def move(amount: bytes) -> httpx.Response:
+        body = json.dumps(DROP).encode().replace(b"50000", amount)
+        return await fay.ask("/cash-transaction", body, idempotency_key="moved-once")
+
+    moved, again, other = [await move(amount) for amount in (b"50000.000000000007", b"50000.000000000007", b"50000")]
+
+    assert (moved.status_code, moved.json()["data"]["amount"]) == (201, 50_000)
+    assert b'"amount":50000,' in moved.content
+    assert again.content == moved.content
+    assert refusal(other) == 422
 
 
 async def test_a_shift_that_awaits_approval_is_closed_and_shows_no_figure(tills: Market) -> None:

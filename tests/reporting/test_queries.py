@@ -43,6 +43,29 @@ def test_fortyeight_hours_are_not_too_long() -> None:
 
 
 @pytest.mark.parametrize(
+    ("start", "end", "taken"),
+    [
+        ("2025-10-25T00:00:00+02:00", "2025-10-27T00:00:00+01:00", True),
+        ("2025-10-25T00:00:00+02:00", "2025-10-27T00:00:01+01:00", False),
+        # The night in which clocks are put forward, written as two days: 47 hours, by the clock 48.
+        ("2025-03-29T00:00:00+01:00", "2025-03-31T00:00:00+02:00", True),
+        ("2025-03-29T00:00:00+01:00", "2025-03-31T01:00:00+02:00", True),
+        ("2025-03-29T00:00:00+01:00", "2025-03-31T01:00:01+02:00", False),
+        # Not 48 hours by the clock in two zones that are further apart.
+        ("2025-01-01T00:00:00+14:00", "2025-01-03T00:00:00+12:00", False),
+        ("2025-01-01T00:00:00Z", "2025-01-03T01:00:00Z", False),
+    ],
+)
+def test_two_days_with_an_hour_twice_are_not_too_long(start: str, end: str, *, taken: bool) -> None:
+    words = f"startTimestamp={start}&endTimestamp={end}"
+    if taken:
+        assert read_query(QueryParams(words)).page == 0
+    else:
+        with pytest.raises(BadQuery, match="at most 48 hours apart, or 49"):
+            read_query(QueryParams(words))
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         ("", "startTimestamp is required"),

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 
 from contracts.commands import ID_TEXT
+from contracts.money import CURRENCY_EXPONENTS
 from contracts.times import wire_time
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
-from services.gateway.adapters.amounts import minor_of_number
+from services.gateway.adapters.amounts import as_sent, minor_of_number
 from services.gateway.adapters.base import AdapterRequest, Answer, new_id, passwords_of, read_json, to_the_milli
 from services.gateway.adapters.documented import documented
 from services.gateway.adapters.errors import Refused, shaped
@@ -91,10 +92,11 @@ async def create_session(request: Request, where: InStore) -> Response:
     profile = await _profile(request, store_id, profile_id)
     try:
         minor = minor_of_number(cash, profile.currency)
+        sent = as_sent(cash, CURRENCY_EXPONENTS[profile.currency])
     except ValueError as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"openningCash {error}") from None
     adapter_request = AdapterRequest(
-        request, who, store_id, profile_id, {"profileId": profile_id, "openingCash": minor}, _refusal
+        request, who, store_id, profile_id, {"profileId": profile_id, "openingCash": sent}, _refusal
     )
     # Whoever may not open a session anyway doesn't get to try passwords.
     command = adapter_request.command(

@@ -13,6 +13,7 @@ from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS
 from contracts.times import moment
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
+from services.gateway.adapters.amounts import as_sent, whole_number
 from services.gateway.adapters.base import AdapterRequest, Answer, new_id, passwords_of, read_json
 from services.gateway.adapters.documented import documented
 from services.gateway.adapters.errors import Refused, shaped
@@ -93,7 +94,7 @@ async def start(request: Request, who: Worker) -> Response:
     body = await read_json(request)
     start_cash, password = _whole(body, "start_cash", 0), _password(body)
     profile = await _till(request, who, password)
-    adapter_request = _adapter_request(request, who, profile, {"start_cash": start_cash})
+    adapter_request = _adapter_request(request, who, profile, {"start_cash": as_sent(body["start_cash"])})
     cash = profile.cash_tender
     opened = await adapter_request.ask(
         "open_session",
@@ -120,7 +121,7 @@ async def end(request: Request, who: Worker) -> Response:
     body = await read_json(request)
     actual, password = _whole(body, "actual_cash_end", 0), _password(body)
     profile = await _till(request, who, password)
-    adapter_request = _adapter_request(request, who, profile, {"actual_cash_end": actual})
+    adapter_request = _adapter_request(request, who, profile, {"actual_cash_end": as_sent(body["actual_cash_end"])})
     ended = await adapter_request.again()
     if ended is None:
         session = await _own_session(request, who, profile)
@@ -165,7 +166,7 @@ async def cash_transaction(request: Request, who: Worker) -> Response:
         raise _bad("type must be cash_in or cash_out.")
     category, description = _text(body, "category", 1, 64), _text(body, "description", 0, 2_000, required=False)
     profile = await _till(request, who, None)
-    words = {"amount": amount, "type": kind, "category": category, "description": description}
+    words = {"amount": as_sent(body["amount"]), "type": kind, "category": category, "description": description}
     adapter_request = _adapter_request(request, who, profile, words)
     moved = await adapter_request.again()
     if moved is None:
@@ -304,9 +305,8 @@ def _minor(name: str, major: int, currency: str) -> int:
 
 
 def _whole(body: dict[str, Any], name: str, least: int) -> int:
-    value = body.get(name)
-    # Not isinstance: a boolean is an int in Python and no amount anywhere.
-    if type(value) is not int or value < least:
+    value = whole_number(body.get(name))
+    if value is None or value < least:
         raise _bad(f"{name} must be a whole number from {least}.")
     return value
 
