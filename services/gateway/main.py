@@ -31,6 +31,8 @@ from services.platform import access_log
 from services.platform.auth.tokens import open_verifier
 from services.platform.beside import beside
 from services.platform.http.connection import TimeLimits
+from services.platform.http.cross_origin import allow_origins
+from services.platform.http.links import Prefixed
 from services.platform.http.plain import Plain
 from services.platform.http.query import check_query
 from services.platform.http.request_log import Requests
@@ -117,14 +119,16 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
         summary="Commands in, answers out; the ledger to look at.",
         version="1",
         routes=health_routes(checks, with_metrics=not settings.gateway_health_http),
-        openapi_url="/openapi.json" if settings.http_docs else None,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(check_query)],
     )
+    allow_origins(app, settings.origins)
     app.add_middleware(Requests, apis=APIS)
     app.add_middleware(Plain)
+    app.add_middleware(Prefixed, root_path=settings.root_path, trusted=settings.proxy_networks)
     app.state.resources = resources
     app.state.access = Access(settings, resources.own, resources.verifier, resources.access_log)
     app.add_middleware(Paced, access=app.state.access)

@@ -2,13 +2,14 @@
 
 from http import HTTPStatus
 
-from fastapi import Response
+from fastapi import Request, Response
 
+from services.platform.http.links import link_to
 from services.platform.http.replies import json_reply
 
 
-def pending_reply(command_id: str, location: str | None = None) -> Response:
-    """The 202 of a command that is on its topic; `location` is where to ask for its answer."""
-    location = location or f"/api/commands/{command_id}"
+def pending_reply(request: Request, command_id: str, location: str | None = None) -> Response:
+    """The 202 of a command that is on its topic; `location` is the path where its answer is asked for."""
+    location = link_to(request, location or f"/api/commands/{command_id}")
     body = {"command_id": command_id, "status": "pending", "location": location}
     return json_reply(body, HTTPStatus.ACCEPTED, {"location": location, "retry-after": "1"})

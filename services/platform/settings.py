@@ -1,8 +1,9 @@
 """What a deployment sets from outside: environment variables that begin with TILL_."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo
@@ -41,6 +42,24 @@ def _networks(words: str) -> tuple[Network, ...]:
 def _with_networks(words: str) -> str:
     _networks(words)
     return words
+
+
+PREFIX_CHARACTERS_MAX: Final = 256
+"""Of what a proxy takes off the beginning of paths."""
+PREFIX_PATTERN: Final = r"(/[A-Za-z0-9._~-]+)+"
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")
+
+
+def _listed(words: str) -> tuple[str, ...]:
+    return tuple(filter(None, words.replace(" ", "").split(",")))
+
+
+def _with_origins(words: str) -> str:
+    for word in _listed(words):
+        if word not in {"*", "null"} and not _ORIGIN.fullmatch(word):
+            raise ValueError(f"{word} is no origin: write https://shop.example or http://10.0.0.7:8080, without a path")
+    return words.lower()
 
 
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
@@ -107,6 +126,10 @@ class Settings(BaseSettings):
     http_keep_alive_s: Annotated[int, Field(ge=1, le=3_600)] = 75
     http_docs: bool = True
     # Whose X-Forwarded-* headers are believed: addresses and networks with commas between them.
+    # Pages of which origins may use the APIs, with commas between them; * for all.
+    cors_origins: Annotated[str, AfterValidator(_with_origins)] = ""
+    # What a proxy takes off the beginning of paths: it stands in front of every link that is given out.
+    root_path: Annotated[str, Field(pattern=f"^({PREFIX_PATTERN})?$", max_length=PREFIX_CHARACTERS_MAX)] = ""
     trusted_proxies: Annotated[str, AfterValidator(_with_networks)] = ""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -125,6 +148,11 @@ class Settings(BaseSettings):
     def proxy_networks(self) -> tuple[Network, ...]:
         """The proxies that are believed."""
         return _networks(self.trusted_proxies)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose pages may use the APIs."""
+        return _listed(self.cors_origins)
 
     @property
     def jwks(self) -> Path:

@@ -4,6 +4,7 @@ import asyncio
 import html
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,18 +12,21 @@ import asyncpg
 import orjson
 import structlog
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
-from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import BaseRoute
 
+from services.platform.http.cross_origin import allow_origins
+from services.platform.http.links import DOCS, OPENAPI, Prefixed, add_documents, link_to
 from services.platform.http.plain import Plain
 from services.platform.http.problems import problem
 from services.platform.http.query import check_query
 from services.platform.http.replies import NO_STORE, json_reply
 from services.platform.http.request_log import Requests
+from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.closings_api import add_closings
@@ -48,7 +52,7 @@ APIS: Final = {PATH.rstrip("/"): "parrot", "/api/closings": "closings"}
 
 
 def reporting_app(
-    engine: AsyncEngine, callers: Callers, routes: list[BaseRoute], stop: asyncio.Event, *, docs: bool = True
+    settings: Settings, engine: AsyncEngine, callers: Callers, routes: list[BaseRoute], stop: asyncio.Event
 ) -> FastAPI:
     """The app; `callers` tells who asks. `routes` are served beside it.
 
@@ -59,14 +63,16 @@ def reporting_app(
         summary="Closed cash sessions, as their closings froze them.",
         version="1",
         routes=routes,
-        openapi_url="/openapi.json" if docs else None,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(check_query)],
     )
+    allow_origins(app, settings.origins)
     app.add_middleware(Requests, apis=APIS)
     app.add_middleware(Plain)
+    app.add_middleware(Prefixed, root_path=settings.root_path, trusted=settings.proxy_networks)
 
     async def cashier_sessions(request: Request) -> Response:
         claims = caller(callers, request)
@@ -101,9 +107,9 @@ def reporting_app(
     # What is asked with the slash comes without it; the documentation says it as its clients know it.
     app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False, openapi_extra=_DOCUMENTATION)
     add_closings(app, engine, callers, Streams(engine, stop))
-    if docs:
-        app.add_api_route("/docs", lambda: _docs(app), include_in_schema=False)
-        app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+    if settings.http_docs:
+        app.add_api_route(DOCS, partial(_docs, app), include_in_schema=False)
+        add_documents(app)
     app.add_exception_handler(StarletteHTTPException, _refused)
     for outage in (SQLAlchemyError, asyncpg.PostgresError, OSError):
         app.add_exception_handler(outage, _out_of_order)
@@ -129,8 +135,8 @@ async def _document(
 def _pagination(request: Request, query: Query, count: int) -> dict[str, Any]:
     more = (query.page + 1) * query.page_size < count
     return {
-        "next": link(request.query_params, query.page + 1) if more else None,
-        "previous": link(request.query_params, query.page - 1) if query.page else None,
+        "next": link_to(request, link(request.query_params, query.page + 1)) if more else None,
+        "previous": link_to(request, link(request.query_params, query.page - 1)) if query.page else None,
         "count": count,
         "current": query.page,
         "pageSize": query.page_size,
@@ -212,9 +218,9 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
 }
 
 
-def _docs(app: FastAPI) -> HTMLResponse:
+async def _docs(app: FastAPI, request: Request) -> HTMLResponse:
     """What /openapi.json says, for people. The usual page would load a stranger's script."""
-    parts = [f"<h1>{html.escape(app.title)}</h1>", '<p><a href="/openapi.json">OpenAPI</a></p>']
+    parts = [f"<h1>{html.escape(app.title)}</h1>", f'<p><a href="{link_to(request, OPENAPI)}">OpenAPI</a></p>']
     for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
             parts.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>")

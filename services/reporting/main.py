@@ -46,7 +46,7 @@ async def run(settings: Settings) -> None:
         if access is not None:
             checks["access"] = access.check
         routes = health_routes(checks, with_metrics=not settings.reporting_health_http)
-        app = reporting_app(engine, Callers(verifier, access), routes, stop, docs=settings.http_docs)
+        app = reporting_app(settings, engine, Callers(verifier, access), routes, stop)
         limits = TimeLimits(keep_alive_s=settings.http_keep_alive_s)
         if settings.reporting_health_http:
             await stack.enter_async_context(serve(settings.reporting_health_http, health_app(checks), limits=limits))

@@ -63,7 +63,7 @@ def read_query(params: QueryParams) -> Query:
 
 
 def link(params: QueryParams, page: int) -> str:
-    """The same question about another page, as a relative link."""
+    """The path of the same question about another page."""
     others = [(name, value) for name, value in params.multi_items() if name.partition("[")[0] not in OWN]
     stores = [("storeUUID", store) for store in read_list(params, "storeUUID")]
     return f"{PATH}?{urlencode([*others, *stores, ('page', str(page))])}"

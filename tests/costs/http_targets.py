@@ -200,7 +200,7 @@ def gateway(home: Path, tills: Callable[[str, object], None]) -> tuple[FastAPI, 
 def reporting() -> FastAPI:
     """The reporting reader, to everybody."""
     engine: Any = Away()
-    return reporting_app(engine, Callers(None, None), [], asyncio.Event())
+    return reporting_app(Settings(), engine, Callers(None, None), [], asyncio.Event())
 
 
 def request(

@@ -171,7 +171,7 @@ async def reader(market: Market) -> AsyncIterator[httpx.AsyncClient]:
     settings = market.settings
     await upgrade(settings.reader_database_url, "services.reporting.migrations")
     engine, stop = reporting_engine(settings.reader_database_url), asyncio.Event()
-    app = reporting_app(engine, Callers(open_verifier(settings), None), [], stop)
+    app = reporting_app(settings, engine, Callers(open_verifier(settings), None), [], stop)
     try:
         async with (
             serve("127.0.0.1:0", app) as address,

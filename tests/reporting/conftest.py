@@ -59,7 +59,7 @@ async def stop() -> asyncio.Event:
 
 @pytest.fixture
 async def client(reporting: Settings, engine: AsyncEngine, stop: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
-    app = reporting_app(engine, Callers(open_verifier(reporting), None), health_routes({}), stop)
+    app = reporting_app(reporting, engine, Callers(open_verifier(reporting), None), health_routes({}), stop)
     async with serve("127.0.0.1:0", app) as address:
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as http:
             yield http

@@ -25,7 +25,7 @@ DAY = {"startTimestamp": "2025-01-01T00:00:00Z", "endTimestamp": "2025-01-02T00:
 
 @pytest.fixture
 async def client(reporting: Settings, engine: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
-    app = reporting_app(engine, Callers(open_verifier(reporting), None), health_routes({}), asyncio.Event())
+    app = reporting_app(reporting, engine, Callers(open_verifier(reporting), None), health_routes({}), asyncio.Event())
     async with (
         serve("127.0.0.1:0", app) as address,
         httpx.AsyncClient(base_url=f"http://{address}") as http,

@@ -229,7 +229,7 @@ async def test_a_client_that_takes_nothing_is_dropped_with_its_place(
     async def dropped() -> bool:
         return stream.OPEN._value.get() == before
 
-    app = reporting_app(engine, Callers(open_verifier(reporting), None), [], stop)
+    app = reporting_app(reporting, engine, Callers(open_verifier(reporting), None), [], stop)
     async with serve("127.0.0.1:0", app, limits=TimeLimits(reply_s=0.5)) as address:
         line = await asyncio.to_thread(listener, address)
         await eventually(taken)

@@ -14,7 +14,7 @@ from services.gateway.access.bounded_queue import RETRY_AFTER_S, QueueFull
 from services.gateway.access.callers import access_of
 from services.gateway.access.failures import TooManyFailures
 from services.platform.auth.tokens import API_AUDIENCE, mint
-from services.platform.http.body import read_body
+from services.platform.http.body import CODING, read_body
 from services.platform.http.problems import Problem
 
 BODY_BYTES_MAX: Final = 8_192
@@ -49,6 +49,7 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
         "400": {"description": "The body is no JSON object."},
         "401": {"description": "The store, the user or the password is wrong."},
         "413": {"description": f"The body has more than {BODY_BYTES_MAX} bytes."},
+        "415": {"description": CODING},
         "422": {"description": "A field is missing or wrong."},
         "429": {"description": "Too many wrong passwords within 15 minutes; Retry-After says when to try again."},
         "503": {"description": "Too many are signing in, or the database is away; Retry-After says when to try again."},

@@ -23,7 +23,7 @@ from services.gateway.idempotency import header, stored
 from services.gateway.idempotency.request import fingerprint, keyed
 from services.gateway.resources import resources
 from services.platform.http.arrival import arrived_at
-from services.platform.http.body import read_body
+from services.platform.http.body import read_small_body
 from services.sessions.rules.answers import MESSAGES, refused_sender
 from services.sessions.rules.command_rights import RightRefusal, refused_right
 
@@ -150,7 +150,7 @@ class AdapterRequest:
 async def read_json(request: Request) -> dict[str, Any]:
     """The request's JSON object, its numbers as the digits that came. Raises Refused (400)."""
     try:
-        return read_object(await read_body(request, BODY_BYTES_MAX))
+        return read_object(await read_small_body(request, BODY_BYTES_MAX))
     except Unreadable as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"The body can't be read. {error}") from None
 

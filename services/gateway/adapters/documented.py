@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from services.platform.http.body import CODING, UNPACKED_BYTES_MAX
 from services.platform.http.query import UNKNOWN
 
 SENDS: Final = {
@@ -10,6 +11,7 @@ SENDS: Final = {
     "500": "The service keeps failing on this command and has parked it; nothing was changed.",
 }
 """What every request that sends a command may be told."""
+PACKED_TOO_LONG: Final = f"The body has more than {UNPACKED_BYTES_MAX} bytes unpacked."
 UNREADABLE: Final = "The body is no JSON object that can be read, or the Idempotency-Key is none."
 
 
@@ -27,7 +29,7 @@ def documented(
     more: dict[str, Any] = {}
     if example is not None:
         named["Idempotency-Key"] = "A request that is sent again under its key counts once; 1 to 255 characters."
-        texts |= SENDS
+        texts |= SENDS | {"413": PACKED_TOO_LONG, "415": CODING}
         schema = {"type": "object", "required": list(required)}
         content = {"application/json": {"schema": schema, "example": dict(example)}}
         more["requestBody"] = {"required": True, "content": content}

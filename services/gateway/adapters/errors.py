@@ -54,7 +54,7 @@ def shaped(render: Callable[[int, str], dict[str, Any]]) -> type[APIRoute]:
                 try:
                     response: Response = await inner(request)
                 except Pending as pending:
-                    return pending_reply(pending.command_id, pending.location)
+                    return pending_reply(request, pending.command_id, pending.location)
                 except Exception as error:
                     known = _error_of(error)
                     if known is None:

@@ -17,6 +17,7 @@ from services.gateway.adapters.documented import documented
 from services.gateway.adapters.errors import Refused, shaped
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import resources
+from services.platform.http.links import link_to
 from services.platform.http.replies import json_reply
 from services.platform.money_text import json_amount
 from services.sessions.rules.model import Session
@@ -146,7 +147,8 @@ async def profiles(request: Request, where: InStore) -> Response:
     store_id = where[1]
     rows = await ledger_queries.profile_names(resources(request).ledger, store_id)
     if rows is None:
-        raise Refused(HTTPStatus.CONFLICT, f"This store has more profiles than one list: ask {PAGES}, page by page.")
+        pages = link_to(request, PAGES)
+        raise Refused(HTTPStatus.CONFLICT, f"This store has more profiles than one list: ask {pages}, page by page.")
     return json_reply(
         [
             {

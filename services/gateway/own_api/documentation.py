@@ -6,13 +6,15 @@ The requests are read by hand: FastAPI would check them itself and answer 422 in
 from importlib.resources import files
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Path
+from fastapi import FastAPI, Path, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from contracts.jsontext import BODY_BYTES_MAX
 from services.gateway.ledger_queries import LIMIT_DEFAULT, LIMIT_MAX
+from services.platform.http.body import CODING
+from services.platform.http.links import DOCS, OPENAPI, add_documents, link_to
 from services.platform.http.query import UNKNOWN
 
 SCRIPTS: Final = "/docs/assets"
@@ -25,17 +27,18 @@ def document(app: FastAPI) -> None:
     """Serve the documentation and its scripts from here: no page of ours loads a stranger's."""
     app.mount(SCRIPTS, StaticFiles(directory=str(files("fastapi_offline") / "static")))
 
-    def page() -> HTMLResponse:
+    async def page(request: Request) -> HTMLResponse:
+        scripts = link_to(request, SCRIPTS)
         return get_swagger_ui_html(
-            openapi_url="/openapi.json",
+            openapi_url=link_to(request, OPENAPI),
             title=app.title,
-            swagger_js_url=f"{SCRIPTS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{SCRIPTS}/swagger-ui.css",
-            swagger_favicon_url=f"{SCRIPTS}/favicon.png",
+            swagger_js_url=f"{scripts}/swagger-ui-bundle.js",
+            swagger_css_url=f"{scripts}/swagger-ui.css",
+            swagger_favicon_url=f"{scripts}/favicon.png",
         )
 
-    app.add_api_route("/docs", page, include_in_schema=False)
-    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+    app.add_api_route(DOCS, page, include_in_schema=False)
+    add_documents(app)
 
 
 def _example(number: int, kind: str, **members: Any) -> dict[str, Any]:
@@ -152,6 +155,7 @@ POST_COMMAND: Final = _operation(
         "403": "Refused: forbidden. For another store's command: problem details, and nothing was sent.",
         "404": "Refused: profile_unknown, session_unknown, movement_unknown.",
         "409": "Refused for any other reason.",
+        "415": CODING,
         "422": "Refused: malformed, amount_invalid, tender_unknown, currency_mismatch; or the Idempotency-Key was "
         "used for another request.",
         "500": "The service keeps failing on this command and has parked it; nothing was changed.",

@@ -61,7 +61,7 @@ async def post_command(request: Request, who: ByToken) -> Response:
         arrived=arrived_at(request.scope),
     )
     if reply.answer is None or reply.raw is None:
-        return pending_reply(reply.command_id)
+        return pending_reply(request, reply.command_id)
     return json_reply(reply.raw, _status(reply.answer, keyed=key is not None))
 
 
@@ -78,7 +78,7 @@ async def get_command(request: Request, who: ByToken, command_id: CommandId) -> 
         if noted is not None:
             applied, unclaimed = await ledger_queries.applied(shared.ledger, *noted)
             if not applied:
-                return pending_reply(command_id)
+                return pending_reply(request, command_id)
             # It may have been applied between the two looks.
             answer = await ledger_queries.answer_of(shared.ledger, noted[0], command_id)
         if answer is None:

@@ -1,8 +1,8 @@
 """From where a request comes, also where a proxy stands before the service."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request
 
@@ -30,6 +30,13 @@ def client_address(request: Request, trusted: Sequence[Network]) -> str:
     if isinstance(peer, IPv6Address):
         return str(IPv6Network((peer, IPV6_PREFIX_BITS), strict=False))
     return str(peer)
+
+
+def is_from(scope: Mapping[str, Any], trusted: Sequence[Network]) -> bool:
+    """Whether the connection's other end is one of these."""
+    client = scope.get("client")
+    peer = _read(client[0]) if client else None
+    return peer is not None and _is_trusted(peer, trusted)
 
 
 def is_forwarded(request: Request) -> bool:
