@@ -18,7 +18,7 @@ PACKED = {"content-encoding": "gzip"}
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    app = FastAPI(exception_handlers={Problem: _told})
+    app = FastAPI(exception_handlers={Problem: _as_problem})
 
     @app.post("/command")
     async def command(request: Request) -> Response:
@@ -32,7 +32,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-async def _told(_: Request, error: Exception) -> Response:
+async def _as_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return problem(error.status, error.detail, error.headers)
 

@@ -64,12 +64,12 @@ def as_sent(value: Any, exponent: int = 0) -> int | str:
         raise ValueError(_BAD_NUMBER)
     sign, digits, point = number.as_tuple()
     written = "".join(map(str, digits)).lstrip("0")
-    kept = written.rstrip("0")
+    significant = written.rstrip("0")
     # No context has as many digits as somebody may send, so they are moved by hand.
-    point = 0 if not kept else int(point) + len(written) - len(kept) + exponent
+    point = 0 if not significant else int(point) + len(written) - len(significant) + exponent
     if point >= 0:
-        return int(f"{'-' if sign else ''}{kept or '0'}{'0' * point}")
-    return f"{'-' if sign else ''}{kept}e{point}"
+        return int(f"{'-' if sign else ''}{significant or '0'}{'0' * point}")
+    return f"{'-' if sign else ''}{significant}e{point}"
 
 
 def _decimal(value: Any) -> Decimal | None:
