@@ -106,6 +106,10 @@ async def test_its_sessions_go_on_and_are_closed_in_their_form(ledger: Ledger) -
     rows = {session_id: {row["tender"]: row for row in c["tenders"]} for session_id, c in closings.items()}
     assert rows[busy.session_id]["cash"]["expected_minor"] == 200 + 7 + 40 + 80 - 7
     assert rows[busy.session_id]["cash"]["over_short_minor"] == 0
+    assert rows[busy.session_id]["cash"]["prepaid_minor"] == 0
+    # What the version before counted was nobody's sale; what was revised or recorded since is its first actor's.
+    (seller,) = closings[busy.session_id]["staff"]
+    assert (seller["id"], seller["sales_minor"], seller["sales_count"]) == ("lucia", 40 + 80 + 10, 3)
     await verify(ledger.engine, progress=lambda *_: None)
 
 

@@ -44,6 +44,11 @@ ORDER: dict[str, Any] = {
         }
     ],
     "refund_of": "A-100",
+    "rounding_minor": -3,
+    "taxes": [{"name": "IVA", "rate": "16.0", "net_minor": 16_900, "tax_minor": 2_700}],
+    "change": [{"tender": "usd", "amount_minor": 0}],
+    "paid_before": {"session_id": "0194225e-7e60-7000-8000-0000000000bb", "amount_minor": 0},
+    "sold_by": {"id": "77", "name": "Eva"},
 }
 WORDS = {"session_number": "308", "station": "Caja 1", "note": "Turno", "notes": ["uno", "dos"]}
 

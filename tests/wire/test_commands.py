@@ -61,6 +61,12 @@ REQUIRED_WITHIN: list[tuple[str, Path]] = [
       for row in ("discounts", "service_charges") for name in ("name", "amount_minor")),
     ("record_order", ("payments", 0, "tender")),
     ("record_order", ("payments", 0, "amount_minor")),
+    *(("record_order", ("taxes", 0, name)) for name in ("name", "rate", "net_minor", "tax_minor")),
+    ("record_order", ("change", 0, "tender")),
+    ("record_order", ("change", 0, "amount_minor")),
+    ("record_order", ("paid_before", "session_id")),
+    ("record_order", ("paid_before", "amount_minor")),
+    ("record_order", ("sold_by", "id")),
     ("hand_over", ("to", "id")),
 ]  # fmt: skip
 OPTIONAL_WITHIN: list[tuple[str, Path]] = [
@@ -68,6 +74,7 @@ OPTIONAL_WITHIN: list[tuple[str, Path]] = [
     ("open_session", ("opening", 0, "denominations")),
     *(("record_order", ("payments", 0, name))
       for name in ("tip_minor", "tendered_minor", "change_minor")),
+    ("record_order", ("sold_by", "name")),
     ("hand_over", ("to", "name")),
 ]  # fmt: skip
 
@@ -101,6 +108,9 @@ TEXTS: list[tuple[int, int, str, Path]] = [
     (1, 128, "open_session", ("tenders", 0, "name")),
     (1, 128, "record_order", ("discounts", 0, "name")),
     (1, 128, "record_order", ("service_charges", 0, "name")),
+    (1, 128, "record_order", ("taxes", 0, "name")),
+    (1, 128, "record_order", ("sold_by", "id")),
+    (1, 128, "record_order", ("sold_by", "name")),
     (1, 64, "open_session", ("session_number",)),
     (1, 64, "open_session", ("station",)),
     (1, 64, "suspend_session", ("station",)),
@@ -227,6 +237,10 @@ NUMBERS: list[tuple[tuple[int, int], str, Path]] = [
     (AMOUNT, "record_order", ("gross_minor",)),
     (AMOUNT, "record_order", ("tax_minor",)),
     (AMOUNT, "record_order", ("discounts", 0, "amount_minor")),
+    (AMOUNT, "record_order", ("taxes", 0, "net_minor")),
+    (AMOUNT, "record_order", ("taxes", 0, "tax_minor")),
+    (AMOUNT, "record_order", ("change", 0, "amount_minor")),
+    (AMOUNT, "record_order", ("paid_before", "amount_minor")),
     (AMOUNT, "record_order", ("service_charges", 0, "amount_minor")),
     (AMOUNT, "record_order", ("payments", 0, "amount_minor")),
     (AMOUNT, "record_order", ("payments", 0, "tip_minor")),
@@ -283,6 +297,8 @@ LISTS: list[tuple[int, int, str, Path, Any]] = [
     (0, 20, "close_session", ("notes",), ""),
     (0, 20, "amend_session", ("notes",), ""),
     (0, 100, "record_order", ("discounts",), ORDER["discounts"][0]),
+    (0, 50, "record_order", ("taxes",), ORDER["taxes"][0]),
+    (0, 10, "record_order", ("change",), ORDER["change"][0]),
     (0, 100, "record_order", ("service_charges",), ORDER["service_charges"][0]),
     (0, 100, "record_order", ("payments",), ORDER["payments"][0]),
     (0, 100, "recount", ("counted", 0, "denominations"), {"value_minor": 1, "count": 0}),
@@ -377,3 +393,25 @@ def test_an_amendment_names_something() -> None:
         assert errors_of(body("amend_session", **{**nothing, name: value})) == {}
     assert errors_of(body("amend_session", **{**nothing, "notes": []})) == {}
     assert errors_of(body("amend_session", **{**nothing, "note": ""})) == {}
+
+
+@pytest.mark.parametrize(("rounding", "good"), [(-999_999, True), (999_999, True), (-1_000_000, False), (10**6, False)])
+def test_rounding_ends_at_its_limits(rounding: int, *, good: bool) -> None:
+    assert (errors_of(body("record_order", rounding_minor=rounding)) == {}) == good
+
+
+@pytest.mark.parametrize(
+    ("rate", "good"),
+    [
+        ("0", True),
+        ("0.0", True),
+        ("16", True),
+        ("07.70", True),
+        ("", False),
+        (".5", False),
+        ("1.", False),
+        ("-1", False),
+    ],
+)
+def test_a_tax_is_spelt_as_an_exchange_rate_and_may_be_0(rate: str, *, good: bool) -> None:
+    assert (errors_of(with_value("record_order", ("taxes", 0, "rate"), rate)) == {}) == good

@@ -11,6 +11,8 @@ WIDTH_MIN: Final = 42
 WIDTH_MAX: Final = 80
 
 Report = dict[str, Any]
+NOTHING: Final = {"total_minor": 0, "count": 0}
+"""What a figure is that closings of the version before don't have."""
 
 
 def x_slip(session: Session, report: Report, width: int) -> list[str]:
@@ -73,6 +75,8 @@ def _slip(title: str, words: dict[str, str], report: Report, currency: str, widt
                 f"  {label} × {row['count']}", amount_text(row["total_minor"], row.get("in", currency)), width
             )
     lines += ["-" * width, *_line(f"Sales × {report['sales']['count']}", _sold(report, currency), width)]
+    for label, amount in (*_to_pay(report), *_taxes(report)):
+        lines += _line(f"  {label}", amount_text(amount, currency), width)
     net = sum(side["net_minor"] for side in report["summary"].values())
     return [*lines, *_line("Net of tax", amount_text(net, currency), width), "=" * width]
 
@@ -81,9 +85,13 @@ def _tender(row: Report) -> Iterator[tuple[str, int | None]]:
     """What a tender's block shows: what it opened with and what it holds always, the rest where it is something."""
     yield "Opening float", row["opening_minor"]
     yield "Sales", row["sales_minor"]
-    for label, amount in (("Tips", row["tips_minor"]), ("Refunds", -row["refunds_minor"])):
+    prepaid = row.get("prepaid_minor", 0)
+    for label, amount in (("Prepaid", prepaid), ("Tips", row["tips_minor"]), ("Refunds", -row["refunds_minor"])):
         if amount:
             yield label, amount
+    change = row.get("change_given", NOTHING)
+    if change["count"]:
+        yield f"of sales, change given × {change['count']}", -change["total_minor"]
     for kind, moved in row["movements"].items():
         if moved["count"]:
             sign = 1 if kind in ("pay_in", "float_loan", "no_sale") else -1
@@ -106,10 +114,39 @@ def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, Report]]]]:
         ("Refunds", report["refunds"], ("provider",)),
         ("Cancellations", report["cancellations"], ("provider",)),
         ("Tips", tips, ("tender",)),
+        ("Prepaid", report.get("prepaid", []), ("tender",)),
+        ("Sales by person", [_of_person(row) for row in report.get("staff", [])], ("person",)),
     )
     for heading, rows, keys in tables:
         if rows:
             yield heading, [(" ".join(row[key] for key in keys), row) for row in rows]
+
+
+def _of_person(row: Report) -> Report:
+    return {
+        "person": row["name"] or row["id"],
+        "total_minor": row["sales_minor"],
+        "count": row["sales_count"],
+    }
+
+
+def _taxes(report: Report) -> Iterator[tuple[str, int]]:
+    """Each rate with its tax, sold less refunded. Slips of before have none."""
+    for row in report.get("taxes", []):
+        yield f"{row['name']} {row['rate']}%", row["tax_minor"] - row["refunded_tax_minor"]
+
+
+def _to_pay(report: Report) -> Iterator[tuple[str, int]]:
+    """What lies between what was sold and what was paid, and what was lowered afterwards, where there is any."""
+    sales = report["sales"]
+    words = {
+        "Rounding": sales.get("rounding_minor"),
+        "Paid before": sales.get("paid_before_minor"),
+        "Not paid": sales.get("unpaid_minor"),
+        "Carried over": sales.get("carried_over_minor"),
+        f"Lowered × {sales.get('lowered', NOTHING)['count']}": sales.get("lowered", NOTHING)["total_minor"],
+    }
+    yield from ((label, amount) for label, amount in words.items() if amount)
 
 
 def _sold(report: Report, currency: str) -> str:
