@@ -22,7 +22,6 @@ from kafka.protocol.admin import AlterClientQuotasRequest
 
 from contracts.topics import TOPIC_CONFIGS
 from services.platform.errors import TillError
-from services.platform.kafka.connection import MECHANISM
 from services.platform.kafka.topics import admin_client
 from services.platform.settings import Settings
 
@@ -95,9 +94,11 @@ def _set_up(settings: Settings, folder: Path) -> list[str]:
     files = [file for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
     passwords = {file.name: file.read_text(encoding="utf-8").strip() for file in files}
     principals = {name: rights(settings, name) for name in passwords}
+    own = settings.kafka_sasl_mechanism
+    mechanism = own if own.startswith("SCRAM") else "SCRAM-SHA-512"
     with closing(admin_client(settings)) as admin:
         reply = admin.alter_user_scram_credentials(
-            [UserScramCredentialUpsertion(PREFIX + name, MECHANISM, word) for name, word in passwords.items()]
+            [UserScramCredentialUpsertion(PREFIX + name, mechanism, word) for name, word in passwords.items()]
         )
         if refused := {user: why for user, why in reply.items() if why}:
             raise PrincipalsWrong(f"Kafka refused these passwords: {refused}.")

@@ -73,9 +73,24 @@ class Settings(BaseSettings):
 
     kafka: str = "127.0.0.1:9092"
     kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"] = (
+        "SCRAM-SHA-512"
+    )
+    # With OAUTHBEARER the client's id and secret at the token address.
     kafka_user: str | None = None
     kafka_password_file: Path | None = None
+    kafka_token_url: Annotated[str, Field(pattern=r"^https://[^/@\s]+(/\S*)?$")] | None = None
+    kafka_token_scope: str | None = None
+    kafka_token_ca_file: Path | None = None
+    # What some brokers want beside a token: logicalCluster=lkc-1,identityPoolId=pool-1.
+    kafka_sasl_extensions: Annotated[
+        str, Field(pattern=r"^([A-Za-z]+=[^\x00-\x1f,]*(,[A-Za-z]+=[^\x00-\x1f,]*)*)?$")
+    ] = ""
+    kafka_aws_region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] | None = None
     kafka_ca_file: Path | None = None
+    # This client's own certificate, with those above it, and its key without a pass phrase, both PEM.
+    kafka_cert_file: Path | None = None
+    kafka_key_file: Path | None = None
 
     # A password in a file goes into the address below it: what reads the address need not know where it came from.
     database_password_file: Path | None = None

@@ -9,7 +9,7 @@ from kafka.errors import KafkaError
 
 from contracts.topics import TOPIC_CONFIGS, partitions_of
 from services.platform.errors import TillError
-from services.platform.kafka.connection import connection
+from services.platform.kafka.connection import admin_connection
 from services.platform.settings import Settings
 
 ADMIN_TIMEOUT_MS = 10_000
@@ -42,11 +42,11 @@ def admin_client(settings: Settings) -> KafkaAdminClient:
     """A client that looks at the brokers and changes them; close it. Raises TopicsWrong where none answers."""
     try:
         return KafkaAdminClient(
-            **connection(settings),
+            **admin_connection(settings),
             client_id="till-admin",
             request_timeout_ms=ADMIN_TIMEOUT_MS,
         )
-    except KafkaError as error:
+    except (KafkaError, OSError) as error:
         raise TopicsWrong(f"No Kafka broker answers at {settings.kafka} ({error!r}); set TILL_KAFKA.") from error
 
 

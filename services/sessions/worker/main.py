@@ -11,7 +11,6 @@ from typing import Any, Final
 import structlog
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
-from faststream.security import BaseSecurity, SASLScram512
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -140,13 +139,14 @@ def _broker(settings: Settings, consumer: Consumer) -> KafkaBroker:
     """FastStream's part: group membership and batches. Every option that matters is written out."""
     broker = KafkaBroker(
         settings.kafka,
-        security=_security(settings),
         acks="all",
         enable_idempotence=True,
         allow_auto_create_topics=False,
         graceful_timeout=GRACEFUL_STOP_S,
         logger=None,
     )
+    # Its own words for how to log in know neither tokens nor what else a deployment may set.
+    broker._connection_kwargs |= connection(settings)  # noqa: SLF001
     subscriber = broker.subscriber(
         settings.topics.commands,
         batch=True,
@@ -187,16 +187,6 @@ async def _read_through(broker: KafkaBroker, consumer: Consumer) -> None:
         return consumer.kafka
 
     config.builder = fair
-
-
-def _security(settings: Settings) -> BaseSecurity | None:
-    """What every other client is given, in FastStream's words."""
-    options = connection(settings)
-    user, context = options.get("sasl_plain_username"), options.get("ssl_context")
-    if user is not None:
-        password = options["sasl_plain_password"]
-        return SASLScram512(username=user, password=password, ssl_context=context, use_ssl=context is not None)
-    return None if context is None else BaseSecurity(ssl_context=context, use_ssl=True)
 
 
 async def parse_batch(records: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:
