@@ -55,6 +55,7 @@ SINCE_THE_FIRST_VERSION: Final = frozenset(
         "time_zone",
         "carried_from",
         "not_carried",
+        "clock_adjusted",
     }
 )
 """Members of closings and figures that the first version did not write: what it wrote is kept for ever, and valid."""
@@ -313,6 +314,7 @@ class ClosingHead(Wire):
     counted_by: Actor | None
     origin: Literal["register", "idle", "manager"]
     uncounted: bool
+    clock_adjusted: bool = False
     limit_in_force_minor: Figure | None
     first_register_seq: Figure | None
     last_register_seq: Figure | None

@@ -23,7 +23,7 @@ from contracts.first_errors import UNKNOWN, first_errors
 from contracts.jsontext import SAFE_INTEGER
 from contracts.limits import Items, Objects, Text, check_sales_report
 from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS, RATE_PATTERN
-from contracts.times import read_date, read_time
+from contracts.times import TIME_PATTERN, read_date, read_time
 
 COUNT_MAX: Final = 2**31 - 1
 ERRORS_MAX: Final = 10
@@ -57,9 +57,10 @@ ROUNDING_MINOR_MAX: Final = 999_999
 _TIME_SCHEMA = WithJsonSchema(
     {
         "type": "string",
-        "format": "date-time",
-        "pattern": r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$",
-        "description": "RFC 3339 with any offset, years 2000 to 2099, at most 9 fraction digits.",
+        # No `format`: by that of JSON Schema the seconds may not be missing, nor the colon of an offset.
+        "pattern": TIME_PATTERN,
+        "description": "RFC 3339 with any offset, years 1970 to 2099 in UTC, at most 9 fraction digits; seconds and "
+        "the colon of the offset may be missing.",
     }
 )
 _DATE_SCHEMA = WithJsonSchema({"type": "string", "format": "date", "pattern": r"^20\d\d-\d\d-\d\d$"})

@@ -11,6 +11,7 @@ from contracts.access import ACCESS
 from contracts.closings import SINCE_THE_FIRST_VERSION, Closing, ClosingCorrection
 from contracts.commands import COMMANDS, UUID_PATTERN, Wire
 from contracts.events import ANSWERS
+from contracts.times import TIME_PATTERN
 
 HERE: Final = Path(__file__).parent
 SCHEMAS: Final = "schemas"
@@ -27,7 +28,7 @@ _WRITTEN_UUID: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _WRITTEN_TIME: Final = {
     "type": "string",
     "format": "date-time",
-    "pattern": r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$",
+    "pattern": r"^(19[7-9]\d|20\d\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$",
     "description": "RFC 3339 in UTC with six fraction digits.",
 }
 _ONLY_SOMETIMES: Final = frozenset({"closing_id", "correction_id", "errors", "open_session_id", "recounted"})
@@ -122,7 +123,7 @@ def _as_written(node: Any) -> Any:
         return [_as_written(part) for part in node]
     if not isinstance(node, dict):
         return node
-    if node.get("format") == "date-time":
+    if node.get("pattern") == TIME_PATTERN:
         return dict(_WRITTEN_TIME)
     if node.get("pattern") == UUID_PATTERN:
         return node | {"pattern": _WRITTEN_UUID}

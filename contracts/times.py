@@ -9,13 +9,18 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-_RFC3339 = re.compile(
-    r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d{1,9}))?(Z|[+-]([01]\d|2[0-3]):([0-5]\d))",
-    re.ASCII,
+# Java leaves the seconds out on the whole minute; other programs write offsets without a colon. A year may be written
+# that is one less or more than that of the instant in UTC: 1969-12-31T18:05:12-06:00 is a clock that says 1970.
+TIME_PATTERN: Final = (
+    r"^((?:19(?:69|[7-9]\d)|20\d\d|2100)-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?"
+    r"(Z|[+-]([01]\d|2[0-3]):?([0-5]\d))$"
 )
+_RFC3339 = re.compile(TIME_PATTERN.removeprefix("^").removesuffix("$"), re.ASCII)
 _WRITTEN_CHARACTERS: Final = len("2000-01-01T00:00:00.000000Z")
 _FIRST_DATE: Final = date(2000, 1, 1)
 _LAST_DATE: Final = date(2099, 12, 31)
+CLOCK_SET_FROM: Final = "2015-01-01T00:00:00.000000Z"
+"""A clock that says less was never set: registers that lost their battery begin in 1970, 2000 or thereabouts."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -23,20 +28,26 @@ def read_time(text: str) -> str:
     """`text` in UTC with six fraction digits; what is finer is cut off. Raises ValueError."""
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError("a time is RFC 3339 with T and an offset or Z, in the years 2000 to 2099")
+        raise ValueError("a time is RFC 3339 with T and an offset or Z, in the years 1970 to 2099")
+    minute, second, digits, zone = match[1], match[2] or "00", match[3] or "", match[4]
     try:
-        local = datetime.fromisoformat(text[:19])
+        local = datetime.fromisoformat(f"{minute}:{second}")
     except ValueError:
         raise ValueError("there is no such time in the calendar") from None
-    if match[2] == "Z" and len(text) == _WRITTEN_CHARACTERS:
+    utc = local if zone == "Z" else local - _offset(match)
+    if not 1970 <= utc.year <= 2099:
+        raise ValueError("the time lies outside the years 1970 to 2099 in UTC")
+    if zone == "Z" and len(text) == _WRITTEN_CHARACTERS:
         return text
-    fraction = f"{(match[1] or '')[:6]:0<6}"
-    if match[2] == "Z":
-        return f"{text[:19]}.{fraction}Z"
-    utc = local - _offset(match)
-    if not 2000 <= utc.year <= 2099:
-        raise ValueError("the time lies outside the years 2000 to 2099 in UTC")
-    return f"{utc.isoformat()}.{fraction}Z"
+    return f"{utc.isoformat()}.{digits[:6]:0<6}Z"
+
+
+def counted_time(occurred_at: str, received_at: str) -> str:
+    """The time that counts of what a register says: its own, or the broker's where its clock is fast or was never set.
+
+    Both are as they are written on the wire, and so is what comes out.
+    """
+    return occurred_at if CLOCK_SET_FROM <= occurred_at <= received_at else received_at
 
 
 def offset_of(text: str) -> timedelta:
@@ -85,7 +96,7 @@ def _from_seconds(seconds: int) -> str:
 
 
 def _offset(match: re.Match[str]) -> timedelta:
-    if match[2] == "Z":
+    if match[4] == "Z":
         return timedelta()
-    distance = timedelta(hours=int(match[3]), minutes=int(match[4]))
-    return -distance if match[2][0] == "-" else distance
+    distance = timedelta(hours=int(match[5]), minutes=int(match[6]))
+    return -distance if match[4][0] == "-" else distance

@@ -12,9 +12,9 @@ from tests.support.till import CASH, DOLLARS, GENESIS, LUCIA, Body, Till, amount
 MEMBERS = """
     kind schema_version closing_id z_number prev_hash hash journal_hash store_id store_name profile_id profile_name
     company_id session_id session_number business_date time_zone currency opened_at opened_by closed_at closed_by
-    approved_at approved_by counted_by origin uncounted limit_in_force_minor first_register_seq last_register_seq
-    register_seq_gaps station opening_note closing_note notes sales_report carried_from not_carried tenders
-    cash_movements sales summary orders refunds discounts service_charges cancellations tips prepaid taxes staff
+    approved_at approved_by counted_by origin uncounted clock_adjusted limit_in_force_minor first_register_seq
+    last_register_seq register_seq_gaps station opening_note closing_note notes sales_report carried_from not_carried
+    tenders cash_movements sales summary orders refunds discounts service_charges cancellations tips prepaid taxes staff
 """
 TENDER_MEMBERS = """
     tender name type currency exchange_rate opening_minor sales_minor refunds_minor tips_minor prepaid_minor

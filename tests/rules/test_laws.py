@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.events import CLAIMLESS
 from services.sessions.ledger import encoding
-from tests.support import recount, recount_float
+from tests.support import recount, recount_float, recount_times
 from tests.support.chance import MINUTE_MS, TENDERS, logs, rules
 from tests.support.thorough import is_thorough
 from tests.support.till import MORNING_MS, Body, Till
@@ -103,6 +103,28 @@ def test_closings_are_what_an_independent_recount_finds(records: list[bytes], pr
         assert {name: closing[name] for name in again} == again
         assert closing["journal_hash"] == recount.journal_hash([opening, *commands])
         assert closing["uncounted"] == (count is None)
+
+
+@few
+@given(logs, rules)
+def test_a_closing_is_never_before_anything_that_it_holds(records: list[bytes], profile: Body) -> None:
+    till = play(records, profile)
+    for closing in till.closings:
+        accepted, last_close = [], 0
+        for outcome, answer in zip(till.outcomes, answers(till), strict=True):
+            if outcome.sequence is not None and answer["session_id"] == closing["session_id"]:
+                body = json.loads(outcome.record.raw.value)
+                accepted.append((body, answer["received_at"], answer["kind"]))
+                last_close = len(accepted) if body["kind"] in {"close_session", "force_close"} else last_close
+                if outcome.closing is not None:
+                    break
+        clocks = recount_times.times(accepted)
+        assert {name: closing[name] for name in clocks} == clocks
+        assert closing["opened_at"] <= closing["closed_at"] <= (closing["approved_at"] or closing["closed_at"])
+        for body, received_at, _ in accepted[:last_close]:
+            held = body["kind"] in {"move_cash", "void_movement", "record_order", "count_drawer"}
+            if held and body["occurred_at"] >= "2015":
+                assert recount_times.counted_time(body, received_at) <= closing["closed_at"]
 
 
 @few

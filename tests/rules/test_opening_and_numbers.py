@@ -20,7 +20,7 @@ from tests.support.till import CARD, CASH, DOLLARS, LUCIA, Till, amounts, profil
         ("2026-03-02T01:59:00-06:00", "02:00", "2026-03-01"),
         ("2026-03-02T21:59:00+14:00", "00:00", "2026-03-02"),
         ("2026-03-01T00:30:00+01:00", "04:00", "2026-02-28"),
-        ("2000-01-01T00:30:00Z", "04:00", "2000-01-01"),
+        ("2015-01-01T00:30:00Z", "04:00", "2014-12-31"),
     ],
 )
 def test_the_day_is_that_of_the_shop_and_of_when_its_day_begins(occurred_at: str, starts_at: str, day: str) -> None:

@@ -44,6 +44,8 @@ class Chance:
             "occurred_at": wire_time(MORNING_MS + MINUTE_MS * (self.number - self.dice.choice((1, 1, 1, 1, 9, -3)))),
             "actor": {"id": self.dice.choice(("lucia", "eva"))},
         }
+        if self.dice.random() < 0.06:
+            common["occurred_at"] = self.dice.choice(("1970-01-01T00:05+0000", "2000-01-01T00:00:00Z", wire_time(0)))
         if self.dice.random() < 0.5:
             common["register_seq"] = max(0, self.number + self.dice.randrange(-4, 5))
         body = common | getattr(self, kind, dict)()

@@ -194,12 +194,12 @@ def _fields(part: Attempt | Ended) -> dict[str, Any]:
 
 
 def register_row(register: RegisterSequence) -> bytes:
-    """Which of the register's own numbers were seen."""
-    return orjson.dumps([register.first, register.last, register.gaps])
+    """What the register said of itself: its numbers, and its clock."""
+    return orjson.dumps([register.first, register.last, register.gaps, register.latest_at, register.clock_adjusted])
 
 
 def read_register(row: bytes) -> RegisterSequence:
-    """The register's numbers in a row of `sessions`."""
+    """The register's numbers and clock in a row of `sessions`."""
     return RegisterSequence(*orjson.loads(row))
 
 

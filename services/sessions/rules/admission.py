@@ -51,7 +51,7 @@ def _waits_for_approval(session: Session) -> bool:
 
 
 def _admit_suspended(context: RuleContext, session: Session, command: Command) -> Admission:
-    before = session.suspended_at is not None and context.occurred < session.suspended_at
+    before = session.suspended_at is not None and context.before(session.suspended_at)
     if command.kind not in WHILE_SUSPENDED and not (command.kind in MONEY and before):
         return Refusal("session_suspended")
     return _wrong_while_held(session, command) or "now"
@@ -64,7 +64,7 @@ def _admit_pending(context: RuleContext, session: Session, command: Command) -> 
     wrong = _wrong_while_held(session, command)
     if wrong is not None:
         return wrong
-    if command.kind == "amend_session" or (command.kind in MONEY and context.occurred < attempt.closed_at):
+    if command.kind == "amend_session" or (command.kind in MONEY and context.before(attempt.closed_at)):
         return "now"
     if command.kind == "close_session" and attempt.waits_for == "count":
         return "now"
@@ -89,8 +89,8 @@ def _is_late(context: RuleContext, session: Session) -> bool:
     window = timedelta(seconds=context.till.profile.late_window_s)
     in_window = moment(context.record.received_at) - moment(ended.applied_at) <= window
     if ended.origin == "register":
-        return in_window and context.occurred < ended.closed_at
+        return in_window and context.before(ended.closed_at)
     # Nobody at the register closed it: until the profile was opened again, what it says still belongs here.
     if session.next_opened_at is None:
         return True
-    return in_window and context.occurred < max(ended.closed_at, session.next_opened_at)
+    return in_window and context.before(max(ended.closed_at, session.next_opened_at))

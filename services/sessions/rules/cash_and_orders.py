@@ -5,7 +5,7 @@ from typing import Final
 from contracts.commands import Actor, MoveCash, PaidBefore, Payment, RecordOrder, VoidMovement
 from contracts.events import CashMoved, MovementVoided, OrderRecorded, fill
 from services.sessions.rules.answers import Refusal
-from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, apply_change
+from services.sessions.rules.context import Decision, RuleContext, accept_dated, answer_fields, apply_change
 from services.sessions.rules.corrections import corrected
 from services.sessions.rules.model import CASH, Opening, Session
 from services.sessions.rules.totals import (
@@ -46,7 +46,7 @@ def move_cash(context: RuleContext, session: Session, command: MoveCash) -> Deci
     if refusal is not None:
         return refusal
     context.state.movements[command.store_id, command.command_id] = command
-    accept(context, session)
+    accept_dated(context, session)
     ids, correction = corrected(context, session, command, before)
     answer = fill(
         CashMoved,
@@ -79,7 +79,7 @@ def void_movement(context: RuleContext, session: Session, command: VoidMovement)
     if refusal is not None:
         return refusal
     context.state.voided.add(key)
-    accept(context, session)
+    accept_dated(context, session)
     ids, correction = corrected(context, session, command, before, reason=command.reason)
     answer = fill(
         MovementVoided,
@@ -116,7 +116,7 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
         state.sold_by[key] = seller
         state.orders_of_before.discard(key)
     state.orders[key] = command
-    accept(context, session)
+    accept_dated(context, session)
     ids, correction = corrected(context, session, command, before)
     answer = fill(
         OrderRecorded,

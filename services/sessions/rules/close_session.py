@@ -8,7 +8,15 @@ from services.sessions.rules import differences
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.carried import named_left, recounted
 from services.sessions.rules.closing import close
-from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, bad_count, by_tender
+from services.sessions.rules.context import (
+    Decision,
+    RuleContext,
+    accept,
+    answer_fields,
+    bad_count,
+    border_time,
+    by_tender,
+)
 from services.sessions.rules.corrections import NO_IDS, correction, recounted_rows
 from services.sessions.rules.declared import NOTHING_DECLARED, Declared
 from services.sessions.rules.model import Attempt, Ended, Origin, Session
@@ -27,7 +35,7 @@ def close_session(context: RuleContext, session: Session, command: CloseSession)
     limit = context.till.profile.over_short_limit_minor
     _release(context, session)
     accept(context, session)
-    attempt = attempt_of(command, session.opening.tenders, closed_at=context.occurred, limit_minor=limit)
+    attempt = attempt_of(command, session.opening.tenders, closed_at=border_time(context, session), limit_minor=limit)
     if limit is not None and _off_by(session, attempt.counted) > limit:
         session.state, session.attempt = "pending", attempt
         answer = fill(
@@ -59,7 +67,7 @@ def force_close(context: RuleContext, session: Session, command: ForceClose) -> 
     limit = context.till.profile.over_short_limit_minor
     _release(context, session)
     accept(context, session)
-    uncounted = attempt_of(command, session.opening.tenders, closed_at=context.occurred, limit_minor=limit)
+    uncounted = attempt_of(command, session.opening.tenders, closed_at=border_time(context, session), limit_minor=limit)
     closing = _end(context, session, uncounted, origin=origin_of(command), approved_by=None)
     return _closed(context, session, command, closing)
 
@@ -119,7 +127,14 @@ def attempt_of(
             "notes": command.notes or (),
             "sales_report": command.sales_report,
         }
-    return Attempt(waits_for="approval", closed_at=closed_at, closed_by=command.actor, limit_minor=limit_minor, **words)
+    return Attempt(
+        waits_for="approval",
+        closed_at=closed_at,
+        closed_by=command.actor,
+        limit_minor=limit_minor,
+        clock_adjusted=closed_at != command.occurred_at,
+        **words,
+    )
 
 
 def origin_of(command: CloseSession | ForceClose) -> Origin:
@@ -196,7 +211,7 @@ def _end(
         z_number=till.z_number + 1,
         prev_hash=till.last_hash,
         origin=origin,
-        approved=None if approved_by is None else (context.occurred, approved_by),
+        approved=None if approved_by is None else (max(context.occurred, attempt.closed_at), approved_by),
         applied_at=context.record.received_at,
     )
     till.z_number, till.last_hash, till.changed = closing["z_number"], closing["hash"], True

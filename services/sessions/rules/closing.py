@@ -59,6 +59,7 @@ def close(
         "counted_by": by if counted else None,
         "origin": origin,
         "uncounted": not counted,
+        "clock_adjusted": session.register.clock_adjusted or attempt.clock_adjusted,
         "limit_in_force_minor": attempt.limit_minor,
         "first_register_seq": session.register.first,
         "last_register_seq": session.register.last,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from contracts.closings import journal_link
 from contracts.commands import Actor, Command, TenderAmount
@@ -14,12 +14,16 @@ from services.sessions.rules.model import BatchState, Received, Session, Till
 from services.sessions.rules.report import fits, report
 from services.sessions.rules.totals import Tenders, Totals, expected
 
+BEHIND_A_BORDER: Final = frozenset({"suspended", "pending"})
+"""The states in which only what occurred before a certain moment is taken."""
+
 
 @dataclass(slots=True)
 class RuleContext:
     """What a rule is given of one command.
 
-    `occurred` is the register's time, or the broker's where the register's clock is fast.
+    `occurred` is the time that counts: the register's, or the broker's where the register's clock is fast or was never
+    set (`clock_set` is False then).
     `late` is set once it is known that the command comes after the closing and corrects it.
     """
 
@@ -28,7 +32,12 @@ class RuleContext:
     till: Till
     event_id: str
     occurred: str
+    clock_set: bool = True
     late: bool = False
+
+    def before(self, border: str) -> bool:
+        """Whether the command occurred before `border`; one whose clock was never set is before any."""
+        return self.occurred < border or not self.clock_set
 
 
 @dataclass(slots=True)
@@ -50,6 +59,20 @@ def accept(context: RuleContext, session: Session) -> None:
     session.journal_hash = journal_link(session.journal_hash, session.sequence, context.record.text)
     session.last_command_at = context.record.received_at
     session.changed = True
+
+
+def accept_dated(context: RuleContext, session: Session) -> None:
+    """As `accept`, for what a closing holds: it is never closed before that."""
+    if context.clock_set:
+        session.register.latest_at = max(session.register.latest_at, context.occurred)
+    elif session.state in BEHIND_A_BORDER:
+        session.register.clock_adjusted = True
+    accept(context, session)
+
+
+def border_time(context: RuleContext, session: Session) -> str:
+    """The moment at which the session is closed or suspended by this command: never before what it holds."""
+    return max(context.occurred, session.opening.opened_at, session.register.latest_at)
 
 
 def answer_fields(context: RuleContext, session: Session, command: Command) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from contracts.commands import (
 )
 from contracts.events import CLAIMLESS, claimless_event_id_of, event_id_of, reused_event_id_of, write_filled
 from contracts.jsontext import compact
+from contracts.times import CLOCK_SET_FROM, counted_time
 from services.sessions.rules import cash_and_orders, close_session, session_details
 from services.sessions.rules.admission import admit
 from services.sessions.rules.answers import Refusal, parked, refused_sender, rejection
@@ -124,7 +125,8 @@ def _decide(state: BatchState, record: Received, command: Command, event_id: str
     till = state.tills.get((command.store_id, command.profile_id))
     if till is None:
         return Refusal("profile_unknown")
-    context = RuleContext(state, record, till, event_id, min(command.occurred_at, record.received_at))
+    occurred = counted_time(command.occurred_at, record.received_at)
+    context = RuleContext(state, record, till, event_id, occurred, command.occurred_at >= CLOCK_SET_FROM)
     if command.kind == "open_session":
         return open_session(context, command)
     session = state.sessions.get((command.store_id, command.session_id))

@@ -120,11 +120,17 @@ class Opening:
 
 @dataclass(slots=True)
 class RegisterSequence:
-    """Which of the register's own sequence numbers were seen; `gaps` are inclusive, sorted, and at most 100."""
+    """What the register says of itself: which of its own numbers were seen, and its clock.
+
+    `gaps` are inclusive, sorted, and at most 100. `latest_at` is the latest time of what a closing holds, as far as the
+    clock was set; `clock_adjusted`: somewhere another time counted than the one it said.
+    """
 
     first: int | None = None
     last: int | None = None
     gaps: list[list[int]] = field(default_factory=list)
+    latest_at: str = ""
+    clock_adjusted: bool = False
 
     def see(self, number: int) -> None:
         """Note a number, in whatever order numbers come."""
@@ -167,6 +173,7 @@ class Attempt:
     notes: tuple[str, ...]
     sales_report: dict[str, Any] | None
     left_named: dict[str, int] = field(default_factory=dict)
+    clock_adjusted: bool = False
 
 
 @dataclass(slots=True)

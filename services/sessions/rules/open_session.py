@@ -40,6 +40,7 @@ def open_session(context: RuleContext, command: OpenSession) -> Decision | Refus
     opening = _opening(context, command, frozen, carried)
     session = Session(command.store_id, command.profile_id, command.session_id, "open", opening, totals)
     session.ordinal = till.sessions_opened
+    session.register.clock_adjusted = context.occurred != command.occurred_at
     if command.register_seq is not None:
         session.register.see(command.register_seq)
     _set_next_opened_at(context, session)

@@ -5,7 +5,15 @@ from dataclasses import replace
 from contracts.commands import AmendSession, CountDrawer, HandOver, ResumeSession, SuspendSession
 from contracts.events import DrawerCounted, SessionAmended, SessionHandedOver, SessionResumed, SessionSuspended, fill
 from services.sessions.rules.answers import Refusal
-from services.sessions.rules.context import Decision, RuleContext, accept, answer_fields, bad_count
+from services.sessions.rules.context import (
+    Decision,
+    RuleContext,
+    accept,
+    accept_dated,
+    answer_fields,
+    bad_count,
+    border_time,
+)
 from services.sessions.rules.model import Session
 
 
@@ -14,7 +22,7 @@ def count_drawer(context: RuleContext, session: Session, command: CountDrawer) -
     refusal = bad_count(session, command.counted, in_report=False)
     if refusal is not None:
         return refusal
-    accept(context, session)
+    accept_dated(context, session)
     return Decision(fill(DrawerCounted, answer_fields(context, session, command), counted=command.counted))
 
 
@@ -31,7 +39,7 @@ def hand_over(context: RuleContext, session: Session, command: HandOver) -> Deci
 
 def suspend_session(context: RuleContext, session: Session, command: SuspendSession) -> Decision | Refusal:
     """Put the session aside; it still holds its profile."""
-    session.state, session.suspended_at = "suspended", context.occurred
+    session.state, session.suspended_at = "suspended", border_time(context, session)
     accept(context, session)
     return Decision(fill(SessionSuspended, answer_fields(context, session, command), station=command.station))
 

@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -30,14 +30,14 @@ from contracts.commands import (
     read_command,
 )
 from contracts.jsontext import canonical, compact, read_object
-from contracts.times import wire_time
+from contracts.times import CLOCK_SET_FROM, counted_time, wire_time
 from services.platform.errors import TillError
 from services.sessions.ledger import encoding
 from services.sessions.ledger.load import COUNTS_OF_BEFORE
 from services.sessions.rules.carried import recounted
 from services.sessions.rules.cash_and_orders import movement_of, replace_order
 from services.sessions.rules.close_session import attempt_of, end_session, no_figures, origin_of
-from services.sessions.rules.context import by_tender
+from services.sessions.rules.context import BEHIND_A_BORDER, by_tender
 from services.sessions.rules.corrections import correction_body, recounted_rows
 from services.sessions.rules.declared import NOTHING_DECLARED, Declared
 from services.sessions.rules.differences import differences
@@ -47,6 +47,9 @@ from services.sessions.rules.report import report
 from services.sessions.rules.session_details import reword
 from services.sessions.rules.totals import Totals, add_movement, new_totals
 from services.sessions.tools.shape_of_before import MARK, figures_of_before, in_the_form_of
+
+DATED: Final = frozenset({"cash_moved", "movement_voided", "order_recorded", "drawer_counted"})
+"""Answers to what a closing holds: it is never closed before that."""
 
 
 class LedgerMismatch(TillError):
@@ -111,9 +114,31 @@ class Recomputation:
             self.see(command.register_seq)
         before = session.totals.copy() if session.ended else None
         declared = session.declared
+        self._note_clock(command, entry)
         self._apply(command, entry, where)
         if before is not None:
             self._check_correction(command, before, declared, entry.received_at, where)
+
+    def _note_clock(self, command: Any, entry: Any) -> None:
+        """What the command's time means to the closing, as `context.accept_dated` and the opening note it."""
+        register = self.session.register
+        if isinstance(command, OpenSession):
+            register.clock_adjusted = self.session.opening.opened_at != command.occurred_at
+        elif entry.kind in DATED:
+            if command.occurred_at >= CLOCK_SET_FROM:
+                register.latest_at = max(register.latest_at, _counted(command, entry))
+            elif self.session.state in BEHIND_A_BORDER:
+                register.clock_adjusted = True
+
+    def _is_of_the_first_form(self) -> bool:
+        """Whether the session was closed before a closing could be later than its command says."""
+        return self.closing is not None and "clock_adjusted" not in stored_object(self.closing.body, self.name)
+
+    def _approved_at(self, command: ApproveClosing, entry: Any) -> str:
+        attempt = self.session.attempt
+        if attempt is None or self._is_of_the_first_form():
+            return min(command.occurred_at, wire_time(entry.received_at))
+        return max(_counted(command, entry), attempt.closed_at)
 
     def finish(self, row: Any) -> None:
         """Compare with the session's row. Raises LedgerMismatch where it says something else."""
@@ -151,7 +176,7 @@ class Recomputation:
             case CloseSession() | ForceClose():
                 self._attempt(command, entry)
             case ApproveClosing(decision="approve"):
-                self._check_closing(entry, approved=(_occurred(command, entry), command.actor))
+                self._check_closing(entry, approved=(self._approved_at(command, entry), command.actor))
             case Recount():
                 if session.ended is not None:
                     again = recounted(session.declared, session.opening.tenders, command)
@@ -187,12 +212,16 @@ class Recomputation:
 
     def _attempt(self, command: CloseSession | ForceClose, entry: Any) -> None:
         """An attempt to close; where it led to the closing, that is compared."""
-        closed_at = _occurred(command, entry)
-        self.session.attempt = attempt_of(
-            command, self.session.opening.tenders, closed_at=closed_at, limit_minor=self._stated_limit()
+        session = self.session
+        if self._is_of_the_first_form():
+            closed_at = min(command.occurred_at, wire_time(entry.received_at))
+        else:
+            closed_at = max(_counted(command, entry), session.opening.opened_at, session.register.latest_at)
+        session.attempt = attempt_of(
+            command, session.opening.tenders, closed_at=closed_at, limit_minor=self._stated_limit()
         )
         if entry.kind == "closing_pending":
-            self.session.state = "pending"
+            session.state = "pending"
             return
         self._check_closing(entry, origin=origin_of(command))
 
@@ -208,7 +237,10 @@ class Recomputation:
         if attempt is None or stored is None:
             raise LedgerMismatch(f"{self.name}: it was closed by command {entry.sequence}, but has no closing")
         closing = stored_object(stored.body, f"{self.name}, its closing")
-        session.register = self._register(closing)
+        clock = session.register
+        session.register = replace(
+            self._register(closing), latest_at=clock.latest_at, clock_adjusted=clock.clock_adjusted
+        )
         body = end_session(
             session,
             attempt,
@@ -296,6 +328,5 @@ def _gaps(stated: Any, first: int, last: int) -> list[list[int]]:
     return gaps
 
 
-def _occurred(command: Command, entry: Any) -> str:
-    """When a command happened: by its register's clock, or by the broker's where the register's is fast."""
-    return min(command.occurred_at, wire_time(entry.received_at))
+def _counted(command: Command, entry: Any) -> str:
+    return counted_time(command.occurred_at, wire_time(entry.received_at))
