@@ -1,6 +1,6 @@
 """Exact money: integers in minor units, ISO 4217 currencies, exchange rates as decimal strings."""
 
-import json
+import csv
 import re
 from functools import lru_cache
 from importlib.resources import files
@@ -9,10 +9,15 @@ from typing import Final, NamedTuple
 AMOUNT_MAX: Final = 10**15
 """The largest single amount on the wire, in minor units."""
 
-CURRENCY_EXPONENTS: Final[dict[str, int]] = json.loads(
-    files("contracts").joinpath("currencies.json").read_text(encoding="utf-8")
-)
-"""Minor-unit digits by ISO 4217 code (JPY 0, MXN 2, KWD 3). Metals and test codes have none and are no money here."""
+CURRENCY_EXPONENTS: Final[dict[str, int]] = {
+    row["code"]: int(row["exponent"])
+    for row in csv.DictReader(files("contracts").joinpath("currencies.csv").read_text(encoding="utf-8").splitlines())
+}
+"""Minor-unit digits by ISO 4217 code (JPY 0, MXN 2, KWD 3). Metals and test codes have none and are no money here.
+
+Currencies that were withdrawn stay: what is written in them is read for ever, and in a month of change both are about.
+So the list only grows, and an exponent in it never changes.
+"""
 
 RATE_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?$"
 _RATE = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?")

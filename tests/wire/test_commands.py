@@ -327,7 +327,7 @@ def test_tenders_are_1_to_50_and_each_stands_once() -> None:
         assert list(errors_of(body("open_session", tenders=bad))) == ["tenders"]
 
 
-@pytest.mark.parametrize("code", ["", "mxn", "MX", "MXNN", "XXX", "XAU", "DEM", "MX1", "MXN\n"])
+@pytest.mark.parametrize("code", ["", "mxn", "MX", "MXNN", "XXX", "XAU", "XEU", "MX1", "MXN\n"])
 def test_a_currency_that_is_no_money_of_iso_4217_is_malformed(code: str) -> None:
     assert list(errors_of(body("open_session", currency=code))) == ["currency"]
     assert list(errors_of(with_value("open_session", ("tenders", 0, "currency"), code)))

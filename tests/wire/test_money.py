@@ -14,19 +14,65 @@ EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 CURRENCIES = st.sampled_from(["JPY", "CLP", "MXN", "USD", "KWD", "TND", "CLF"])
 RATES = st.from_regex(r"\A[0-9]{1,9}(\.[0-9]{1,9})?\Z")
 
+WITHDRAWN = {
+    0: """
+    ADP BEF BYB BYR ESP GRD ITL LUF MGF PTE TJR TPE TRL
+    """,
+    2: """
+    AFA ANG AON AOR ATS AYM AZM BGL BGN CHC CSD CUC CYP DEM ECS ECV EEK FIM FRF GHC GHP HRK IEP LTL LVL MRO
+    MTL MZM NLG ROL RUR SDD SIT SKK SLL SRG STD TMM USS VEB VEF YUM ZMK ZRN ZWD ZWL ZWN ZWR
+    """,
+}
+"""What the published list has no longer, by the digits of its minor unit: currencies withdrawn since 1999."""
+FIRST_LISTED = {
+    0: """
+    BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF
+    """,
+    2: """
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF
+    CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL
+    HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU
+    MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR
+    SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED
+    VES WST XAD XCD XCG YER ZAR ZMW ZWG
+    """,
+    3: """
+    BHD IQD JOD KWD LYD OMR TND
+    """,
+    4: """
+    CLF UYW
+    """,
+}
+"""What the first list had. Nothing of it may ever go."""
+
 
 def test_currencies_have_the_exponents_of_iso_4217() -> None:
     expected = {"JPY": 0, "CLP": 0, "MXN": 2, "USD": 2, "EUR": 2, "KWD": 3, "TND": 3, "CLF": 4}
 
     assert {code: CURRENCY_EXPONENTS[code] for code in expected} == expected
-    assert not {"XAU", "XXX", "XTS", "XDR", "DEM", "BTC", "mxn"} & CURRENCY_EXPONENTS.keys()
+    assert not {"XAU", "XXX", "XTS", "XDR", "XEU", "BTC", "mxn"} & CURRENCY_EXPONENTS.keys()
 
 
-def test_the_currencies_are_those_of_the_published_list() -> None:
+def test_the_currencies_are_those_of_the_published_list_and_those_that_were_withdrawn() -> None:
     published = {currency.value: currency.exponent for currency in Currency if currency.exponent is not None}
+    withdrawn = {code: digits for digits, codes in WITHDRAWN.items() for code in codes.split()}
 
-    assert published == CURRENCY_EXPONENTS
+    assert published | withdrawn == CURRENCY_EXPONENTS
+    assert not withdrawn.keys() & published.keys()
     assert list(CURRENCY_EXPONENTS) == sorted(CURRENCY_EXPONENTS)
+
+
+def test_the_list_only_grows_and_no_exponent_changes() -> None:
+    for listed in (FIRST_LISTED, WITHDRAWN):
+        for digits, codes in listed.items():
+            assert {code: CURRENCY_EXPONENTS.get(code) for code in codes.split()} == dict.fromkeys(
+                codes.split(), digits
+            )
+
+
+def test_what_is_stored_and_sent_in_a_withdrawn_currency_is_read() -> None:
+    assert exchange("1.95583", "BGN", "EUR").base(100) == 196
+    assert exchange("0.000516457", "ITL", "EUR").base(1_000_000) == 51_646
 
 
 @settings(max_examples=500, deadline=None)

@@ -17,8 +17,8 @@ SESSIONS = (
     "SELECT store_id, session_id, opening, register, ending FROM sessions WHERE state <> 'closed' AND state <> 'voided'"
 )
 JOURNAL = """
-    SELECT kind, received_at, command FROM journal WHERE store_id = :store AND session_id = :session AND link IS NOT NULL
-     ORDER BY sequence
+    SELECT kind, received_at, command FROM journal
+     WHERE store_id = :store AND session_id = :session AND link IS NOT NULL ORDER BY sequence
 """
 WRITE = "UPDATE sessions SET register = :register, ending = :ending WHERE store_id = :store AND session_id = :session"
 DATED = frozenset({"cash_moved", "movement_voided", "order_recorded", "drawer_counted"})
