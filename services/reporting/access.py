@@ -26,11 +26,17 @@ def caller(callers: Callers, request: Request) -> Claims:
     if callers.verifier is None:
         return ANYBODY
     claims = request_claims(callers.verifier, request)
-    if claims is not None and callers.access is not None:
-        claims = callers.access.revocations.standing(claims)
     if claims is None:
         raise token_needed()
-    return claims
+    return standing(callers, claims)
+
+
+def standing(callers: Callers, claims: Claims) -> Claims:
+    """What is left of good claims by the revocations that are known. Raises the 401 where it is nothing."""
+    left = claims if callers.access is None else callers.access.revocations.standing(claims)
+    if left is None:
+        raise token_needed()
+    return left
 
 
 def visible_stores(claims: Claims, parameter: str, named: Sequence[str] = ()) -> StoreScope:

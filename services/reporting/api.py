@@ -29,6 +29,7 @@ from services.platform.http.request_log import Requests
 from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.access import Callers, caller, visible_stores
+from services.reporting.changes import add_changes
 from services.reporting.closings_api import add_closings
 from services.reporting.parrot import cashier_session
 from services.reporting.queries import (
@@ -44,10 +45,11 @@ from services.reporting.queries import (
 )
 from services.reporting.store import ClosingKey
 from services.reporting.stream import Streams
+from services.reporting.tickets import Tickets, add_tickets
 
 log = structlog.get_logger(__name__)
 
-APIS: Final = {PATH.rstrip("/"): "parrot", "/api/closings": "closings"}
+APIS: Final = {PATH.rstrip("/"): "parrot", "/api/": "closings"}
 """The names of the APIs in metrics and logs, by the beginnings of their routes."""
 
 
@@ -106,7 +108,10 @@ def reporting_app(
     )
     # What is asked with the slash comes without it; the documentation says it as its clients know it.
     app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False, openapi_extra=_DOCUMENTATION)
-    add_closings(app, engine, callers, Streams(engine, stop))
+    tickets = Tickets(engine, callers)
+    add_closings(app, engine, callers, Streams(engine, stop), tickets)
+    add_changes(app, engine, callers, settings.topics.closings)
+    add_tickets(app, tickets)
     if settings.http_docs:
         app.add_api_route(DOCS, partial(_docs, app), include_in_schema=False)
         add_documents(app)

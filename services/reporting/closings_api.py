@@ -9,6 +9,7 @@ import binascii
 import json
 import re
 from datetime import date, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
@@ -25,9 +26,11 @@ from services.platform.http.query import UNKNOWN, read_list
 from services.platform.http.replies import json_reply
 from services.platform.postgres.pages import PAGE_BYTES_MAX
 from services.reporting import search
+from services.reporting import tickets as tickets_api
 from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.search import CorrectionKey, Key, Selection
 from services.reporting.stream import Streams
+from services.reporting.tickets import Tickets
 
 PATH: Final = "/api/closings"
 LIMIT_MAX: Final = 500
@@ -38,14 +41,14 @@ _NO_CURSOR: Final = (ValueError, TypeError, AttributeError, RecursionError, bina
 _SECURITY: Final = [Security(HTTPBearer(auto_error=False))]
 
 
-def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: Streams) -> None:
+def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: Streams, tickets: Tickets) -> None:
     """Adds the three paths to `app`."""
 
     async def closings(request: Request) -> Response:
         claims, params = caller(callers, request), request.query_params
         selection = _selection(params, visible_stores(claims, "store", read_list(params, "store")))
         items, last = await search.closings(
-            engine, selection, _cursor(params.get("cursor")), _limit(params.get("limit"))
+            engine, selection, _cursor(params.get("cursor")), read_limit(params.get("limit"))
         )
         following = b"null" if last is None else b'"%s"' % _written(last)
         return json_reply(b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), following))
@@ -63,10 +66,17 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
         return json_reply(b'{"closing":%s,"corrections":[%s]%s}' % (value, b",".join(corrections), following))
 
     async def stream(request: Request) -> Response:
-        def seen() -> StoreScope:
-            return visible_stores(caller(callers, request), "store", read_list(request.query_params, "store"))
+        who = partial(caller, callers, request)
+        brought = request.query_params.get(tickets_api.PARAMETER)
+        if brought is not None:
+            ticket = await tickets.read(brought)
+            tickets.claims(ticket, resumes=bool(request.headers.get("last-event-id")))
+            who = partial(tickets.claims, ticket, resumes=True)
 
-        return await streams.begin(request, caller(callers, request).sub, seen)
+        def seen() -> StoreScope:
+            return visible_stores(who(), "store", read_list(request.query_params, "store"))
+
+        return await streams.begin(request, who().sub, seen)
 
     for path, endpoint, summary, documentation in (
         (PATH, closings, "List closings", _LIST),
@@ -107,7 +117,8 @@ def _time(params: QueryParams, name: str) -> datetime | None:
         raise _bad(f"{name} can't be read: {error}, as in 2025-01-31T19:00:00-06:00") from None
 
 
-def _limit(text: str | None) -> int:
+def read_limit(text: str | None) -> int:
+    """How many items a page may have. Raises the 400."""
     if text is None:
         return LIMIT_DEFAULT
     if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= LIMIT_MAX:
@@ -168,7 +179,15 @@ def _parameter(name: str, description: str, location: str = "query", **schema: A
     }
 
 
-_STORE: Final = _parameter("store", "Only this store; may be repeated.", type="array", items={"type": "string"})
+STORE: Final = _parameter("store", "Only this store; may be repeated.", type="array", items={"type": "string"})
+LIMIT: Final = _parameter(
+    "limit",
+    f"Items on one page; a page ends before it would have more than {PAGE_BYTES_MAX} bytes.",
+    type="integer",
+    minimum=1,
+    maximum=LIMIT_MAX,
+    default=LIMIT_DEFAULT,
+)
 _REFUSALS: Final = {
     "401": {"description": "No valid bearer token."},
     "503": {"description": "The database is away, or too many streams are open; try again."},
@@ -178,20 +197,13 @@ _LIST: Final[dict[str, Any]] = {
     "description": "Ordered by closed_at. Voided sessions are listed too: a closing never changes, its corrections"
     " say so. Items are as on the topic.",
     "parameters": [
-        _STORE,
+        STORE,
         _parameter("profile", "Only this profile."),
         _parameter("business_date", "Only this trading day.", type="string", format="date"),
         _parameter("closed_from", "RFC 3339; closed at or after it.", type="string", format="date-time"),
         _parameter("closed_to", "RFC 3339; closed before it.", type="string", format="date-time"),
         _parameter("cursor", "next_cursor of the page before."),
-        _parameter(
-            "limit",
-            f"Closings on one page; a page ends before it would have more than {PAGE_BYTES_MAX} bytes.",
-            type="integer",
-            minimum=1,
-            maximum=LIMIT_MAX,
-            default=LIMIT_DEFAULT,
-        ),
+        LIMIT,
     ],
     "responses": {
         "200": {"description": "{items, next_cursor}; next_cursor is null on the last page."},
@@ -218,12 +230,13 @@ _STREAM: Final[dict[str, Any]] = {
     "description": "Server-sent events; data is a closing or a correction as on the topic. Without Last-Event-ID it"
     " begins with what is published from now on.",
     "parameters": [
-        _STORE,
+        STORE,
         _parameter("from", "beginning: all that was ever published first.", type="string", enum=["now", "beginning"]),
+        _parameter("ticket", "Of /api/stream-tickets, for browsers: instead of a bearer token."),
         _parameter("Last-Event-ID", "Goes on after the event with this id, without a gap.", "header"),
     ],
     "responses": {
-        "200": {"description": "The stream; it ends when the token does."},
+        "200": {"description": "The stream; it ends when the token does, also that of a ticket."},
         "400": {"description": "Last-Event-ID is no id of this stream."},
         "403": {"description": "The token does not allow one of the stores."},
         **_REFUSALS,

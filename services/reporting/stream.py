@@ -183,8 +183,8 @@ def write_id(at: Vector) -> bytes:
     return base64.urlsafe_b64encode(json.dumps(topics, separators=(",", ":")).encode())
 
 
-def read_id(text: str) -> Vector:
-    """Where the event with this id stands. Raises the 400 for what is no id of a stream."""
+def read_id(text: str, name: str = "Last-Event-ID") -> Vector:
+    """Where the event with this id stands. Raises the 400, which says `name`, for what is no id of a stream."""
     try:
         if len(text) > ID_CHARACTERS_MAX:
             raise ValueError("it is too long")
@@ -197,7 +197,7 @@ def read_id(text: str) -> Vector:
         if any(type(offset) is not int or not 0 <= offset <= OFFSET_MAX for offset in at.values()):
             raise ValueError("it holds no offsets")
     except (ValueError, TypeError, AttributeError, RecursionError):
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "Last-Event-ID is no id of an event of this stream.") from None
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{name} is no id of an event of this stream.") from None
     return at
 
 

@@ -144,7 +144,7 @@ def voided(of: Row, **changed: Any) -> Row:
         "actor": {"id": "boss", "name": None},
         "reason": "test sale",
         "needs_review": False,
-        "deltas": {name: of[name] for name in Figures.model_fields},
+        "deltas": {name: of[name] for name in Figures.model_fields if name in of},
     } | changed
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 from services.platform.auth.store_scope import StoreScope
 from services.platform.postgres import pages
 from services.platform.settings import Settings
-from services.reporting import store
+from services.reporting import changes, store
 from services.reporting.search import Key, Selection, list_page
 from services.reporting.store import reporting_engine
 from tests.reporting.closing_messages import closing, session_id_of, value
@@ -76,6 +76,22 @@ async def test_lists_are_looked_up_after_ten_calls(many: AsyncEngine) -> None:
 
     assert plan.rows <= 1_100
     assert "Seq Scan" not in {node["Node Type"] for node in plan.nodes if node.get("Relation Name") == "closings"}
+
+
+async def test_a_page_of_changes_costs_the_same_at_any_depth(many: AsyncEngine) -> None:
+    end = {("t", 0): MANY}
+    read = []
+    for begin in (0, MANY // 2, MANY - 1_000):
+        for scope in (StoreScope(None), StoreScope(["many-7"])):
+            spans = changes.spans_between({("t", 0): begin}, end)
+            plan = await plan_of(many, *changes.page_statement(spans, scope, 100))
+            assert "Seq Scan" not in {
+                node["Node Type"] for node in plan.nodes if node.get("Relation Name") == "closings"
+            }
+            read.append(plan.rows)
+
+    # One store of twenty passes the others' by.
+    assert max(read) <= (100 + 1) * STORES * 2
 
 
 async def test_a_document_of_large_closings_is_read_step_by_step_and_whole(

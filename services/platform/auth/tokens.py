@@ -107,6 +107,12 @@ class Verifier:
             return "too_long"
         return claims
 
+    def has_key(self, kid: str) -> bool:
+        """Whether what this key signed still counts: it was not taken back."""
+        if time.monotonic() >= self._check_at:
+            self._look_for_new_keys()
+        return any(kid in issuer.keys for issuer in self._issuers)
+
     def _verify(self, text: str) -> _Verified | Flaw:
         if len(text) > TOKEN_BYTES_MAX or not text.isascii():
             return "unreadable"

@@ -9,10 +9,15 @@ from services.platform.auth.claims import Claims
 from services.platform.auth.tokens import API_AUDIENCE, Verifier, bearer
 
 
+def request_token(request: Request) -> bytes | None:
+    """The token that the request brings, whether it is good or not."""
+    brought = request.headers.getlist("authorization")
+    return bearer([("authorization", value.encode("latin-1")) for value in brought])
+
+
 def request_claims(verifier: Verifier, request: Request) -> Claims | None:
     """What the request's token says now; None where there is no good one."""
-    brought = request.headers.getlist("authorization")
-    token = bearer([("authorization", value.encode("latin-1")) for value in brought])
+    token = request_token(request)
     return verifier.claims(token, time.time(), API_AUDIENCE) if token else None
 
 
