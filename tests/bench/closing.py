@@ -33,6 +33,7 @@ TENDERS: Final = (
     tender_of("voucher", "Voucher", "voucher"),
 )
 PROVIDERS: Final = ("STORE", "bicycle", "scooter")
+RATES: Final = ("7", "19", "0")
 
 # The session and its till as they are before the closing. What a closing adds is removed after it, and these come back,
 # so that the same session is closed again and again. Fences only ever grow, so they are left alone.
@@ -112,7 +113,7 @@ class Day:
 
 
 def _order(at: int, chance: random.Random) -> dict[str, Any]:
-    """The first three orders meet every tender and provider, so that a small session's figures have as many rows."""
+    """The first three meet every tender, provider, rate and seller: a small session's figures have as many rows."""
     amount = chance.randint(100, 5_000)
     return {
         "order_id": str(at),
@@ -125,6 +126,12 @@ def _order(at: int, chance: random.Random) -> dict[str, Any]:
         "service_charges": [],
         "tax_minor": amount // 10,
         "payments": [{"tender": TENDERS[at % len(TENDERS)]["id"], "amount_minor": amount}],
+        "taxes": [
+            {"name": "VAT", "rate": RATES[at % len(RATES)], "net_minor": amount, "tax_minor": amount // 10},
+        ],
+        "change": [{"tender": TENDERS[(at + 1) % len(TENDERS)]["id"], "amount_minor": 5}],
+        "rounding_minor": -1,
+        "sold_by": {"id": f"waiter-{at % 3}", "name": f"Waiter {at % 3}"},
     }
 
 
