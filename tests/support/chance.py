@@ -31,6 +31,7 @@ class Chance:
         self.sessions = [NOBODY]
         self.holds = False
         self.movements = [NOBODY]
+        self.orders: list[Body] = []
 
     def record(self) -> bytes:
         """The next record."""
@@ -104,6 +105,21 @@ class Chance:
         return {"movement_id": self.dice.choice(self.movements[-5:]), "reason": "typo"}
 
     def record_order(self) -> Body:
+        if self.orders and self.dice.random() < 0.2:
+            return self.order_again()
+        order = self.new_order()
+        self.orders.append({"session_id": self.sessions[-1], **order})
+        return order
+
+    def order_again(self) -> Body:
+        """A higher revision of an order of before, which leaves the cash as it was: after the count, too."""
+        order = dict(self.dice.choice(self.orders[-6:]))
+        tips = [{**one, "tip_minor": self.dice.randrange(50)} for one in order["payments"]]
+        topped_up = [{"tender": "card", "amount_minor": self.amount()}] if self.dice.random() < 0.5 else []
+        status = self.dice.choice((order["status"], order["status"], "finished", "carried_over"))
+        return order | {"revision": 6 + self.number, "payments": [*tips, *topped_up], "status": status}
+
+    def new_order(self) -> Body:
         payments: list[dict[str, Any]] = [
             {"tender": self.dice.choice(SOLD_IN), "amount_minor": 50 + self.amount()}
             for _ in range(self.dice.randrange(3))

@@ -59,17 +59,17 @@ def left_of(counts: Iterable[Body], tenders: Iterable[Body]) -> dict[str, int]:
 
 def stories(log: Iterable[tuple[Body, Body]]) -> dict[str, Story]:
     """One till's sessions in the order of their opening, from its accepted bodies with their answers."""
-    found: dict[str, Story] = {}
+    sessions: dict[str, Story] = {}
     for body, answer in log:
         session_id, kind = answer["session_id"], answer["kind"]
         if kind == "session_opened":
-            found[session_id] = Story([body], answer["tenders"], _carried(found, answer["tenders"]))
+            sessions[session_id] = Story([body], answer["tenders"], _carried(sessions, answer["tenders"]))
             continue
-        story = found[session_id]
+        story = sessions[session_id]
         story.commands.append(body)
         if kind in {"closing_pending", "session_closed", "count_requested", "session_voided"}:
             story.state = kind
-    return found
+    return sessions
 
 
 def _carried(before: dict[str, Story], tenders: Sequence[Body]) -> Carried:

@@ -1,10 +1,9 @@
 """Which commands each state of a session takes."""
 
-from datetime import timedelta
 from typing import Literal
 
 from contracts.commands import ApproveClosing, Command
-from contracts.times import moment
+from services.sessions.rules.after_count import in_window, leaves_the_cash
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import RuleContext
 from services.sessions.rules.model import Session
@@ -13,7 +12,8 @@ MONEY = frozenset({"move_cash", "void_movement", "record_order"})
 WHILE_SUSPENDED = frozenset({"resume_session", "amend_session", "force_close", "void_session"})
 AT_ANY_TIME = frozenset({"recount", "void_session", "amend_session"})
 
-Admission = Refusal | Literal["now", "late"]
+Admission = Refusal | Literal["now", "late", "after_count"]
+"""`after_count` is late, too: what would have been refused, were it not that it leaves the cash as it was counted."""
 
 
 def admit(context: RuleContext, session: Session, command: Command) -> Admission:
@@ -68,6 +68,8 @@ def _admit_pending(context: RuleContext, session: Session, command: Command) -> 
         return "now"
     if command.kind == "close_session" and attempt.waits_for == "count":
         return "now"
+    if command.kind == "record_order" and leaves_the_cash(context, session, command):
+        return "now"
     if isinstance(command, ApproveClosing):
         return Refusal("second_person_required") if command.actor.id == attempt.closed_by.id else "now"
     return Refusal("awaiting_approval")
@@ -78,7 +80,11 @@ def _admit_closed(context: RuleContext, session: Session, command: Command) -> A
         return "now"
     if command.kind == "approve_closing":
         return Refusal("not_awaiting_approval")
-    return "late" if command.kind in MONEY and _is_late(context, session) else Refusal("session_closed")
+    if command.kind in MONEY and _is_late(context, session):
+        return "late"
+    if command.kind == "record_order" and session.ended is not None and in_window(context, session.ended.applied_at):
+        return "after_count" if leaves_the_cash(context, session, command) else Refusal("session_closed")
+    return Refusal("session_closed")
 
 
 def _is_late(context: RuleContext, session: Session) -> bool:
@@ -86,11 +92,9 @@ def _is_late(context: RuleContext, session: Session) -> bool:
     ended = session.ended
     if ended is None:
         return False
-    window = timedelta(seconds=context.till.profile.late_window_s)
-    in_window = moment(context.record.received_at) - moment(ended.applied_at) <= window
     if ended.origin == "register":
-        return in_window and context.before(ended.closed_at)
+        return in_window(context, ended.applied_at) and context.before(ended.closed_at)
     # Nobody at the register closed it: until the profile was opened again, what it says still belongs here.
     if session.next_opened_at is None:
         return True
-    return in_window and context.before(max(ended.closed_at, session.next_opened_at))
+    return in_window(context, ended.applied_at) and context.before(max(ended.closed_at, session.next_opened_at))

@@ -4,6 +4,7 @@ from typing import Final
 
 from contracts.commands import Actor, MoveCash, PaidBefore, Payment, RecordOrder, VoidMovement
 from contracts.events import CashMoved, MovementVoided, OrderRecorded, fill
+from services.sessions.rules.after_count import takes_back
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext, accept_dated, answer_fields, apply_change
 from services.sessions.rules.corrections import corrected
@@ -112,6 +113,7 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
     refusal = apply_change(context, session, _drawn(command, earlier), order_weight(tenders, command), change)
     if refusal is not None:
         return refusal
+    context.to_review = context.after_count and earlier is not None and takes_back(earlier, command)
     if earlier is not None:
         state.sold_by[key] = seller
         state.orders_of_before.discard(key)

@@ -24,7 +24,8 @@ class RuleContext:
 
     `occurred` is the time that counts: the register's, or the broker's where the register's clock is fast or was never
     set (`clock_set` is False then).
-    `late` is set once it is known that the command comes after the closing and corrects it.
+    `late` is set once it is known that the command comes after the closing and corrects it; `after_count` where it
+    does so only because it leaves the cash as it was counted, and `to_review` where somebody should look at that.
     """
 
     state: BatchState
@@ -34,6 +35,8 @@ class RuleContext:
     occurred: str
     clock_set: bool = True
     late: bool = False
+    after_count: bool = False
+    to_review: bool = False
 
     def before(self, border: str) -> bool:
         """Whether the command occurred before `border`; one whose clock was never set is before any."""

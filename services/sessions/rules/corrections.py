@@ -120,11 +120,12 @@ def recounted_rows(after: dict[str, Any], named: Collection[str]) -> list[dict[s
 
 
 def _needs_review(context: RuleContext, session: Session, command: Command, deltas: dict[str, Any]) -> bool:
-    """Whether somebody should look: the counter corrects the own count, or more is moved than the limit allows.
+    """Whether somebody should look.
 
-    Or nobody knows when it occurred.
+    The counter corrects the own count, more is moved than the limit allows, a sale is taken back after the count, or
+    nobody knows when it occurred.
     """
-    if context.late and not context.clock_set:
+    if context.to_review or (context.late and not context.clock_set):
         return True
     if session.ended is not None and session.ended.counted_by == command.actor.id:
         return True

@@ -141,7 +141,8 @@ def _decide(state: BatchState, record: Received, command: Command, event_id: str
     if isinstance(admission, Refusal):
         return admission.seen(noted)
     rule = RULES[type(command)]
-    context.late = admission == "late"
+    context.late = admission != "now"
+    context.after_count = admission == "after_count"
     decision: Decision | Refusal = rule(context, session, command)
     return decision.seen(noted) if isinstance(decision, Refusal) else decision
 
