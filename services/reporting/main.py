@@ -1,6 +1,7 @@
 """The reporting reader as a process: it follows the closings topic and answers over HTTP."""
 
 import asyncio
+import gc
 import signal
 from contextlib import AsyncExitStack
 
@@ -51,6 +52,9 @@ async def run(settings: Settings) -> None:
         if settings.reporting_health_http:
             await stack.enter_async_context(serve(settings.reporting_health_http, health_app(checks), limits=limits))
         async with serve(settings.reporting_http, app, limits=limits) as address, asyncio.TaskGroup() as tasks:
+            # As the gateway does: what is there by now stays, and is not to be looked through again and again.
+            gc.collect()
+            gc.freeze()
             log.info("reporting_started", address=address, topic=settings.topics.closings)
             # A bug that ends the reading ends the process too: a reader that only looks alive
             # would show yesterday's takings as today's.

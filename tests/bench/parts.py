@@ -9,7 +9,7 @@ import structlog
 from rich.progress import Progress
 
 from deploy.embedded.stack import Stack
-from tests.bench import closing, gateway, limits, neighbours, pace, race, speed
+from tests.bench import closing, gateway, limits, listing, neighbours, pace, race, speed
 from tests.bench.calm import rest
 from tests.bench.corner import STAGES, BenchFailed, corner, prepare
 from tests.bench.latency import WARM_UP_COMMANDS
@@ -101,6 +101,14 @@ class Bench:
             bar = self.bar("orders to close", sum(sizes) + len(sizes))
             self.results.closings = await closing.measure(settings, sizes, self.sizes.closings, self.logs, bar)
 
+    async def lists(self) -> None:
+        """Lists of sessions over a ledger that holds very many."""
+        async with corner(self.stack, "lists") as settings:
+            bar = self.bar("days of sessions", listing.DAYS)
+            self.results.lists = await listing.measure(
+                settings, self.sizes.listed, self.sizes.list_calls, self.logs, bar
+            )
+
     async def stages(self) -> None:
         """Where the time of ours goes. The clocks cost some of it, so this run counts for nothing else."""
         workload = Workload(sessions=self.sizes.stages_commands // SESSION_COMMANDS)
@@ -132,6 +140,7 @@ PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
     "gateway": Bench.gateway,
     "neighbours": Bench.neighbours,
     "closings": Bench.closings,
+    "sessions-list": Bench.lists,
     "stages": Bench.stages,
 }
 """`efficiency` is read off the comparison of speed, so it runs that where it has not run yet."""

@@ -19,6 +19,7 @@ from deploy.embedded.stack import Stack
 from tests.bench.closing import Closings
 from tests.bench.gateway import Passage
 from tests.bench.limits import Limits
+from tests.bench.listing import Listed
 from tests.bench.meter import load_1min
 from tests.bench.neighbours import Neighbours
 from tests.bench.pace import Paces
@@ -55,6 +56,7 @@ class Report:
     scales: list[Scale] = field(default_factory=list)
     limits: Limits | None = None
     closings: list[Closings] = field(default_factory=list)
+    lists: list[Listed] = field(default_factory=list)
     passage: Passage | None = None
     neighbours: Neighbours | None = None
     stages: dict[str, Any] = field(default_factory=dict)

@@ -27,6 +27,9 @@ class Sizes:
     """How long a store is watched beside each attack."""
     close_orders: tuple[int, int]
     closings: int
+    listed: int
+    """Sessions in the ledger whose lists are asked for."""
+    list_calls: int
     stages_commands: int
     limits_commands: int
     steps: Steps
@@ -47,6 +50,8 @@ FULL: Final = Sizes(
     neighbours_s=15,
     close_orders=(10, 100_000),
     closings=100,
+    listed=1_000_000,
+    list_calls=300,
     stages_commands=100_000,
     limits_commands=100_000,
     steps=Steps(
@@ -60,6 +65,8 @@ FULL: Final = Sizes(
 )
 QUICK: Final = replace(
     FULL,
+    listed=20_000,
+    list_calls=50,
     commands=20_000,
     rounds=1,
     every=1,

@@ -10,6 +10,7 @@ from tests.bench.closing import Closings
 from tests.bench.gateway import Passage
 from tests.bench.latency import Latency
 from tests.bench.limits import Limits
+from tests.bench.listing import Listed
 from tests.bench.neighbours import Neighbours
 from tests.bench.pace import Paces
 from tests.bench.peers import textbook
@@ -60,6 +61,7 @@ def show(report: Report, console: Console) -> None:
         _show_passage(report.passage, console)
     if report.neighbours is not None:
         _show_neighbours(report.neighbours, console)
+    _show_lists(report.lists, console)
     if report.closings:
         _show_closings(report.closings, console)
     if report.stages:
@@ -198,6 +200,15 @@ def _show_neighbours(neighbours: Neighbours, console: Console) -> None:
 
 def _milliseconds(one: Latency) -> tuple[str, str]:
     return f"{one.p50_ms:,.1f} ms", f"{one.p99_ms:,.1f} ms"
+
+
+def _show_lists(lists: list[Listed], console: Console) -> None:
+    if not lists:
+        return
+    table = _table("A page of sessions, from the call to what is in memory", "list", "page", "rows", "p50", "p99")
+    for one in lists:
+        table.add_row(one.filters, one.page, str(one.rows), f"{one.median_ms:,.1f} ms", f"{one.p99_ms:,.1f} ms")
+    console.print(table)
 
 
 def _show_closings(closings: list[Closings], console: Console) -> None:
