@@ -51,6 +51,10 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         ("store[]=a&store[]=b", ["a", "b"]),
         ("store%5B0%5D=a&store%5B1%5D=b", ["a", "b"]),
         ("store[x]=a", ["a"]),
+        # axios 1.7.9: its default, `indexes: true`, and an array made text by hand.
+        ("store[]=s1&store[]=s2", ["s1", "s2"]),
+        ("store[0]=s1&store[1]=s2", ["s1", "s2"]),
+        ("store=[%22s1%22,%22s2%22]", ["s1", "s2"]),
         ("store=a,b&store=c", ["a", "b", "c"]),
         ('store=["a","b"]&store[]=c,d', ["a", "b", "c", "d"]),
     ],

@@ -1,0 +1,95 @@
+"""A page of another origin in a real browser: what it may ask, what it may read, and its EventSource."""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI, Response
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.platform.auth.signing_keys import ensure_key
+from services.platform.auth.tokens import mint, open_verifier
+from services.platform.http.server import serve
+from services.platform.settings import Settings
+from services.reporting.access import Callers
+from services.reporting.api import reporting_app
+from tests.reporting.closing_messages import closing, value
+from tests.reporting.reader import Reading, publish, until_read
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PAGE = """<!doctype html><title>waiting</title><body><pre id=out></pre><script>
+const api = %(api)s, token = %(token)s, seen = {};
+function done() { document.getElementById("out").textContent = "RESULT" + JSON.stringify(seen) + "END"; }
+async function run() {
+  const headers = {authorization: "Bearer " + token, "idempotency-key": "k", "content-type": "application/json"};
+  const list = await fetch(api + "/api/closings", {headers});
+  seen.list = [list.status, list.headers.get("traceparent") !== null, (await list.json()).items.length];
+  seen.refused = (await fetch(api + "/api/closings")).status;
+  const {ticket} = await (await fetch(api + "/api/stream-tickets", {method: "POST", headers})).json();
+  const events = new EventSource(api + "/api/closings/stream?from=beginning&ticket=" + encodeURIComponent(ticket));
+  events.onmessage = message => { seen.event = JSON.parse(message.data).z_number; events.close(); done(); };
+  events.onerror = () => { seen.event = "error"; events.close(); done(); };
+}
+run().catch(error => { seen.failed = String(error); done(); });
+</script>"""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Needs Chromium: apt-get install chromium")
+
+
+@asynccontextmanager
+async def page_of(words: dict[str, str]) -> AsyncIterator[str]:
+    """The origin of the page; `words` are filled in when it is asked for."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def page() -> Response:
+        return Response(PAGE % {name: json.dumps(word) for name, word in words.items()}, media_type="text/html")
+
+    async with serve("127.0.0.1:0", app) as address:
+        yield f"http://{address}"
+
+
+async def shown(url: str, home: Path) -> dict[str, object]:
+    """What the page wrote once it was done, in a browser with a profile of its own."""
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={home / 'chromium'}"]
+    timing = ["--virtual-time-budget=20000", "--timeout=20000", "--dump-dom", url]
+    process = await asyncio.create_subprocess_exec(
+        str(CHROMIUM),
+        *options,
+        *timing,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=os.environ | {"HOME": str(home)},
+    )
+    async with asyncio.timeout(60):
+        dom = (await process.communicate())[0].decode()
+    result: dict[str, object] = json.loads(dom.partition("RESULT")[2].partition("END")[0])
+    return result
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_page_of_another_origin_follows_closings_where_it_is_named(
+    reporting: Settings, engine: AsyncEngine, reading: Reading, named: bool
+) -> None:
+    await publish(reporting, [value(closing(7))])
+    async with reading():
+        await until_read(engine, 1)
+    ensure_key(reporting)
+    words, stop = {"token": mint(reporting, sub="rita", role="reader", stores=["s1"], ttl_s=600)}, asyncio.Event()
+    async with page_of(words) as origin:
+        settings = reporting.model_copy(update={"cors_origins": origin if named else "https://other.example"})
+        app = reporting_app(settings, engine, Callers(open_verifier(settings), None), [], stop)
+        async with serve("127.0.0.1:0", app) as address:
+            words["api"] = f"http://{address}"
+            result = await shown(origin, reporting.home)
+            stop.set()
+
+    if named:
+        assert result == {"list": [200, True, 1], "refused": 401, "event": 7}
+    else:
+        assert "Failed to fetch" in str(result["failed"])
