@@ -45,7 +45,7 @@ def test_while_the_address_is_away_what_is_left_of_a_token_counts_and_the_addres
     address.at(0)
     address.away = True
     begin = USED_UP * LIFE_S
-    assert {address.at(begin + step / 10) for step in range(int(AGAIN_AFTER_S * 10))} == {"token 1"}
+    assert {address.at(begin + tenth / 10) for tenth in range(int(AGAIN_AFTER_S * 10))} == {"token 1"}
     assert address.asked == 2
     with pytest.raises(NoToken, match="away"):
         address.at(LIFE_S)
@@ -66,17 +66,17 @@ def test_a_secret_goes_over_https_alone(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "sentence"),
     [
         ({}, "needs TILL_KAFKA_TOKEN_URL"),
         ({"kafka_token_url": "https://idp/t"}, "needs TILL_KAFKA_USER"),
         ({"kafka_sasl_mechanism": "AWS_MSK_IAM"}, "needs TILL_KAFKA_AWS_REGION"),
     ],
 )
-def test_half_a_log_in_by_tokens_is_refused(changed: dict[str, Any], told: str) -> None:
+def test_half_a_log_in_by_tokens_is_refused(changed: dict[str, Any], sentence: str) -> None:
     settings = Settings(**({"kafka_security": "sasl_ssl", "kafka_sasl_mechanism": "OAUTHBEARER"} | changed))
     for client in (connection, admin_connection):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=sentence):
             client(settings)
 
 
@@ -104,8 +104,8 @@ def test_extensions_go_beside_the_token(tmp_path: Path) -> None:
         kafka_sasl_extensions="logicalCluster=lkc-1,identityPoolId=pool-1",
     )
     for client in (connection, admin_connection):
-        told = client(settings)["sasl_oauth_token_provider"].extensions()
-        assert told == {"logicalCluster": "lkc-1", "identityPoolId": "pool-1"}
+        extensions = client(settings)["sasl_oauth_token_provider"].extensions()
+        assert extensions == {"logicalCluster": "lkc-1", "identityPoolId": "pool-1"}
 
 
 @pytest.mark.parametrize("half", ["kafka_cert_file", "kafka_key_file"])
