@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.sessions.tools.reports import NoReport, slip
-from services.sessions.tools.slip import amount_text
+from services.sessions.tools.slip import amount_text, z_slip
 from tests.support.command_line import Cli
 from tests.support.golden_cases import load
 from tests.support.played_cases import Play
@@ -117,3 +117,11 @@ def test_amounts_have_the_decimals_of_their_currency() -> None:
     ]
 
     assert written == ["-1,234.56 EUR", "-0.05 EUR", "1,001 JPY", "1.250 KWD", "-"]
+
+
+def test_a_slip_shows_what_was_left_and_what_the_next_session_lacked_of_it(tmp_path: Path) -> None:
+    messages = load("float-for-the-morning", tmp_path).content["closings"]
+    evening, morning, last = ("\n".join(z_slip(m, 0, 48)) for m in messages if m["kind"] == "closing")
+    assert "  Left for the next session           300.00 EUR" in evening
+    assert "  Differs from what was left          -20.00 EUR" in morning
+    assert "  Left for the next session             0.00 EUR" in last

@@ -84,6 +84,8 @@ def _slip(title: str, words: dict[str, str], report: Report, currency: str, widt
 def _tender(row: Report) -> Iterator[tuple[str, int | None]]:
     """What a tender's block shows: what it opened with and what it holds always, the rest where it is something."""
     yield "Opening float", row["opening_minor"]
+    if row.get("opening_difference_minor"):
+        yield "Differs from what was left", row["opening_difference_minor"]
     yield "Sales", row["sales_minor"]
     prepaid = row.get("prepaid_minor", 0)
     for label, amount in (("Prepaid", prepaid), ("Tips", row["tips_minor"]), ("Refunds", -row["refunds_minor"])):
@@ -100,6 +102,9 @@ def _tender(row: Report) -> Iterator[tuple[str, int | None]]:
         yield "Expected", row["expected_minor"]
         yield "Counted", row["counted_minor"]
         yield "Over/short", row["over_short_minor"]
+    # Closings of before do not say it, and mostly all that was counted stays.
+    if row.get("left_minor") is not None and row["left_minor"] != row["counted_minor"]:
+        yield "Left for the next session", row["left_minor"]
 
 
 def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, Report]]]]:
