@@ -13,6 +13,7 @@ class TillError(Exception):
         │   ├── Problem               a request over HTTP that can't be done as it stands
         │   ├── StoreRefused          a store that the caller's token does not allow
         │   ├── TopicsWrong           the topics are not what the wire promises
+        │   ├── NoToken               the address of tokens for Kafka gave none (also an OSError)
         │   ├── AccessUnread          the access topic can't be read to its end
         │   ├── AccessUnwritten       the access topic did not take a record (also a ValueError)
         │   └── TopicUnread           a topic can't be read to its end
