@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.topics import COMMANDS, TOPIC_CONFIGS
-from services.platform.auth.claims import Claims
+from services.platform.auth.claims import Claims, Flaw
 from services.sessions.ledger.published import forget_place_answers
 from services.sessions.ledger.transaction import transaction
 from services.sessions.worker.place_answers import MARGIN_S, forgetting, kept_s
@@ -25,8 +25,9 @@ OLD_ROWS = """
 STRANGER = Claims("x", "register", frozenset({"another store"}), None, None, None, 4e9)
 
 
-def nobody(*_: Any) -> None:
+def nobody(*_: Any) -> Flaw:
     """No token."""
+    return "missing"
 
 
 def stranger(*_: Any) -> Claims:

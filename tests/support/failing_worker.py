@@ -9,17 +9,24 @@ import argparse
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+import threading
+import time
+from asyncio import events
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
 import uvloop
 
 from services.platform.logs import set_up_logs
 from services.platform.settings import Settings
 from services.sessions.rules import decide
 from services.sessions.worker import lag, main
+from services.sessions.worker.consumer import Consumer
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
+
+log = structlog.get_logger()
 
 FAULT_POINTS = ("locked", "saved", "applied", "closings-out", "half-out", "answered", "committed")
 
@@ -76,6 +83,31 @@ def die_of(words: bytes) -> None:
     decide.answer = deadly
 
 
+def time_the_loop() -> Callable[[], int]:
+    """Measure for how long, in ns of processor time, the loop is held at a stretch while there is work; the longest."""
+    run, longest = events.Handle._run, 0
+
+    def timed(handle: Any) -> Any:
+        nonlocal longest
+        before = time.thread_time_ns()
+        try:
+            return run(handle)
+        finally:
+            if started.is_set():
+                longest = max(longest, time.thread_time_ns() - before)
+
+    started = threading.Event()
+    take_over = Consumer.take_over
+
+    async def seen(self: Consumer, kafka: Any, partitions: Any) -> None:
+        await take_over(self, kafka, partitions)
+        started.set()
+
+    Consumer.take_over = seen  # type: ignore[method-assign]
+    events.Handle._run = timed
+    return lambda: longest
+
+
 def arguments() -> argparse.Namespace:
     """What is to happen to this worker."""
     parser = argparse.ArgumentParser()
@@ -86,6 +118,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--linger-ms", type=int, default=0, help="how long every transaction stays open")
     parser.add_argument("--session-timeout-ms", type=int)
     parser.add_argument("--unanswered-limit-s", type=float, help="how long a command may wait before it is not ready")
+    parser.add_argument("--time-loop", action="store_true", help="say at the end how long the loop was held")
     return parser.parse_args()
 
 
@@ -102,7 +135,13 @@ def start() -> None:
         die_of(options.die_of.encode())
     fault = Fault(options.at, options.nth, signal.Signals[f"SIG{options.send}"], options.linger_ms)
     publish_in_two_halves(fault, settings.topics.closings)
-    uvloop.run(main.run(settings, fault_point=fault.at))
+    if options.time_loop:
+        # Only the loop in Python can be timed from inside.
+        longest_ns = time_the_loop()
+        asyncio.run(main.run(settings, fault_point=fault.at))
+        log.warning("loop_held", longest_ns=longest_ns())
+    else:
+        uvloop.run(main.run(settings, fault_point=fault.at))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from services.sessions.ledger import encoding
 from services.sessions.rules.model import BatchState, Outcome, Session, Till
 
 COPIED_ROWS: Final = 100
-"""From so many rows on the journal is copied: two round trips more, and 7 µs less for each row."""
+"""From so many rows on the journal, and answers that claim nothing, are copied: two round trips more, and 7 µs less for
+each row. The loop is held for half as long at a time."""
 
 Row = tuple[Any, ...]
 
@@ -149,6 +150,7 @@ PARTS: Final = {
     ),
 }
 JOURNAL_COLUMNS: Final = tuple(PARTS["journal"].columns)
+PLACE_COLUMNS: Final = tuple(PARTS["positions"].columns)
 # A closing lets its profile go before the next opening takes it, and both may stand in one batch: counting what was
 # moved makes PostgreSQL move it first.
 AFTER_MOVED: Final = " WHERE (SELECT count(*) FROM moved) >= 0"
@@ -184,6 +186,8 @@ async def save_batch(
         await tx.copy_records_to_table("journal", records=entries, columns=JOURNAL_COLUMNS)
     elif entries:
         parts["journal"] = entries
+    if len(parts.get("positions", ())) >= COPIED_ROWS:
+        await tx.copy_records_to_table("place_answers", records=parts.pop("positions"), columns=PLACE_COLUMNS)
     moves = _frontier_rows(frontier)
     if not moves:
         return  # A batch of no records.

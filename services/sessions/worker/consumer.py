@@ -35,6 +35,9 @@ READ_SLICE_RECORDS: Final = 100
 READ_SLICE_BYTES: Final = 65_536
 """Records are read so many at a time, and a slice that has so many bytes ends: between slices, what the servers have
 answered goes on, heartbeats too. The dearest body, alone beyond it, takes under 40 ms; a slice of good ones 2 ms."""
+BATCH_BYTES_MAX: Final = 8_388_608
+"""Of bodies. Records that are handed out together and have more are applied in several batches: what a batch holds in
+memory, and how long its statements take, goes by bytes. The largest batch of good orders has 3 MB."""
 BROKER_TIMESTAMP: Final = 1
 NO_CLOCK: Final = "The commands topic no longer has message.timestamp.type=LogAppendTime: there is no clock."
 
@@ -99,18 +102,21 @@ class Consumer:
         generation, faults = self._generation, self._faults
         self._next |= _ends(records)
         kafka: AIOKafkaConsumer = message.consumer
-        reads = await self._read_all(records)
-        await self._in_hand.acquire()
-        if self.stopped or self._generation is not generation:
-            self._hand_back(records)
-            self._in_hand.release()
-            return
-        if reads is None or self._faults != faults:
-            self._in_hand.release()
-            self._read_again(kafka, records)
-            return
-        self._ending = asyncio.create_task(self._end(kafka, records, reads))
-        if len(records) < READ_AHEAD_RECORDS:
+        begin = 0
+        for batch in _cut(records, len(records), BATCH_BYTES_MAX):
+            reads = await self._read_all(batch)
+            await self._in_hand.acquire()
+            if self.stopped or self._generation is not generation:
+                self._hand_back(records[begin:])
+                self._in_hand.release()
+                return
+            if reads is None or self._faults != faults:
+                self._in_hand.release()
+                self._read_again(kafka, records[begin:])
+                return
+            self._ending = asyncio.create_task(self._end(kafka, batch, reads))
+            begin += len(batch)
+        if len(records) < READ_AHEAD_RECORDS and self._ending is not None:
             await self._ending
 
     async def _end(self, kafka: AIOKafkaConsumer, records: list[ConsumerRecord], reads: list[PositionedRead]) -> None:
@@ -175,7 +181,7 @@ class Consumer:
         if self._access is not None and not await self._senders_known(self._access, records):
             return None
         reads, timer = list[PositionedRead](), StageTimer()
-        for part in _slices(records):
+        for part in _cut(records, READ_SLICE_RECORDS, READ_SLICE_BYTES):
             reads += [(r.partition, r.offset, self._read(r)) for r in part]
             await asyncio.sleep(0)
         timer.ended("read")
@@ -268,14 +274,14 @@ class Consumer:
         return TopicPartition(self._topics.commands, number)
 
 
-def _slices(records: list[ConsumerRecord]) -> Iterator[list[ConsumerRecord]]:
+def _cut(records: list[ConsumerRecord], records_max: int, bytes_max: int) -> Iterator[list[ConsumerRecord]]:
+    """The records in their order, at most so many together, and none behind those that have so many bytes."""
     begin = size = 0
     for end, record in enumerate(records, 1):
         size += len(record.value or b"")
-        if size >= READ_SLICE_BYTES or end - begin == READ_SLICE_RECORDS:
+        if size >= bytes_max or end - begin == records_max or end == len(records):
             yield records[begin:end]
             begin, size = end, 0
-    yield records[begin:]
 
 
 def _begins(records: list[ConsumerRecord]) -> dict[int, int]:
