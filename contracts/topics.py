@@ -38,6 +38,17 @@ TOPIC_CONFIGS: Final[dict[str, dict[str, str]]] = {
 }
 """What `till topics` creates and every service compares at its start."""
 
+NEEDED: Final[dict[str, frozenset[str]]] = {
+    COMMANDS: frozenset({"cleanup.policy", "message.timestamp.type", "max.message.bytes"}),
+    EVENTS: frozenset({"cleanup.policy", "max.message.bytes"}),
+    CLOSINGS: frozenset({"cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"}),
+    DEAD_LETTERS: frozenset({"cleanup.policy", "max.message.bytes"}),
+    ACCESS: frozenset(
+        {"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type", "max.message.bytes"}
+    ),
+}
+"""The settings that a promise rests on: where they differ no service starts. Of the others it says so and goes on."""
+
 ONE_PARTITION: Final = frozenset({ACCESS})
 """Topics of one partition, whatever the others have: who was revoked and restored is told in one order."""
 

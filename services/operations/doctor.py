@@ -20,7 +20,7 @@ from services.platform.access_log import UNREADABLE_NAMED_MAX, read_now
 from services.platform.auth.tokens import open_verifier
 from services.platform.kafka.connection import connection
 from services.platform.kafka.read_topic import TopicUnread
-from services.platform.kafka.topics import TopicsWrong, check_topics
+from services.platform.kafka.topics import DIFFER, TopicsWrong, check_topics, oddities
 from services.platform.postgres.engine import open_tool_engine
 from services.platform.postgres.migrate import is_behind
 from services.platform.settings import Settings
@@ -128,9 +128,11 @@ async def _tokens(servers: _Servers) -> Sequence[Finding]:
 
 async def _topics(servers: _Servers) -> Sequence[Finding]:
     try:
-        await check_topics(servers.settings)
+        facts = await check_topics(servers.settings)
     except TopicsWrong as wrong:
         return [Finding("bad", str(wrong))]
+    if odd := oddities(servers.settings, facts):
+        return [Finding("look", f"{difference}: {DIFFER}.") for difference in odd]
     return [Finding("well", "The five topics are as promised, LogAppendTime among their settings.")]
 
 

@@ -9,7 +9,7 @@ from kafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.platform.errors import TillError
-from services.platform.kafka.topics import TopicsWrong, check_topics
+from services.platform.kafka.topics import TopicsWrong, check_closings, check_topics
 from services.platform.postgres.migrate import is_behind
 from services.platform.settings import Settings
 
@@ -40,7 +40,7 @@ async def _missing(settings: Settings, service: Service) -> str | None:
         for database_url, package in _tables(settings, service):
             if await is_behind(database_url, package):
                 return f"The tables of {package.split('.')[1]} are not up to date: `till migrate` makes them so."
-        await check_topics(settings)
+        await (check_closings if service == "reporting" else check_topics)(settings)
     except TopicsWrong as wrong:
         return str(wrong)
     except KafkaError as error:

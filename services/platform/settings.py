@@ -127,6 +127,8 @@ class Settings(BaseSettings):
     sweep_every_s: Annotated[int, Field(ge=0, le=86_400)] = 60
 
     reporting_group: str = "till-reporting"
+    # A mirrored topic has another name as a rule; None is the ledger's own.
+    closings_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] | None = None
     # Who was revoked, as the reporting reader finds it: None is the ledger's own topic, empty that nobody ever is.
     access_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$")] | None = None
     reporting_http: str = "127.0.0.1:8081"
@@ -153,6 +155,11 @@ class Settings(BaseSettings):
     def topics(self) -> Topics:
         """The names of this ledger's topics."""
         return topics(self.topic_prefix)
+
+    @property
+    def closings(self) -> str:
+        """The topic that the reporting reader follows."""
+        return self.closings_topic or self.topics.closings
 
     @property
     def reader_database_url(self) -> str:

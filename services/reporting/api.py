@@ -110,7 +110,7 @@ def reporting_app(
     app.add_api_route(PATH.rstrip("/"), cashier_sessions, include_in_schema=False, openapi_extra=_DOCUMENTATION)
     tickets = Tickets(engine, callers)
     add_closings(app, engine, callers, Streams(engine, stop), tickets)
-    add_changes(app, engine, callers, settings.topics.closings)
+    add_changes(app, engine, callers, settings.closings)
     add_tickets(app, tickets)
     if settings.http_docs:
         app.add_api_route(DOCS, partial(_docs, app), include_in_schema=False)

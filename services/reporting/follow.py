@@ -123,7 +123,7 @@ async def follow(settings: Settings, engine: AsyncEngine, progress: Progress, st
 
 
 async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progress, stop: asyncio.Event) -> None:
-    reading = _Reading(settings.topics.closings)
+    reading = _Reading(settings.closings)
     consumer = _consumer(settings)
     consumer.subscribe([reading.topic], listener=_Forget(reading))
     try:

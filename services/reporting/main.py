@@ -14,7 +14,7 @@ from services.platform.access_log import AccessLog
 from services.platform.auth.tokens import open_verifier
 from services.platform.http.connection import TimeLimits
 from services.platform.http.server import Check, health_app, health_routes, serve
-from services.platform.kafka.topics import check_topics
+from services.platform.kafka.topics import check_closings
 from services.platform.postgres.engine import open_check_engine
 from services.platform.settings import Settings
 from services.reporting.access import Callers
@@ -31,7 +31,7 @@ async def run(settings: Settings) -> None:
     Raises TopicsWrong, AccessUnread, ValueError or OSError with a sentence when the process can't start as it
     is set up.
     """
-    await check_topics(settings)
+    await check_closings(settings)
     stop = asyncio.Event()
     for stopping in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(stopping, stop.set)
@@ -55,7 +55,7 @@ async def run(settings: Settings) -> None:
             # As the gateway does: what is there by now stays, and is not to be looked through again and again.
             gc.collect()
             gc.freeze()
-            log.info("reporting_started", address=address, topic=settings.topics.closings)
+            log.info("reporting_started", address=address, topic=settings.closings)
             # A bug that ends the reading ends the process too: a reader that only looks alive
             # would show yesterday's takings as today's.
             tasks.create_task(follow(settings, engine, progress, stop))

@@ -13,6 +13,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from services.platform.kafka.connection import connection
 from services.platform.kafka.fair_consumer import FLOOD_RECORDS_MAX, FairConsumer
+from services.platform.kafka.record_batch import UNPACKED_BYTES_MAX
 from services.platform.kafka.undecodable import FetchedRecords, PartitionRecords, Undecodable
 from services.platform.settings import Settings
 from tests.support.headers import NOT_UTF8
@@ -53,6 +54,20 @@ def test_reading_goes_on_within_a_bad_batch() -> None:
 def test_aborted_transactions_are_skipped_beside_bad_records() -> None:
     fetched = batch(0, {0}, 1) + batch(1, {1}, 2, transaction_of=7) + batch(3, {3}, 2)
     assert [value for value, _ in values(read(fetched, aborted=[(7, 1)]))] == [b"0", b"3", b"4"]
+
+
+@pytest.mark.parametrize("codec", [1, 3, 4])
+def test_a_batch_that_unpacks_to_too_much_is_one_record_that_can_not_be_decoded(codec: int) -> None:
+    def packed(first: int, size: int) -> bytes:
+        builder = _DefaultRecordBatchBuilderPy(2, codec, False, -1, 0, 0, 2 * UNPACKED_BYTES_MAX)
+        builder.append(0, 1_000, b"key", b"0" * size, [])
+        return first.to_bytes(8, "big") + bytes(builder.build())[8:]
+
+    fetched = packed(0, 10) + packed(1, UNPACKED_BYTES_MAX) + packed(2, 20) + batch(3, set(), 1)
+    records = list(read(fetched))
+    assert [isinstance(record, Undecodable) for record in records] == [False, True, False, False]
+    assert [record.offset for record in records] == [0, 1, 2, 3]
+    assert "unpacks to more than 16777216 bytes" in records[1].error
 
 
 def test_bytes_that_are_not_what_was_sent_are_not_decoded() -> None:

@@ -5,11 +5,13 @@ within one record costs that record alone. Where even the lengths or offsets are
 record of which nothing is known but where it begins.
 """
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
+import cramjam
 from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 
 _HEADER: Final = Struct(">qiibIhiqqqhii")
@@ -22,6 +24,10 @@ _CODECS: Final[dict[int, Callable[[bytes], bytes]]] = {
     4: zstd_decode,
 }
 _CODEC_BITS: Final = 0x07
+_LZ4: Final = 3
+_GZIP: Final = 16 + zlib.MAX_WBITS
+UNPACKED_BYTES_MAX: Final = 16_777_216
+"""What a compressed batch may unpack to. A client packs a megabyte at most; a megabyte of zeros comes to a gigabyte."""
 _APPEND_TIME_BIT: Final = 0x08
 _CONTROL_BIT: Final = 0x20
 FORMAT: Final = 2
@@ -82,6 +88,16 @@ def find_batch(fetched: bytes, offset: int, position: int = 0) -> slice | None:
     return None
 
 
+def packed_too_large(fetched: bytes, position: int) -> tuple[bool, int]:
+    """Whether the batch at a position is compressed and unpacks to too much, and where the next one begins."""
+    if position + _HEADER.size > len(fetched):
+        return False, len(fetched)
+    fields = _HEADER.unpack_from(fetched, position)
+    end = position + _LOG_OVERHEAD + max(fields[1], 0)
+    packed = fields[3] == FORMAT and fields[5] & _CODEC_BITS and end <= len(fetched)
+    return bool(packed) and unpacks_too_large(fetched[position:end]), end
+
+
 def head_of(batch: bytes) -> BatchHead:
     """The head of a batch that `find_batch` found."""
     first, _, _, _, _, attributes, last_delta, first_timestamp, max_timestamp, *_ = _HEADER.unpack_from(batch)
@@ -124,10 +140,31 @@ def _records(batch: bytes, head: BatchHead) -> tuple[bytes, int]:
     # The commands topic has none: its broker stores uncompressed, so a batch is not larger than the topic allows.
     if codec not in _CODECS:
         raise _Broken(f"there is no compression {codec}")
+    if unpacks_too_large(batch):
+        raise _Broken(f"it unpacks to more than {UNPACKED_BYTES_MAX} bytes")
     try:
         return bytes(_CODECS[codec](batch[_HEADER.size :])), 0
     except Exception as error:
         raise _Broken(f"it can't be decompressed ({type(error).__name__})") from error
+
+
+def unpacks_too_large(batch: bytes) -> bool:
+    """Whether a batch unpacks to more than anybody should hold; never unpacks more than that to know it."""
+    payload = batch[_HEADER.size :]
+    match _HEADER.unpack_from(batch)[5] & _CODEC_BITS:
+        case 1:
+            try:
+                return len(zlib.decompressobj(_GZIP).decompress(payload, UNPACKED_BYTES_MAX + 1)) > UNPACKED_BYTES_MAX
+            except zlib.error:
+                return False
+        case 3 | 4 as codec:
+            unpacker = cramjam.lz4 if codec == _LZ4 else cramjam.zstd
+            try:
+                unpacker.decompress_into(payload, bytearray(UNPACKED_BYTES_MAX))
+            except Exception as error:  # noqa: BLE001 - what is garbled is for reading to tell
+                return "whole buffer" in str(error)
+    # Snappy makes at most 22 bytes of one, and a fetch is a megabyte.
+    return False
 
 
 def _offset_delta(records: bytes, position: int, end: int) -> int:

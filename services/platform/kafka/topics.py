@@ -1,18 +1,23 @@
 """Creating the five topics, and refusing to run where they are not what the wire promises."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
 
-from contracts.topics import TOPIC_CONFIGS, partitions_of
+from contracts.topics import NEEDED, TOPIC_CONFIGS, partitions_of
 from services.platform.errors import TillError
 from services.platform.kafka.connection import admin_connection
 from services.platform.settings import Settings
 
 ADMIN_TIMEOUT_MS = 10_000
+DIFFER: Final = "no promise rests on these settings; sizes are checked on reading"
+
+log = structlog.get_logger(__name__)
 
 
 class TopicsWrong(TillError):
@@ -107,20 +112,60 @@ def _configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, s
 
 
 def _compare(settings: Settings, facts: dict[str, TopicFacts]) -> None:
+    """Raise TopicsWrong where a promise would not hold; what else differs is logged."""
     wrong = []
-    for suffix, promised in TOPIC_CONFIGS.items():
+    for suffix in TOPIC_CONFIGS:
         name = settings.topic_prefix + suffix
-        topic = facts[name]
         partitions = partitions_of(suffix, settings.topic_partitions)
-        if topic.partitions != partitions:
-            wrong.append(f"{name} has {topic.partitions} partitions, not {partitions}")
-        wrong += [
-            f"{name} has {key}={topic.configs.get(key)}, not {value}"
-            for key, value in promised.items()
-            if topic.configs.get(key) != value
-        ]
+        if facts[name].partitions != partitions:
+            wrong.append(f"{name} has {facts[name].partitions} partitions, not {partitions}")
+        wrong += _differences(suffix, name, facts[name], NEEDED[suffix])
     if wrong:
         raise TopicsWrong(
             "The topics are not as promised: " + "; ".join(wrong) + ". Set them right (kafka-configs.sh --alter), or "
             "TILL_TOPIC_PARTITIONS where only the count differs; partitions are never added to a live topic."
+        )
+    if odd := oddities(settings, facts):
+        log.warning("topics_differ", differences=odd, meaning=DIFFER)
+
+
+def oddities(settings: Settings, facts: dict[str, TopicFacts]) -> list[str]:
+    """What differs of the topics and stops nobody."""
+    return [
+        difference
+        for suffix, promised in TOPIC_CONFIGS.items()
+        if (name := settings.topic_prefix + suffix) in facts
+        for difference in _differences(suffix, name, facts[name], promised.keys() - NEEDED[suffix])
+    ]
+
+
+def _differences(suffix: str, name: str, topic: TopicFacts, keys: Collection[str]) -> list[str]:
+    return [
+        f"{name} has {key}={topic.configs.get(key)}, not {value}"
+        for key, value in TOPIC_CONFIGS[suffix].items()
+        if key in keys and topic.configs.get(key) != value
+    ]
+
+
+async def check_closings(settings: Settings) -> None:
+    """Raise TopicsWrong where the topic that the reporting reader follows is not there, or loses closings."""
+    await asyncio.to_thread(_check_closings, settings)
+
+
+def _check_closings(settings: Settings) -> None:
+    name, admin = settings.closings, admin_client(settings)
+    try:
+        if name not in admin.list_topics():
+            raise TopicsWrong(f"There is no topic {name}: run `till topics`, mirror it, or set TILL_CLOSINGS_TOPIC.")
+        configs = _configs(admin, [name])[name]
+    except (ClusterAuthorizationFailedError, TopicAuthorizationFailedError):
+        configs = {}
+    finally:
+        admin.close()
+    if configs.get("cleanup.policy", "delete") != "delete":
+        raise TopicsWrong(f"{name} has cleanup.policy={configs['cleanup.policy']}: it would lose closings.")
+    if configs.get("retention.ms") != "-1":
+        retention_ms = configs.get("retention.ms", "unknown")
+        log.warning(
+            "closings_not_kept", topic=name, retention_ms=retention_ms, meaning="older closings can't be read anew"
         )

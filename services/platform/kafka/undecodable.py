@@ -11,13 +11,14 @@ given other classes. Every client that is given a `connection` reads so.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
-from services.platform.kafka.record_batch import Decoded, decoded, find_batch, head_of
+from services.platform.kafka.record_batch import Decoded, decoded, find_batch, head_of, packed_too_large
 
 
 @dataclass
@@ -35,14 +36,23 @@ class Undecodable(ConsumerRecord):  # type: ignore[misc]
 class FetchedRecords:
     """What was fetched of a partition, as the library reads it, with its bytes at hand."""
 
-    __slots__ = ("fetched", "has_next", "next_batch", "size_in_bytes")
+    __slots__ = ("_next_batch", "_position", "fetched", "has_next", "size_in_bytes")
 
     def __init__(self, fetched: bytes) -> None:
         records = MemoryRecords(fetched)
         self.fetched = fetched
         self.has_next = records.has_next
-        self.next_batch = records.next_batch
+        self._next_batch = records.next_batch
+        self._position = 0
         self.size_in_bytes = records.size_in_bytes
+
+    def next_batch(self) -> Any:
+        """The next batch. Raises ValueError for one that would unpack to more than a process should hold."""
+        too_large, self._position = packed_too_large(self.fetched, self._position)
+        batch = self._next_batch()
+        if too_large:
+            raise ValueError("The batch unpacks to too much.")
+        return batch
 
 
 class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from contracts.events import closing_id_of, correction_id_of
-from contracts.topics import DEAD_LETTER_ERROR_CHARACTERS_MAX, Topics, cloud_event_headers
+from contracts.topics import DEAD_LETTER_BYTES_MAX, DEAD_LETTER_ERROR_CHARACTERS_MAX, Topics, cloud_event_headers
 from services.sessions.rules.model import Outcome, Received
 from services.sessions.worker.metrics import ANSWERS_MISSING
 from services.sessions.worker.read_record import Parked
@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 HEADERS_BYTES_MAX: Final = 262_144
 """Original headers that are copied into a dead letter; what is more is left out, and the letter says so."""
+CONTENT_BYTES_MAX: Final = DEAD_LETTER_BYTES_MAX - HEADERS_BYTES_MAX - 65_536
+"""Key and value of a dead letter together: what is larger would not fit its topic, and stop the worker."""
 
 
 @dataclass(slots=True)
@@ -42,7 +44,12 @@ def dead_letter(topics: Topics, parked: Parked) -> Publication:
     if sum(len(name) + len(value or b"") for name, value in original) > HEADERS_BYTES_MAX:
         headers.append(("till-headers-left-out", b"%d" % len(original)))
         original = []
-    return Publication(topics.dead_letters, record.key, record.value, [*headers, *original])
+    key, value = record.key, record.value
+    if len(key or b"") + len(value or b"") > CONTENT_BYTES_MAX:
+        # Only where the broker lets compressed records of any size in; at its place the record stays as it came.
+        headers.append(("till-value-left-out", b"%d" % len(value or b"")))
+        key, value = None, None
+    return Publication(topics.dead_letters, key, value, [*headers, *original])
 
 
 def published(topics: Topics, record: Received, outcome: Outcome | None) -> Iterator[Publication]:
