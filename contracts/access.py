@@ -4,8 +4,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, StringConstraints, ValidationError, WithJsonSchema
 
-from contracts.commands import Wire
 from contracts.jsontext import Unreadable, compact, read_object
+from contracts.values import Wire
 
 SUBJECT_BYTES_MAX: Final = 128
 

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from contracts.commands import (
+from contracts.events import ZNumber
+from contracts.jsontext import SAFE_INTEGER, canonical
+from contracts.values import (
     Actor,
     ActorText,
     Currency,
@@ -20,8 +22,6 @@ from contracts.commands import (
     Wire,
     Word,
 )
-from contracts.events import ZNumber
-from contracts.jsontext import SAFE_INTEGER, canonical
 from contracts.zones import ZONE_BYTES_MAX
 
 GENESIS_HASH: Final = "0" * 64

@@ -8,13 +8,14 @@ from uuid import NAMESPACE_URL
 import orjson
 from pydantic import Field
 
-from contracts.commands import (
+from contracts.commands import FieldError
+from contracts.jsontext import SAFE_INTEGER
+from contracts.values import (
     Actor,
     ActorText,
     Amount,
     Currency,
     Date,
-    FieldError,
     Id,
     Movement,
     Note,
@@ -29,7 +30,6 @@ from contracts.commands import (
     Wire,
     Word,
 )
-from contracts.jsontext import SAFE_INTEGER
 
 CommandKind = Literal[
     "open_session",

@@ -9,9 +9,10 @@ from typing import Any, Final
 from contracts import topics
 from contracts.access import ACCESS
 from contracts.closings import SINCE_THE_FIRST_VERSION, Closing, ClosingCorrection
-from contracts.commands import COMMANDS, UUID_PATTERN, Wire
+from contracts.commands import COMMANDS
 from contracts.events import ANSWERS
 from contracts.times import TIME_PATTERN
+from contracts.values import UUID_PATTERN, Wire
 
 HERE: Final = Path(__file__).parent
 SCHEMAS: Final = "schemas"

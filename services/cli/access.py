@@ -385,7 +385,7 @@ def _check_store(store: str) -> None:
 
 def _check_id(what: str, value: str) -> None:
 
-    from contracts.commands import ID_TEXT
+    from contracts.values import ID_TEXT
 
     if not ID_TEXT.fullmatch(value):
         _refuse(f"The id of a {what} has 1 to 64 of the characters A-Z a-z 0-9 . _ : -")

@@ -19,8 +19,8 @@ from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.datastructures import QueryParams
 
-from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import moment, read_date, read_time, wire_time
+from contracts.values import ID_TEXT, UUID_TEXT
 from services.platform.auth.store_scope import StoreScope
 from services.platform.http.query import UNKNOWN, read_list
 from services.platform.http.replies import json_reply

@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.platform.auth import tokens
-from services.platform.auth.claims import Claims, Flaw
+from services.platform.auth.claims import Claims
 from services.platform.auth.issuers import Issuer
 from services.platform.auth.signing_keys import ensure_key
-from services.platform.auth.tokens import Verifier, bearer, bearer_or_flaw, mint, open_verifier
+from services.platform.auth.tokens import Verifier, mint, open_verifier
 from services.platform.settings import Settings
 
 NOW = 1_790_000_000
@@ -351,85 +350,6 @@ def test_a_registers_token_lives_a_day(settings: Settings, verifier: Verifier) -
     assert verifier.claims(token, NOW, COMMANDS) is not None
 
 
-def test_the_private_key_is_for_its_owner_alone(settings: Settings) -> None:
-    assert settings.token_key.stat().st_mode & 0o777 == 0o600
-
-
-def _keys_made_in(home: str) -> tuple[bytes, bytes]:
-    own = Settings(home=Path(home))
-    ensure_key(own)
-    return own.token_key.read_bytes(), own.jwks.read_bytes()
-
-
-def test_processes_that_make_the_key_at_once_agree_on_it(tmp_path: Path) -> None:
-    with ProcessPoolExecutor(4) as pool:
-        keys = set(pool.map(_keys_made_in, [str(tmp_path)] * 16))
-
-    assert len(keys) == 1
-    assert sorted(file.name for file in (tmp_path / "keys").iterdir()) == [
-        "jwks.json",
-        "token-key.pem",
-    ]
-
-
-def test_a_new_key_is_not_made_beside_public_keys_that_do_not_know_it(settings: Settings) -> None:
-    settings.token_key.unlink()
-
-    with pytest.raises(ValueError, match="Put it back"):
-        ensure_key(settings)
-
-
-@pytest.mark.parametrize(
-    ("headers", "token"),
-    [
-        ([("authorization", b"Bearer a.b.c")], b"a.b.c"),
-        ([("x", None), ("Authorization", b"bearer a.b.c "), ("y", b"\xff")], b"a.b.c"),
-        ([], None),
-        ([("authorization", None)], None),
-        ([("authorization", b"")], None),
-        ([("authorization", b"Bearer ")], None),
-        ([("authorization", b"Bearer a b")], None),
-        ([("authorization", b"Bearer a.\xff.c")], None),
-        ([("authorization", b"Basic a.b.c")], None),
-        ([("authorization", b"a.b.c")], None),
-        ([("authorization", b'"Bearer a.b.c"')], b"a.b.c"),
-        ([("authorization", b'"Bearer a.b.c \t" \r\n')], b"a.b.c"),
-        ([("authorization", b"Bearer a.b.c\r\n")], b"a.b.c"),
-        ([("authorization", b'"Bearer a.b.c')], None),
-        ([("authorization", b'"')], None),
-        ([("authorization", b'Bearer a.b.c"')], b'a.b.c"'),
-        ([("authorization", b' "Bearer a.b.c"')], None),
-        ([("authorization", b'""Bearer a.b.c""')], None),
-        ([("authorization", b"Bearer a.b.c"), ("AUTHORIZATION", b"Bearer a.b.c")], b"a.b.c"),
-        ([("authorization", b'"Bearer a.b.c"'), ("authorization", b"Bearer a.b.c\n")], b"a.b.c"),
-        ([("authorization", b"Bearer a.b.c"), ("authorization", b"bearer a.b.c")], None),
-        ([("authorization", b"Bearer a.b.c"), ("authorization", b"Bearer a.b.d")], None),
-        ([("authorization", b"Bearer a.b.c"), ("authorization", None)], None),
-        ([("authorization", None), ("authorization", b"Bearer a.b.c")], None),
-        ([("proxy-authorization", b"Bearer a.b.c")], None),
-    ],
-)
-def test_a_record_brings_one_bearer_token_or_none(headers: list[tuple[str, bytes | None]], token: bytes | None) -> None:
-    assert bearer(headers) == token
-
-
-@pytest.mark.parametrize(
-    ("headers", "flaw"),
-    [
-        ([], "missing"),
-        ([("x", b"Bearer a.b.c")], "missing"),
-        ([("authorization", None)], "missing"),
-        ([("authorization", b" ")], "missing"),
-        ([("authorization", b'""')], "missing"),
-        ([("authorization", b"Bearer ")], "unreadable"),
-        ([("authorization", b"Basic a.b.c")], "unreadable"),
-        ([("authorization", b"Bearer a.b.c"), ("authorization", b"Bearer a.b.d")], "unreadable"),
-    ],
-)
-def test_what_a_header_lacks_is_told(headers: list[tuple[str, bytes | None]], flaw: Flaw) -> None:
-    assert bearer_or_flaw(headers) == flaw
-
-
 def test_why_a_token_does_not_count_is_told(settings: Settings, tmp_path: Path) -> None:
     verifier, elsewhere = open_verifier(settings), Settings(home=tmp_path / "elsewhere")
     ensure_key(elsewhere)
@@ -452,11 +372,6 @@ def test_why_a_token_does_not_count_is_told(settings: Settings, tmp_path: Path) 
         "early": "not_yet",
         "other": "other_audience",
     }
-
-
-@given(st.lists(st.tuples(st.text() | st.just("authorization"), st.none() | st.binary())))
-def test_reading_the_header_is_total(headers: list[tuple[str, bytes | None]]) -> None:
-    assert bearer(headers) is None or isinstance(bearer(headers), bytes)
 
 
 def _garbage_reader() -> Verifier:

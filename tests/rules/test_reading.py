@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.commands import ID_TEXT, UUID_TEXT, Malformed, read_command
+from contracts.commands import Malformed, read_command
 from contracts.jsontext import Unreadable, canonical, read_likely, read_object
+from contracts.values import ID_TEXT, UUID_TEXT
 from services.sessions.worker.read_record import Parked, read
 from tests.support.full_commands import ADDED, body
 from tests.support.till import TOPIC, Raw

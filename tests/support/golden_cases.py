@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from contracts.commands import Tender
+from contracts.values import Tender
 from services.platform.auth.claims import Claims, Flaw
 from services.sessions.ledger.profiles import read_profiles
 from services.sessions.rules.model import BatchState, Profile, Till

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts.commands import Tender
+from contracts.values import Tender
 from services.sessions.rules import decide
 from services.sessions.rules.model import BatchState, Outcome, Profile, Received
 from services.sessions.rules.model import Till as TillRow

@@ -12,10 +12,11 @@ import contracts
 from contracts import closings, events
 from contracts.access import ACCESS, read_access, write_access
 from contracts.closings import Closing, ClosingCorrection, closing_hash
-from contracts.commands import COMMANDS, Wire, read_command
+from contracts.commands import COMMANDS, read_command
 from contracts.events import ANSWERS, write_answer
 from contracts.jsontext import compact, read_object
 from contracts.topics import key_of
+from contracts.values import Wire
 
 HOME = Path(contracts.__file__).parent
 GOLDEN = {path.stem: path for path in sorted((HOME / "golden").glob("*.json"))}

@@ -25,7 +25,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.access import SUBJECT_BYTES_MAX
-from contracts.commands import ID_TEXT
+from contracts.values import ID_TEXT
 from services.gateway.access import failures
 from services.gateway.access.bounded_queue import BoundedQueue, QueueFull
 from services.gateway.access.failures import Attempt, TooManyFailures

@@ -8,8 +8,8 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from contracts.commands import ID_PATTERN
 from contracts.jsontext import Unreadable, read_object
+from contracts.values import ID_PATTERN
 from services.gateway.access.bounded_queue import RETRY_AFTER_S, QueueFull
 from services.gateway.access.callers import access_of
 from services.gateway.access.failures import TooManyFailures

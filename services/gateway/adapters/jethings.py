@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from contracts.commands import ID_TEXT
 from contracts.money import CURRENCY_EXPONENTS
 from contracts.times import wire_time
+from contracts.values import ID_TEXT
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
 from services.gateway.adapters.amounts import as_sent, minor_of_number

@@ -6,7 +6,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from fastapi import Request
 
-from contracts.commands import UUID_TEXT
+from contracts.values import UUID_TEXT
 from services.platform.http.problems import Problem
 
 HEADER: Final = "idempotency-key"

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
+from contracts.values import ID_TEXT, UUID_TEXT
 from services.gateway import ledger_queries, session_list
 from services.gateway.access.callers import ByToken, Caller, access_of
 from services.gateway.commands import pending

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.commands import ID_TEXT
+from contracts.values import ID_TEXT
 from services.platform.auth.claims import EVERY_STORE, Claims
 from services.platform.errors import TillError
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from contracts.commands import Actor, Tender
+from contracts.values import Actor, Tender
 from services.sessions.rules.model import (
     NOTHING_CARRIED,
     Attempt,

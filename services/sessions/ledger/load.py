@@ -7,10 +7,11 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import orjson
 
-from contracts.commands import Actor, MoveCash, RecordOrder, Tender, read_command
+from contracts.commands import MoveCash, RecordOrder, read_command
 from contracts.events import event_id_of, reused_event_id_of
 from contracts.jsontext import read_object
 from contracts.times import wire_time
+from contracts.values import Actor, Tender
 from services.sessions.ledger import encoding
 from services.sessions.ledger.columns import keys_table, texts
 from services.sessions.rules.model import BatchState, KnownAnswer, Profile, Received, Session, Till, TillKey

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from contracts.commands import ID_TEXT, Tender, Tenders
 from contracts.jsontext import SAFE_INTEGER
 from contracts.money import CURRENCY_EXPONENTS, is_one
+from contracts.values import ID_TEXT, Tender, Tenders
 from contracts.zones import ZONE_BYTES_MAX, ZONES
 from services.platform.errors import TillError
 

@@ -6,9 +6,10 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from contracts.commands import COMMANDS, UUID_TEXT, Actor, FieldError
+from contracts.commands import COMMANDS, FieldError
 from contracts.events import CommandParked, CommandRejected, Filled, Reason, fill
 from contracts.times import read_time
+from contracts.values import UUID_TEXT, Actor
 from services.platform.auth.claims import Flaw
 from services.sessions.rules.model import Received
 

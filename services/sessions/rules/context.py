@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from contracts.closings import journal_link
-from contracts.commands import Actor, Command, TenderAmount
+from contracts.commands import Command
 from contracts.events import Filled
 from contracts.jsontext import SAFE_INTEGER
+from contracts.values import Actor, TenderAmount
 from services.sessions.rules import differences
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.model import BatchState, Received, Session, Till

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from contracts.commands import Tender
 from contracts.jsontext import SAFE_INTEGER
+from contracts.values import Tender
 from services.sessions.rules.declared import Declared
 from services.sessions.rules.totals import (
     CARRIED_OVER,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from contracts.closings import OTHER, ROWS_MAX
-from contracts.commands import Actor, NamedAmount, RecordOrder, Tax, Tender
+from contracts.commands import RecordOrder
 from contracts.money import Exchange, exchange
+from contracts.values import Actor, NamedAmount, Tax, Tender
 
 MOVEMENTS: Final = (
     "pay_in",

@@ -15,7 +15,6 @@ import orjson
 
 from contracts.closings import GAPS_MAX, journal_link
 from contracts.commands import (
-    Actor,
     AmendSession,
     ApproveClosing,
     CloseSession,
@@ -31,6 +30,7 @@ from contracts.commands import (
 )
 from contracts.jsontext import canonical, compact, read_object
 from contracts.times import CLOCK_SET_FROM, counted_time, wire_time
+from contracts.values import Actor
 from services.platform.errors import TillError
 from services.sessions.ledger import encoding
 from services.sessions.ledger.load import COUNTS_OF_BEFORE

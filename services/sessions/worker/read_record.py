@@ -6,17 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from contracts.commands import (
-    ID_TEXT,
-    UUID_TEXT,
-    Command,
-    FieldError,
-    Malformed,
-    read_command,
-)
+from contracts.commands import Command, FieldError, Malformed, read_command
 from contracts.jsontext import Unreadable, canonical, proven, read_likely, read_watching
 from contracts.times import from_millis
 from contracts.topics import key_of
+from contracts.values import ID_TEXT, UUID_TEXT
 from services.platform.auth.claims import Claims, Flaw
 from services.platform.auth.revocations import Revocations
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, Verifier, bearer_or_flaw

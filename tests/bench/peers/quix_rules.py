@@ -8,7 +8,6 @@ within one till only.
 
 from typing import Any, Final, Protocol
 
-from contracts.commands import Actor
 from contracts.events import (
     CLAIMLESS,
     CashMoved,
@@ -25,6 +24,7 @@ from contracts.events import (
 )
 from contracts.money import is_one
 from contracts.times import business_date, offset_of, read_time
+from contracts.values import Actor
 from services.sessions.rules.answers import MESSAGES
 from services.sessions.rules.totals import ADDS, TAKES
 

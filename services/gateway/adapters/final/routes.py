@@ -15,8 +15,8 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from contracts.commands import ID_TEXT, UUID_TEXT
 from contracts.times import read_time
+from contracts.values import ID_TEXT, UUID_TEXT
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByKey, Caller
 from services.gateway.adapters.base import AdapterRequest, Answer, new_id, read_json

@@ -5,7 +5,7 @@ Times come back as they were sent, from the commands in the journal. Amounts hav
 
 from typing import Any
 
-from contracts.commands import Actor
+from contracts.values import Actor
 from services.gateway.adapters.base import to_the_milli
 from services.gateway.adapters.final.words import WORDS, SessionWords
 from services.platform.money_text import decimal_text
