@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.platform.kafka.connection import admin_connection, connection
-from services.platform.kafka.oauth import AGAIN_AFTER_S, LIFE_S_MAX, USED_UP, NoToken, Tokens
+from services.platform.kafka.oauth import AGAIN_AFTER_S, LIFE_S_MAX, USED_UP, NoToken, Tokens, client_credentials
 from services.platform.settings import Settings
 
 LIFE_S = 100.0
@@ -63,6 +63,14 @@ def test_a_token_is_never_kept_for_longer_than_a_day() -> None:
 def test_a_secret_goes_over_https_alone(url: str) -> None:
     with pytest.raises(ValidationError):
         Settings(kafka_token_url=url)
+
+
+def test_a_secret_that_is_no_text_is_in_no_message(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"hush\xff")
+    tokens = client_credentials("https://idp/token", "till", tmp_path / "secret", None, None)
+    with pytest.raises(NoToken, match="UnicodeDecodeError") as refused:
+        tokens.token()
+    assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,9 @@ def _fetched(url: str, client_id: str, secret_file: Path, scope: str | None, ca_
         reply = _post(url, client_id, secret, {"grant_type": "client_credentials"} | _scope(scope), trust)
     except NoToken:
         raise
-    except (OSError, HTTPException, ValueError) as error:
-        raise NoToken(f"{url} gave no token for Kafka: {error!r:.300}") from error
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
+        # Not its repr: that of bytes which are no text has them in it, a secret or a token.
+        raise NoToken(f"{url} gave no token for Kafka: {type(error).__name__}: {error!s:.300}") from None
     token, life_s = reply.get("access_token"), reply.get("expires_in", LIFE_UNKNOWN_S)
     if not isinstance(token, str) or not 0 < len(token) <= TOKEN_BYTES_MAX or not token.isascii():
         raise NoToken(f"{url} replied without an access_token.")
