@@ -20,7 +20,7 @@ from services.platform.postgres.pages import PAGE_BYTES_MAX, page_values
 from services.reporting import search
 from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.closings_api import LIMIT, STORE, read_limit
-from services.reporting.search import SPAN_OFFSETS_MAX, Vector, store_clauses
+from services.reporting.search import SPAN_OFFSETS_MAX, Vector, of_span
 from services.reporting.stream import read_id, write_id
 
 PATH: Final = "/api/changes"
@@ -59,14 +59,6 @@ SELECT number, "offset", value, page_row FROM sorted WHERE given
  UNION ALL
 SELECT number, min("offset"), NULL, NULL FROM sorted WHERE NOT given GROUP BY number
  ORDER BY page_row
-"""
-# OFFSET 0 keeps the stores out of the inner look: by the index of a store it would read all that the store ever had.
-_INSIDE: Final = """
-    SELECT r."offset", r.value, r.learnt_at FROM (
-        SELECT "offset", store_id, value, learnt_at FROM reporting.{table} AS one
-         WHERE one.topic = span.topic AND one."partition" = span."partition"
-           AND one."offset" >= span.begins AND one."offset" < span.ends ORDER BY one."offset" OFFSET 0) AS r
-     {where} ORDER BY r."offset" LIMIT :limit + 1
 """
 _BEHIND: Final = """
     SELECT r.learnt_at FROM reporting.{table} AS r
@@ -124,15 +116,15 @@ def spans_between(at: Vector, end: Vector) -> list[Span]:
 
 def page_statement(spans: list[Span], stores: StoreScope, limit: int) -> tuple[str, dict[str, Any]]:
     """The statement of one page, and its values."""
-    of_stores, store_values = store_clauses(stores, "r.store_id")
-    where = f"WHERE {' AND '.join(of_stores)}" if of_stores else ""
+    closings_of_span, of_stores = of_span("closings", stores)
+    corrections_of_span, _ = of_span("corrections", stores)
     statement = _PAGE.format(
-        closings=_INSIDE.format(table="closings", where=where),
-        corrections=_INSIDE.format(table="corrections", where=where),
+        closings=closings_of_span,
+        corrections=corrections_of_span,
         behind_closings=_BEHIND.format(table="closings"),
         behind_corrections=_BEHIND.format(table="corrections"),
     )
-    values: dict[str, Any] = page_values(limit) | store_values
+    values: dict[str, Any] = page_values(limit) | of_stores
     values |= {
         "topics": [topic for (topic, _), _, _, _ in spans],
         "partitions": [partition for (_, partition), _, _, _ in spans],

@@ -23,6 +23,9 @@ SPAN_OFFSETS_MAX: Final = 5_000
 Vector = dict[tuple[str, int], int]
 """The next offset, by topic and partition."""
 
+Span = tuple[tuple[str, int], int, int]
+"""Of a partition: the offset to begin at, and the one to stop before."""
+
 Key = tuple[datetime, str, UUID]
 """What a page is ordered by: the time of closing, then store and closing."""
 
@@ -68,14 +71,25 @@ _SINCE: Final = """
     SELECT span.number, r."offset", r.value
       FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:begins AS bigint[]),
                   CAST(:ends AS bigint[])) WITH ORDINALITY AS span(topic, "partition", begins, ends, number)
-      JOIN (SELECT topic, "partition", "offset", store_id, value FROM reporting.closings
-             UNION ALL
-            SELECT topic, "partition", "offset", store_id, value FROM reporting.corrections) AS r
-        ON r.topic = span.topic AND r."partition" = span."partition"
-       AND r."offset" >= span.begins AND r."offset" < span.ends {and_stores}
+     CROSS JOIN LATERAL (({closings}) UNION ALL ({corrections}) ORDER BY "offset" LIMIT :limit + 1) AS r
      ORDER BY span.number, r."offset"
      LIMIT :limit + 1
 """
+# Each partition is read from its offset on, no further than a page and one. OFFSET 0 keeps the stores out of the inner
+# look: by the index of a store it would read all that the store ever had.
+_OF_SPAN: Final = """
+    SELECT r."offset", r.value, r.learnt_at FROM (
+        SELECT "offset", store_id, value, learnt_at FROM reporting.{table} AS one
+         WHERE one.topic = span.topic AND one."partition" = span."partition"
+           AND one."offset" >= span.begins AND one."offset" < span.ends ORDER BY one."offset" OFFSET 0) AS r
+     {where} ORDER BY r."offset" LIMIT :limit + 1
+"""
+
+
+def of_span(table: str, scope: StoreScope) -> tuple[str, dict[str, Any]]:
+    """What a table has of one `span` of a statement, a page and one at most, by its offsets; and the values of it."""
+    clauses, values = store_clauses(scope, "r.store_id")
+    return _OF_SPAN.format(table=table, where=f"WHERE {' AND '.join(clauses)}" if clauses else ""), values
 
 
 def store_clauses(scope: StoreScope, column: str = "c.store_id") -> tuple[list[str], dict[str, Any]]:
@@ -158,6 +172,23 @@ async def reached(engine: AsyncEngine) -> Vector:
         return {(row.topic, row.partition): row.next_offset for row in await tx.execute(REACHED)}
 
 
+def since_statement(stores: StoreScope, at: Vector, end: Vector, limit: int) -> tuple[str, dict[str, Any], list[Span]]:
+    """The statement of what was published in [at, end), its values, and the spans that it looks at, in their order."""
+    spans = [(key, at.get(key, 0), min(top, at.get(key, 0) + SPAN_OFFSETS_MAX)) for key, top in end.items()]
+    spans = [span for span in spans if span[1] < span[2]]
+    closings_of_span, of_stores = of_span("closings", stores)
+    corrections_of_span, _ = of_span("corrections", stores)
+    values: dict[str, Any] = page_values(limit) | of_stores
+    values |= {
+        "topics": [topic for (topic, _), _, _ in spans],
+        "partitions": [partition for (_, partition), _, _ in spans],
+        "begins": [begin for _, begin, _ in spans],
+        "ends": [top for _, _, top in spans],
+    }
+    statement = _SINCE.format(closings=closings_of_span, corrections=corrections_of_span)
+    return page_of(statement, order='number, "offset"', size="octet_length(value)"), values, spans
+
+
 async def since(
     engine: AsyncEngine, stores: StoreScope, at: Vector, end: Vector, limit: int
 ) -> tuple[list[tuple[bytes, Vector]], Vector]:
@@ -166,20 +197,9 @@ async def since(
     Rows and offsets are written in one transaction and offsets only grow, so no row can turn up
     later below an offset that was reached. A partition that `at` does not name begins at 0.
     """
-    spans = [(key, at.get(key, 0), min(top, at.get(key, 0) + SPAN_OFFSETS_MAX)) for key, top in end.items()]
-    spans = [span for span in spans if span[1] < span[2]]
-    asked: dict[str, Any] = {
-        "topics": [topic for (topic, _), _, _ in spans],
-        "partitions": [partition for (_, partition), _, _ in spans],
-        "begins": [begin for _, begin, _ in spans],
-        "ends": [top for _, _, top in spans],
-    } | page_values(limit)
-    of_stores, store_values = store_clauses(stores, "r.store_id")
-    asked |= store_values
-    since_places = _SINCE.format(and_stores="".join(f" AND {clause}" for clause in of_stores))
-    statement = page_of(since_places, order='number, "offset"', size="octet_length(value)")
+    statement, values, spans = since_statement(stores, at, end, limit)
     async with engine.connect() as tx:
-        rows = (await tx.execute(text(statement), asked)).all()
+        rows = (await tx.execute(text(statement), values)).all()
     messages: list[tuple[bytes, Vector]] = []
     vector, passed = dict(at), 0
     for row in rows:

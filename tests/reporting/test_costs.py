@@ -15,7 +15,7 @@ from services.platform.auth.store_scope import StoreScope
 from services.platform.postgres import pages
 from services.platform.settings import Settings
 from services.reporting import changes, store
-from services.reporting.search import Key, Selection, list_page
+from services.reporting.search import Key, Selection, list_page, since_statement
 from services.reporting.store import reporting_engine
 from tests.reporting.closing_messages import closing, session_id_of, value
 from tests.reporting.closing_pages import Token
@@ -92,6 +92,20 @@ async def test_a_page_of_changes_costs_the_same_at_any_depth(many: AsyncEngine) 
 
     # One store of twenty passes the others' by.
     assert max(read) <= (100 + 1) * STORES * 2
+
+
+async def test_what_a_stream_missed_costs_the_same_at_any_depth(many: AsyncEngine) -> None:
+    read = []
+    for begin in (0, MANY // 2, MANY - 1_000):
+        for scope in (StoreScope(None), StoreScope(["many-7"]), StoreScope(["many-7", "many-8"])):
+            statement, values, _ = since_statement(scope, {("t", 0): begin}, {("t", 0): MANY}, 100)
+            plan = await plan_of(many, statement, values)
+            assert "Seq Scan" not in {
+                node["Node Type"] for node in plan.nodes if node.get("Relation Name") == "closings"
+            }
+            read.append(max(plan.rows, plan.pages))
+
+    assert max(read) <= (100 + 1) * STORES * 2, read
 
 
 async def test_a_document_of_large_closings_is_read_step_by_step_and_whole(
