@@ -14,6 +14,7 @@ from services.platform import access_log
 from services.platform.auth.signing_keys import ensure_key
 from services.platform.auth.tokens import mint
 from services.platform.settings import Settings
+from services.reporting.stream import write_id
 from tests.reporting.closing_messages import closing, value
 from tests.reporting.closing_pages import PATH, z_numbers
 from tests.reporting.reader import publish
@@ -21,6 +22,8 @@ from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
 
 WITHIN_S = 5.0
+TICKETS = "/api/stream-tickets"
+GOING_ON = {"last-event-id": write_id({}).decode()}
 PARROT = "/v1/cashier-sessions/?startTimestamp=2025-01-01T00:00:00Z&endTimestamp=2025-01-02T00:00:00Z"
 
 
@@ -44,14 +47,22 @@ async def say(settings: Settings, *records: AccessRecord) -> None:
     await access_log.publish(settings, records)
 
 
-async def until_stream_ends(http: httpx.AsyncClient, headers: dict[str, str], opened: asyncio.Event) -> float:
+async def until_stream_ends(
+    http: httpx.AsyncClient, opened: asyncio.Event, headers: dict[str, str] | None = None, **asked: str
+) -> float:
     """Follow the stream to its end; when that was."""
-    async with http.stream("GET", f"{PATH}/stream?from=beginning", headers=headers) as reply:
+    async with http.stream("GET", f"{PATH}/stream", params={"from": "beginning"} | asked, headers=headers) as reply:
         assert reply.status_code == 200
         async for line in reply.aiter_lines():
             if line.startswith("data:"):
                 opened.set()
     return time.monotonic()
+
+
+async def status_of(http: httpx.AsyncClient, asked: dict[str, str], headers: dict[str, str] | None = None) -> int:
+    """The status of a stream, left at once."""
+    async with http.stream("GET", f"{PATH}/stream", params=asked, headers=headers) as reply:
+        return reply.status_code
 
 
 async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Settings) -> None:
@@ -64,20 +75,30 @@ async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Sett
 
         await eventually(read)
         closing_id = (await http.get(PATH, headers=rita)).json()["items"][0]["closing_id"]
-        opened = asyncio.Event(), asyncio.Event()
-        stream = asyncio.create_task(until_stream_ends(http, rita, opened[0]))
-        beside = asyncio.create_task(until_stream_ends(http, nora, opened[1]))
+        ticket, of_nora = [(await http.post(TICKETS, headers=asked)).json()["ticket"] for asked in (rita, nora)]
+        opened = [asyncio.Event() for _ in range(4)]
+        stream = asyncio.create_task(until_stream_ends(http, opened[0], rita))
+        by_ticket = asyncio.create_task(until_stream_ends(http, opened[1], ticket=ticket))
+        others = [
+            asyncio.create_task(until_stream_ends(http, opened[2], nora)),
+            asyncio.create_task(until_stream_ends(http, opened[3], ticket=of_nora)),
+        ]
         await asyncio.gather(*(event.wait() for event in opened))
 
         await say(reporting, Revoked(store_id="*", subject="rita"))
         revoked_at = time.monotonic()
 
         assert await stream - revoked_at < WITHIN_S
+        assert await by_ticket - revoked_at < WITHIN_S
         for path in (PATH, f"{PATH}/{closing_id}", f"{PATH}/stream", PARROT):
             assert (await http.get(path, headers=rita)).status_code == 401, path
         assert z_numbers(await http.get(PATH, headers=nora)) == [1]
-        assert not beside.done()
-        beside.cancel()
+        assert await status_of(http, {"ticket": ticket}) == await status_of(http, {"ticket": ticket}, GOING_ON) == 401
+        assert (await http.post(TICKETS, headers=rita)).status_code == 401
+        assert await status_of(http, {"ticket": of_nora}) == 200
+        for other in others:
+            assert not other.done()
+            other.cancel()
         await say(reporting, Restored(store_id="*", subject="rita"))
         again = bearer(reporting, "s1")
 
@@ -86,6 +107,7 @@ async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Sett
 
         await eventually(back, within_s=WITHIN_S)
         assert (await http.get(PATH, headers=rita)).status_code == 401, "its token was issued before"
+        assert await status_of(http, {"ticket": ticket}) == 401, "and so was what it was made from"
 
 
 async def test_a_revocation_in_one_store_leaves_the_others(reporting: Settings) -> None:
