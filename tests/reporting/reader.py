@@ -60,10 +60,14 @@ async def publish(
 
 
 async def tables(engine: AsyncEngine) -> dict[str, list[tuple[Any, ...]]]:
-    """All that the reader has stored."""
+    """All that the reader has stored of the topic: when it learnt of a record is no matter of what is in it."""
     async with engine.connect() as tx:
         return {
-            name: [tuple(row) for row in await tx.execute(text(_all_of(name, order)))] for name, order in TABLES.items()
+            name: [
+                tuple(value for column, value in row.items() if column != "learnt_at")
+                for row in (await tx.execute(text(_all_of(name, order)))).mappings()
+            ]
+            for name, order in TABLES.items()
         }
 
 

@@ -302,12 +302,10 @@ async def test_a_killed_reader_is_followed_by_one_that_misses_nothing(
     assert sorted(row[4] for row in stored["closings"]) == list(range(1, count + 2))
 
 
-async def test_a_reader_of_topics_that_are_not_as_promised_does_not_start(
-    reporting: Settings,
-) -> None:
-    promised = reporting.model_copy(update={"topic_partitions": 12})
+async def test_a_reader_without_its_topic_does_not_start(reporting: Settings) -> None:
+    nowhere = reporting.model_copy(update={"closings_topic": "nobody.mirrors.this"})
 
-    process = reader_process(promised)
+    process = reader_process(nowhere)
     try:
         assert await process.ended(within_s=30) == 1
     finally:
@@ -323,7 +321,7 @@ async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
     engine = store.reporting_engine(corner.database_url)
     async with engine.connect() as tx:
         versions = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
-        assert list(versions.scalars()) == ["0003"]
+        assert list(versions.scalars()) == ["0004"]
     await engine.dispose()
 
 

@@ -10,9 +10,9 @@ from services.platform.auth.tokens import API_AUDIENCE, Verifier, bearer
 
 
 def request_token(request: Request) -> bytes | None:
-    """The token that the request brings, whether it is good or not."""
+    """The token that the request brings, whether it is good or not. HTTP has the header once: two are none."""
     brought = request.headers.getlist("authorization")
-    return bearer([("authorization", value.encode("latin-1")) for value in brought])
+    return bearer([("authorization", brought[0].encode("latin-1"))]) if len(brought) == 1 else None
 
 
 def request_claims(verifier: Verifier, request: Request) -> Claims | None:
