@@ -221,6 +221,12 @@ def test_the_first_200_sellers_keep_their_rows(till: Till) -> None:
     assert by_seller(closing, "name", "sales_minor")["(other)"] == (None, 3)
 
 
+def test_whoever_is_called_other_gives_the_row_of_all_others_no_name(till: Till) -> None:
+    for number in range(202):
+        till.order(f"{number}", {"cash": 1}, sold_by={"id": f"{number:03}" if number else "(other)", "name": "Ana"})
+    assert by_seller(closing_of(till), "name", "sales_minor")["(other)"] == (None, 2)
+
+
 def test_the_first_200_rates_keep_their_rows(till: Till) -> None:
     for number in range(203):
         tax = {"name": "T", "rate": f"{number}.50", "net_minor": 1, "tax_minor": 1}

@@ -242,9 +242,14 @@ def _tax_rows(totals: Totals, taxes: Sequence[Tax]) -> list[tuple[Tax, Cells]]:
 
 
 def _staff_row(totals: Totals, seller: Actor) -> Cells:
-    """The row of whoever sold, who is called by the first name that an order gave."""
+    """The row of whoever sold, who is called by the first name that an order gave; the row `(other)` by none."""
     row = _row(totals.staff, seller.id, OTHER, STAFF_CELLS)
-    if seller.name is not None and seller.id not in totals.staff_names and seller.id in totals.staff:
+    if (
+        seller.name is not None
+        and seller.id not in totals.staff_names
+        and seller.id != OTHER
+        and seller.id in totals.staff
+    ):
         totals.staff_names[seller.id] = seller.name
     return row
 
