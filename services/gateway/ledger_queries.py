@@ -239,9 +239,11 @@ async def opened_and_closed(engine: AsyncEngine, store_id: str, session_id: str)
 def x_report(session: Session) -> dict[str, Any]:
     """The figures of a session as they are now, in the shape of its closing; nothing is changed by it.
 
-    Counted is what was declared in the latest attempt to close it, and in later recounts.
+    Counted is what was declared in the latest attempt to close it, and in later recounts. What was carried stands as it
+    was frozen at the opening.
     """
-    return report(session.totals, session.opening.tenders, session.declared)
+    opening = session.opening
+    return opening.carried.as_shown() | report(session.totals, opening.tenders, session.declared)
 
 
 async def profiles(engine: AsyncEngine, store_id: str, after: str, limit: int) -> tuple[list[ProfileRow], str | None]:

@@ -1,6 +1,7 @@
 """`verify` finds the first row that is not as it must be, and nothing where all is right."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from services.sessions.tools.verify import LedgerMismatch, Verified, rebuild, ve
 from tests.ledger.ledger import Ledger, profile, silent
 from tests.ledger.week import a_week
 from tests.support.corner import BY_FORCE
-from tests.support.till import Till, amounts
+from tests.support.till import Body, Till, amounts
 
 
 async def test_a_ledger_that_is_right_is_found_right(ledger: Ledger) -> None:
@@ -153,3 +154,94 @@ async def test_register_numbers_of_refused_commands_are_seen_in_the_order_in_whi
     assert len(closing["register_seq_gaps"]) == 50
     assert json.dumps(closing["register_seq_gaps"][0]) == "[203, 203]"
     await verify(ledger.engine, progress=silent)
+
+
+def a_drawer_that_stays() -> list[Body]:
+    """Four sessions: one counted with less left, one that is voided later, one counted again, and one that is open.
+
+    The first is corrected after it was carried from, and carried from once more as it is then.
+    """
+    till = Till()
+    first, voided, third, fourth = (till.new_id() for _ in range(4))
+    records = []
+
+    def say(session_id: str, kind: str, **members: Any) -> None:
+        till.session_id = session_id
+        records.append(till.body(kind, **members))
+
+    say(first, "open_session", currency="MXN", opening=amounts({"cash": 1_000}))
+    say(first, "close_session", counted=amounts({"cash": 1_000, "usd": 70}), left=amounts({"cash": 345, "usd": 7}))
+    say(voided, "open_session", currency="MXN", opening=amounts({"cash": 345}))
+    say(first, "recount", counted=amounts({"cash": 987}), left=amounts({"cash": 321}), reason="again")
+    say(voided, "void_session", reason="training")
+    say(third, "open_session", currency="MXN", opening=amounts({"cash": 321}))
+    say(third, "force_close", reason="left")
+    say(fourth, "open_session", currency="MXN", opening=[])
+    say(third, "recount", counted=amounts({"cash": 5}), reason="counted")
+    return records
+
+
+async def test_what_was_carried_is_proved_as_it_was_then(ledger: Ledger) -> None:
+    await ledger.apply(*a_drawer_that_stays())
+    seen = await verify(ledger.engine, progress=silent)
+    assert (seen.sessions, seen.closings, seen.corrections) == (4, 2, 2)
+    opened = [row.opening for row in await ledger.sql("SELECT opening FROM sessions ORDER BY ordinal")]
+    found = [json.loads(opening)[14:] for opening in opened]
+    assert [(row and row[1], sequence) for row, sequence in found] == [
+        (None, None),
+        ({"cash": 345, "usd": 7}, 2),
+        ({"cash": 321, "usd": 7}, 3),
+        ({"cash": 321, "usd": 0, "jpy": 0}, 2),
+    ]
+
+
+FORGED = {
+    "an amount": ("""swap(opening, '{"cash":321', '{"cash":322')""", 4, "is not what"),
+    "an amount that was right before": ("""swap(opening, '{"cash":345', '{"cash":321')""", 2, "is not what"),
+    "a tender": ("""swap(opening, '"usd":7', '"jpy":7')""", 2, "is not what"),
+    "a tender that is gone": ("""swap(opening, ',"usd":7', '')""", 2, "is not what"),
+    "the command": ("convert_to(regexp_replace(convert_from(opening, 'UTF8'), '2]$', '1]'), 'UTF8')", 4, "is not what"),
+    "a command that is not there": (
+        "convert_to(regexp_replace(convert_from(opening, 'UTF8'), '2]$', '9]'), 'UTF8')",
+        4,
+        "which is not there",
+    ),
+    "the session, by one before": (
+        """
+        swap(opening, (SELECT session_id::text FROM sessions WHERE ordinal = 3),
+             (SELECT session_id::text FROM sessions WHERE ordinal = 1))
+        """,
+        4,
+        "was opened since and is not voided",
+    ),
+    "the session, by none": (
+        """swap(opening, 'null,null]', '["' || session_id || '",{},[]],1]')""",
+        1,
+        "was not opened at this till before it",
+    ),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+async def test_what_was_not_left_is_not_carried(ledger: Ledger, forged: str) -> None:
+    """Of sessions without a closing, which has no hash that would tell it."""
+    await ledger.apply(*a_drawer_that_stays())
+    change, ordinal, sentence = FORGED[forged]
+    await ledger.sql(SWAP)
+    await ledger.sql(BY_FORCE)
+    await ledger.sql(f"UPDATE sessions SET opening = {change} WHERE ordinal = {ordinal}")  # noqa: S608 - constants
+    for proof in (verify, rebuild):
+        with pytest.raises(LedgerMismatch, match="carried") as bad:
+            await proof(ledger.engine, progress=silent)
+        assert sentence in str(bad.value)
+
+
+async def test_openings_that_do_not_say_the_command_are_not_proved(ledger: Ledger) -> None:
+    await ledger.apply(*a_drawer_that_stays())
+    await ledger.sql(BY_FORCE)
+    await ledger.sql("""
+        UPDATE sessions
+           SET opening = convert_to(regexp_replace(convert_from(opening, 'UTF8'), ',[0-9]*]$', ']'), 'UTF8')
+         WHERE ordinal > 1
+    """)
+    assert (await verify(ledger.engine, progress=silent)).sessions == 4

@@ -208,7 +208,8 @@ GET_JOURNAL: Final = _operation(
 GET_X_REPORT: Final = _operation(
     "Make an X report",
     "The figures as they are now, in the shape of a closing; nothing is changed by it. Of a closed session: what the "
-    "closing and its corrections add up to.",
+    "closing and its corrections add up to. carried_from and not_carried say what was found of the session before, "
+    "as in a closing.",
     [_STORE],
     {"200": "The figures.", "409": "The session was voided.", **_NO_SESSION, **_BLIND},
 )

@@ -57,6 +57,7 @@ def opening_row(opening: Opening) -> bytes:
             opening.company_id,
             opening.time_zone,
             _carried_row(opening.carried),
+            opening.carried.sequence,
         ]
     )
 
@@ -95,7 +96,7 @@ def read_opening(row: bytes, tenders_row: bytes) -> Opening:
         profile_name=profile,
         company_id=company,
         time_zone=since[0] if since else None,
-        carried=_read_carried(since[1]) if len(since) > 1 else NOTHING_CARRIED,
+        carried=_read_carried(*since[1:]) if len(since) > 1 else NOTHING_CARRIED,
     )
 
 
@@ -105,11 +106,11 @@ def _carried_row(carried: Carried) -> list[Any] | None:
     return [carried.session_id, carried.amounts, [list(left) for left in carried.not_carried]]
 
 
-def _read_carried(row: list[Any] | None) -> Carried:
+def _read_carried(row: list[Any] | None, sequence: int | None = None) -> Carried:
     if row is None:
         return NOTHING_CARRIED
     session_id, amounts, not_carried = row
-    return Carried(session_id, amounts, tuple(LeftTender(*left) for left in not_carried))
+    return Carried(session_id, amounts, tuple(LeftTender(*left) for left in not_carried), sequence)
 
 
 def totals_row(totals: Totals) -> bytes:

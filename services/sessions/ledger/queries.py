@@ -18,12 +18,9 @@ PAGE_OF_TILLS: Final = text("""
        AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
      ORDER BY store_id, profile_id LIMIT :rows
 """)
-PAGE_OF_SESSIONS: Final = text("""
-    SELECT * FROM sessions
-     WHERE (store_id, session_id) > (:after_store, CAST(:after_session AS uuid))
-       AND (CAST(:store AS text) IS NULL OR store_id = :store)
-       AND (CAST(:profile AS text) IS NULL OR profile_id = :profile)
-     ORDER BY store_id, session_id LIMIT :rows
+SESSIONS_OF_TILL: Final = text("""
+    SELECT * FROM sessions WHERE store_id = :store AND profile_id = :profile AND ordinal < :before
+     ORDER BY ordinal DESC LIMIT :rows
 """)
 CLOSINGS_OF_TILL: Final = text("""
     SELECT * FROM closings WHERE store_id = :store AND profile_id = :profile AND z_number > :after

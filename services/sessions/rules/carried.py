@@ -47,7 +47,7 @@ def carry(previous: Session | None, tenders: Tenders) -> Carried:
             amounts[tender_id] = amount
         elif amount:
             not_carried.append(LeftTender(tender_id, currency, amount))
-    return Carried(previous.session_id, amounts, tuple(not_carried))
+    return Carried(previous.session_id, amounts, tuple(not_carried), previous.sequence)
 
 
 def left_by_tender(session: Session) -> dict[str, int]:

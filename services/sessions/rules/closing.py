@@ -69,8 +69,7 @@ def close(
         "closing_note": attempt.note,
         "notes": [*opening.notes, *attempt.notes],
         "sales_report": attempt.sales_report,
-        "carried_from": opening.carried.session_id,
-        "not_carried": [left._asdict() for left in opening.carried.not_carried],
+        **opening.carried.as_shown(),
         **report(session.totals, opening.tenders, declared),
     }
     closing["hash"] = closing_hash(closing)

@@ -82,12 +82,18 @@ class Carried:
     """What the till's session before left in the drawer, by tender; frozen at the opening.
 
     `session_id` is None where there is no such session, where a new count of it is asked for, or where the session was
-    opened by a version that did not look.
+    opened by a version that did not look. `sequence` is the last command of that session's journal that counted: later
+    ones changed nothing here.
     """
 
     session_id: str | None
     amounts: Mapping[str, int]
     not_carried: tuple[LeftTender, ...]
+    sequence: int | None = None
+
+    def as_shown(self) -> dict[str, Any]:
+        """What closings and X reports say of it beside their figures."""
+        return {"carried_from": self.session_id, "not_carried": [left._asdict() for left in self.not_carried]}
 
 
 NOTHING_CARRIED: Final = Carried(None, {}, ())

@@ -175,14 +175,21 @@ class Recomputation:
                 reword(session, command)
             case CloseSession() | ForceClose():
                 self._attempt(command, entry)
-            case ApproveClosing(decision="approve"):
-                self._check_closing(entry, approved=(self._approved_at(command, entry), command.actor))
+            case ApproveClosing():
+                self._approve(command, entry)
             case Recount():
                 if session.ended is not None:
                     again = recounted(session.declared, session.opening.tenders, command)
                     session.ended.counted, session.ended.left_named = again.counted, again.left_named
         states = {"session_suspended": "suspended", "session_resumed": "open", "session_voided": "voided"}
         session.state = states.get(entry.kind, session.state)  # type: ignore[assignment]
+
+    def _approve(self, command: ApproveClosing, entry: Any) -> None:
+        attempt = self.session.attempt
+        if command.decision == "approve":
+            self._check_closing(entry, approved=(self._approved_at(command, entry), command.actor))
+        elif attempt is not None:
+            attempt.waits_for = "count"
 
     def _move(self, command: MoveCash | VoidMovement | RecordOrder, where: str, *, of_before: bool) -> None:
         totals = self.session.totals

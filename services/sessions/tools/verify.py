@@ -13,9 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.closings import GENESIS_HASH, closing_hash
 from services.sessions.ledger import queries
+from services.sessions.tools.finds import Finds
 from services.sessions.tools.recompute import LedgerMismatch, Recomputation, stored_object
 
 PAGE_ROWS: Final = 500
+ORDINAL_MAX: Final = 2**63 - 1
+"""No session has this number at its till: PostgreSQL has none above it."""
 
 
 @dataclass(slots=True)
@@ -43,9 +46,7 @@ async def verify(
     seen = Verified()
     part = {"store": store, "profile": profile}
     async with _snapshot(engine) as tx:
-        async for till in _pages(
-            tx, queries.PAGE_OF_TILLS, part, {"after_store": "store_id", "after_profile": "profile_id"}
-        ):
+        async for till in _tills(tx, part):
             await _check_till(tx, till, seen)
         await _check_sessions(tx, part, seen, progress)
     return seen
@@ -76,29 +77,38 @@ async def _check_sessions(
     tx: AsyncConnection, part: dict[str, Any], seen: Verified, progress: Callable[[int, int], None]
 ) -> None:
     total = (await tx.execute(queries.COUNT_SESSIONS, part)).scalar_one()
-    nowhere = "00000000-0000-0000-0000-000000000000"
-    keys = {"after_store": "store_id", "after_session": "session_id"}
-    async for session in _pages(tx, queries.PAGE_OF_SESSIONS, part, keys, {"after_session": nowhere}):
-        await _check_session(tx, session, seen)
-        progress(seen.sessions, total)
+    async for till in _tills(tx, part):
+        finds = Finds(f"till {till.store_id}/{till.profile_id}")
+        # The latest first: what a session found is proved when the one that it was found of is recomputed.
+        async for session in _sessions_of(tx, till):
+            await _check_session(tx, session, finds, seen)
+            progress(seen.sessions, total)
+        finds.finish()
 
 
-async def _pages(
-    tx: AsyncConnection,
-    statement: Any,
-    part: dict[str, Any],
-    keys: dict[str, str],
-    start: dict[str, Any] | None = None,
-) -> AsyncIterator[Any]:
-    """All rows of a statement that goes on after its last row's `keys`, a page at a time."""
-    after = dict.fromkeys(keys, "") | (start or {})
+async def _tills(tx: AsyncConnection, part: dict[str, Any]) -> AsyncIterator[Any]:
+    """All tills of this part of the ledger in the order of their ids, a page at a time."""
+    after = {"after_store": "", "after_profile": ""}
     while True:
-        page = list(await tx.execute(statement, part | after | {"rows": PAGE_ROWS}))
+        page = list(await tx.execute(queries.PAGE_OF_TILLS, part | after | {"rows": PAGE_ROWS}))
         for row in page:
             yield row
         if len(page) < PAGE_ROWS:
             return
-        after = {name: str(getattr(page[-1], column)) for name, column in keys.items()}
+        after = {"after_store": page[-1].store_id, "after_profile": page[-1].profile_id}
+
+
+async def _sessions_of(tx: AsyncConnection, till: Any) -> AsyncIterator[Any]:
+    """A till's sessions against the order in which they opened, a page at a time."""
+    key = {"store": till.store_id, "profile": till.profile_id}
+    before = ORDINAL_MAX
+    while True:
+        page = list(await tx.execute(queries.SESSIONS_OF_TILL, key | {"before": before, "rows": PAGE_ROWS}))
+        for row in page:
+            yield row
+        if len(page) < PAGE_ROWS:
+            return
+        before = page[-1].ordinal
 
 
 async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
@@ -139,10 +149,11 @@ def _check_closing(row: Any, previous: str) -> str:
     return str(body["hash"])
 
 
-async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
-    """A session's journal, its running totals, its closing and its corrections, recomputed from its commands."""
+async def _check_session(tx: AsyncConnection, row: Any, finds: Finds, seen: Verified) -> None:
+    """A session's journal, totals, closing and corrections, recomputed from its commands, and what was found of it."""
     name = f"session {row.session_id} of {row.store_id}/{row.profile_id}"
     recomputation = Recomputation(name, row)
+    finds.come_to(recomputation.session, row.state)
     key = {"store": row.store_id, "session": row.session_id}
     recomputation.closing = (await tx.execute(queries.CLOSING_OF_SESSION, key)).one_or_none()
     recomputation.corrections = list(await tx.execute(queries.CORRECTIONS_OF_SESSION, key))
@@ -151,10 +162,12 @@ async def _check_session(tx: AsyncConnection, row: Any, seen: Verified) -> None:
         page = list(await tx.execute(queries.JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))
         for entry in page:
             recomputation.add(entry)
+            finds.prove(recomputation.session)
         if len(page) < PAGE_ROWS:
             break
         after = page[-1].sequence
     recomputation.finish(row)
+    finds.note(recomputation.session)
     seen.commands += recomputation.session.sequence
     seen.corrections += len(recomputation.corrections)
     seen.closings += recomputation.closing is not None
