@@ -186,8 +186,8 @@ async def test_what_was_carried_is_proved_as_it_was_then(ledger: Ledger) -> None
     seen = await verify(ledger.engine, progress=silent)
     assert (seen.sessions, seen.closings, seen.corrections) == (4, 2, 2)
     opened = [row.opening for row in await ledger.sql("SELECT opening FROM sessions ORDER BY ordinal")]
-    found = [json.loads(opening)[14:] for opening in opened]
-    assert [(row and row[1], sequence) for row, sequence in found] == [
+    carried = [json.loads(opening)[14:] for opening in opened]
+    assert [(row and row[1], sequence) for row, sequence in carried] == [
         (None, None),
         ({"cash": 345, "usd": 7}, 2),
         ({"cash": 321, "usd": 7}, 3),
@@ -213,11 +213,6 @@ FORGED = {
         """,
         4,
         "was opened since and is not voided",
-    ),
-    "the session, by none": (
-        """swap(opening, 'null,null]', '["' || session_id || '",{},[]],1]')""",
-        1,
-        "was not opened at this till before it",
     ),
 }
 
@@ -245,3 +240,14 @@ async def test_openings_that_do_not_say_the_command_are_not_proved(ledger: Ledge
          WHERE ordinal > 1
     """)
     assert (await verify(ledger.engine, progress=silent)).sessions == 4
+
+
+async def test_the_first_session_of_a_till_is_carried_from_none(ledger: Ledger) -> None:
+    await ledger.apply(a_drawer_that_stays()[0])
+    await ledger.sql(SWAP)
+    await ledger.sql(BY_FORCE)
+    await ledger.sql(
+        """UPDATE sessions SET opening = swap(opening, 'null,null]', '["' || session_id || '",{},[]],1]')"""
+    )
+    with pytest.raises(LedgerMismatch, match=r"carried from .*, which was not opened at this till before it"):
+        await verify(ledger.engine, progress=silent)

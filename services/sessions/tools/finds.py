@@ -63,15 +63,15 @@ class Finds:
 def _is_all_of(carried: Carried, session: Session) -> bool:
     """Whether this is what the session leaves: each amount is carried or listed, and nothing else is."""
     tenders = session.opening.tenders.tenders
-    said = list(carried.amounts.items())
+    amounts = list(carried.amounts.items())
     for tender, currency, amount in carried.not_carried:
         if tender not in tenders or tenders[tender].currency != currency:
             return False
-        said.append((tender, amount))
+        amounts.append((tender, amount))
     left = left_by_tender(session)
-    named = dict(said)
+    named = dict(amounts)
     return (
-        len(named) == len(said)
+        len(named) == len(amounts)
         and named.keys() <= left.keys()
         and all(amount == named.get(tender, 0) for tender, amount in left.items())
     )
