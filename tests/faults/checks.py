@@ -9,7 +9,7 @@ import orjson
 from services.sessions.tools.recompute import LedgerMismatch
 from services.sessions.tools.verify import verify
 from tests.faults.tally import Tally
-from tests.support import recount
+from tests.support import recount, recount_float
 from tests.support.commands import Body
 from tests.support.sessions_service import SessionsService, distinct
 
@@ -20,7 +20,7 @@ async def check_all(service: SessionsService, tally: Tally, *, ordered: bool = T
     """Everything that must hold when all commands are answered. `ordered`: every key was the right one."""
     check_answers(service, tally)
     await check_closings(service, tally)
-    check_figures(service, tally)
+    check_figures(service, tally, ordered=ordered)
     if ordered:
         check_order(service, tally)
     await check_ledger(service, tally)
@@ -64,8 +64,11 @@ async def check_closings(service: SessionsService, tally: Tally) -> None:
         tally.check(problems == [], f"{till}: {problems[:1]}")
 
 
-def check_figures(service: SessionsService, tally: Tally) -> None:
-    """Every closing shows what an independent recount of its session's accepted commands shows."""
+def check_figures(service: SessionsService, tally: Tally, *, ordered: bool) -> None:
+    """Every closing shows what an independent recount of its session's accepted commands shows.
+
+    What it carried from the session before is recounted where its till's answers came in the order of its commands.
+    """
     sent = {body["command_id"]: body for body in service.sent}
     accepted: dict[str, list[tuple[int, Body]]] = defaultdict(list)
     for answer in service.seen.first_answers().values():
@@ -75,9 +78,11 @@ def check_figures(service: SessionsService, tally: Tally) -> None:
         numbered.sort(key=lambda pair: pair[0])
         numbers = [number for number, _ in numbered]
         tally.check(numbers == list(range(1, len(numbers) + 1)), f"session {session_id}: sequence {numbers}")
+    found = _carried(service) if ordered else {}
     for session_id, closing in _closings(service).items():
         first, *rest = [body for _, body in accepted[session_id]]
-        expected = recount.figures(first, rest, rest[-1]["counted"])
+        carried = found[session_id] if ordered else {row["tender"]: row["carried_minor"] for row in closing["tenders"]}
+        expected = recount.figures(first, rest, rest[-1]["counted"], carried=carried)
         wrong = [name for name, value in expected.items() if closing[name] != value]
         tally.check(wrong == [], f"closing of {session_id}: {wrong} differ from the recount")
         tally.check(closing["journal_hash"] == recount.journal_hash([first, *rest]), f"{session_id}: journal hash")
@@ -103,6 +108,21 @@ async def check_ledger(service: SessionsService, tally: Tally) -> None:
         tally.check(False, f"verify: {bad}")
     else:
         tally.check(seen.tills > 0, "verify looked at nothing")
+
+
+def _carried(service: SessionsService) -> dict[str, dict[str, int]]:
+    """By session: what it found of the one before, by tender."""
+    sent = {body["command_id"]: body for body in service.sent}
+    logs = defaultdict(list)
+    for answer in _first_deliveries(record.value for record in service.seen.events):
+        if answer.get("sequence") is not None:
+            body = sent[answer["command_id"]]
+            logs[body["store_id"], body["profile_id"]].append((body, answer))
+    return {
+        session_id: story.carried.amounts
+        for log in logs.values()
+        for session_id, story in recount_float.stories(log).items()
+    }
 
 
 def _closings(service: SessionsService) -> dict[str, Body]:
