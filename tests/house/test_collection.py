@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TOP = Path(__file__).parents[2]
 COLLECT = [sys.executable, "-m", "pytest", "tests", "--collect-only", "-q", "-p", "no:cacheprovider"]
 
 
+@pytest.mark.timeout(300)
 def test_names_do_not_depend_on_the_order_of_a_set() -> None:
     # A set of texts has another order in every process, and so has a name made of one.
     collecting = [

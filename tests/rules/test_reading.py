@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from contracts.commands import Malformed, read_command
 from contracts.jsontext import Unreadable, canonical, read_likely, read_object
 from contracts.values import ID_TEXT, UUID_TEXT
+from services.sessions.worker.framing import recognised
 from services.sessions.worker.read_record import Parked, read
 from tests.support.full_commands import ADDED, body
 from tests.support.till import TOPIC, Raw
@@ -41,18 +42,23 @@ OTHERS = {
 }
 
 
+def said(error: str, value: bytes | None, members: dict[str, Any]) -> str:
+    """What is said of a record that can't be read: the error, and how it seems to have been framed."""
+    return " ".join(filter(None, (error, recognised(value, members))))
+
+
 def the_long_way(value: bytes | None) -> Any:
     """What a record must be read as: proven first, read afterwards."""
     try:
         members = read_object(value)
     except Unreadable as error:
-        return str(error)
+        return said(str(error), value, {})
     try:
         return canonical(members), read_command(members), ()
     except Malformed as malformed:
         for name, pattern in (("command_id", UUID_TEXT), ("store_id", ID_TEXT), ("profile_id", ID_TEXT)):
             if not isinstance(members.get(name), str) or not pattern.fullmatch(members[name]):
-                return f"The command has no valid {name}: nobody can be answered."
+                return said(f"The command has no valid {name}: nobody can be answered.", value, members)
         return canonical(members), None, tuple(malformed.errors)
 
 
