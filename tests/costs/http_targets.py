@@ -5,6 +5,7 @@ up are there, so that it goes on to its fields.
 """
 
 import asyncio
+import gzip
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from services.platform.http.connection import HEADERS_BYTES_MAX, HEADERS_MAX, PA
 from services.platform.settings import Settings
 from services.reporting.access import Callers
 from services.reporting.api import reporting_app
+from services.reporting.stream import write_id
 from services.sessions.worker.read_record import read
 from tests.costs.cost_fuzzer import Target, Work
 from tests.costs.targets import GOOD, JSON_TOKENS, SMALL, anybody, record
@@ -95,6 +97,8 @@ QUERY_TOKENS: Final = (
     ),
 )
 CURSOR: Final = views.write_cursor(["a", "b", 1]).encode()
+PLACE: Final = write_id({("till.closings.v1", 0): 17})
+TICKET: Final = b"WyJyaXRhIiwicmVhZGVyIixbInMxIl1d." + b"0" * 64
 SPAN: Final = b"startTimestamp=2026-03-01T00:00:00-06:00&endTimestamp=2026-03-02T00:00:00-06:00"
 HEADER_TOKENS: Final = (
     *(
@@ -250,6 +254,11 @@ def http_targets(app: FastAPI, headers: Mapping[str, str], reader: FastAPI) -> l
     def body_of(path: str) -> Callable[[bytes], Work]:
         return lambda data: request(app, "POST", path, headers, body=data)
 
+    def packed(data: bytes) -> Work:
+        # Judged by its bytes unpacked: what gzip saves on the line is saved by good ones too.
+        in_gzip = {**headers, "content-encoding": "gzip"}
+        return request(app, "POST", "/api/commands", in_gzip, body=gzip.compress(data, compresslevel=1, mtime=0))
+
     def query_of(asked: FastAPI, path: str) -> Callable[[bytes], Work]:
         return lambda data: request(asked, "GET", path, headers, query=data)
 
@@ -267,12 +276,15 @@ def http_targets(app: FastAPI, headers: Mapping[str, str], reader: FastAPI) -> l
         ("reporting, closings asked", reader, "/api/closings", b"store=parrot-cafe&limit=10&profile=caja-1"),
         ("reporting, sessions asked", reader, "/v1/cashier-sessions/", SPAN),
         ("reporting, stream asked", reader, "/api/closings/stream", b"store=parrot-cafe"),
+        ("reporting, stream by ticket", reader, "/api/closings/stream", b"ticket=" + TICKET),
+        ("reporting, changes asked", reader, "/api/changes", b"store=parrot-cafe&limit=10&after=" + PLACE),
     ]
     return [
         *(
             Target(name, to.good, body_of(to.path), to.bytes_max, 12, 100, JSON_TOKENS, dear, good_byte)
             for name, to in BODIES.items()
         ),
+        Target("own API, packed command", GOOD, packed, BODY_BYTES_MAX, 12, 100, JSON_TOKENS, dear, good_byte),
         *(
             Target(n, good, query_of(a, p), URL_BYTES_MAX, 12, 400, QUERY_TOKENS, (), good_byte, _of_a_url)
             for n, a, p, good in queries

@@ -37,10 +37,13 @@ NAMES: Final = (
     "Jethings, session",
     "Shifts, cash",
     "signing in",
+    "own API, packed command",
     "own API, sessions asked",
     "reporting, closings asked",
     "reporting, sessions asked",
     "reporting, stream asked",
+    "reporting, stream by ticket",
+    "reporting, changes asked",
     "gateway, headers",
     "reporting, headers",
 )
