@@ -19,6 +19,7 @@ from services.operations.clocks import broker_clock, database_clock
 from services.platform.access_log import UNREADABLE_NAMED_MAX, read_now
 from services.platform.auth.tokens import open_verifier
 from services.platform.kafka.connection import connection
+from services.platform.kafka.partitioners import is_elsewhere, likely_clients
 from services.platform.kafka.read_topic import TopicUnread
 from services.platform.kafka.topics import DIFFER, TopicsWrong, check_topics, oddities
 from services.platform.postgres.engine import open_tool_engine
@@ -30,6 +31,10 @@ from services.sessions.ledger.frontier import LedgerRestored, expired_commands, 
 LOOK_S: Final = 20.0
 """What does not answer within this time is away."""
 SKEW_S: Final = 1.0
+NEWEST_MAX: Final = 50
+"""Of each partition so many of the newest records are looked at: enough to tell clients apart."""
+NEWEST_WAIT_MS: Final = 1_000
+"""Nothing more comes after so long where the newest places hold no records."""
 OUTAGES: Final = (KafkaError, AdminError, RedisError, SQLAlchemyError, OSError, TimeoutError, TopicsWrong, TopicUnread)
 """What a look may end with; it says so and the others go on."""
 
@@ -182,6 +187,29 @@ async def _frontier(servers: _Servers) -> Sequence[Finding]:
     return findings or [Finding("well", "Every command on the topic is applied.")]
 
 
+async def _clients(servers: _Servers) -> Sequence[Finding]:
+    kafka, topic, count = servers.kafka, servers.settings.topics.commands, servers.settings.topic_partitions
+    partitions = [TopicPartition(topic, number) for number in range(count)]
+    begins, ends = await kafka.beginning_offsets(partitions), await kafka.end_offsets(partitions)
+    newest: list[tuple[bytes | None, int]] = []
+    for partition in partitions:
+        kafka.assign([partition])
+        at = max(begins[partition], ends[partition] - NEWEST_MAX)
+        kafka.seek(partition, at)
+        while at < ends[partition]:
+            batch = await kafka.getmany(partition, timeout_ms=NEWEST_WAIT_MS, max_records=NEWEST_MAX)
+            if not (records := batch.get(partition)):
+                break
+            newest += [(record.key, record.partition) for record in records if record.offset < ends[partition]]
+            at = records[-1].offset + 1
+    elsewhere = [(key, number) for key, number in newest if key and is_elsewhere(key, number, count)]
+    if not elsewhere:
+        return [Finding("well", "The newest commands lie where murmur2 puts their keys.")]
+    named = likely_clients(elsewhere, count) or ["a client that chooses partitions in a way that is not known here"]
+    sentence = f"Of the newest {len(newest)} commands {len(elsewhere)} lie on another partition than murmur2 gives"
+    return [Finding("look", f"{sentence}: likely {client}.") for client in named]
+
+
 async def _letters(servers: _Servers) -> Sequence[Finding]:
     topic = servers.settings.topics.dead_letters
     partitions = [TopicPartition(topic, number) for number in range(servers.settings.topic_partitions)]
@@ -220,6 +248,7 @@ LOOKS: Final[tuple[tuple[str, frozenset[Any], Look], ...]] = (
     ("The tables", frozenset({"PostgreSQL"}), _tables),
     ("The ledger", frozenset({"PostgreSQL", "The tables"}), _ledger),
     ("The frontier", frozenset({"Kafka", "The topics", "The ledger"}), _frontier),
+    ("The partitions of commands", frozenset({"Kafka", "The topics"}), _clients),
     ("The dead letters", frozenset({"Kafka", "The topics"}), _letters),
     ("The access topic", frozenset({"Kafka", "The topics"}), _access),
     ("The clocks", frozenset({"Kafka", "PostgreSQL"}), _clocks),

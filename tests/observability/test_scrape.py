@@ -10,6 +10,7 @@ import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
 
+from services.platform.kafka.partitioners import murmur2_of
 from services.sessions.worker.metrics import STAGES
 from tests.observability.three_services import ThreeServices
 from tests.support.commands import closing, movement, opening, written
@@ -35,8 +36,11 @@ async def traded(services: ThreeServices) -> ThreeServices:
     await producer.start()
     try:
         topic = market.settings.topics.commands
+        elsewhere = (murmur2_of(b"not this one") + 1) % market.settings.topic_partitions
         await producer.send_and_wait(topic, b"garbage")
-        await producer.send_and_wait(topic, written(movement("p2", second, 7)), key=b"not this one")
+        await producer.send_and_wait(
+            topic, written(movement("p2", second, 7)), key=b"not this one", partition=elsewhere
+        )
     finally:
         await producer.stop()
 
@@ -65,6 +69,7 @@ async def test_commands_are_counted_by_kind_answer_and_reason(traded: ThreeServi
     assert answered("move_cash", "command_rejected", "malformed") == 1
     assert answered("move_cash", "command_rejected", "unauthenticated") == 1
     assert seen.value("till_wrong_key_total") == 1
+    assert seen.value("till_wrong_partition_total") == 1
     assert seen.value("till_dead_letters_total", why="unreadable") == 1
     assert seen.value("till_dead_letters_total", why="failing") == 0
 

@@ -16,6 +16,7 @@ from services.operations.clocks import Reading, broker_clock
 from services.operations.doctor import Finding, examine
 from services.platform.access_log import publish
 from services.platform.auth.tokens import ensure_key
+from services.platform.kafka.partitioners import by_crc32, by_fnv1a
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from tests.support.commands import movement, opening
@@ -72,6 +73,18 @@ async def test_what_waits_and_what_was_put_aside_is_said(service: SessionsServic
     assert "Commands that wait to be applied: 3." in findings["look"]
     assert "Dead letters kept: 1; `till dead-letters list` shows them." in findings["look"]
     assert any("TILL_AUTH is off" in sentence for sentence in findings["look"])
+
+
+async def test_clients_that_choose_other_partitions_are_named(service: SessionsService) -> None:
+    count = service.settings.topic_partitions
+    keys = [b"s1/p%d" % number for number in range(60)]
+    for way, client in ((by_crc32, "murmur2_random"), (by_fnv1a, "Sarama or kafka-go")):
+        assert "lie where murmur2" in " ".join((await sentences_of(service.settings))["well"]) or way is by_fnv1a
+        for key in keys * 3:
+            await service.producer.send(service.settings.topics.commands, b"x", key=key, partition=way(key, count))
+        await service.producer.flush()
+        look = (await sentences_of(service.settings))["look"]
+        assert [client in sentence for sentence in look if "than murmur2 gives" in sentence] == [True], look
 
 
 async def test_commands_that_expire_unread_are_bad_before_and_after_the_worker_sees_it(

@@ -40,6 +40,7 @@ def a_consumer(batches: list[list[tuple[int, int]]], failing: int | None = None)
         publisher=nothing,
         topics=topics,
         topic_id="topic",
+        partitions=1,
         lag=lag,
         fault_point=no_fault_point,
     )

@@ -37,6 +37,7 @@ def a_consumer(settled: list[int]) -> Consumer:
         publisher=nothing,
         topics=topics,
         topic_id="topic",
+        partitions=1,
         lag=lag,
         fault_point=no_fault_point,
     )

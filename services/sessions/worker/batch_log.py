@@ -12,9 +12,10 @@ from typing import Any, Final
 import structlog
 
 from contracts.topics import Topics
+from services.platform.kafka.partitioners import is_elsewhere
 from services.sessions.rules.model import Received
 from services.sessions.worker.apply import Applied, Batch, Read
-from services.sessions.worker.metrics import PARKED, REREADS, WRONG_KEYS, count_answers
+from services.sessions.worker.metrics import PARKED, REREADS, WRONG_KEYS, WRONG_PARTITIONS, count_answers
 from services.sessions.worker.read_record import Parked, Record
 
 log = structlog.get_logger()
@@ -56,6 +57,14 @@ def report_wrong_keys(wrong: Sequence[Received]) -> None:
     """Count and name commands whose key was not theirs; they were read all the same."""
     WRONG_KEYS.inc(len(wrong))
     _name("wrong_key", map(about, wrong), len(wrong))
+
+
+def count_wrong_partitions(reads: Sequence[tuple[int, int, Read]], partitions: int) -> None:
+    """Count records that some client put elsewhere than murmur2 does; `till doctor` says which clients do so."""
+    keys = [((read.record if isinstance(read, Parked) else read.raw).key, partition) for partition, _, read in reads]
+    wrong = sum(is_elsewhere(key, partition, partitions) for key, partition in keys)
+    if wrong:
+        WRONG_PARTITIONS.inc(wrong)
 
 
 def about(read: Read) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from services.platform.errors import TillError
 from services.sessions.ledger.frontier import LedgerRestored, database_works, note_restored
 from services.sessions.rules.model import Received
 from services.sessions.worker.apply import Applied, Batch, FaultPoint, FenceRefused, Gap, Read, apply
-from services.sessions.worker.batch_log import about, report, report_wrong_keys
+from services.sessions.worker.batch_log import about, count_wrong_partitions, report, report_wrong_keys
 from services.sessions.worker.lag import Lag
 from services.sessions.worker.lock import Locks
 from services.sessions.worker.metrics import BATCH_RECORDS, FAULTS, FENCE_REFUSED, RESTORED, StageTimer
@@ -53,6 +53,7 @@ class BatchRunner:
         publisher: Publisher,
         topics: Topics,
         topic_id: str,
+        partitions: int,
         lag: Lag,
         fault_point: FaultPoint,
     ) -> None:
@@ -61,6 +62,7 @@ class BatchRunner:
         self._publisher = publisher
         self._topics = topics
         self._topic_id = topic_id
+        self._partitions = partitions
         self._lag = lag
         self._fault_point = fault_point
         self._answered: dict[int, int] = {}
@@ -78,6 +80,7 @@ class BatchRunner:
         wrong = [one for _, _, one in whole if isinstance(one, Received) and one.raw.key != one.key]
         if wrong:
             report_wrong_keys(wrong)
+        count_wrong_partitions(whole, self._partitions)
         waiting, survived = [whole], list[list[PositionedRead]]()
         while waiting:
             reads = waiting.pop()

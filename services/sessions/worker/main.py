@@ -92,6 +92,7 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
             publisher=publisher,
             topics=topics,
             topic_id=topic_id,
+            partitions=settings.topic_partitions,
             lag=lag,
             fault_point=fault_point,
         )

@@ -25,6 +25,9 @@ STAGES: Final[tuple[Stage, ...]] = ("read", "lock", "load", "decide", "save", "c
 COMMANDS = Counter("till_commands_total", "Commands answered.", ["kind", "answer", "reason"])
 REREADS = Counter("till_rereads_total", "Records below the frontier: what they were answered is published again.")
 WRONG_KEYS = Counter("till_wrong_key_total", "Commands whose record key was not the one that their body asks for.")
+WRONG_PARTITIONS = Counter(
+    "till_wrong_partition_total", "Records on another partition than murmur2 gives for their key."
+)
 PARKED = Counter("till_dead_letters_total", "Records put on the dead-letter topic.", ["why"])
 ANSWERS_MISSING = Counter("till_answers_missing_total", "Commands below the frontier that the ledger has no answer to.")
 
