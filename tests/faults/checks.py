@@ -78,10 +78,10 @@ def check_figures(service: SessionsService, tally: Tally, *, ordered: bool) -> N
         numbered.sort(key=lambda pair: pair[0])
         numbers = [number for number, _ in numbered]
         tally.check(numbers == list(range(1, len(numbers) + 1)), f"session {session_id}: sequence {numbers}")
-    found = _carried(service) if ordered else {}
+    carried_by_session = _carried(service) if ordered else {}
     for session_id, closing in _closings(service).items():
         first, *rest = [body for _, body in accepted[session_id]]
-        carried = found[session_id] if ordered else {row["tender"]: row["carried_minor"] for row in closing["tenders"]}
+        carried = carried_by_session[session_id] if ordered else _as_shown(closing)
         expected = recount.figures(first, rest, rest[-1]["counted"], carried=carried)
         wrong = [name for name, value in expected.items() if closing[name] != value]
         tally.check(wrong == [], f"closing of {session_id}: {wrong} differ from the recount")
@@ -108,6 +108,11 @@ async def check_ledger(service: SessionsService, tally: Tally) -> None:
         tally.check(False, f"verify: {bad}")
     else:
         tally.check(seen.tills > 0, "verify looked at nothing")
+
+
+def _as_shown(closing: Body) -> dict[str, int]:
+    """What a closing says that it carried, by tender."""
+    return {row["tender"]: row["carried_minor"] for row in closing["tenders"]}
 
 
 def _carried(service: SessionsService) -> dict[str, dict[str, int]]:

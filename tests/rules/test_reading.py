@@ -42,7 +42,7 @@ OTHERS = {
 }
 
 
-def said(error: str, value: bytes | None, members: dict[str, Any]) -> str:
+def unreadable_message(error: str, value: bytes | None, members: dict[str, Any]) -> str:
     """What is said of a record that can't be read: the error, and how it seems to have been framed."""
     return " ".join(filter(None, (error, recognised(value, members))))
 
@@ -52,13 +52,13 @@ def the_long_way(value: bytes | None) -> Any:
     try:
         members = read_object(value)
     except Unreadable as error:
-        return said(str(error), value, {})
+        return unreadable_message(str(error), value, {})
     try:
         return canonical(members), read_command(members), ()
     except Malformed as malformed:
         for name, pattern in (("command_id", UUID_TEXT), ("store_id", ID_TEXT), ("profile_id", ID_TEXT)):
             if not isinstance(members.get(name), str) or not pattern.fullmatch(members[name]):
-                return said(f"The command has no valid {name}: nobody can be answered.", value, members)
+                return unreadable_message(f"The command has no valid {name}: nobody can be answered.", value, members)
         return canonical(members), None, tuple(malformed.errors)
 
 
