@@ -12,6 +12,8 @@ ROWS = """
 
 
 LATER = (
+    "ALTER TABLE journal DROP COLUMN sold_by, DROP COLUMN counts",
+    "ALTER TABLE profiles DROP COLUMN time_zone",
     "COMMENT ON TABLE revocations IS NULL",
     "CREATE INDEX journal_refused_register_seq ON journal (store_id, session_id)",
     "ALTER TABLE consumed DROP COLUMN vouched_offset",

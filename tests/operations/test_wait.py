@@ -12,6 +12,7 @@ from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from tests.support.command_line import Cli
 
+NO_TOPICS = {"sessions": "Missing topics", "reporting": "There is no topic"}
 PACKAGES = {"sessions": "services.sessions.migrations", "reporting": "services.reporting.migrations"}
 
 
@@ -32,7 +33,7 @@ async def test_what_is_missing_is_named_until_it_is_there(corner: Settings, till
 
     assert (bare.exit_code, without_topics.exit_code, ready.exit_code) == (2, 2, 0)
     assert f"The tables of {service} are not up to date" in bare.stderr
-    assert "Missing topics" in without_topics.stderr
+    assert NO_TOPICS[service] in without_topics.stderr
 
 
 async def test_the_gateway_waits_for_the_ledger_and_for_its_own_tables(corner: Settings, till: Cli) -> None:
