@@ -156,7 +156,8 @@ async def test_a_crowd_of_strangers_keeps_nobody_waiting_who_is_known(
     record_property("sign-ins", f"{dict(served)}; five of a known person meanwhile took {took_s:.1f} s")
 
     assert [reply.status_code for reply in replies_of_known] == [200] * 5, replies_of_known[0].text
-    assert set(served) == {401, 503}
+    # One address that fails this often is told to wait before all of its sign-ins have had their turn.
+    assert {401, 503} <= set(served) <= ({401, 503} if spread else {401, 429, 503})
     assert all(b"retry-after: 2\r\n" in reply for reply in replies if reply.startswith(b"HTTP/1.1 503"))
     assert served[401] >= 1
     assert served[503] >= CROWD / 2

@@ -1,6 +1,7 @@
 """Quotas of the registers' principals, as the broker has them."""
 
 import asyncio
+import time
 from contextlib import closing
 from uuid import uuid4
 
@@ -25,8 +26,11 @@ def test_a_register_may_send_so_much_and_its_limit_can_be_set_twice(stack: Stack
         limit(admin, user)
         component = DescribeClientQuotasRequest.ComponentData(entity_type="user", match_type=EXACT, match=user)
         request = DescribeClientQuotasRequest(components=[component], strict=True)
-        (entry,) = admin._manager.run(admin._manager.send, request).entries
-    quotas = {value.key: value.value for value in entry.values}
+        # The broker has taken it and tells of it a moment later.
+        deadline = time.monotonic() + 30
+        while not (entries := admin._manager.run(admin._manager.send, request).entries):
+            assert time.monotonic() < deadline
+    quotas = {value.key: value.value for value in entries[0].values}
     assert quotas == {"producer_byte_rate": PRODUCER_BYTES_PER_S, "request_percentage": REQUEST_PERCENT}
 
 
