@@ -1,8 +1,8 @@
 """Quotas of the registers' principals, as the broker has them."""
 
 import asyncio
-import time
 from contextlib import closing
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,23 +14,26 @@ from deploy.embedded.stack import Stack
 from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, QUOTA_WINDOWS, REQUEST_PERCENT, limit
 from services.platform.kafka.topics import admin_client, create_topics
 from services.platform.settings import Settings
+from tests.support.waiting import eventually
 
 EXACT = 0
 BATCH_BYTES = 500_000
 
 
-def test_a_register_may_send_so_much_and_its_limit_can_be_set_twice(stack: Stack) -> None:
+async def test_a_register_may_send_so_much_and_its_limit_can_be_set_twice(stack: Stack) -> None:
     user = f"till-register-{uuid4()}"
     with closing(admin_client(Settings(kafka=stack.kafka))) as admin:
         limit(admin, user)
         limit(admin, user)
         component = DescribeClientQuotasRequest.ComponentData(entity_type="user", match_type=EXACT, match=user)
         request = DescribeClientQuotasRequest(components=[component], strict=True)
+
+        async def told() -> Any:
+            return admin._manager.run(admin._manager.send, request).entries
+
         # The broker has taken it and tells of it a moment later.
-        deadline = time.monotonic() + 30
-        while not (entries := admin._manager.run(admin._manager.send, request).entries):
-            assert time.monotonic() < deadline
-    quotas = {value.key: value.value for value in entries[0].values}
+        (entry,) = await eventually(told)
+    quotas = {value.key: value.value for value in entry.values}
     assert quotas == {"producer_byte_rate": PRODUCER_BYTES_PER_S, "request_percentage": REQUEST_PERCENT}
 
 

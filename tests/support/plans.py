@@ -25,6 +25,10 @@ class Plan:
     def kinds(self) -> set[str]:
         return {node["Node Type"] for node in self.nodes}
 
+    def kinds_of(self, table: str) -> set[str]:
+        """How the rows of one table were come by."""
+        return {node["Node Type"] for node in self.nodes if node.get("Relation Name") == table}
+
     @property
     def rows(self) -> int:
         """The most rows that one node handed out or threw away."""
