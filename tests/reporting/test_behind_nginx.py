@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deploy.embedded.trouble import free_port
 from services.platform.http.server import serve
 from services.platform.settings import Settings
 from services.reporting.access import Callers
@@ -26,16 +26,10 @@ DAY = {"startTimestamp": "2025-01-01T00:00:00Z", "endTimestamp": "2025-01-02T00:
 pytestmark = pytest.mark.skipif(NGINX is None, reason="Needs nginx: apt-get install nginx-light")
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @asynccontextmanager
 async def nginx(upstream: str, home: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of nginx with the page's own configuration."""
-    port, log = free_port(), home / "access.log"
+    port, log = free_port(set()), home / "access.log"
     block = CLIENTS.partition("```nginx\n")[2].partition("```")[0]
     for written, ours in (
         ("127.0.0.1:8080", upstream),

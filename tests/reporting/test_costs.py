@@ -11,15 +11,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from deploy.embedded.stack import Stack
 from services.platform.auth.store_scope import StoreScope
 from services.platform.postgres import pages
-from services.platform.settings import Settings
+from services.platform.postgres.migrate import upgrade
 from services.reporting import changes, store
 from services.reporting.search import Key, Selection, list_page, since_statement
 from services.reporting.store import reporting_engine
 from tests.reporting.closing_messages import closing, session_id_of, value
 from tests.reporting.closing_pages import Token
 from tests.reporting.reader import keep
+from tests.support.corner import new_corner
 from tests.support.plans import plan_of
 
 MANY = 100_000
@@ -37,16 +39,19 @@ COPIES = f"""
 """  # noqa: S608 - constants
 
 
-@pytest.fixture
-async def many(reporting: Settings, engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
-    await keep(engine, closing(1))
-    filling = create_async_engine(reporting.reader_database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    async with filling.connect() as tx:
-        await tx.execute(text(COPIES))
-        await tx.execute(text("VACUUM (ANALYZE) reporting.closings"))
-    opened = reporting_engine(reporting.reader_database_url)
-    yield opened
-    await opened.dispose()
+@pytest.fixture(scope="module")
+async def many(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AsyncEngine]:
+    """Very many closings, for all that only look at plans."""
+    async with new_corner(stack, tmp_path_factory.mktemp("many")) as settings:
+        await upgrade(settings.reader_database_url, "services.reporting.migrations")
+        opened = reporting_engine(settings.reader_database_url)
+        await keep(opened, closing(1))
+        filling = create_async_engine(settings.reader_database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        async with filling.connect() as tx:
+            await tx.execute(text(COPIES))
+            await tx.execute(text("VACUUM (ANALYZE) reporting.closings"))
+        yield opened
+        await opened.dispose()
 
 
 async def test_lists_are_looked_up_after_ten_calls(many: AsyncEngine) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from socket import socket
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -26,6 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from deploy.embedded import jars
 from deploy.embedded.kafka import SETTINGS, answers, find_java, prepare
+from deploy.embedded.trouble import free_port
 from services.platform.settings import Settings
 
 USER: Final = "till"
@@ -59,8 +59,6 @@ class TokenAddress:
 
     url: str
     asked: list[dict[str, Any]] = field(default_factory=list)
-    reply: bytes | None = None
-    """What is replied in place of a token."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,9 @@ class SecuredKafka:
     mtls: str
 
     def settings(self, way: str, **more: Any) -> Settings:
-        """Settings that come in by `way`: plaintext, plain, oauth or mtls."""
+        """Settings that come in by `way`: plain, oauth or mtls."""
         folder, password = self.folder, self.folder / "secret"
         ways: dict[str, dict[str, Any]] = {
-            "plaintext": {},
             "plain": {"kafka_security": "sasl_plaintext", "kafka_sasl_mechanism": "PLAIN"},
             "oauth": {
                 "kafka_security": "sasl_ssl",
@@ -106,7 +103,9 @@ async def secured_kafka(folder: Path) -> AsyncIterator[SecuredKafka]:
     key = ec.generate_private_key(ec.SECP256R1())
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
     (folder / "jwks.json").write_text(json.dumps({"keys": [public | {"kid": "k1", "use": "sig", "alg": "ES256"}]}))
-    ports = _free_ports(5)
+    ports: list[int] = []
+    while len(ports) < 5:
+        ports.append(free_port(set(ports)))
     names = ("PLAINTEXT", "PLAIN", "OAUTH", "MTLS")
     java, classes = find_java(), jars.class_path(lambda _: None)
     await prepare(folder, java, classes, _run)
@@ -140,16 +139,6 @@ async def _run(name: str, argv: list[str], *, user: str | None = None, folder: P
     )
     output, _ = await ran.communicate()
     assert (ran.returncode, user) == (0, None), f"{name}: {output.decode()[-2_000:]}"
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _write_certificates(folder: Path) -> None:
@@ -199,8 +188,7 @@ def _token_address(folder: Path, key: Any) -> Iterator[TokenAddress]:
             now = int(time.time())
             claims = {"sub": USER, "aud": "kafka", "iat": now, "exp": now + 3_600, "scope": "kafka"}
             token = jwt.encode(claims, key, "ES256", headers={"kid": "k1"})
-            good = json.dumps({"access_token": token, "expires_in": 3_600, "token_type": "Bearer"}).encode()
-            reply = address.reply or good
+            reply = json.dumps({"access_token": token, "expires_in": 3_600, "token_type": "Bearer"}).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(reply)))
             self.end_headers()

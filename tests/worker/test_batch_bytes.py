@@ -5,10 +5,9 @@ from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from services.sessions.worker.batch_retry import BatchRunner, PositionedRead
-from services.sessions.worker.consumer import BATCH_BYTES_MAX, Consumer, no_fault_point
-from services.sessions.worker.frontier_positions import FrontierPositions
-from services.sessions.worker.lag import Lag
+from services.sessions.worker.batch_retry import PositionedRead
+from services.sessions.worker.consumer import BATCH_BYTES_MAX, Consumer
+from tests.worker.own_consumer import a_consumer
 
 TOPIC = "commands"
 RECORD_BYTES = 1_000_000
@@ -29,39 +28,15 @@ class Broker:
         self.sought[partition.partition] = offset
 
 
-def a_consumer(batches: list[list[tuple[int, int]]], failing: int | None = None) -> Consumer:
+def hearing(batches: list[list[tuple[int, int]]], failing: int | None = None) -> Consumer:
     """A consumer whose batches end at once; `batches` hears their positions, the one numbered `failing` fails."""
-    nothing: Any = None
-    topics: Any = SimpleNamespace(commands=TOPIC)
-    lag = Lag()
-    runner = BatchRunner(
-        engine=nothing,
-        locks=nothing,
-        publisher=nothing,
-        topics=topics,
-        topic_id="topic",
-        partitions=1,
-        lag=lag,
-        fault_point=no_fault_point,
-    )
 
     async def run(whole: list[PositionedRead]) -> None:
         batches.append([(partition, offset) for partition, offset, _ in whole])
         if len(batches) - 1 == failing:
             raise OSError("the world is away")
 
-    runner.run = run  # type: ignore[method-assign]
-    consumer = Consumer(
-        runner=runner,
-        positions=FrontierPositions(nothing, "topic"),
-        lag=lag,
-        topics=topics,
-        verify=None,
-        access=None,
-        stop=lambda _why: None,
-    )
-    consumer.go_on()
-    return consumer
+    return a_consumer(TOPIC, run)
 
 
 def handed_out(kafka: Broker) -> Any:
@@ -79,7 +54,7 @@ POSITIONS = [(partition, offset) for partition in range(2) for offset in range(R
 
 async def test_what_is_handed_out_together_is_applied_in_batches_of_so_many_bytes() -> None:
     batches, kafka = list[list[tuple[int, int]]](), Broker()
-    consumer = a_consumer(batches)
+    consumer = hearing(batches)
 
     await consumer.on_batch(handed_out(kafka))
     await consumer.finish()
@@ -92,7 +67,7 @@ async def test_what_is_handed_out_together_is_applied_in_batches_of_so_many_byte
 
 async def test_after_a_fault_in_one_of_them_it_and_all_behind_it_are_read_again() -> None:
     batches, kafka = list[list[tuple[int, int]]](), Broker()
-    consumer = a_consumer(batches, failing=0)
+    consumer = hearing(batches, failing=0)
     message = handed_out(kafka)
 
     await consumer.on_batch(message)
@@ -106,7 +81,7 @@ async def test_after_a_fault_in_one_of_them_it_and_all_behind_it_are_read_again(
 
 async def test_what_a_rebalance_drops_of_them_is_taken_again() -> None:
     batches, kafka = list[list[tuple[int, int]]](), Broker()
-    consumer = a_consumer(batches)
+    consumer = hearing(batches)
     run = consumer._runner.run
     message = handed_out(kafka)
 

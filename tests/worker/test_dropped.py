@@ -8,10 +8,11 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from services.sessions.worker.batch_retry import BatchRunner, PositionedRead
-from services.sessions.worker.consumer import Consumer, no_fault_point
-from services.sessions.worker.frontier_positions import FrontierPositions, Rebalance
-from services.sessions.worker.lag import Lag
+from services.sessions.worker import frontier_positions
+from services.sessions.worker.batch_retry import PositionedRead
+from services.sessions.worker.consumer import Consumer
+from services.sessions.worker.frontier_positions import Rebalance
+from tests.worker.own_consumer import a_consumer
 
 PLACE = TopicPartition("commands", 0)
 
@@ -26,47 +27,24 @@ class _NoRight:
         """Nothing to say."""
 
 
-def a_consumer(settled: list[int]) -> Consumer:
+def settling(settled: list[int]) -> Consumer:
     """A consumer whose batches end at once; `settled` hears their offsets."""
-    topics: Any = SimpleNamespace(commands=PLACE.topic)
-    nothing: Any = None
-    lag = Lag()
-    runner = BatchRunner(
-        engine=nothing,
-        locks=nothing,
-        publisher=nothing,
-        topics=topics,
-        topic_id="topic",
-        partitions=1,
-        lag=lag,
-        fault_point=no_fault_point,
-    )
-    consumer = Consumer(
-        runner=runner,
-        positions=FrontierPositions(nothing, "topic"),
-        lag=lag,
-        topics=topics,
-        verify=None,
-        access=None,
-        stop=lambda _why: None,
-    )
 
     async def run(whole: list[PositionedRead]) -> None:
         settled.extend(offset for _, offset, _ in whole)
 
-    runner.run = run  # type: ignore[method-assign]
-    consumer.go_on()
-    return consumer
+    return a_consumer(PLACE.topic, run)
 
 
 def a_record(offset: int) -> ConsumerRecord:
     return ConsumerRecord(*PLACE, offset, 1_000, 1, None, b"{", None, 0, 1, ())
 
 
-async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek() -> None:
+async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontier_positions, "ASSIGN_PATIENCE_S", 0.0)
     kafka: Any = _NoRight()
     settled: list[int] = []
-    consumer = a_consumer(settled)
+    consumer = settling(settled)
     rebalance = Rebalance(consumer, lambda: kafka)
     message: Any = SimpleNamespace(raw_message=[a_record(5), a_record(6)], consumer=kafka)
     async with consumer._in_hand:
@@ -91,7 +69,7 @@ async def test_offsets_are_committed_again_after_a_rebalance_gave_up_waiting_for
             committed.append(ends)
             await answered.wait()
 
-    consumer, kafka = a_consumer([]), SlowBroker()
+    consumer, kafka = settling([]), SlowBroker()
     await consumer.on_batch(SimpleNamespace(raw_message=[a_record(5)], consumer=kafka))  # type: ignore[arg-type]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
