@@ -9,17 +9,15 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.platform.auth.tokens import mint, open_verifier
-from services.platform.http.server import health_routes, serve
+from services.platform.auth.tokens import mint
 from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
-from services.reporting.access import Callers
-from services.reporting.api import reporting_app
 from services.reporting.follow import Progress, follow
 from services.reporting.store import reporting_engine
 from tests.reporting.closing_pages import Token
 from tests.reporting.reader import Reading
+from tests.reporting.served import served
 
 
 @pytest.fixture
@@ -59,11 +57,8 @@ async def stop() -> asyncio.Event:
 
 @pytest.fixture
 async def client(reporting: Settings, engine: AsyncEngine, stop: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
-    app = reporting_app(reporting, engine, Callers(open_verifier(reporting), None), health_routes({}), stop)
-    async with serve("127.0.0.1:0", app) as address:
-        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as http:
-            yield http
-        stop.set()
+    async with served(reporting, engine, stop) as http:
+        yield http
 
 
 @pytest.fixture

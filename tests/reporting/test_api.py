@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,27 +10,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.embedded.stack import Stack, start_server, stop_server
-from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint, open_verifier
-from services.platform.http.server import health_app, health_routes, serve
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint
+from services.platform.http.server import health_app, serve
 from services.platform.settings import Settings
-from services.reporting.access import Callers
-from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing, session_id_of, value, voided
 from tests.reporting.reader import keep, publish, reader_process
 from tests.support.waiting import eventually
 
 PATH = "/v1/cashier-sessions/"
 DAY = {"startTimestamp": "2025-01-01T00:00:00Z", "endTimestamp": "2025-01-02T00:00:00Z"}
-
-
-@pytest.fixture
-async def client(reporting: Settings, engine: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
-    app = reporting_app(reporting, engine, Callers(open_verifier(reporting), None), health_routes({}), asyncio.Event())
-    async with (
-        serve("127.0.0.1:0", app) as address,
-        httpx.AsyncClient(base_url=f"http://{address}") as http,
-    ):
-        yield http
 
 
 @pytest.fixture

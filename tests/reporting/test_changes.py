@@ -14,7 +14,8 @@ from services.platform.settings import Settings
 from services.reporting import changes
 from services.reporting.stream import write_id
 from tests.reporting.closing_messages import closing, value, voided
-from tests.reporting.closing_pages import PATH, Token, problem, z_numbers
+from tests.reporting.closing_pages import Token, problem, z_numbers
+from tests.reporting.listener import listening, stream_status
 from tests.reporting.reader import Reading, publish, until_read
 
 CHANGES = "/api/changes"
@@ -115,19 +116,13 @@ async def test_the_cursor_is_the_id_of_the_stream(
     await publish(reporting, [value(closing(1)), value(closing(2))])
     async with reading():
         await until_read(engine, 2)
-    async with client.stream("GET", f"{PATH}/stream?from=beginning", headers=token("s1")) as reply:
-        ids = []
-        async for line in reply.aiter_lines():
-            if line.startswith("id: "):
-                ids.append(line.removeprefix("id: "))
-            if len(ids) == 2:
-                break
-    after_the_first = await asked(client, token("s1"), after=ids[1])
+    async with listening(client, token("s1"), **{"from": "beginning"}) as stream:
+        assert await stream.numbers(1) == [1]
+    after_the_first = await asked(client, token("s1"), after=stream.last_id)
 
     assert z_numbers(after_the_first) == [2]
     resumed = token("s1") | {"last-event-id": after_the_first.json()["next"]}
-    async with client.stream("GET", f"{PATH}/stream", headers=resumed) as reply:
-        assert reply.status_code == 200
+    assert await stream_status(client, resumed) == 200
 
 
 async def test_bad_questions_about_changes(

@@ -17,6 +17,7 @@ from services.platform.settings import Settings
 from services.reporting.stream import write_id
 from tests.reporting.closing_messages import closing, value
 from tests.reporting.closing_pages import PATH, z_numbers
+from tests.reporting.listener import listening, stream_status
 from tests.reporting.reader import publish
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
@@ -48,21 +49,13 @@ async def say(settings: Settings, *records: AccessRecord) -> None:
 
 
 async def until_stream_ends(
-    http: httpx.AsyncClient, opened: asyncio.Event, headers: dict[str, str] | None = None, **asked: str
+    http: httpx.AsyncClient, opened: asyncio.Event, headers: dict[str, str], **asked: str
 ) -> float:
     """Follow the stream to its end; when that was."""
-    async with http.stream("GET", f"{PATH}/stream", params={"from": "beginning"} | asked, headers=headers) as reply:
-        assert reply.status_code == 200
-        async for line in reply.aiter_lines():
-            if line.startswith("data:"):
-                opened.set()
+    async with listening(http, headers, **{"from": "beginning"} | asked) as stream:
+        while await stream.event() is not None:
+            opened.set()
     return time.monotonic()
-
-
-async def status_of(http: httpx.AsyncClient, asked: dict[str, str], headers: dict[str, str] | None = None) -> int:
-    """The status of a stream, left at once."""
-    async with http.stream("GET", f"{PATH}/stream", params=asked, headers=headers) as reply:
-        return reply.status_code
 
 
 async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Settings) -> None:
@@ -78,10 +71,10 @@ async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Sett
         ticket, of_nora = [(await http.post(TICKETS, headers=asked)).json()["ticket"] for asked in (rita, nora)]
         opened = [asyncio.Event() for _ in range(4)]
         stream = asyncio.create_task(until_stream_ends(http, opened[0], rita))
-        by_ticket = asyncio.create_task(until_stream_ends(http, opened[1], ticket=ticket))
+        by_ticket = asyncio.create_task(until_stream_ends(http, opened[1], {}, ticket=ticket))
         others = [
             asyncio.create_task(until_stream_ends(http, opened[2], nora)),
-            asyncio.create_task(until_stream_ends(http, opened[3], ticket=of_nora)),
+            asyncio.create_task(until_stream_ends(http, opened[3], {}, ticket=of_nora)),
         ]
         await asyncio.gather(*(event.wait() for event in opened))
 
@@ -93,9 +86,9 @@ async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Sett
         for path in (PATH, f"{PATH}/{closing_id}", f"{PATH}/stream", PARROT):
             assert (await http.get(path, headers=rita)).status_code == 401, path
         assert z_numbers(await http.get(PATH, headers=nora)) == [1]
-        assert await status_of(http, {"ticket": ticket}) == await status_of(http, {"ticket": ticket}, GOING_ON) == 401
+        assert [await stream_status(http, headers, ticket=ticket) for headers in ({}, GOING_ON)] == [401, 401]
         assert (await http.post(TICKETS, headers=rita)).status_code == 401
-        assert await status_of(http, {"ticket": of_nora}) == 200
+        assert await stream_status(http, {}, ticket=of_nora) == 200
         for other in others:
             assert not other.done()
             other.cancel()
@@ -107,7 +100,7 @@ async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Sett
 
         await eventually(back, within_s=WITHIN_S)
         assert (await http.get(PATH, headers=rita)).status_code == 401, "its token was issued before"
-        assert await status_of(http, {"ticket": ticket}) == 401, "and so was what it was made from"
+        assert await stream_status(http, {}, ticket=ticket) == 401, "and so was what it was made from"
 
 
 async def test_a_revocation_in_one_store_leaves_the_others(reporting: Settings) -> None:
@@ -127,17 +120,9 @@ async def test_a_revocation_in_one_store_leaves_the_others(reporting: Settings) 
             status = [(await http.get(f"{PATH}/{item['closing_id']}", headers=headers)).status_code for item in items]
             assert status == [404, 200]
             assert (await http.get(PARROT, headers=headers)).json()["pagination"]["count"] == 1
-            async with http.stream("GET", f"{PATH}/stream?from=beginning", headers=headers) as reply:
-                data = [line async for line in first_data(reply)]
-            assert '"store_id":"s2"' in data[0]
+            async with listening(http, headers, **{"from": "beginning"}) as stream:
+                assert (await stream.event())["store_id"] == "s2"
         assert (await http.get(PATH, headers=bearer(reporting, "s1"))).status_code == 401
-
-
-async def first_data(reply: httpx.Response) -> AsyncIterator[str]:
-    async for line in reply.aiter_lines():
-        if line.startswith("data:"):
-            yield line
-            return
 
 
 async def test_a_reader_without_the_access_topic_says_so_and_knows_of_no_revocations(reporting: Settings) -> None:

@@ -12,17 +12,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.auth.signing_keys import ensure_key
-from services.platform.auth.tokens import mint, open_verifier
-from services.platform.http.server import health_routes, serve
+from services.platform.auth.tokens import mint
 from services.platform.settings import Settings
 from services.reporting import tickets
-from services.reporting.access import Callers
-from services.reporting.api import reporting_app
 from services.reporting.store import reporting_engine
 from services.reporting.stream import write_id
 from tests.reporting.closing_messages import closing, value
 from tests.reporting.closing_pages import PATH, Token, problem
+from tests.reporting.listener import listening, stream_status
 from tests.reporting.reader import Reading, publish, until_read
+from tests.reporting.served import served
 from tests.support.waiting import eventually
 
 TICKETS = "/api/stream-tickets"
@@ -38,19 +37,15 @@ async def ticket(client: httpx.AsyncClient, headers: dict[str, str]) -> str:
 
 
 async def opened(client: httpx.AsyncClient, text: str, headers: dict[str, str] | None = None, **more: str) -> int:
-    """The status of a stream that is opened by a ticket, and left at once."""
-    asked = client.stream("GET", f"{PATH}/stream", params={"ticket": text} | more, headers=headers or {})
-    async with asked as reply:
-        return reply.status_code
+    """The status of a stream that is opened by a ticket."""
+    return await stream_status(client, headers or {}, ticket=text, **more)
 
 
 @asynccontextmanager
 async def another_process(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    engine, stop = reporting_engine(settings.reader_database_url), asyncio.Event()
-    app = reporting_app(settings, engine, Callers(open_verifier(settings), None), health_routes({}), stop)
-    async with serve("127.0.0.1:0", app) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
+    engine = reporting_engine(settings.reader_database_url)
+    async with served(settings, engine, asyncio.Event()) as http:
         yield http
-        stop.set()
     await engine.dispose()
 
 
@@ -63,11 +58,8 @@ async def test_a_ticket_opens_a_stream_of_its_tokens_stores(
         await until_read(engine, 2)
     mine = await ticket(client, token("s1"))
 
-    async with client.stream("GET", f"{PATH}/stream", params={"ticket": mine, "from": "beginning"}) as reply:
-        async for line in reply.aiter_lines():
-            if line.startswith("data: "):
-                assert json.loads(line.removeprefix("data: ")) == ours
-                break
+    async with listening(client, {}, ticket=mine, **{"from": "beginning"}) as stream:
+        assert await stream.event() == ours
     assert await opened(client, mine, store="s2") == 403
     assert await opened(client, mine, store="s1") == 200
     async with another_process(reporting) as other:
@@ -88,12 +80,9 @@ async def test_an_old_ticket_only_goes_on(
 
 async def test_a_ticket_ends_with_its_token(client: httpx.AsyncClient, token: Token) -> None:
     short = await ticket(client, token("s1", ttl_s=2))
-    async with client.stream("GET", f"{PATH}/stream", params={"ticket": short}) as reply:
-        assert reply.status_code == 200
+    async with listening(client, {}, ticket=short) as stream, asyncio.timeout(10):
         # The stream ends by itself.
-        async with asyncio.timeout(10):
-            async for _ in reply.aiter_lines():
-                pass
+        assert await stream.event() is None
 
     assert await opened(client, short, BEGINNING) == 401
 
