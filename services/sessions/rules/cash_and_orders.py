@@ -101,11 +101,9 @@ def record_order(context: RuleContext, session: Session, command: RecordOrder) -
     refusal = _bad_order(context, tenders, command, earlier)
     if refusal is not None:
         return refusal
-    seller, earlier_seller = command.sold_by or command.actor, None
-    if earlier is not None:
-        earlier_seller = state.seller_of(key)
-        seller = command.sold_by or earlier_seller
-    counted_for = None if key in state.orders_of_before else earlier_seller
+    keeps = command.actor if earlier is None else state.seller_of(key)
+    seller = command.sold_by or keeps
+    counted_for = None if key in state.orders_of_before else keeps
 
     def change(totals: Totals) -> None:
         replace_order(totals, opening, (earlier, counted_for), (command, seller))
