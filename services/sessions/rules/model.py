@@ -239,17 +239,20 @@ class Session:
     @property
     def counted(self) -> dict[str, int]:
         """What counts as counted, by tender: later counts included, and those that await approval."""
-        if self.ended is not None:
-            return self.ended.counted
-        return self.attempt.counted if self.attempt is not None and self.state == "pending" else {}
+        count = self._count
+        return {} if count is None else count.counted
 
     @property
     def declared(self) -> Declared:
         """What was said of the drawer, as it counts now."""
-        count = self.ended or (self.attempt if self.state == "pending" else None)
+        count = self._count
         if count is None:
             return Declared(self.opening.carried.amounts, {}, {})
         return Declared(self.opening.carried.amounts, count.counted, count.left_named)
+
+    @property
+    def _count(self) -> Ended | Attempt | None:
+        return self.ended or (self.attempt if self.state == "pending" else None)
 
 
 @dataclass(slots=True)
