@@ -67,16 +67,26 @@ def accept(context: RuleContext, session: Session) -> None:
 
 def accept_dated(context: RuleContext, session: Session) -> None:
     """As `accept`, for what a closing holds: it is never closed before that."""
-    if context.clock_set:
-        session.register.latest_at = max(session.register.latest_at, context.occurred)
-    elif session.state in BEHIND_A_BORDER:
-        session.register.clock_adjusted = True
+    note_time(session, context.occurred, clock_set=context.clock_set)
     accept(context, session)
 
 
+def note_time(session: Session, occurred: str, *, clock_set: bool) -> None:
+    """Note the time that counts of what a closing holds; of a clock that was not set, that it was not believed."""
+    if clock_set:
+        session.register.latest_at = max(session.register.latest_at, occurred)
+    elif session.state in BEHIND_A_BORDER:
+        session.register.clock_adjusted = True
+
+
 def border_time(context: RuleContext, session: Session) -> str:
-    """The moment at which the session is closed or suspended by this command: never before what it holds."""
-    return max(context.occurred, session.opening.opened_at, session.register.latest_at)
+    """The moment at which the session is closed or suspended by this command."""
+    return border_at(session, context.occurred)
+
+
+def border_at(session: Session, occurred: str) -> str:
+    """The moment of a closing or suspension that occurred at `occurred`: never before what the session holds."""
+    return max(occurred, session.opening.opened_at, session.register.latest_at)
 
 
 def answer_fields(context: RuleContext, session: Session, command: Command) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from services.sessions.ledger.load import COUNTS_OF_BEFORE
 from services.sessions.rules.carried import recounted
 from services.sessions.rules.cash_and_orders import movement_of, replace_order
 from services.sessions.rules.close_session import attempt_of, end_session, no_figures, origin_of
-from services.sessions.rules.context import BEHIND_A_BORDER, by_tender
+from services.sessions.rules.context import border_at, by_tender, note_time
 from services.sessions.rules.corrections import correction_body, recounted_rows
 from services.sessions.rules.declared import NOTHING_DECLARED, Declared
 from services.sessions.rules.differences import differences
@@ -120,15 +120,12 @@ class Recomputation:
             self._check_correction(command, before, declared, entry.received_at, where)
 
     def _note_clock(self, command: Any, entry: Any) -> None:
-        """What the command's time means to the closing, as `context.accept_dated` and the opening note it."""
-        register = self.session.register
+        """What the command's time means to the closing."""
+        session = self.session
         if isinstance(command, OpenSession):
-            register.clock_adjusted = self.session.opening.opened_at != command.occurred_at
+            session.register.clock_adjusted = session.opening.opened_at != command.occurred_at
         elif entry.kind in DATED:
-            if command.occurred_at >= CLOCK_SET_FROM:
-                register.latest_at = max(register.latest_at, _counted(command, entry))
-            elif self.session.state in BEHIND_A_BORDER:
-                register.clock_adjusted = True
+            note_time(session, _counted(command, entry), clock_set=command.occurred_at >= CLOCK_SET_FROM)
 
     def _is_of_the_first_form(self) -> bool:
         """Whether the session was closed before a closing could be later than its command says."""
@@ -223,7 +220,7 @@ class Recomputation:
         if self._is_of_the_first_form():
             closed_at = min(command.occurred_at, wire_time(entry.received_at))
         else:
-            closed_at = max(_counted(command, entry), session.opening.opened_at, session.register.latest_at)
+            closed_at = border_at(session, _counted(command, entry))
         session.attempt = attempt_of(
             command, session.opening.tenders, closed_at=closed_at, limit_minor=self._stated_limit()
         )
