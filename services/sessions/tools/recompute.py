@@ -129,7 +129,9 @@ class Recomputation:
 
     def _is_of_the_first_form(self) -> bool:
         """Whether the session was closed before a closing could be later than its command says."""
-        return self.closing is not None and "clock_adjusted" not in stored_object(self.closing.body, self.name)
+        if self.closing is None:
+            return False
+        return "clock_adjusted" not in stored_object(self.closing.body, f"{self.name}, its closing")
 
     def _approved_at(self, command: ApproveClosing, entry: Any) -> str:
         attempt = self.session.attempt
