@@ -86,29 +86,33 @@ async def _check_sessions(
         finds.finish()
 
 
-async def _tills(tx: AsyncConnection, part: dict[str, Any]) -> AsyncIterator[Any]:
-    """All tills of this part of the ledger in the order of their ids, a page at a time."""
-    after = {"after_store": "", "after_profile": ""}
-    while True:
-        page = list(await tx.execute(queries.PAGE_OF_TILLS, part | after | {"rows": PAGE_ROWS}))
-        for row in page:
-            yield row
-        if len(page) < PAGE_ROWS:
-            return
-        after = {"after_store": page[-1].store_id, "after_profile": page[-1].profile_id}
+def _tills(tx: AsyncConnection, part: dict[str, Any]) -> AsyncIterator[Any]:
+    """All tills of this part of the ledger in the order of their ids."""
+    begin = {"after_store": ("store_id", ""), "after_profile": ("profile_id", "")}
+    return _pages(tx, queries.PAGE_OF_TILLS, part, begin)
 
 
-async def _sessions_of(tx: AsyncConnection, till: Any) -> AsyncIterator[Any]:
-    """A till's sessions against the order in which they opened, a page at a time."""
+def _sessions_of(tx: AsyncConnection, till: Any) -> AsyncIterator[Any]:
+    """A till's sessions against the order in which they opened."""
     key = {"store": till.store_id, "profile": till.profile_id}
-    before = ORDINAL_MAX
+    return _pages(tx, queries.SESSIONS_OF_TILL, key, {"before": ("ordinal", ORDINAL_MAX)})
+
+
+async def _pages(
+    tx: AsyncConnection, statement: Any, part: dict[str, Any], begin: dict[str, tuple[str, Any]]
+) -> AsyncIterator[Any]:
+    """All rows of a statement, a page at a time.
+
+    `begin` are those of its parameters by which it goes on behind a row: of each its column, and its first value.
+    """
+    behind = {name: first for name, (_, first) in begin.items()}
     while True:
-        page = list(await tx.execute(queries.SESSIONS_OF_TILL, key | {"before": before, "rows": PAGE_ROWS}))
+        page = list(await tx.execute(statement, part | behind | {"rows": PAGE_ROWS}))
         for row in page:
             yield row
         if len(page) < PAGE_ROWS:
             return
-        before = page[-1].ordinal
+        behind = {name: getattr(page[-1], column) for name, (column, _) in begin.items()}
 
 
 async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
@@ -116,15 +120,11 @@ async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
     name = f"till {till.store_id}/{till.profile_id}"
     key = {"store": till.store_id, "profile": till.profile_id}
     z_number, head = 0, GENESIS_HASH
-    while True:
-        page = list(await tx.execute(queries.CLOSINGS_OF_TILL, key | {"after": z_number, "rows": PAGE_ROWS}))
-        for row in page:
-            if row.z_number != z_number + 1:
-                raise LedgerMismatch(f"{name}: closing z {z_number + 1} is missing; the next is z {row.z_number}")
-            head = _check_closing(row, head)
-            z_number = row.z_number
-        if len(page) < PAGE_ROWS:
-            break
+    async for row in _pages(tx, queries.CLOSINGS_OF_TILL, key, {"after": ("z_number", z_number)}):
+        if row.z_number != z_number + 1:
+            raise LedgerMismatch(f"{name}: closing z {z_number + 1} is missing; the next is z {row.z_number}")
+        head = _check_closing(row, head)
+        z_number = row.z_number
     if (till.z_number, till.last_hash.hex()) != (z_number, head):
         raise LedgerMismatch(
             f"{name}: its row says z {till.z_number} was the last closing, the closings end at z {z_number}"
@@ -157,15 +157,9 @@ async def _check_session(tx: AsyncConnection, row: Any, finds: Finds, seen: Veri
     key = {"store": row.store_id, "session": row.session_id}
     recomputation.closing = (await tx.execute(queries.CLOSING_OF_SESSION, key)).one_or_none()
     recomputation.corrections = list(await tx.execute(queries.CORRECTIONS_OF_SESSION, key))
-    after = 0
-    while True:
-        page = list(await tx.execute(queries.JOURNAL_OF_SESSION, key | {"after": after, "rows": PAGE_ROWS}))
-        for entry in page:
-            recomputation.add(entry)
-            finds.prove(recomputation.session)
-        if len(page) < PAGE_ROWS:
-            break
-        after = page[-1].sequence
+    async for entry in _pages(tx, queries.JOURNAL_OF_SESSION, key, {"after": ("sequence", 0)}):
+        recomputation.add(entry)
+        finds.prove(recomputation.session)
     recomputation.finish(row)
     finds.note(recomputation.session)
     seen.commands += recomputation.session.sequence
