@@ -8,6 +8,7 @@ from pydantic import Field
 from contracts.events import ZNumber
 from contracts.jsontext import SAFE_INTEGER, canonical
 from contracts.values import (
+    TENDERS_MAX,
     Actor,
     ActorText,
     Currency,
@@ -31,8 +32,6 @@ ROWS_MAX: Final = 200
 """Rows of one table of a closing; the keys that come later share the row `(other)`."""
 OTHER: Final = "(other)"
 GAPS_MAX: Final = 100
-TENDERS_MAX: Final = 50
-"""Tenders of one session."""
 
 SINCE_THE_FIRST_VERSION: Final = frozenset(
     {

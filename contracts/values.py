@@ -15,6 +15,8 @@ from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS, RATE_PATTERN
 from contracts.times import TIME_PATTERN, read_date, read_time
 
 COUNT_MAX: Final = 2**31 - 1
+TENDERS_MAX: Final = 50
+"""Tenders of one session."""
 
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 ID_PATTERN: Final = "^[A-Za-z0-9._:-]{1,64}$"
@@ -162,9 +164,9 @@ def _tender_ids_once(tenders: tuple[Tender, ...]) -> tuple[Tender, ...]:
     return tenders
 
 
-Tenders = Annotated[tuple[Tender, ...], Objects(1, 50), AfterValidator(_tender_ids_once)]
-TenderAmounts = Annotated[tuple[TenderAmount, ...], Objects(0, 50)]
-CountedAmounts = Annotated[tuple[TenderAmount, ...], Objects(1, 50)]
+Tenders = Annotated[tuple[Tender, ...], Objects(1, TENDERS_MAX), AfterValidator(_tender_ids_once)]
+TenderAmounts = Annotated[tuple[TenderAmount, ...], Objects(0, TENDERS_MAX)]
+CountedAmounts = Annotated[tuple[TenderAmount, ...], Objects(1, TENDERS_MAX)]
 NamedAmounts = Annotated[tuple[NamedAmount, ...], Objects(0, 100)]
 Payments = Annotated[tuple[Payment, ...], Objects(0, 100)]
 Taxes = Annotated[tuple[Tax, ...], Objects(0, 50)]
