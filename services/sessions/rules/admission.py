@@ -82,8 +82,13 @@ def _admit_closed(context: RuleContext, session: Session, command: Command) -> A
         return Refusal("not_awaiting_approval")
     if command.kind in MONEY and _is_late(context, session):
         return "late"
-    if command.kind == "record_order" and session.ended is not None and in_window(context, session.ended.applied_at):
-        return "after_count" if leaves_the_cash(context, session, command) else Refusal("session_closed")
+    if (
+        command.kind == "record_order"
+        and session.ended is not None
+        and in_window(context, session.ended.applied_at)
+        and leaves_the_cash(context, session, command)
+    ):
+        return "after_count"
     return Refusal("session_closed")
 
 
