@@ -96,11 +96,7 @@ async def sweep(
         frontier = {
             row.partition: row.next_offset for row in await tx.execute(queries.FRONTIER, {"topic_id": topic_id})
         }
-    behind = {
-        partition: frontier.get(partition, 0)
-        for partition, end in before.ends.items()
-        if frontier.get(partition, 0) < end
-    }
+    behind = {number: begin for number, end in before.ends.items() if (begin := frontier.get(number, 0)) < end}
     lags = bool(behind) and await _holds_commands(settings, behind, before.ends)
     async with engine.connect() as tx:
         idle = [] if lags else list(await tx.execute(queries.IDLE_SESSIONS, {"until": before.at, "rows": SESSIONS_MAX}))
