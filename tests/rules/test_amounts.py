@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from services.sessions.ledger import encoding
+from services.sessions.rules.totals import add_movement
 from tests.support import recount
 from tests.support.till import CARD, CASH, TENDERS, Body, Till, amounts, named, row
 
@@ -277,6 +278,34 @@ def test_a_count_whose_base_figure_does_not_fit_is_refused() -> None:
     till.open()
     assert till.close({"usd": AMOUNT_MAX})["reason"] == "amount_invalid"
     assert till.close({"usd": 1})["kind"] == "session_closed"
+
+
+def test_what_comes_before_an_approval_is_held_against_the_count() -> None:
+    till = Till(over_short_limit_minor=0)
+    till.open()
+    assert till.close({"cash": AMOUNT_MAX})["kind"] == "closing_pending"
+    early = "2026-03-02T07:00:00Z"
+    for _ in range(8):
+        assert till.move("pay_out", AMOUNT_MAX, occurred_at=early)["kind"] == "cash_moved"
+    assert till.move("pay_out", AMOUNT_MAX, occurred_at=early)["reason"] == "amount_invalid"
+    till.says("approve_closing", decision="approve", actor={"id": "mona"})
+    assert row(till.closings[-1], "cash")["over_short_minor"] == 9 * AMOUNT_MAX
+
+
+def test_a_count_that_the_version_before_let_be_overtaken_is_counted_again_not_approved() -> None:
+    till = Till(over_short_limit_minor=0)
+    till.open()
+    assert till.close({"cash": AMOUNT_MAX})["kind"] == "closing_pending"
+    session = till.batch_state.sessions["s", till.session_id]
+    for _ in range(9):
+        add_movement(session.totals, ("pay_out", "cash", AMOUNT_MAX))
+        session.totals.bound += session.opening.tenders.weight(AMOUNT_MAX)
+    mona = {"id": "mona"}
+    assert till.says("approve_closing", decision="approve", actor=mona)["reason"] == "amount_invalid"
+    assert till.says("approve_closing", decision="recount", actor=mona)["kind"] == "count_requested"
+    assert till.close({"cash": 0})["kind"] == "closing_pending"
+    till.says("approve_closing", decision="approve", actor=mona)
+    assert row(till.closings[-1], "cash")["over_short_minor"] == 9 * AMOUNT_MAX
 
 
 def test_totals_come_out_of_their_row_as_they_went_in() -> None:

@@ -56,6 +56,7 @@ def approve_closing(context: RuleContext, session: Session, command: ApproveClos
         attempt.waits_for = "count"
         accept(context, session)
         return Decision(fill(CountRequested, answer_fields(context, session, command), reason=command.reason))
+    # What comes meanwhile is held against the count; the version before did not, and left such sessions.
     if not fits(session.totals, session.opening.tenders, session.declared):
         return Refusal("amount_invalid")
     accept(context, session)
