@@ -28,11 +28,11 @@ async def test_a_register_may_send_so_much_and_its_limit_can_be_set_twice(stack:
         component = DescribeClientQuotasRequest.ComponentData(entity_type="user", match_type=EXACT, match=user)
         request = DescribeClientQuotasRequest(components=[component], strict=True)
 
-        async def kept() -> Any:
+        async def described() -> Any:
             return admin._manager.run(admin._manager.send, request).entries
 
         # The broker has taken it and tells of it a moment later.
-        (entry,) = await eventually(kept)
+        (entry,) = await eventually(described)
     quotas = {value.key: value.value for value in entry.values}
     assert quotas == {"producer_byte_rate": PRODUCER_BYTES_PER_S, "request_percentage": REQUEST_PERCENT}
 
