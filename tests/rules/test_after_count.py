@@ -39,19 +39,13 @@ def late(till: Till, **members: Any) -> Body:
     return till.order("A", **members)
 
 
-def correction(till: Till) -> Body:
-    latest = till.outcomes[-1].correction
-    assert latest is not None
-    return latest
-
-
 def test_tips_keyed_in_from_slips_are_a_correction() -> None:
     till = a_counted_till()
     answer = late(till, **TIPPED)
     assert answer["kind"] == "order_recorded"
-    assert answer["correction_id"] == correction(till)["correction_id"]
-    assert correction(till)["needs_review"] is False
-    card, cash = (row(correction(till)["deltas"], tender) for tender in ("card", "cash"))
+    assert answer["correction_id"] == till.correction["correction_id"]
+    assert till.correction["needs_review"] is False
+    card, cash = (row(till.correction["deltas"], tender) for tender in ("card", "cash"))
     assert (card["tips_minor"], card["sales_minor"], card["expected_minor"]) == (100, 0, 100)
     assert (cash["tips_minor"], cash["sales_minor"], cash["expected_minor"]) == (50, -50, 0)
 
@@ -114,17 +108,17 @@ def test_it_comes_within_the_window_of_the_profile(days: float, taken: bool) -> 
 def test_what_takes_a_sale_back_is_looked_at(members: Body, review: bool) -> None:
     till = a_counted_till()
     assert late(till, **members)["kind"] == "order_recorded"
-    assert correction(till)["needs_review"] is review
+    assert till.correction["needs_review"] is review
     in_time = a_counted_till()
     assert late(in_time, occurred_at="2026-03-02T07:00:00Z", **members)["kind"] == "order_recorded"
-    assert correction(in_time)["needs_review"] is False
+    assert in_time.correction["needs_review"] is False
 
 
 def test_a_tab_goes_on_in_another_session_after_the_count() -> None:
     till = a_counted_till(status="open")
     assert late(till, status="carried_over", **PAID)["kind"] == "order_recorded"
-    assert correction(till)["needs_review"] is False
-    assert correction(till)["deltas"]["sales"]["carried_over_minor"] == 1_000
+    assert till.correction["needs_review"] is False
+    assert till.correction["deltas"]["sales"]["carried_over_minor"] == 1_000
 
 
 def test_a_pending_session_takes_it_as_if_open() -> None:

@@ -14,6 +14,7 @@ from tests.support import recount, recount_float, recount_times
 from tests.support.chance import MINUTE_MS, TENDERS, logs, rules
 from tests.support.thorough import is_thorough
 from tests.support.till import MORNING_MS, Body, Till
+from tests.support.tills_model import check_money
 
 few = settings(deadline=None) if is_thorough() else settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -58,19 +59,23 @@ def log_of(till: Till) -> list[tuple[Body, Body]]:
     return [(json.loads(outcome.record.raw.value), answer) for outcome, answer in pairs if outcome.sequence is not None]
 
 
+def leading_to(till: Till, closing: Body) -> list[tuple[Body, Body]]:
+    """The accepted commands that led to a closing with their answers, the opening first."""
+    leading = []
+    for outcome, answer in zip(till.outcomes, answers(till), strict=True):
+        if outcome.sequence is not None and answer["session_id"] == closing["session_id"]:
+            leading.append((json.loads(outcome.record.raw.value), answer))
+            if outcome.closing is not None:
+                return leading
+    raise AssertionError("the closing came from nowhere")
+
+
 def of_closing(till: Till, closing: Body) -> tuple[list[Body], list[Body] | None]:
     """The accepted commands that led to a closing, the opening first, and what was counted."""
-    leading, last_count = [], None
-    for outcome, answer in zip(till.outcomes, answers(till), strict=True):
-        if outcome.sequence is None or answer["session_id"] != closing["session_id"]:
-            continue
-        body = json.loads(outcome.record.raw.value)
-        leading.append(body)
-        if body["kind"] == "close_session":
-            last_count = body["counted"]
-        if outcome.closing is not None:
-            return leading, None if body["kind"] == "force_close" else last_count
-    raise AssertionError("the closing came from nowhere")
+    leading = [body for body, _ in leading_to(till, closing)]
+    if leading[-1]["kind"] == "force_close":
+        return leading, None
+    return leading, next(body["counted"] for body in reversed(leading) if body["kind"] == "close_session")
 
 
 @few
@@ -110,18 +115,15 @@ def test_closings_are_what_an_independent_recount_finds(records: list[bytes], pr
 def test_a_closing_is_never_before_anything_that_it_holds(records: list[bytes], profile: Body) -> None:
     till = play(records, profile)
     for closing in till.closings:
-        accepted, last_close = [], 0
-        for outcome, answer in zip(till.outcomes, answers(till), strict=True):
-            if outcome.sequence is not None and answer["session_id"] == closing["session_id"]:
-                body = json.loads(outcome.record.raw.value)
-                accepted.append((body, answer["received_at"], answer["kind"]))
-                last_close = len(accepted) if body["kind"] in {"close_session", "force_close"} else last_close
-                if outcome.closing is not None:
-                    break
+        leading = leading_to(till, closing)
+        accepted = [(body, answer["received_at"], answer["kind"]) for body, answer in leading]
+        closes = [
+            number for number, (body, _) in enumerate(leading) if body["kind"] in {"close_session", "force_close"}
+        ]
         clocks = recount_times.times(accepted)
         assert {name: closing[name] for name in clocks} == clocks
         assert closing["opened_at"] <= closing["closed_at"] <= (closing["approved_at"] or closing["closed_at"])
-        for body, received_at, _ in accepted[:last_close]:
+        for body, received_at, _ in accepted[: closes[-1]]:
             held = body["kind"] in {"move_cash", "void_movement", "record_order", "count_drawer"}
             if held and body["occurred_at"] >= "2015":
                 assert recount_times.counted_time(body, received_at) <= closing["closed_at"]
@@ -131,14 +133,7 @@ def test_a_closing_is_never_before_anything_that_it_holds(records: list[bytes], 
 @given(logs, rules)
 def test_money_in_is_money_out_and_what_is_in_the_drawer(records: list[bytes], profile: Body) -> None:
     for closing in play(records, profile).closings:
-        for row in closing["tenders"]:
-            if row["expected_minor"] is None:
-                continue
-            moved = {kind: row["movements"][kind]["total_minor"] for kind in recount.MOVEMENTS}
-            came = row["opening_minor"] + row["sales_minor"] + row["prepaid_minor"] + row["tips_minor"]
-            came += sum(moved[k] for k in recount.INWARD)
-            went = row["refunds_minor"] + sum(moved[k] for k in recount.OUTWARD)
-            assert came == went + row["expected_minor"]
+        check_money(closing["tenders"])
 
 
 @few

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import recount
+from tests.rules.recounted import closing_of
 from tests.support.till import CARD, NOBODY, TENDERS, Body, Till, amounts, row
 
 EARLIER = {"session_id": NOBODY, "amount_minor": 500}
@@ -15,15 +15,6 @@ def till() -> Till:
     till = Till()
     till.open({"cash": 10_000})
     return till
-
-
-def closing_of(till: Till) -> Body:
-    """The closing of the till's session, which the recount must agree with."""
-    closing = till.closed({"cash": 0})
-    opening, *commands = till.accepted[till.session_id]
-    again = recount.figures(opening, commands, amounts({"cash": 0}), "PARROT", TENDERS)
-    assert {name: closing[name] for name in again} == again
-    return closing
 
 
 # --- money before the sale ----------------------------------------------------------------------------------------
@@ -249,7 +240,7 @@ def test_what_revisions_lower_is_never_taken_back_but_by_a_void(till: Till) -> N
     assert closing["sales"]["lowered"] == {"total_minor": (1_710 - 684) + 6_842, "count": 2}
     assert by_seller(closing, "lowered_minor", "lowered_count", "canceled_minor")["eva"] == (7_868, 2, 1_700)
     till.says("void_session", reason="training")
-    deltas = till.outcomes[-1].correction["deltas"]
+    deltas = till.correction["deltas"]
     assert deltas["sales"]["lowered"] == {"total_minor": -7_868, "count": -2}
 
 
@@ -269,7 +260,7 @@ def test_a_late_revision_moves_every_new_figure_of_its_correction(till: Till) ->
         paid_before=EARLIER,
         occurred_at="2026-03-02T07:58:00Z",
     )
-    deltas = till.outcomes[-1].correction["deltas"]
+    deltas = till.correction["deltas"]
     cash = row(deltas, "cash")
     assert (cash["prepaid_minor"], cash["sales_minor"], cash["expected_minor"]) == (-500, 500, 0)
     assert row(deltas, "usd")["change_given"] == {"total_minor": 6, "count": 1}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support import recount
-from tests.support.till import TENDERS, Body, Till, amounts, named, row
+from tests.rules.recounted import closing_of
+from tests.support.till import Body, Till, amounts, named, row
 
 OTHER = "(other)"
 
@@ -13,16 +13,6 @@ def till() -> Till:
     till = Till()
     till.open({"cash": 10_000})
     return till
-
-
-def closing_of(till: Till) -> Body:
-    """The closing of the till's session, which the recount must agree with."""
-    carried = till.batch_state.sessions[till.store, till.session_id].opening.carried.amounts
-    closing = till.closed({"cash": 0})
-    opening, *commands = till.accepted[till.session_id]
-    again = recount.figures(opening, commands, amounts({"cash": 0}), "PARROT", TENDERS, carried=carried)
-    assert {name: closing[name] for name in again} == again
-    return closing
 
 
 def of_refunds(total: int, count: int) -> Body:

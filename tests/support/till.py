@@ -100,6 +100,13 @@ class Till:
         self.closings: list[Body] = []
         self.accepted: dict[str, list[Body]] = {}
 
+    @property
+    def correction(self) -> Body:
+        """The correction that the latest command led to."""
+        latest = self.outcomes[-1].correction
+        assert latest is not None
+        return latest
+
     def new_id(self) -> str:
         return f"0195e3a0-0000-7000-8000-{next(self.ids):012x}"
 
