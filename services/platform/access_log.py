@@ -142,15 +142,11 @@ class AccessLog:
             await asyncio.sleep(RESTART_AFTER_S)
 
     async def _keep_asking(self) -> None:
-        away = False
         while True:
             try:
                 await self._reach_end()
             except OUTAGES:
-                away = True
-            else:
-                # Not before it answers again: a reader that is put away in the outage would wait with it.
-                self._lost_sight, away = self._lost_sight or away, False
+                self._lost_sight = True
             await asyncio.sleep(ASK_EVERY_S)
 
     async def _reach_end(self) -> None:

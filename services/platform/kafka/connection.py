@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from services.platform.kafka.oauth import Tokens, client_credentials, for_aiokafka, for_kafka_python, signed_for_aws
+from services.platform.kafka.stoppable import stop_in_outages
 from services.platform.kafka.undecodable import read_all_records
 from services.platform.settings import Settings
 
@@ -13,9 +14,11 @@ def connection(settings: Settings) -> dict[str, Any]:
     """What a client of aiokafka is given beside its own options.
 
     The password is read anew for every client, so that one that was changed counts without a restart. From then on no
-    record stops a consumer of this process. Raises ValueError with a sentence.
+    record stops a consumer of this process, and no outage keeps one from being stopped. Raises ValueError with a
+    sentence.
     """
     read_all_records()
+    stop_in_outages()
     options = _options(settings)
     if _bears_token(settings):
         options["sasl_oauth_token_provider"] = for_aiokafka(_tokens(settings), _extensions(settings))
