@@ -76,6 +76,8 @@ class AccessLog:
         """Whether the topic could not be looked at: what is there by now may be another of its name."""
         self._moved = asyncio.Event()
         self._asking = asyncio.Lock()
+        self._ask_limit = asyncio.timeout(None)
+        """Of whoever is asking."""
         self._fetched_ms = 0
         """The append time of the newest command that was taken."""
         self._known_ms = -1
@@ -151,7 +153,8 @@ class AccessLog:
 
     async def _reach_end(self) -> None:
         """Ask where the topic ends, and return once all up to there was read. Raises OUTAGES."""
-        async with asyncio.timeout(ASK_LIMIT_S), self._asking:
+        async with asyncio.timeout(ASK_LIMIT_S) as limit, self._asking:
+            self._ask_limit = limit
             asked_at, fetched_ms = time.monotonic(), self._fetched_ms
             if self._consumer is None:
                 raise AccessUnread("the topic is not followed yet")
@@ -192,6 +195,9 @@ class AccessLog:
                 self._go_on_if(bool(consumer.partitions_for_topic(self._partition.topic)))
         finally:
             self._consumer = None
+            # Whoever asks for a topic that is gone would do so without a pause until their time is over.
+            if self._asking.locked() and not self._ask_limit.expired():
+                self._ask_limit.reschedule(0)
             with suppress(*OUTAGES):
                 # Whoever still asks would open connections of a client that nobody closes any more.
                 async with asyncio.timeout(STOP_LIMIT_S), self._asking:
