@@ -12,18 +12,23 @@ async def beside(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run endless work for as long as the block lasts.
 
-    A bug that ends it before is told to `failed` at once; where nobody is to hear of it, it is raised at the end.
+    A bug that ends it before, also by cancelling it, is told to `failed` at once; where nobody is to hear of it, it is
+    raised at the end.
     """
-    task = asyncio.create_task(work)
+    task, leaving = asyncio.create_task(work), False
 
     def ended(task: asyncio.Task[None]) -> None:
-        if failed is not None and not task.cancelled() and (error := task.exception()) is not None:
+        if failed is None or (leaving and task.cancelled()):
+            return
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
             failed(error)
 
     task.add_done_callback(ended)
     try:
         yield task
     finally:
+        leaving = True
         task.cancel()
         await asyncio.wait({task})
     if failed is None and not task.cancelled():
