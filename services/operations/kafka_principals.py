@@ -71,7 +71,7 @@ def rights(settings: Settings, name: str) -> set[Right]:
         }
     if name == "reporting":
         return compared | {
-            (ResourceType.TOPIC, topics.closings, ACLOperation.READ),
+            *((ResourceType.TOPIC, name, do) for name in _followed(settings) for do in describe | {ACLOperation.READ}),
             (ResourceType.GROUP, settings.reporting_group, ACLOperation.READ),
         }
     if name.partition("-")[0] == REGISTER:
@@ -79,6 +79,11 @@ def rights(settings: Settings, name: str) -> set[Right]:
     if name == ADMIN:
         return set()
     raise PrincipalsWrong(f"{name} is no principal: name a file sessions, gateway, reporting, admin or register-….")
+
+
+def _followed(settings: Settings) -> set[str]:
+    """What the reporting reader follows: topics that were mirrored have other names."""
+    return {settings.closings, settings.access_topic or settings.topics.access}
 
 
 async def set_up(settings: Settings, folder: Path) -> list[str]:
@@ -114,7 +119,8 @@ def _allow(admin: KafkaAdminClient, settings: Settings, user: str, allowed: set[
     reply = admin.create_acls([_acl(user, *right) for right in sorted(allowed)])
     if reply["failed"]:
         raise PrincipalsWrong(f"Kafka refused rights of {user}: {reply['failed']}. Does it have an authorizer?")
-    ours = {settings.sessions_group, settings.reporting_group, *(settings.topic_prefix + s for s in TOPIC_CONFIGS)}
+    ours = {settings.sessions_group, settings.reporting_group, *_followed(settings)}
+    ours |= {settings.topic_prefix + suffix for suffix in TOPIC_CONFIGS}
     everything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
     acls, error = admin.describe_acls(
         ACLFilter(f"User:{user}", None, ACLOperation.ANY, ACLPermissionType.ANY, everything)

@@ -5,9 +5,10 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.admin import ACLOperation, ConfigResource, ConfigResourceType, ResourceType
 
 from contracts.topics import NEEDED, TOPIC_CONFIGS
+from services.operations.kafka_principals import rights
 from services.platform.kafka.topics import (
     TopicsWrong,
     admin_client,
@@ -87,3 +88,15 @@ async def test_the_reader_needs_a_topic_of_closings_under_any_name_and_nothing_e
     await altered(corner, mirrored.closings, cleanup_policy="compact")
     with pytest.raises(TopicsWrong, match="lose closings"):
         await check_closings(mirrored)
+
+
+def test_the_readers_principal_may_read_what_it_follows_whatever_that_is_called() -> None:
+    names = {"closings_topic": "source.till.closings.v1", "access_topic": "source.till.access.v1"}
+    own = rights(Settings(), "reporting")
+    more = rights(Settings().model_copy(update=names), "reporting") - own
+    assert more == {
+        (ResourceType.TOPIC, name, operation)
+        for name in names.values()
+        for operation in (ACLOperation.READ, ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS)
+    }
+    assert rights(Settings().model_copy(update={"access_topic": ""}), "reporting") == own
