@@ -142,11 +142,11 @@ class Settings(BaseSettings):
     # Longer than a load balancer keeps an idle connection (60 s as a rule): who ends it first must not be the service.
     http_keep_alive_s: Annotated[int, Field(ge=1, le=3_600)] = 75
     http_docs: bool = True
-    # Whose X-Forwarded-* headers are believed: addresses and networks with commas between them.
     # Pages of which origins may use the APIs, with commas between them; * for all.
     cors_origins: Annotated[str, AfterValidator(_with_origins)] = ""
     # What a proxy takes off the beginning of paths: it stands in front of every link that is given out.
     root_path: Annotated[str, Field(pattern=f"^({PREFIX_PATTERN})?$", max_length=PREFIX_CHARACTERS_MAX)] = ""
+    # Whose X-Forwarded-* headers are believed: addresses and networks with commas between them.
     trusted_proxies: Annotated[str, AfterValidator(_with_networks)] = ""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
