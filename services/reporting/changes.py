@@ -20,13 +20,10 @@ from services.platform.postgres.pages import PAGE_BYTES_MAX, page_values
 from services.reporting import search
 from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.closings_api import LIMIT, STORE, read_limit
-from services.reporting.search import SPAN_OFFSETS_MAX, Vector, of_span
+from services.reporting.search import Span, Vector, of_span, span_values, spans_between
 from services.reporting.stream import read_id, write_id
 
 PATH: Final = "/api/changes"
-
-Span = tuple[tuple[str, int], int, int, int]
-"""Of a partition: the offset to begin at, the one to stop before, and how far it was read."""
 
 # Each partition is read from its offset on, no further than a page and one, and not beyond its span. They are merged
 # by when they were learnt; within a partition that never goes back, even where a clock did. What a partition has behind
@@ -106,14 +103,6 @@ async def page(
     return [row.value for row in rows if row.value is not None], following
 
 
-def spans_between(at: Vector, end: Vector) -> list[Span]:
-    """What to look at in each partition that has something; one that `at` does not name begins at 0."""
-    spans = [
-        (key, at.get(key, 0), min(top, at.get(key, 0) + SPAN_OFFSETS_MAX), top) for key, top in sorted(end.items())
-    ]
-    return [span for span in spans if span[1] < span[2]]
-
-
 def page_statement(spans: list[Span], stores: StoreScope, limit: int) -> tuple[str, dict[str, Any]]:
     """The statement of one page, and its values."""
     closings_of_span, of_stores = of_span("closings", stores)
@@ -124,14 +113,8 @@ def page_statement(spans: list[Span], stores: StoreScope, limit: int) -> tuple[s
         behind_closings=_BEHIND.format(table="closings"),
         behind_corrections=_BEHIND.format(table="corrections"),
     )
-    values: dict[str, Any] = page_values(limit) | of_stores
-    values |= {
-        "topics": [topic for (topic, _), _, _, _ in spans],
-        "partitions": [partition for (_, partition), _, _, _ in spans],
-        "begins": [begin for _, begin, _, _ in spans],
-        "ends": [stop for _, _, stop, _ in spans],
-        "cut": [stop < top for _, _, stop, top in spans],
-    }
+    values: dict[str, Any] = page_values(limit) | of_stores | span_values(spans)
+    values["cut"] = [stop < top for _, _, stop, top in spans]
     return statement, values
 
 

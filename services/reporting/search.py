@@ -23,8 +23,8 @@ SPAN_OFFSETS_MAX: Final = 5_000
 Vector = dict[tuple[str, int], int]
 """The next offset, by topic and partition."""
 
-Span = tuple[tuple[str, int], int, int]
-"""Of a partition: the offset to begin at, and the one to stop before."""
+Span = tuple[tuple[str, int], int, int, int]
+"""Of a partition: the offset to begin at, the one to stop before, and how far it was read."""
 
 Key = tuple[datetime, str, UUID]
 """What a page is ordered by: the time of closing, then store and closing."""
@@ -172,19 +172,30 @@ async def reached(engine: AsyncEngine) -> Vector:
         return {(row.topic, row.partition): row.next_offset for row in await tx.execute(REACHED)}
 
 
+def spans_between(at: Vector, end: Vector) -> list[Span]:
+    """What to look at in each partition that has something; one that `at` does not name begins at 0."""
+    spans = [
+        (key, at.get(key, 0), min(top, at.get(key, 0) + SPAN_OFFSETS_MAX), top) for key, top in sorted(end.items())
+    ]
+    return [span for span in spans if span[1] < span[2]]
+
+
+def span_values(spans: list[Span]) -> dict[str, Any]:
+    """What makes the rows `span` of a statement, in their order."""
+    return {
+        "topics": [topic for (topic, _), _, _, _ in spans],
+        "partitions": [partition for (_, partition), _, _, _ in spans],
+        "begins": [begin for _, begin, _, _ in spans],
+        "ends": [stop for _, _, stop, _ in spans],
+    }
+
+
 def since_statement(stores: StoreScope, at: Vector, end: Vector, limit: int) -> tuple[str, dict[str, Any], list[Span]]:
     """The statement of what was published in [at, end), its values, and the spans that it looks at, in their order."""
-    spans = [(key, at.get(key, 0), min(top, at.get(key, 0) + SPAN_OFFSETS_MAX)) for key, top in end.items()]
-    spans = [span for span in spans if span[1] < span[2]]
+    spans = spans_between(at, end)
     closings_of_span, of_stores = of_span("closings", stores)
     corrections_of_span, _ = of_span("corrections", stores)
-    values: dict[str, Any] = page_values(limit) | of_stores
-    values |= {
-        "topics": [topic for (topic, _), _, _ in spans],
-        "partitions": [partition for (_, partition), _, _ in spans],
-        "begins": [begin for _, begin, _ in spans],
-        "ends": [top for _, _, top in spans],
-    }
+    values: dict[str, Any] = page_values(limit) | of_stores | span_values(spans)
     statement = _SINCE.format(closings=closings_of_span, corrections=corrections_of_span)
     return page_of(statement, order='number, "offset"', size="octet_length(value)"), values, spans
 
@@ -204,10 +215,10 @@ async def since(
     vector, passed = dict(at), 0
     for row in rows:
         # Rows come span by span: with the first of a later one, all before it are done.
-        vector |= {key: top for key, _, top in spans[passed : row.number - 1]}
+        vector |= {key: stop for key, _, stop, _ in spans[passed : row.number - 1]}
         passed = row.number - 1
         vector[spans[passed][0]] = row.offset + 1
         messages.append((row.value, dict(vector)))
     if not has_more(rows):
-        vector |= {key: top for key, _, top in spans}
+        vector |= {key: stop for key, _, stop, _ in spans}
     return messages, vector

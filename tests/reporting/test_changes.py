@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.postgres import pages
 from services.platform.settings import Settings
-from services.reporting import changes
+from services.reporting import search
 from services.reporting.stream import write_id
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.closing_pages import Token, problem, z_numbers
@@ -84,15 +84,15 @@ async def test_pages_of_any_size_hold_everything_once(
     of_all = [[100 * partition + n for n in range(1, 21)] for partition in (0, 1, 2)]
     of_two = [[n for n in of_one if n % 5 == 0] for of_one in of_all]
     assert per_partition(whole) == of_all
-    for span, limit in ((changes.SPAN_OFFSETS_MAX, 1), (changes.SPAN_OFFSETS_MAX, 7), (4, 1), (4, 7), (1, 500)):
-        monkeypatch.setattr(changes, "SPAN_OFFSETS_MAX", span)
+    for span, limit in ((search.SPAN_OFFSETS_MAX, 1), (search.SPAN_OFFSETS_MAX, 7), (4, 1), (4, 7), (1, 500)):
+        monkeypatch.setattr(search, "SPAN_OFFSETS_MAX", span)
         every, every_end, _ = await followed(client, both, limit=limit)
         assert (per_partition(every), every_end) == (of_all, end)
         for headers, params in ((two, {}), (both, {"store": "s2"})):
             theirs, their_end, _ = await followed(client, headers, limit=limit, **params)
             # The cursor has moved on past what the filter left out.
             assert (per_partition(theirs), their_end) == (of_two, end)
-    monkeypatch.setattr(changes, "SPAN_OFFSETS_MAX", 5_000)
+    monkeypatch.setattr(search, "SPAN_OFFSETS_MAX", 5_000)
     monkeypatch.setattr(pages, "PAGE_BYTES_MAX", 3 * len(value(closing(1))) + 100)
     by_bytes, _, count = await followed(client, both)
     assert (by_bytes, count > 20) == (whole, True)

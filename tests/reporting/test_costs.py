@@ -16,7 +16,7 @@ from services.platform.auth.store_scope import StoreScope
 from services.platform.postgres import pages
 from services.platform.postgres.migrate import upgrade
 from services.reporting import changes, store
-from services.reporting.search import Key, Selection, list_page, since_statement
+from services.reporting.search import Key, Selection, list_page, since_statement, spans_between
 from services.reporting.store import reporting_engine
 from tests.reporting.closing_messages import closing, session_id_of, value
 from tests.reporting.closing_pages import Token
@@ -88,7 +88,7 @@ async def test_a_page_of_changes_costs_the_same_at_any_depth(many: AsyncEngine) 
     read = []
     for begin in (0, MANY // 2, MANY - 1_000):
         for scope in (StoreScope(None), StoreScope(["many-7"])):
-            spans = changes.spans_between({("t", 0): begin}, end)
+            spans = spans_between({("t", 0): begin}, end)
             plan = await plan_of(many, *changes.page_statement(spans, scope, 100))
             assert "Seq Scan" not in plan.kinds_of("closings")
             read.append(plan.rows)
