@@ -54,6 +54,7 @@ class Access:
         """`log` says who was revoked. Raises ValueError with a sentence where there is no private key to sign with."""
         self._topic_tokens = TopicTokens(settings)
         self.settings = settings
+        self._proxies = settings.proxy_networks
         self.engine = engine
         self._warned_of_proxy = False
         self.passwords = Passwords(engine)
@@ -91,14 +92,13 @@ class Access:
 
     def address_of(self, request: Request) -> str:
         """From where a request comes, as passwords are counted by it."""
-        networks = self.settings.proxy_networks
-        if not networks and is_forwarded(request) and not self._warned_of_proxy:
+        if not self._proxies and is_forwarded(request) and not self._warned_of_proxy:
             self._warned_of_proxy = True
             log.warning(
                 "forwarded_for_not_believed",
                 meaning="all who come through one proxy are counted as one address: name it in TILL_TRUSTED_PROXIES",
             )
-        return client_address(request, networks)
+        return client_address(request, self._proxies)
 
     def topic_token(self, who: Caller, store_id: str) -> str | None:
         """What goes with a caller's commands for one of their stores; None where nobody is asked for a token."""
