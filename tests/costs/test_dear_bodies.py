@@ -10,30 +10,17 @@ from typing import Any
 import pytest
 
 from contracts.jsontext import compact
-from services.platform.auth.claims import ANYBODY, Claims, Flaw
 from services.sessions.worker.apply import Read
 from services.sessions.worker.consumer import READ_SLICE_BYTES, Consumer
-from services.sessions.worker.read_record import Headers, Parked, Verify, read
+from services.sessions.worker.read_record import Parked, Verify, read
 from tests.costs.measure import as_a_worker_collects, nanoseconds
+from tests.costs.targets import anybody, nobody, record
 from tests.support.dear_bodies import DEAR, dear_bodies
 from tests.support.full_commands import body
-from tests.support.till import TOPIC, Raw
 
 TIMES_A_GOOD_ONE = 12
 """The dearest are at 5 times a good order's cost for a byte. Before validation had an end they were at 50."""
 BODIES = dear_bodies()
-
-
-def nobody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | Flaw:
-    return "missing"
-
-
-def anybody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | Flaw:
-    return ANYBODY
-
-
-def record(value: bytes) -> Any:
-    return Raw(TOPIC, 0, 0, 0, None, value)
 
 
 @pytest.fixture(scope="module")

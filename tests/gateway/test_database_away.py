@@ -180,8 +180,7 @@ async def test_a_gateway_is_ready_once_it_has_reached_the_database(market: Marke
         readiness.append(await client.get("/health/ready"))
     assert [reply.status_code for reply in readiness] == [200, 200]
 
-    away = httpx.URL(market.settings.database_url.replace("+asyncpg", "")).copy_with(port=1)
-    url = str(away).replace("postgresql:", "postgresql+asyncpg:")
+    url = make_url(market.settings.database_url).set(port=1).render_as_string(hide_password=False)
     settings = market.settings.model_copy(update={"database_url": url, "gateway_http": "127.0.0.1:0"})
     async with gateway(settings, asyncio.Event()) as address, httpx.AsyncClient() as http:
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-COLLECT = [sys.executable, "-m", "pytest", "tests", "--collect-only", "-q", "-p", "no:cacheprovider"]
+# Nothing is run, so no assertion needs to be rewritten: that takes a third of the time.
+COLLECT = [sys.executable, "-m", "pytest", "tests", "--collect-only", "-q", "-p", "no:cacheprovider", "--assert=plain"]
 
 
 @pytest.mark.timeout(300)

@@ -30,7 +30,7 @@ def preflight(origin: str, headers: str = ", ".join(HEADERS)) -> dict[str, str]:
     return {"origin": origin} | asked
 
 
-@pytest.mark.parametrize("origins", [SHOP, f"http://10.0.0.7:8080, {SHOP}", "*", "HTTPS://".lower() + "Shop.example"])
+@pytest.mark.parametrize("origins", [SHOP, f"http://10.0.0.7:8080, {SHOP}", "*", "https://Shop.example"])
 async def test_a_page_of_a_named_origin_may_send_and_read_all(origins: str) -> None:
     async with client(origins) as http:
         before = await http.options("/api/commands", headers=preflight(SHOP))

@@ -16,7 +16,7 @@ from services.reporting import store
 from services.reporting.follow import Progress
 from services.reporting.main import run
 from services.reporting.records import ClosingRow, read_record
-from tests.reporting.closing_messages import Row, value
+from tests.reporting.closing_messages import Row, closing, value
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
 
@@ -57,6 +57,21 @@ async def publish(
         await producer.flush()
     finally:
         await producer.stop()
+
+
+async def publish_mixed(settings: Settings, count: int, store_of: Callable[[int], str]) -> int:
+    """Puts so many closings on each of three partitions, numbered from 1, 101 and 201 on; how many records these are.
+
+    Repeats and what can't be read lie among them, which have positions of their own, and are no closing more.
+    """
+    published = 0
+    for partition in (0, 1, 2):
+        numbers = range(100 * partition + 1, 100 * partition + count + 1)
+        closings = [value(closing(number, store_id=store_of(number))) for number in numbers]
+        records = [closings[0], b"{}", *closings, *closings[:3]]
+        await publish(settings, records, partition)
+        published += len(records)
+    return published
 
 
 async def tables(engine: AsyncEngine) -> dict[str, list[tuple[Any, ...]]]:

@@ -16,7 +16,7 @@ from services.reporting.stream import write_id
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.closing_pages import Token, problem, z_numbers
 from tests.reporting.listener import listening, stream_status
-from tests.reporting.reader import Reading, publish, until_read
+from tests.reporting.reader import Reading, publish, publish_mixed, until_read
 
 CHANGES = "/api/changes"
 
@@ -69,12 +69,9 @@ async def test_pages_of_any_size_hold_everything_once(
     reading: Reading,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for partition in (0, 1, 2):
-        numbers = range(100 * partition + 1, 100 * partition + 21)
-        records = [value(closing(n, store_id="s1" if n % 5 else "s2")) for n in numbers]
-        await publish(reporting, [records[0], b"{}", *records, *records[:3]], partition)
+    records = await publish_mixed(reporting, 20, lambda n: "s1" if n % 5 else "s2")
     async with reading():
-        await until_read(engine, 75)
+        await until_read(engine, records)
     both, two = token("s1", "s2"), token("s2")
     whole, end, _ = await followed(client, both)
 

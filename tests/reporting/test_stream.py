@@ -20,7 +20,7 @@ from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.closing_pages import PATH, Token, problem
 from tests.reporting.listener import listening
-from tests.reporting.reader import Reading, keep, publish, until_read
+from tests.reporting.reader import Reading, keep, publish, publish_mixed, until_read
 from tests.support.waiting import eventually
 
 
@@ -66,13 +66,9 @@ async def test_all_that_was_ever_published_can_be_streamed_page_by_page(
 ) -> None:
     monkeypatch.setattr(stream, "EVENTS_MAX", 4)
     monkeypatch.setattr(search, "SPAN_OFFSETS_MAX", 3)
-    for partition in (0, 1, 2):
-        numbers = range(100 * partition + 1, 100 * partition + 11)
-        records = [value(closing(n, store_id="s1" if n % 2 else "s2")) for n in numbers]
-        # Repeats and what can't be read have places of their own, and no event.
-        await publish(reporting, [records[0], b"{}", *records, *records[:3]], partition)
+    records = await publish_mixed(reporting, 10, lambda n: "s1" if n % 2 else "s2")
     async with reading():
-        await until_read(engine, 45)
+        await until_read(engine, records)
 
     async with listening(client, token("s1", "s2"), **{"from": "beginning"}) as every:
         whole = await every.numbers(30)

@@ -18,6 +18,7 @@ from tests.support.recount_orders import (
     entries,
     is_finished,
     is_refund,
+    is_sold,
     tip_of,
     to_base,
     total_of,
@@ -154,7 +155,7 @@ def _orders_that_hold(commands: Sequence[Body]) -> list[Body]:
 
 
 def _sold(orders: Iterable[Body]) -> list[Body]:
-    return [order for order in orders if is_finished(order) and not is_refund(order)]
+    return [order for order in orders if is_sold(order)]
 
 
 def _refunded(orders: Iterable[Body]) -> list[Body]:
