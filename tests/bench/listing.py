@@ -12,7 +12,7 @@ from statistics import median
 from typing import Final
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.gateway.ledger_queries import open_ledger
 from services.gateway.session_list import Key, SessionFilters, sessions
@@ -39,7 +39,7 @@ COPY: Final = text("""
            s.sequence, s.journal_hash, s.opening, s.tenders, s.totals, s.register, s.ending, day + 1, s.moved_at,
            s.fence, CAST(:first_day AS date) + CAST(day - 1 AS integer)
       FROM (SELECT store_id, profile_id, row_number() OVER (ORDER BY store_id, profile_id) AS number FROM tills) AS t
-     CROSS JOIN generate_series(CAST(:first AS bigint), :last) AS day
+     CROSS JOIN (SELECT CAST(:day AS bigint) AS day) AS days
      CROSS JOIN (SELECT * FROM sessions WHERE ordinal = 1 AND state = 'closed' LIMIT 1) AS s
 """)
 
@@ -68,7 +68,7 @@ async def measure(settings: Settings, stored: int, calls: int, logs: Path, progr
         await _closed(engine)
     for day in range(1, DAYS + 1):
         async with engine.begin() as tx:
-            await _copy(tx, day)
+            await tx.execute(COPY, {"days": DAYS, "first_day": FIRST_DAY, "day": day})
         progress(day)
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         await connection.execute(text("VACUUM ANALYZE sessions"))
@@ -112,10 +112,6 @@ async def _asked(engine: AsyncEngine, label: str, filters: SessionFilters, after
         rows = len(page)
     took = sorted(took[WARM_UP_CALLS:])
     return Listed(label, "deep" if after else "first", rows, median(took), took[int(len(took) * 0.99)])
-
-
-async def _copy(tx: AsyncConnection, day: int) -> None:
-    await tx.execute(COPY, {"days": DAYS, "first_day": FIRST_DAY, "first": day, "last": day})
 
 
 async def _closed(engine: AsyncEngine) -> None:
