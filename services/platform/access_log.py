@@ -83,6 +83,8 @@ class AccessLog:
         self._known_ms = -1
         """All records that were appended up to then were read."""
         self._reached_at = time.monotonic()
+        self._whole = False
+        """Whether the topic was read to its end since it was begun."""
         self._unreadable: list[tuple[int, str]] = []
         AGE.set_function(self.age_s)
 
@@ -91,11 +93,11 @@ class AccessLog:
         return time.monotonic() - self._reached_at
 
     async def check(self) -> None:
-        """Raise where the topic is not followed to its end, or where something in it can't be read."""
+        """Raise where the topic was not followed to its end for too long, or where something in it can't be read."""
         if self._unreadable:
             offset, why = self._unreadable[0]
             raise AccessUnread(f"record {offset} of {self._partition.topic} can't be read: {why}")
-        if self._consumer is None or self.age_s() > AGE_S_MAX:
+        if not self._whole or self.age_s() > AGE_S_MAX:
             raise AccessUnread(f"{self._partition.topic} was not read to its end for {self.age_s():.0f} s")
 
     async def knows(self, appended_ms: int) -> bool:
@@ -163,7 +165,7 @@ class AccessLog:
                 await self._moved.wait()
             # What comes now may have been appended in the same millisecond as the newest command.
             self._known_ms = max(self._known_ms, fetched_ms - 1)
-            self._reached_at = asked_at
+            self._reached_at, self._whole = asked_at, True
 
     async def _read(self) -> None:
         consumer = FairConsumer(
@@ -228,6 +230,7 @@ class AccessLog:
         self.revocations = Revocations()
         self._unreadable.clear()
         UNREADABLE.set(0)
+        self._whole = False
         self._known_ms, self._next, self._last = -1, begin, None
 
     def _take(self, record: ConsumerRecord) -> None:

@@ -16,7 +16,7 @@ from contracts.access import Revoked
 from contracts.events import claimless_event_id_of
 from services.gateway.access import api_keys
 from services.platform import access_log
-from services.platform.access_log import AccessLog
+from services.platform.access_log import AccessLog, AccessUnread
 from services.platform.auth.tokens import mint
 from services.platform.beside import beside
 from services.platform.kafka.connection import connection
@@ -199,6 +199,20 @@ async def test_a_topic_that_was_made_again_and_refilled_is_read_from_its_beginni
 
     assert before[1] == {0: 0}
     assert await revoked() == {"new-0", "new-1", "new-2", "new-3"}
+
+
+async def test_a_reader_that_begins_anew_knows_what_it_knew(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services were not ready for half a second whenever their reader began anew, though nothing was late."""
+    known = AccessLog(partial(connection, market.settings), market.settings.topics.access)
+    with pytest.raises(AccessUnread):
+        await known.check()
+    async with beside(known.follow()):
+        await known.read_to_end()
+    await known.check()
+
+    monkeypatch.setattr(access_log, "AGE_S_MAX", 0.0)
+    with pytest.raises(AccessUnread):
+        await known.check()
 
 
 async def test_a_record_that_says_nothing_stops_readiness_and_no_command(market: Market) -> None:
