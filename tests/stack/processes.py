@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-GONE_LIMIT_S = 20.0
+GONE_LIMIT_S = 90.0
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
