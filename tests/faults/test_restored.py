@@ -70,7 +70,7 @@ async def test_workers_wait_until_the_master_data_are_as_new_as_the_log(
 
 async def _failing(address: str) -> list[str]:
     """What of the worker's readiness fails."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         reply = await http.get(f"http://{address}/health/ready")
     failed: list[str] = reply.json().get("failed", [])
     return failed

@@ -79,7 +79,7 @@ async def _opened(settings: Settings, log: AccessLog) -> AsyncIterator[Door]:
     try:
         async with (
             serve("127.0.0.1:0", served, CONNECTIONS_MAX) as address,
-            httpx.AsyncClient(base_url=f"http://{address}") as client,
+            httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as client,
         ):
             yield Door(served.state.access, log, client)
     finally:

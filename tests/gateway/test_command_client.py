@@ -327,7 +327,12 @@ async def test_only_so_many_requests_wait_at_once(market: Market) -> None:
     before = REGISTRY.get_sample_value("till_gateway_refused_total", {"limit": "store"}) or 0
     async with market.another_gateway(gateway_wait_s=3.0, gateway_waiting_max=8) as narrow:
         sending = [asyncio.create_task(narrow.post("/api/commands", json=body, headers=headers)) for body in bodies]
-        await asyncio.sleep(1)
+
+        async def full() -> bool:
+            refused = REGISTRY.get_sample_value("till_gateway_refused_total", {"limit": "store"}) or 0
+            return refused == before + 4
+
+        await eventually(full)
         # One store's share is full: another's command is taken all the same.
         other = opening("p1", str(uuid4())) | {"store_id": "s2"}
         neighbour = await narrow.post("/api/commands", json=other, headers=market.bearer("s2"))
@@ -360,7 +365,11 @@ async def test_a_broker_that_was_away_is_found_again(market: Market, stack: Stac
     try:
         away = await market.post(body)
         live = await market.client.get("/health/live")
-        ready = await market.client.get("/health/ready")
+
+        async def unready() -> bool:
+            return (await market.client.get("/health/ready")).status_code == 503
+
+        await eventually(unready)
         seen = await market.get(f"/api/sessions/{session_id}")
     finally:
         await asyncio.to_thread(start_server, stack, "kafka")
@@ -375,7 +384,7 @@ async def test_a_broker_that_was_away_is_found_again(market: Market, stack: Stac
 
     assert (away.status_code, away.headers["content-type"]) == (503, "application/problem+json")
     assert "retry-after" in away.headers
-    assert (live.status_code, ready.status_code, seen.status_code) == (200, 503, 200)
+    assert (live.status_code, seen.status_code) == (200, 200)
     assert back is not None
     assert back.json()["kind"] == "cash_moved"
     # It came by the topic, not from the ledger at the end of the wait.

@@ -182,7 +182,7 @@ async def test_a_gateway_is_ready_once_it_has_reached_the_database(market: Marke
 
     url = make_url(market.settings.database_url).set(port=1).render_as_string(hide_password=False)
     settings = market.settings.model_copy(update={"database_url": url, "gateway_http": "127.0.0.1:0"})
-    async with gateway(settings, asyncio.Event()) as address, httpx.AsyncClient() as http:
+    async with gateway(settings, asyncio.Event()) as address, httpx.AsyncClient(timeout=60) as http:
 
         async def failed() -> bool:
             reply = await http.get(f"http://{address}/health/ready")

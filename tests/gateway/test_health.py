@@ -15,7 +15,7 @@ async def test_health_and_metrics_have_a_listener_of_their_own_where_one_is_name
 ) -> None:
     inner = f"127.0.0.1:{unused_tcp_port}"
     settings = market.settings.model_copy(update={"gateway_health_http": inner, "http_docs": False})
-    async with gateway(settings, asyncio.Event()) as address, httpx.AsyncClient() as http:
+    async with gateway(settings, asyncio.Event()) as address, httpx.AsyncClient(timeout=60) as http:
         assert (await http.get(f"http://{inner}/health/live")).status_code == 200
         assert (await http.get(f"http://{inner}/health/ready")).json().keys() <= {"status", "failed"}
         assert "till_http_requests_total" in (await http.get(f"http://{inner}/metrics")).text
@@ -59,7 +59,7 @@ async def test_the_service_starts_answers_and_stops(market: Market) -> None:
     session_id = await market.open_session("p1")
     process = market.start("gateway")
     await process.until_logged("gateway_started")
-    async with httpx.AsyncClient(base_url=process.address("gateway_started")) as client:
+    async with httpx.AsyncClient(base_url=process.address("gateway_started"), timeout=60) as client:
 
         async def ready() -> bool:
             return (await client.get("/health/ready")).status_code == 200

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import httpx
 import orjson
 import pytest
 from sqlalchemy import text
@@ -133,7 +132,6 @@ async def test_a_crowd_of_strangers_keeps_nobody_waiting_who_is_known(
     door: Door, record_property: Callable[[str, object], None], *, spread: bool
 ) -> None:
     """A thousand at once: as many as can be served within seconds are, all others are told when to come again."""
-    door.client.timeout = httpx.Timeout(60)
 
     async def stranger(number: int) -> bytes:
         """Without a client library: a thousand of its connections would be most of the work."""

@@ -2,11 +2,13 @@
 
 import socket
 
+import httpx
 import pytest
 
 from services.platform.postgres.migrate import upgrade
 from tests.observability.three_services import ThreeServices
 from tests.support.market import Market
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +24,16 @@ async def services(market: Market) -> ThreeServices:
     await worker.until_logged("worker_reads")
     await gateway.until_logged("gateway_started")
     await reporting.until_logged("reporting_started")
-    return ThreeServices(
-        market,
-        {
-            "sessions": f"http://{free}",
-            "gateway": gateway.address("gateway_started"),
-            "reporting": reporting.address("reporting_started"),
-        },
-    )
+    addresses = {
+        "sessions": f"http://{free}",
+        "gateway": gateway.address("gateway_started"),
+        "reporting": reporting.address("reporting_started"),
+    }
+    async with httpx.AsyncClient(timeout=60) as http:
+
+        async def ready() -> bool:
+            replies = [await http.get(f"{address}/health/ready") for address in addresses.values()]
+            return all(reply.status_code == 200 for reply in replies)
+
+        await eventually(ready, within_s=60)
+    return ThreeServices(market, addresses)

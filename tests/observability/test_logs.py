@@ -34,7 +34,7 @@ async def test_no_secret_and_no_body_is_in_logs_or_metrics(services: ThreeServic
             for path in (f"/api/sessions?token={token}", f"/{key}", f"/v1/api/session/{token}"):
                 await http.get(path, headers=headers)
             await http.post("/api/commands", json=opening("p1", str(uuid4()), note=NOTE), headers=headers)
-    async with httpx.AsyncClient(base_url=services.addresses["reporting"]) as http:
+    async with httpx.AsyncClient(base_url=services.addresses["reporting"], timeout=60) as http:
         for token in (good, bad, traded):
             await http.get(f"/api/closings?store={token}", headers={"authorization": f"Bearer {token}"})
     noted = [movement("p1", str(uuid4()), 1, reason=NOTE), closing("p1", str(uuid4())) | {"note": NOTE}]
@@ -46,7 +46,7 @@ async def test_no_secret_and_no_body_is_in_logs_or_metrics(services: ThreeServic
     await eventually(parked)
     written_down = b"".join(process.log.read_bytes() for process in market.processes)
     for address in services.addresses.values():
-        async with httpx.AsyncClient(base_url=address) as http:
+        async with httpx.AsyncClient(base_url=address, timeout=60) as http:
             written_down += (await http.get("/metrics")).content
     secrets = [PASSWORD, WRONG, NOTE, key, *(token.split(".")[-1] for token in (good, bad, traded))]
     assert [secret for secret in secrets if secret.encode() in written_down] == []

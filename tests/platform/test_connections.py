@@ -188,7 +188,7 @@ async def test_a_body_that_goes_on_after_its_reply_has_its_time_and_no_more() ->
 
 
 async def test_an_idle_connection_is_kept_for_the_next_request() -> None:
-    async with open_door(TimeLimits(head_s=0.3, body_s=0.3, reply_s=0.3, keep_alive_s=2)) as door:
+    async with open_door(TimeLimits(head_s=0.2, body_s=0.2, reply_s=0.2, keep_alive_s=4)) as door:
         client = await door.client()
         for _ in range(2):
             await client.send(SMALL)

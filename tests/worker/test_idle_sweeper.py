@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import read
 from tests.support.played_cases import Play
+from tests.support.waiting import eventually
 
 TOPIC_ID = "the commands topic"
 STARTED = 2
@@ -51,6 +53,17 @@ async def commands(settings: Settings) -> list[ConsumerRecord]:
         swept += [record for batch in (await reader.getmany(timeout_ms=500)).values() for record in batch]
     await reader.stop()
     return swept
+
+
+async def ends_at(settings: Settings, offset: int) -> bool:
+    """Whether the first partition ends there for those who read what is committed."""
+    first = TopicPartition(settings.topics.commands, 0)
+    reader = AIOKafkaConsumer(bootstrap_servers=settings.kafka, isolation_level="read_committed")
+    await reader.start()
+    try:
+        return (await reader.end_offsets([first]))[first] == offset
+    finally:
+        await reader.stop()
 
 
 async def consumed(ledger: AsyncEngine, records: list[ConsumerRecord]) -> list[dict[str, Any]]:
@@ -139,6 +152,8 @@ async def test_a_transactions_marker_at_a_partitions_end_does_not_keep_it_restin
     sent = await producer.send_and_wait(corner.topics.commands, b"{}", partition=0)
     await (producer.commit_transaction() if committed else producer.abort_transaction())
     await producer.stop()
+    # A broker says that a transaction has ended before its markers are written.
+    await eventually(partial(ends_at, corner, sent.offset + 2))
     noted = await sweep(corner, ledger, publisher, TOPIC_ID, None)
     assert noted.ends[0] == sent.offset + 2
     if committed:
