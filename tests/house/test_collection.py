@@ -14,9 +14,11 @@ COLLECT = [sys.executable, "-m", "pytest", "tests", "--collect-only", "-q", "-p"
 
 @pytest.mark.timeout(300)
 def test_names_do_not_depend_on_the_order_of_a_set() -> None:
-    # A set of texts has another order in every process, and so has a name made of one.
+    # A set of texts has another order in every process, and so has a name made of one. What somebody has the outer run
+    # print is not for these.
+    own = os.environ | {"PYTEST_ADDOPTS": ""}
     collecting = [
-        subprocess.Popen(COLLECT, cwd=TOP, env=os.environ | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(COLLECT, cwd=TOP, env=own | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True)
         for seed in ("1", "2")
     ]
     printed = [process.communicate()[0].splitlines() for process in collecting]
