@@ -185,11 +185,13 @@ class AmendSession(CommandBase):
     station: Word | None = None
     note: Note | None = None
     notes: Notes | None = None
+    add_tenders: Tenders | None = None
 
     @model_validator(mode="after")
     def _something_to_amend(self) -> Self:
-        if all(words is None for words in (self.session_number, self.station, self.note, self.notes)):
-            raise ValueError("an amendment names at least one of session_number, station, note, notes")
+        amended = (self.session_number, self.station, self.note, self.notes, self.add_tenders)
+        if all(member is None for member in amended):
+            raise ValueError("an amendment names at least one of session_number, station, note, notes, add_tenders")
         return self
 
 

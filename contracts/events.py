@@ -67,6 +67,7 @@ Reason = Literal[
     "awaiting_approval",
     "second_person_required",
     "tender_unknown",
+    "tender_in_use",
     "currency_mismatch",
     "amount_invalid",
     "movement_unknown",
@@ -167,6 +168,7 @@ class CashMoved(CorrectionAnswerBase):
     tender: Id
     category: Word
     description: Note | None
+    tenders_added: Tenders | None = None
 
 
 class MovementVoided(CorrectionAnswerBase):
@@ -184,6 +186,7 @@ class OrderRecorded(CorrectionAnswerBase):
     order_id: Word
     revision: Revision
     status: OrderStatus
+    tenders_added: Tenders | None = None
 
 
 class DrawerCounted(AnswerBase):
@@ -191,6 +194,7 @@ class DrawerCounted(AnswerBase):
 
     kind: Literal["drawer_counted"] = "drawer_counted"
     counted: tuple[TenderAmount, ...]
+    tenders_added: Tenders | None = None
 
 
 class SessionHandedOver(AnswerBase):
@@ -199,6 +203,7 @@ class SessionHandedOver(AnswerBase):
     kind: Literal["session_handed_over"] = "session_handed_over"
     counted: tuple[TenderAmount, ...] | None
     to: Actor
+    tenders_added: Tenders | None = None
 
 
 class ClosingPending(AnswerBase):
@@ -207,6 +212,7 @@ class ClosingPending(AnswerBase):
     kind: Literal["closing_pending"] = "closing_pending"
     counted: tuple[TenderAmount, ...]
     left: tuple[TenderAmount, ...] | None
+    tenders_added: Tenders | None = None
 
 
 class SessionClosed(AnswerBase):
@@ -218,6 +224,7 @@ class SessionClosed(AnswerBase):
     closed_at: Time
     uncounted: bool
     approved_by: Actor | None
+    tenders_added: Tenders | None = None
 
 
 class CountRequested(AnswerBase):
@@ -257,6 +264,7 @@ class SessionAmended(AnswerBase):
     station: Word | None
     note: Note | None
     notes: Notes | None
+    tenders_added: Tenders | None = None
 
 
 class SessionVoided(CorrectionAnswerBase):

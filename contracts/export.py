@@ -32,7 +32,9 @@ _WRITTEN_TIME: Final = {
     "pattern": r"^(19[7-9]\d|20\d\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$",
     "description": "RFC 3339 in UTC with six fraction digits.",
 }
-_ONLY_SOMETIMES: Final = frozenset({"closing_id", "correction_id", "errors", "open_session_id", "recounted"})
+_ONLY_SOMETIMES: Final = frozenset(
+    {"closing_id", "correction_id", "errors", "open_session_id", "recounted", "tenders_added"}
+)
 """Members with a default that are left out where they say nothing."""
 
 _ANSWERS: Final[dict[str, type[Wire]]] = {str(model.model_fields["kind"].default): model for model in ANSWERS}

@@ -26,6 +26,7 @@ from services.sessions.worker.consumer import no_fault_point
 from tests.support import recount
 from tests.support.golden_cases import NAMES, Body, Case, load
 from tests.support.recount_float import Carried, counts_of, left_of, stories
+from tests.support.recount_orders import tenders_of
 
 TOPICS = topics()
 Session = tuple[str, str]
@@ -205,8 +206,8 @@ def carried_into(case: Case) -> dict[Session, Carried]:
 
 
 def counted_again(accepted: list[Body], counted: list[Body] | None, rule: Body, carried: Carried) -> Body:
-    own, tenders = rule.get("own_provider") or "STORE", accepted[0].get("tenders") or rule.get("tenders")
-    left = left_of(counts_of(accepted), tenders or [recount.plain_cash(accepted[0]["currency"])])
+    own = rule.get("own_provider") or "STORE"
+    left = left_of(counts_of(accepted), tenders_of(accepted[0], accepted[1:], rule.get("tenders")))
     return recount.figures(
         accepted[0], accepted[1:], counted, own, rule.get("tenders"), carried=carried.amounts, left=left
     )

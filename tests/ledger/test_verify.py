@@ -186,7 +186,7 @@ async def test_what_was_carried_is_proved_as_it_was_then(ledger: Ledger) -> None
     seen = await verify(ledger.engine, progress=silent)
     assert (seen.sessions, seen.closings, seen.corrections) == (4, 2, 2)
     opened = [row.opening for row in await ledger.sql("SELECT opening FROM sessions ORDER BY ordinal")]
-    carried = [json.loads(opening)[14:] for opening in opened]
+    carried = [json.loads(opening)[14:16] for opening in opened]
     assert [(row and row[1], sequence) for row, sequence in carried] == [
         (None, None),
         ({"cash": 345, "usd": 7}, 2),
@@ -200,9 +200,13 @@ FORGED = {
     "an amount that was right before": ("""swap(opening, '{"cash":345', '{"cash":321')""", 2, "is not what"),
     "a tender": ("""swap(opening, '"usd":7', '"jpy":7')""", 2, "is not what"),
     "a tender that is gone": ("""swap(opening, ',"usd":7', '')""", 2, "is not what"),
-    "the command": ("convert_to(regexp_replace(convert_from(opening, 'UTF8'), '2]$', '1]'), 'UTF8')", 4, "is not what"),
+    "the command": (
+        r"convert_to(regexp_replace(convert_from(opening, 'UTF8'), '2(,\w+,\[\]\])$', '1\1'), 'UTF8')",
+        4,
+        "is not what",
+    ),
     "a command that is not there": (
-        "convert_to(regexp_replace(convert_from(opening, 'UTF8'), '2]$', '9]'), 'UTF8')",
+        r"convert_to(regexp_replace(convert_from(opening, 'UTF8'), '2(,\w+,\[\]\])$', '9\1'), 'UTF8')",
         4,
         "which is not there",
     ),
@@ -234,9 +238,9 @@ async def test_what_was_not_left_is_not_carried(ledger: Ledger, forged: str) -> 
 async def test_openings_that_do_not_say_the_command_are_not_proved(ledger: Ledger) -> None:
     await ledger.apply(*a_drawer_that_stays())
     await ledger.sql(BY_FORCE)
-    await ledger.sql("""
+    await ledger.sql(r"""
         UPDATE sessions
-           SET opening = convert_to(regexp_replace(convert_from(opening, 'UTF8'), ',[0-9]*]$', ']'), 'UTF8')
+           SET opening = convert_to(regexp_replace(convert_from(opening, 'UTF8'), ',[0-9]*,\w+,\[\]\]$', ']'), 'UTF8')
          WHERE ordinal > 1
     """)
     assert (await verify(ledger.engine, progress=silent)).sessions == 4
@@ -247,7 +251,7 @@ async def test_the_first_session_of_a_till_is_carried_from_none(ledger: Ledger) 
     await ledger.sql(SWAP)
     await ledger.sql(BY_FORCE)
     await ledger.sql(
-        """UPDATE sessions SET opening = swap(opening, 'null,null]', '["' || session_id || '",{},[]],1]')"""
+        """UPDATE sessions SET opening = swap(opening, 'null,null,true,', '["' || session_id || '",{},[]],1,true,')"""
     )
     with pytest.raises(LedgerMismatch, match=r"carried from .*, which was not opened at this till before it"):
         await verify(ledger.engine, progress=silent)

@@ -15,7 +15,7 @@ import pytest
 from contracts.events import Reason
 from services.platform.auth.claims import Claims
 from tests.rules.grid import columns, read_grid, rows
-from tests.support.till import NOBODY, Body, Till, amounts, order
+from tests.support.till import CARD, NOBODY, Body, Till, amounts, order
 
 SESSION = "0195e3a0-1111-7000-8000-000000000001"
 PAID_IN = "0195e3a0-2222-7000-8000-000000000001"
@@ -62,23 +62,24 @@ def add(member: str, *entries: Body) -> Callable[[Body], None]:
 GOLD, TWICE = {"tender": "gold", "amount_minor": 0}, amounts({"card": 1}) * 2
 
 ORDER = read_grid("""
-                            open_session   move_cash   void_movement   record_order   close_session
-unauthenticated             token          token       token           token          token
-forbidden                   token          token       token           token          token
-command_id_reused           before         before      before          before         before
-malformed                   body           body        body            body           body
-profile_unknown             body           body        body            body           body
-profile_disabled            before         -           -               -              -
-session_already_open        before         -           -               -              -
-session_unknown             -              body        body            body           body
-session_closed              body           before      before          before         before
-tender_unknown              body           body        -               body           body
-currency_mismatch           body           -           -               -              -
-amount_invalid              body           both        -               body           body
-movement_unknown            -              -           body            -              -
-movement_already_voided     -              -           before          -              -
-order_revision_stale        -              -           -               before         -
-not_enough_cash             -              body        before          both           -
+                            open_session   move_cash   void_movement   record_order   close_session  amend_session
+unauthenticated             token          token       token           token          token          token
+forbidden                   token          token       token           token          token          token
+command_id_reused           before         before      before          before         before         before
+malformed                   body           body        body            body           body           body
+profile_unknown             body           body        body            body           body           body
+profile_disabled            before         -           -               -              -              -
+session_already_open        before         -           -               -              -              -
+session_unknown             -              body        body            body           body           body
+session_closed              body           before      before          before         before         before
+tender_unknown              body           body        -               body           body           -
+tender_in_use               -              -           -               -              -              body
+currency_mismatch           body           -           -               -              -              body
+amount_invalid              body           both        -               body           body           body
+movement_unknown            -              -           body            -              -              -
+movement_already_voided     -              -           before          -              -              -
+order_revision_stale        -              -           -               before         -              -
+not_enough_cash             -              body        before          both           -              -
 """)
 """The reasons in the order of the wire, and by what each comes to hold for a kind: the token, what happened before, the
 body, or both of these. Of two that hold, the upper one is given."""
@@ -124,6 +125,11 @@ SPOILERS: dict[str, dict[str, Spoiler]] = {
         "tender_unknown": Spoiler(body=add("counted", {"tender": "rappi", "amount_minor": 0})),
         "amount_invalid": Spoiler(body=add("counted", *TWICE)),
     },
+    "amend_session": {
+        "tender_in_use": Spoiler(body=add("add_tenders", CARD)),
+        "currency_mismatch": Spoiler(body=add("add_tenders", {**CARD, "id": "dear", "exchange_rate": "2"})),
+        "amount_invalid": Spoiler(body=add("add_tenders", *({**CARD, "id": f"card-{n}"} for n in range(44)))),
+    },
 }
 KINDS = list(columns(ORDER))
 REASONS = {kind: [reason for reason in rows(ORDER) if ORDER[reason, kind] != "-"] for kind in KINDS}
@@ -144,6 +150,7 @@ def command(till: Till, kind: str) -> Body:
         "void_movement": {"movement_id": PAID_IN, "reason": "typo"},
         "record_order": order("A", {"card": 100}),
         "close_session": {"counted": amounts({"cash": 1_000})},
+        "amend_session": {"add_tenders": [{**CARD, "id": "amex"}]},
     }
     return till.body(kind, command_id=TRIED, **members[kind])
 

@@ -19,6 +19,7 @@ from tests.support.recount_orders import (
     is_finished,
     is_refund,
     is_sold,
+    tenders_of,
     tip_of,
     to_base,
     total_of,
@@ -66,7 +67,7 @@ def figures(
     `close_session`, None for a closing that nobody counted. `profile_tenders` hold when the opening names none.
     `carried` and `left` are by tender of type cash: all that was counted is left where it isn't said.
     """
-    tenders = opening_command.get("tenders") or profile_tenders or [plain_cash(opening_command["currency"])]
+    tenders = tenders_of(opening_command, commands, profile_tenders)
     base = opening_command["currency"]
     orders = _orders_that_hold(commands)
     rows = [_tender_row(tender, base, opening_command, commands, orders, counted) for tender in tenders]
@@ -139,10 +140,6 @@ def _in_order(value: Any) -> Any:
     if isinstance(value, list):
         return [_in_order(item) for item in value]
     return value
-
-
-def plain_cash(currency: str) -> Body:
-    return {"id": "cash", "name": "cash", "type": "cash", "currency": currency, "exchange_rate": "1"}
 
 
 def _orders_that_hold(commands: Sequence[Body]) -> list[Body]:

@@ -63,10 +63,11 @@ def stories(log: Iterable[tuple[Body, Body]]) -> dict[str, Story]:
     for body, answer in log:
         session_id, kind = answer["session_id"], answer["kind"]
         if kind == "session_opened":
-            sessions[session_id] = Story([body], answer["tenders"], _carried(sessions, answer["tenders"]))
+            sessions[session_id] = Story([body], [*answer["tenders"]], _carried(sessions, answer["tenders"]))
             continue
         story = sessions[session_id]
         story.commands.append(body)
+        story.tenders += answer.get("tenders_added", ())
         if kind in {"closing_pending", "session_closed", "count_requested", "session_voided"}:
             story.state = kind
     return sessions

@@ -28,6 +28,18 @@ STAFF = (
 )
 
 
+def plain_cash(currency: str) -> Body:
+    return {"id": "cash", "name": "cash", "type": "cash", "currency": currency, "exchange_rate": "1"}
+
+
+def tenders_of(opening_command: Body, commands: Iterable[Body], profile_tenders: Sequence[Body] | None) -> list[Body]:
+    """The tenders of the opening, and those that amendments added."""
+    first = opening_command.get("tenders") or profile_tenders or [plain_cash(opening_command["currency"])]
+    later = [tender for command in commands for tender in command.get("add_tenders") or ()]
+    known = {tender["id"] for tender in first}
+    return [*first, *(tender for tender in later if tender["id"] not in known)]
+
+
 class Exchange:
     """From the tenders of a session into its base currency."""
 

@@ -26,8 +26,8 @@ _TENDERS = TypeAdapter(tuple[Tender, ...])
 
 
 def tenders_row(opening: Opening) -> bytes:
-    """The frozen tenders of a session, with the base currency that their rates lead to."""
-    tenders = [tender.model_dump() for tender in opening.tenders.tenders.values()]
+    """The tenders that a session was opened with, and the base currency that their rates lead to."""
+    tenders = [tender.model_dump() for tender in opening.first_tenders]
     return orjson.dumps({"currency": opening.currency, "tenders": tenders})
 
 
@@ -39,7 +39,7 @@ def read_tenders(row: bytes) -> Tenders:
 
 
 def opening_row(opening: Opening) -> bytes:
-    """What else was frozen at the opening."""
+    """What else was frozen at the opening, and the tenders that came after it."""
     return orjson.dumps(
         [
             opening.currency,
@@ -58,6 +58,8 @@ def opening_row(opening: Opening) -> bytes:
             opening.time_zone,
             _carried_row(opening.carried),
             opening.carried.sequence,
+            opening.follows_profile,
+            [tender.model_dump() for tender in opening.added],
         ]
     )
 
@@ -79,11 +81,15 @@ def read_opening(row: bytes, tenders_row: bytes) -> Opening:
         store,
         profile,
         company,
-        *since,  # Sessions that were opened before there were zones, or what was carried, have none.
+        *since,  # Sessions that were opened before there were zones, what was carried, or added tenders have none.
     ) = orjson.loads(row)
+    tenders, added = read_tenders(tenders_row), since[4] if len(since) > 4 else ()
+    if added:
+        added = _TENDERS.validate_json(orjson.dumps(added))
+        tenders = Tenders((*tenders.tenders.values(), *added), currency)
     return Opening(
         currency=currency,
-        tenders=read_tenders(tenders_row),
+        tenders=tenders,
         opened_at=opened_at,
         opened_by=Actor(id=by_id, name=by_name),
         business_date=date,
@@ -96,7 +102,9 @@ def read_opening(row: bytes, tenders_row: bytes) -> Opening:
         profile_name=profile,
         company_id=company,
         time_zone=since[0] if since else None,
-        carried=_read_carried(*since[1:]) if len(since) > 1 else NOTHING_CARRIED,
+        carried=_read_carried(*since[1:3]) if len(since) > 1 else NOTHING_CARRIED,
+        follows_profile=since[3] if len(since) > 3 else False,
+        added=tuple(added),
     )
 
 

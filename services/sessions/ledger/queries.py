@@ -31,7 +31,9 @@ HOLDERS_OF_TILL: Final = text("""
 """)
 JOURNAL_OF_SESSION: Final = text("""
     SELECT sequence, kind, command_id, received_at, register_seq, link, command, counts,
-           CASE WHEN kind = 'session_opened' THEN answer END AS opened FROM journal
+           CASE WHEN kind = 'session_opened' THEN answer END AS opened,
+           CASE WHEN position(convert_to('"tenders_added":', 'UTF8') IN answer) > 0 THEN answer END AS added
+      FROM journal
      WHERE store_id = :store AND session_id = :session AND sequence > :after
      ORDER BY sequence LIMIT :rows
 """)

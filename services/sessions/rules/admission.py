@@ -76,6 +76,8 @@ def _admit_pending(context: RuleContext, session: Session, command: Command) -> 
 
 
 def _admit_closed(context: RuleContext, session: Session, command: Command) -> Admission:
+    if command.kind == "amend_session" and command.add_tenders is not None:
+        return Refusal("session_closed")
     if command.kind in AT_ANY_TIME:
         return "now"
     if command.kind == "approve_closing":

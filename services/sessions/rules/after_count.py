@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from contracts.commands import RecordOrder
 from contracts.times import moment
+from services.sessions.rules.added_tenders import known_to_the_profile, named
 from services.sessions.rules.context import RuleContext
 from services.sessions.rules.model import Session
 from services.sessions.rules.totals import CANCELED, COUNTING, Tenders, order_total
@@ -19,9 +20,17 @@ def leaves_the_cash(context: RuleContext, session: Session, order: RecordOrder) 
     earlier = state.orders.get(key)
     if earlier is None or order.revision <= earlier.revision:
         return False
-    tenders = session.opening.tenders
+    tenders = _tenders_after(context, session, order)
     before = _in_drawers(tenders, earlier, uncounted_while_open=key in state.orders_of_before)
     return before == _in_drawers(tenders, order)
+
+
+def _tenders_after(context: RuleContext, session: Session, order: RecordOrder) -> Tenders:
+    """The session's tenders with those that the order would bring in."""
+    tenders = session.opening.tenders
+    missing = [tender_id for tender_id in named(order) if tender_id not in tenders.tenders]
+    added = known_to_the_profile(context, session, missing) if missing else ()
+    return Tenders((*tenders.tenders.values(), *added), session.opening.currency) if added else tenders
 
 
 def in_window(context: RuleContext, applied_at: str) -> bool:

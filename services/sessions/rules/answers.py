@@ -32,6 +32,7 @@ MESSAGES: Final[Mapping[Reason, str]] = {
     "awaiting_approval": "This closing waits for an approval.",
     "second_person_required": "Somebody else must approve this closing.",
     "tender_unknown": "This session does not take that means of payment. Send it again once it does.",
+    "tender_in_use": "This session already has a means of payment of that name.",
     "currency_mismatch": "The currency is not that of this till.",
     "amount_invalid": "The amounts do not add up or are too large.",
     "movement_unknown": "This session has no such cash movement. Send it again once that was accepted.",

@@ -27,6 +27,7 @@ from contracts.events import CLAIMLESS, claimless_event_id_of, event_id_of, reus
 from contracts.jsontext import compact
 from contracts.times import CLOCK_SET_FROM, counted_time
 from services.sessions.rules import cash_and_orders, close_session, session_details
+from services.sessions.rules.added_tenders import with_added
 from services.sessions.rules.admission import admit
 from services.sessions.rules.answers import Refusal, parked, refused_sender, rejection
 from services.sessions.rules.context import Decision, RuleContext
@@ -144,6 +145,8 @@ def _decide(state: BatchState, record: Received, command: Command, event_id: str
     context.late = admission != "now"
     context.after_count = admission == "after_count"
     decision: Decision | Refusal = rule(context, session, command)
+    if isinstance(decision, Refusal) and decision.reason == "tender_unknown":
+        decision = with_added(context, session, command, rule) or decision
     return decision.seen(noted) if isinstance(decision, Refusal) else decision
 
 

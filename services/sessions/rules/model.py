@@ -54,6 +54,11 @@ class Profile:
     time_zone: str | None = None
 
 
+def profile_tenders(profile: Profile) -> tuple[Tender, ...]:
+    """The tenders of a till: cash alone where nobody set any."""
+    return profile.tenders or (Tender(id=CASH, name=CASH, type="cash", currency=profile.currency, exchange_rate="1"),)
+
+
 @dataclass(slots=True)
 class Till:
     """A profile's row: what serialises its sessions, numbers its closings and chains them."""
@@ -101,7 +106,11 @@ NOTHING_CARRIED: Final = Carried(None, {}, ())
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What was frozen when the session was opened."""
+    """What was frozen when the session was opened; tenders and words may have come later.
+
+    `follows_profile`: its tenders were its profile's, so it may get those that its profile has later. `added` are those
+    of its tenders that came after the opening, in the order in which they came.
+    """
 
     currency: str
     tenders: Tenders
@@ -118,11 +127,18 @@ class Opening:
     company_id: str | None
     time_zone: str | None = None
     carried: Carried = NOTHING_CARRIED
+    follows_profile: bool = False
+    added: tuple[Tender, ...] = ()
+
+    @property
+    def first_tenders(self) -> tuple[Tender, ...]:
+        """The tenders that the session was opened with."""
+        return tuple(tender for tender in self.tenders.tenders.values() if tender not in self.added)
 
     @property
     def cash_tender(self) -> str:
-        """The tender that is meant by cash where none is named."""
-        return cash_tender(((t.id, t.type, t.currency) for t in self.tenders.tenders.values()), self.currency)
+        """The tender that is meant by cash where none is named; none that came later takes its place."""
+        return cash_tender(((t.id, t.type, t.currency) for t in self.first_tenders), self.currency)
 
 
 @dataclass(slots=True)

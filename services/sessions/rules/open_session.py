@@ -15,7 +15,7 @@ from services.sessions.rules.answers import Refusal
 from services.sessions.rules.carried import carry, previous_session
 from services.sessions.rules.context import Decision, RuleContext, accept, adds_up, answer_fields, by_tender
 from services.sessions.rules.declared import Declared
-from services.sessions.rules.model import CASH, HOLDING, Carried, Opening, Profile, Session
+from services.sessions.rules.model import HOLDING, Carried, Opening, Profile, Session, profile_tenders
 from services.sessions.rules.report import fits
 from services.sessions.rules.totals import Tenders, new_totals
 
@@ -26,7 +26,7 @@ def open_session(context: RuleContext, command: OpenSession) -> Decision | Refus
     refusal = _held(context, command)
     if refusal is not None:
         return refusal
-    tenders = command.tenders or profile.tenders or (_only_cash(command.currency),)
+    tenders = command.tenders or profile_tenders(profile)
     refusal = _bad_amounts(command, profile, tenders)
     if refusal is not None:
         return refusal
@@ -102,6 +102,7 @@ def _opening(context: RuleContext, command: OpenSession, tenders: Tenders, carri
         company_id=profile.company_id,
         time_zone=profile.time_zone,
         carried=carried,
+        follows_profile=command.tenders is None,
     )
 
 
@@ -124,10 +125,6 @@ def opening_words(command: OpenSession, ordinal: int) -> dict[str, Any]:
         "note": command.note,
         "notes": command.notes or (),
     }
-
-
-def _only_cash(currency: str) -> Tender:
-    return Tender(id=CASH, name=CASH, type="cash", currency=currency, exchange_rate="1")
 
 
 def _set_next_opened_at(context: RuleContext, opened: Session) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from contracts.commands import AmendSession, CountDrawer, HandOver, ResumeSession, SuspendSession
 from contracts.events import DrawerCounted, SessionAmended, SessionHandedOver, SessionResumed, SessionSuspended, fill
+from services.sessions.rules.added_tenders import add_tenders, bad_tenders
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import (
     Decision,
@@ -53,8 +54,13 @@ def resume_session(context: RuleContext, session: Session, command: ResumeSessio
 
 
 def amend_session(context: RuleContext, session: Session, command: AmendSession) -> Decision | Refusal:
-    """Change words; a closing that was made keeps its own."""
+    """Change words and add tenders; a closing that was made keeps its own."""
+    refusal = bad_tenders(session, command.add_tenders or ())
+    if refusal is not None:
+        return refusal
     reword(session, command)
+    if command.add_tenders is not None:
+        add_tenders(session, command.add_tenders)
     accept(context, session)
     answer = fill(
         SessionAmended,
@@ -64,6 +70,8 @@ def amend_session(context: RuleContext, session: Session, command: AmendSession)
         note=command.note,
         notes=command.notes,
     )
+    if command.add_tenders is not None:
+        answer["tenders_added"] = command.add_tenders
     return Decision(answer)
 
 

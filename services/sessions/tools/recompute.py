@@ -34,6 +34,7 @@ from contracts.values import Actor
 from services.platform.errors import TillError
 from services.sessions.ledger import encoding
 from services.sessions.ledger.load import COUNTS_OF_BEFORE
+from services.sessions.rules.added_tenders import add_tenders, named
 from services.sessions.rules.carried import recounted
 from services.sessions.rules.cash_and_orders import movement_of, replace_order
 from services.sessions.rules.close_session import attempt_of, end_session, no_figures, origin_of
@@ -45,7 +46,7 @@ from services.sessions.rules.model import Origin, RegisterSequence, Session
 from services.sessions.rules.open_session import opening_words
 from services.sessions.rules.report import report
 from services.sessions.rules.session_details import reword
-from services.sessions.rules.totals import Totals, add_movement, new_totals
+from services.sessions.rules.totals import Tenders, Totals, add_movement, new_totals
 from services.sessions.tools.shape_of_before import MARK, figures_of_before, in_the_form_of
 
 DATED: Final = frozenset({"cash_moved", "movement_voided", "order_recorded", "drawer_counted"})
@@ -76,6 +77,9 @@ class Recomputation:
             opening, self._stored = encoding.read_opening(row.opening, row.tenders), encoding.read_totals(row.totals)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise LedgerMismatch(f"{name}: its row can't be read: {error!r}") from error
+        self._to_come = opening.added
+        """Tenders of the row that no command has brought yet."""
+        opening = replace(opening, tenders=Tenders(opening.first_tenders, opening.currency), added=())
         empty = new_totals(opening.tenders, {})
         self.name = name
         self.session = Session(row.store_id, row.profile_id, str(row.session_id), "open", opening, empty)
@@ -115,6 +119,7 @@ class Recomputation:
         before = session.totals.copy() if session.ended else None
         declared = session.declared
         self._note_clock(command, entry)
+        self._add_tenders(command, entry, where)
         self._apply(command, entry, where)
         if before is not None:
             self._check_correction(command, before, declared, entry.received_at, where)
@@ -126,6 +131,25 @@ class Recomputation:
             session.register.clock_adjusted = session.opening.opened_at != command.occurred_at
         elif entry.kind in DATED:
             note_time(session, _counted(command, entry), clock_set=command.occurred_at >= CLOCK_SET_FROM)
+
+    def _add_tenders(self, command: Any, entry: Any, where: str) -> None:
+        """The tenders that the command brought in: its own, or those that it names and the row says came next."""
+        tenders = self.session.opening.tenders.tenders
+        brought = command.add_tenders or () if isinstance(command, AmendSession) else ()
+        missing = [tender.id for tender in brought] or [
+            one for one in dict.fromkeys(named(command)) if one not in tenders
+        ]
+        if not missing and entry.added is None:
+            return
+        added, self._to_come = self._to_come[: len(missing)], self._to_come[len(missing) :]
+        answered = (
+            () if entry.added is None else stored_object(entry.added, f"{where}: its answer").get("tenders_added")
+        )
+        if [tender.id for tender in added] != missing or (brought and brought != added):
+            raise LedgerMismatch(f"{where}: its session's row lacks tenders that it brought in")
+        if [tender.model_dump() for tender in added] != answered:
+            raise LedgerMismatch(f"{where}: its session's row has other added tenders than its answer")
+        add_tenders(self.session, added)
 
     def _is_of_the_first_form(self) -> bool:
         """Whether the session was closed before a closing could be later than its command says."""
@@ -153,6 +177,8 @@ class Recomputation:
             self._stored, tenders, NOTHING_DECLARED
         ) != report(session.totals, tenders, NOTHING_DECLARED):
             raise LedgerMismatch(f"{self.name}: its running totals are not what its journal adds up to")
+        if self._to_come:
+            raise LedgerMismatch(f"{self.name}: its row has added tenders that its journal does not lead to")
         if self.closing is not None and not self._closed:
             raise LedgerMismatch(f"{self.name}: it has a closing that its journal does not lead to")
         if self._corrected < len(self.corrections):
@@ -167,6 +193,8 @@ class Recomputation:
                 day = stored_object(entry.opened, f"{where}: its answer").get("business_date")
                 if day != session.opening.business_date:
                     raise LedgerMismatch(f"{self.name}: its day is not that of its opening's answer")
+                if session.opening.follows_profile and command.tenders is not None:
+                    raise LedgerMismatch(f"{self.name}: its row says that its tenders were its till's, its opening not")
                 session.totals = new_totals(session.opening.tenders, by_tender(command.opening))
             case MoveCash() | VoidMovement() | RecordOrder():
                 self._move(command, where, of_before=entry.counts == COUNTS_OF_BEFORE)
