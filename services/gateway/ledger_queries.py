@@ -166,6 +166,7 @@ class ProfileRow:
     enabled: bool
     store_name: str
     company_id: str | None
+    time_zone: str | None
     status: str
     open_session_id: str | None
     last_session_id: str | None

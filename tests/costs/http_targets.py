@@ -193,7 +193,7 @@ def gateway(home: Path, tills: Callable[[str, object], None]) -> tuple[FastAPI, 
     async def till(_engine: object, store_id: str, profile_id: str) -> ProfileRow:
         return ProfileRow(
             *(store_id, profile_id, "Caja", "MXN", [], None, False, None, 60, True, "00:00", "STORE", True, "Parrot"),
-            *(None, "closed", None, None, None, 0),
+            *(None, None, "closed", None, None, None, 0),
         )
 
     tills("services.gateway.ledger_queries.profile_of", till)

@@ -11,6 +11,7 @@ import pytest
 
 from contracts.events import Reason
 from services.gateway.own_api.routes import STATUS
+from services.sessions.ledger.profiles import COLUMNS
 from tests.support.commands import Body, closing, command, movement, opening, order
 from tests.support.kafka_register import ask, commands_on_topic
 from tests.support.market import Market
@@ -355,7 +356,7 @@ async def test_a_till_says_how_it_stands(market: Market) -> None:
     pending = await market.post(closing("limited", session_id, 1))
     waiting = await till("limited")
 
-    assert (open_["status"], open_["open_session_id"]) == ("open", session_id)
+    assert (open_["status"], open_["open_session_id"], set(COLUMNS) - open_.keys()) == ("open", session_id, set())
     assert (suspended["status"], suspended["open_session_id"]) == ("suspended", session_id)
     assert pending.json()["kind"] == "closing_pending"
     assert (waiting["status"], waiting["open_session_id"]) == ("closed", None)
