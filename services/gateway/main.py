@@ -111,7 +111,9 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         if settings.gateway_health_http:
             await stack.enter_async_context(serve(settings.gateway_health_http, health_app(checks), limits=limits))
         app = gateway_app(Resources(settings, client, ledger, own, verifier, access), checks)
-        yield await stack.enter_async_context(serve(settings.gateway_http, app, CONNECTIONS_MAX, limits))
+        yield await stack.enter_async_context(
+            serve(settings.gateway_http, app, CONNECTIONS_MAX, limits, settings.origins)
+        )
         if following.done():
             following.result()
 
@@ -130,16 +132,17 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
         redirect_slashes=False,
         dependencies=[Depends(check_query)],
     )
+    app.state.resources = resources
+    app.state.access = Access(settings, resources.own, resources.verifier, resources.access_log)
+    shapes = {final.PREFIX: final.error_body}
+    shapes |= {adapter.router.prefix: adapter.error_body for adapter in (jethings, shifts)}
+    # What is added later stands outside.
+    app.add_middleware(Paced, access=app.state.access)
+    problems(app, shapes)
     allow_origins(app, settings.origins)
     app.add_middleware(Requests, apis=APIS)
     app.add_middleware(Plain)
     app.add_middleware(Prefixed, root_path=settings.root_path, trusted=settings.proxy_networks)
-    app.state.resources = resources
-    app.state.access = Access(settings, resources.own, resources.verifier, resources.access_log)
-    app.add_middleware(Paced, access=app.state.access)
-    shapes = {final.PREFIX: final.error_body}
-    shapes |= {adapter.router.prefix: adapter.error_body for adapter in (jethings, shifts)}
-    problems(app, shapes)
     if settings.http_docs:
         documentation.document(app)
     app.include_router(own_api.router)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from services.gateway.commands.client import NotPublished, TooManyWaiting
 from services.platform.http.problems import Problem, problem
+from services.platform.http.unforeseen import Unforeseen
 
 Shape = Callable[[int, str], dict[str, Any]]
 """Makes the body of an error of status and sentence."""
@@ -32,8 +33,10 @@ AWAY: Final = "The ledger can't be read just now. Please try again."
 def problems(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
     """Make every error that reaches the app a problem; adapters of other APIs turn their own into theirs before.
 
-    `shapes` are by the first part of a path: under it a path or method that nobody has is told in that shape.
+    `shapes` are by the first part of a path: under it what no route says is told in that shape. Middleware that is to
+    stand outside of the 500 is added later.
     """
+    app.add_middleware(Unforeseen, reply=partial(_shaped, shapes))
     app.add_exception_handler(Problem, _as_it_says)
     app.add_exception_handler(StarletteHTTPException, partial(_of_http, shapes))
     app.add_exception_handler(NotPublished, _not_published)
@@ -51,11 +54,16 @@ async def _as_it_says(_: Request, error: Exception) -> Response:
 async def _of_http(shapes: Mapping[str, Shape], request: Request, error: Exception) -> Response:
     if not isinstance(error, StarletteHTTPException):
         raise error
+    return _shaped(shapes, request.url.path, error.status_code, error.detail, error.headers)
+
+
+def _shaped(
+    shapes: Mapping[str, Shape], path: str, status: int, detail: str, headers: Mapping[str, str] | None = None
+) -> Response:
     for prefix, shape in shapes.items():
-        if f"{request.url.path}/".startswith(f"{prefix}/"):
-            body = orjson.dumps(shape(error.status_code, error.detail))
-            return Response(body, error.status_code, dict(error.headers or {}), "application/json")
-    return problem(error.status_code, error.detail, error.headers)
+        if f"{path}/".startswith(f"{prefix}/"):
+            return Response(orjson.dumps(shape(status, detail)), status, dict(headers or {}), "application/json")
+    return problem(status, detail, headers)
 
 
 async def _not_published(_: Request, error: Exception) -> Response:

@@ -26,6 +26,7 @@ from services.platform.http.problems import problem
 from services.platform.http.query import check_query
 from services.platform.http.replies import NO_STORE, json_reply
 from services.platform.http.request_log import Requests
+from services.platform.http.unforeseen import Unforeseen
 from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.access import Callers, caller, visible_stores
@@ -71,6 +72,7 @@ def reporting_app(
         redirect_slashes=False,
         dependencies=[Depends(check_query)],
     )
+    app.add_middleware(Unforeseen, reply=partial(_problem, headers={}))
     allow_origins(app, settings.origins)
     app.add_middleware(Requests, apis=APIS)
     app.add_middleware(Plain)
@@ -151,18 +153,18 @@ def _pagination(request: Request, query: Query, count: int) -> dict[str, Any]:
 async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, StarletteHTTPException):
         raise error
-    return _problem(request, error.status_code, error.detail, dict(error.headers or {}))
+    return _problem(request.url.path, error.status_code, error.detail, dict(error.headers or {}))
 
 
 async def _out_of_order(request: Request, error: Exception) -> Response:
     log.warning("database_away", error=repr(error)[:500])
     message = "The sessions can't be read just now. Please try again."
-    return _problem(request, HTTPStatus.SERVICE_UNAVAILABLE, message, {"retry-after": "5"})
+    return _problem(request.url.path, HTTPStatus.SERVICE_UNAVAILABLE, message, {"retry-after": "5"})
 
 
-def _problem(request: Request, status: int, message: str, headers: dict[str, str]) -> Response:
+def _problem(path: str, status: int, message: str, headers: dict[str, str]) -> Response:
     """Under /api problem details (RFC 9457), elsewhere the shape of the document that is served there."""
-    if request.url.path.startswith("/api/"):
+    if path.startswith("/api/"):
         return problem(status, message, headers)
     body = {"statusCode": status, "message": message, "error": HTTPStatus(status).phrase}
     return Response(orjson.dumps(body), status, headers, "application/json")

@@ -51,7 +51,10 @@ async def run(settings: Settings) -> None:
         limits = TimeLimits(keep_alive_s=settings.http_keep_alive_s)
         if settings.reporting_health_http:
             await stack.enter_async_context(serve(settings.reporting_health_http, health_app(checks), limits=limits))
-        async with serve(settings.reporting_http, app, limits=limits) as address, asyncio.TaskGroup() as tasks:
+        async with (
+            serve(settings.reporting_http, app, limits=limits, origins=settings.origins) as address,
+            asyncio.TaskGroup() as tasks,
+        ):
             # As the gateway does: what is there by now stays, and is not to be looked through again and again.
             gc.collect()
             gc.freeze()

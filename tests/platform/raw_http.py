@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -10,8 +10,11 @@ from fastapi import FastAPI, Request, Response
 
 from services.platform.http.body import read_body
 from services.platform.http.connection import TimeLimits
+from services.platform.http.cross_origin import allow_origins
 from services.platform.http.problems import Problem, problem
+from services.platform.http.request_log import Requests
 from services.platform.http.server import serve
+from services.platform.http.unforeseen import Unforeseen
 
 BODY_BYTES_MAX = 100_000
 LARGE_BYTES = 8_000_000
@@ -27,6 +30,10 @@ class Door:
     address: str
     clients: list["Client"] = field(default_factory=list)
     trailers: list[str] = field(default_factory=list)
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    """What /held waits for."""
+    held: int = 0
+    """How many wait for it."""
 
     async def client(self, address: str = "", sock: socket.socket | None = None) -> "Client":
         """A new connection, to `address` where another one is meant; `sock` is used for it."""
@@ -89,8 +96,10 @@ class Client:
 
 
 @asynccontextmanager
-async def open_door(limits: TimeLimits = SHORT, connections_max: int = 500) -> AsyncIterator[Door]:
-    """An app with a small reply, a large one, and a body to send."""
+async def open_door(
+    limits: TimeLimits = SHORT, connections_max: int = 500, origins: Sequence[str] = ()
+) -> AsyncIterator[Door]:
+    """An app with a small reply, a large one, and a body to send; pages of `origins` may read them."""
     app = FastAPI(exception_handlers={Problem: lambda _, error: problem(error.status, error.detail)})
     door = Door("")
 
@@ -103,6 +112,16 @@ async def open_door(limits: TimeLimits = SHORT, connections_max: int = 500) -> A
         await asyncio.sleep(0.3)
         return Response(b"slow")
 
+    @app.get("/held")
+    async def held() -> Response:
+        door.held += 1
+        await door.leave.wait()
+        return Response(b"held")
+
+    @app.get("/bug")
+    async def bug() -> Response:
+        raise ArithmeticError("a secret")
+
     @app.get("/large")
     async def large() -> Response:
         return Response(bytes(LARGE_BYTES))
@@ -113,8 +132,12 @@ async def open_door(limits: TimeLimits = SHORT, connections_max: int = 500) -> A
         door.trailers += [name for name in request.headers if name.startswith("late-")]
         return Response(str(size))
 
-    async with serve("127.0.0.1:0", app, connections_max, limits) as door.address:
+    app.add_middleware(Unforeseen, reply=lambda _, status, detail: problem(status, detail))
+    allow_origins(app, origins)
+    app.add_middleware(Requests, apis={})
+    async with serve("127.0.0.1:0", app, connections_max, limits, origins) as door.address:
         try:
             yield door
         finally:
+            door.leave.set()
             await door.close()

@@ -1,6 +1,5 @@
 """Many connections at once that want nothing good: what all of them together may hold, and who is served meanwhile."""
 
-import asyncio
 import socket
 
 import pytest
@@ -37,12 +36,18 @@ async def test_where_all_are_being_served_the_next_one_is_told_so() -> None:
     async with open_door(LEISURE, connections_max=3) as door:
         busy = [await door.client() for _ in range(3)]
         for each in busy:
-            await each.send(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
-        await asyncio.sleep(0.1)
+            await each.send(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
+
+        async def served() -> bool:
+            return door.held == 3
+
+        await eventually(served)
         client = await door.client()
+        await client.send(SMALL)
         status, body = await client.reply()
         assert status == 503
         assert b"try again" in body
+        door.leave.set()
         assert [await each.status() for each in busy] == [200] * 3
 
 

@@ -1,15 +1,8 @@
 """A page of another origin in a real browser: what it may ask, what it may read, and its EventSource."""
 
 import asyncio
-import json
-import os
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-from fastapi import FastAPI, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.auth.signing_keys import ensure_key
@@ -20,11 +13,10 @@ from services.reporting.access import Callers
 from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing, value
 from tests.reporting.reader import Reading, publish, until_read
+from tests.support.browser import needs_chromium, page_of, shown
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PAGE = """<!doctype html><title>waiting</title><body><pre id=out></pre><script>
-const api = %(api)s, token = %(token)s, seen = {};
-function done() { document.getElementById("out").textContent = "RESULT" + JSON.stringify(seen) + "END"; }
+SCRIPT = """
+const {api, token} = words;
 async function run() {
   const headers = {authorization: "Bearer " + token, "idempotency-key": "k", "content-type": "application/json"};
   const list = await fetch(api + "/api/closings", {headers});
@@ -35,41 +27,9 @@ async function run() {
   events.onmessage = message => { seen.event = JSON.parse(message.data).z_number; events.close(); done(); };
   events.onerror = () => { seen.event = "error"; events.close(); done(); };
 }
-run().catch(error => { seen.failed = String(error); done(); });
-</script>"""
+"""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Needs Chromium: apt-get install chromium")
-
-
-@asynccontextmanager
-async def page_of(words: dict[str, str]) -> AsyncIterator[str]:
-    """The origin of the page; `words` are filled in when it is asked for."""
-    app = FastAPI()
-
-    @app.get("/")
-    async def page() -> Response:
-        return Response(PAGE % {name: json.dumps(word) for name, word in words.items()}, media_type="text/html")
-
-    async with serve("127.0.0.1:0", app) as address:
-        yield f"http://{address}"
-
-
-async def shown(url: str, home: Path) -> dict[str, object]:
-    """What the page wrote once it was done, in a browser with a profile of its own."""
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={home / 'chromium'}"]
-    timing = ["--virtual-time-budget=20000", "--timeout=20000", "--dump-dom", url]
-    process = await asyncio.create_subprocess_exec(
-        str(CHROMIUM),
-        *options,
-        *timing,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=os.environ | {"HOME": str(home)},
-    )
-    async with asyncio.timeout(60):
-        dom = (await process.communicate())[0].decode()
-    result: dict[str, object] = json.loads(dom.partition("RESULT")[2].partition("END")[0])
-    return result
+pytestmark = needs_chromium
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -81,7 +41,7 @@ async def test_a_page_of_another_origin_follows_closings_where_it_is_named(
         await until_read(engine, 1)
     ensure_key(reporting)
     words, stop = {"token": mint(reporting, sub="rita", role="reader", stores=["s1"], ttl_s=600)}, asyncio.Event()
-    async with page_of(words) as origin:
+    async with page_of(SCRIPT, words) as origin:
         settings = reporting.model_copy(update={"cors_origins": origin if named else "https://other.example"})
         app = reporting_app(settings, engine, Callers(open_verifier(settings), None), [], stop)
         async with serve("127.0.0.1:0", app) as address:

@@ -11,14 +11,16 @@ from http import HTTPStatus
 from typing import Final
 
 from starlette.requests import Request
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.access.bounded_queue import RETRY_AFTER_S, QueueFull
 from services.gateway.access.callers import Access
 from services.gateway.access.passwords import SIGN_INS
+from services.gateway.access.sign_in import router
 from services.platform.http.problems import problem
 
-PATHS: Final = frozenset({"/auth/token", "/auth/token/"})
+(ROUTE,) = [route for route in router.routes if isinstance(route, Route)]
 BEGIN_EVERY_S: Final = 0.004
 """So often a sign-in begins: each takes half a millisecond, and six times as many begin as can be checked."""
 LINE_MAX: Final = 2_000
@@ -70,12 +72,14 @@ class Paced:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request when its turn has come."""
-        if scope["type"] == "http" and scope["path"] in PATHS and scope["method"] == "POST":
+        if scope["type"] == "http" and scope["path"] == ROUTE.path and scope["method"] == "POST":
             familiar = self._access.passwords.is_familiar(self._access.address_of(Request(scope)))
             try:
                 await self._lines[familiar].turn()
             except QueueFull as full:
                 SIGN_INS.labels("busy").inc()
+                # The log says whose line was full.
+                scope["route"] = ROUTE
                 headers = {"retry-after": str(RETRY_AFTER_S)}
                 await problem(HTTPStatus.SERVICE_UNAVAILABLE, str(full), headers)(scope, receive, send)
                 return

@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from services.platform.http.cross_origin import ORIGIN_HEADERS, OutsideReplies
 from services.platform.http.problems import problem
 
 HEADERS_MAX: Final = 100
@@ -38,7 +39,9 @@ REPLIES_BYTES_MAX: Final = 64 * 1024 * 1024
 WRITE_HIGH_WATER_BYTES: Final = 16 * 1024
 """From here on a reply counts as not taken; below, it is as small as the connection itself."""
 LINGER_S: Final = 2.0
-"""Who is refused while still sending has so long to read why: closing at once would take the reply away from them."""
+"""Who is refused while still sending has so long to read why: closing at once would take the reply away from them.
+
+For whom there is no room has as long to say who asks, before they are told so: a page could not read it else."""
 REFUSED_MAX: Final = 100
 """Connections beyond the last that are told so; more are ended without a word."""
 
@@ -70,6 +73,7 @@ class Crowd:
 
     connections_max: int
     limits: TimeLimits
+    outside: OutsideReplies
     waiting: dict["Connection", None] = field(default_factory=dict)
     """Those that owe a head: new ones, and idle ones between two requests."""
     untaken: dict["Connection", None] = field(default_factory=dict)
@@ -118,6 +122,8 @@ class Connection(HttpToolsProtocol):
         self._headers_seen = self._headers_bytes = self._url_bytes = self._separators = self._held_bytes = 0
         self._in_body = self._refused = False
         self._refusal = _UNREADABLE
+        self._no_room: _Refusal | None = None
+        self._too_much: _Refusal | None = None
         self._receive_by: float | None = None
         self._taken_by: float | None = None
 
@@ -162,7 +168,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(self._refusal)
         else:
             if self._held_bytes > HELD_BYTES_MAX:
-                self._refuse(_UNREADABLE if self._in_body else _HEADERS_TOO_LARGE)
+                self._refuse(_UNREADABLE if self._in_body else self._too_much or _HEADERS_TOO_LARGE)
 
     def pause_writing(self) -> None:
         """A reply is not taken: from now on its time runs, and all such replies together have a limit."""
@@ -189,6 +195,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Count anew."""
         super().on_message_begin()
+        self._too_much = self._no_room
         self._headers_seen = self._headers_bytes = self._url_bytes = self._separators = 0
 
     def on_url(self, url: bytes) -> None:
@@ -196,22 +203,29 @@ class Connection(HttpToolsProtocol):
         self._url_bytes += len(url)
         self._separators += url.count(b"&")
         if self._url_bytes > URL_BYTES_MAX:
-            self._stop_parsing(_URL_TOO_LONG)
+            self._too_much = self._too_much or _URL_TOO_LONG
         if self._separators >= PARAMETERS_MAX:
-            self._stop_parsing(_TOO_MANY_PARAMETERS)
-        super().on_url(url)
+            self._too_much = self._too_much or _TOO_MANY_PARAMETERS
+        if self._too_much is None:
+            super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One more header, or a trailer: it is counted, but what was said of a body after it says nothing of it."""
         self._headers_seen += 1
         self._headers_bytes += len(name) + len(value) + len(b": \r\n")
         if self._headers_seen > HEADERS_MAX or self._headers_bytes > HEADERS_BYTES_MAX:
-            self._stop_parsing(_HEADERS_TOO_LARGE)
-        if not self._in_body:
+            if self._in_body:
+                self._stop_parsing(_HEADERS_TOO_LARGE)
+            self._too_much = self._too_much or _HEADERS_TOO_LARGE
+        # Of a head that is too much the rest is read, and nothing of it kept but who asks: a page could not read the
+        # refusal else.
+        if not self._in_body and (self._too_much is None or name.lower() in ORIGIN_HEADERS):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
+        if self._too_much is not None:
+            self._stop_parsing(self._too_much)
         if len(self.pipeline) >= PIPELINED_MAX:
             self._stop_parsing(_PIPELINED)
         if self.parser.should_upgrade():
@@ -261,6 +275,8 @@ class Connection(HttpToolsProtocol):
         elif self.flow.read_paused:
             # It was we who did not read.
             self._receive_by = now + self._crowd.limits.body_s
+        elif self._too_much is not None:
+            self._refuse(self._too_much)
         elif self._in_body:
             self._refuse(_Refusal(HTTPStatus.REQUEST_TIMEOUT, "body", "The body did not come in time."))
         elif self._held_bytes:
@@ -280,7 +296,8 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > self._crowd.connections_max + REFUSED_MAX:
             self.end(_FULL.why)
         else:
-            self._refuse(_FULL)
+            self._no_room = self._too_much = _FULL
+            self._receive_by = self.loop.time() + LINGER_S
 
     def _refuse(self, refusal: _Refusal) -> None:
         """Read no further; say why, where no other reply is under way."""
@@ -306,9 +323,15 @@ class Connection(HttpToolsProtocol):
         headers = {"connection": "close"}
         if refusal.status is HTTPStatus.SERVICE_UNAVAILABLE:
             headers["retry-after"] = "1"
-        reply = problem(refusal.status, refusal.detail, headers)
+        asked: list[tuple[bytes, bytes]] = self.headers or []
+        reply = self._crowd.outside.preflight(self.parser.get_method(), asked) if self._too_much else None
+        if reply is None:
+            reply = problem(refusal.status, refusal.detail, headers)
+            self._crowd.outside.allow(asked, reply)
+        else:
+            reply.headers.update(headers)
         lines = [b"%s: %s\r\n" % pair for pair in (*self.server_state.default_headers, *reply.raw_headers)]
-        self.transport.write(b"".join([STATUS_LINE[refusal.status], *lines, b"\r\n", bytes(reply.body)]))
+        self.transport.write(b"".join([STATUS_LINE[reply.status_code], *lines, b"\r\n", bytes(reply.body)]))
         if self.transport.can_write_eof():
             self.transport.write_eof()
 

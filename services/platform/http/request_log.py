@@ -6,6 +6,7 @@ match, and so nothing that a caller puts into a request, secret or not, gets int
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -20,6 +21,9 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 UNSAID: Final = ("/health/", "/metrics")
 """What orchestrators and Prometheus ask for, every few seconds and for ever."""
 NO_ROUTE: Final = "none"
+TOO_BUSY: Final = frozenset({429, 503})
+TOO_BUSY_LINES_MAX: Final = 50
+"""A second, of one route and status: a line takes 40 µs, and a crowd that is turned away is not to cost that each."""
 
 REQUESTS = Counter("till_http_requests_total", "Requests replied to.", ["api", "method", "route", "status"])
 SECONDS = Histogram(
@@ -38,6 +42,7 @@ class Requests:
     def __init__(self, app: ASGIApp, apis: Mapping[str, str]) -> None:
         self._app = app
         self._apis = apis
+        self._busy = dict[tuple[str, int], _Busy]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request in its trace, and say what became of it."""
@@ -72,4 +77,30 @@ class Requests:
         method = scope["method"] if scope["method"] in METHODS else "other"
         REQUESTS.labels(api, method, route, status).inc()
         SECONDS.labels(api).observe(took_s)
-        log.info("request", api=api, method=method, route=route, status=status, ms=round(took_s * 1_000, 1))
+        line = {"api": api, "method": method, "route": route, "status": status, "ms": round(took_s * 1_000, 1)}
+        if status in TOO_BUSY:
+            busy = self._busy.setdefault((route, status), _Busy())
+            if not busy.shows():
+                return
+            if busy.not_shown:
+                line["not_shown"], busy.not_shown = busy.not_shown, 0
+        log.info("request", **line)
+
+
+@dataclass(slots=True)
+class _Busy:
+    """The lines of this second about what one route turned away, and how many were left out since the last one."""
+
+    second: int = 0
+    lines: int = 0
+    not_shown: int = 0
+
+    def shows(self) -> bool:
+        second = int(time.monotonic())
+        if second != self.second:
+            self.second, self.lines = second, 0
+        self.lines += 1
+        if self.lines <= TOO_BUSY_LINES_MAX:
+            return True
+        self.not_shown += 1
+        return False

@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final, cast
@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from services.platform.http.connection import TIME_LIMITS, Connection, Crowd, TimeLimits
+from services.platform.http.cross_origin import OutsideReplies
 
 Check = Callable[[], Awaitable[None]]
 """Returns when all is well and raises when it is not."""
@@ -63,17 +64,22 @@ def health_routes(checks: Mapping[str, Check], *, with_metrics: bool = True) -> 
 
 @asynccontextmanager
 async def serve(
-    address: str, app: ASGIApp, connections_max: int = CONNECTIONS_MAX, limits: TimeLimits = TIME_LIMITS
+    address: str,
+    app: ASGIApp,
+    connections_max: int = CONNECTIONS_MAX,
+    limits: TimeLimits = TIME_LIMITS,
+    origins: Sequence[str] = (),
 ) -> AsyncIterator[str]:
     """Serves `app` on `host:port` in the running loop for as long as the block lasts.
 
-    Yields the address with the port that was really taken (port 0 takes a free one). Signals stay
-    with the caller. Raises ValueError when `address` is none, OSError with a sentence when it is
-    taken. On the way out, requests under way have STOP_TIME_LIMIT_S to end.
+    Pages of `origins` may read what is replied before there is a request for the app; the rest is the app's. Yields
+    the address with the port that was really taken (port 0 takes a free one). Signals stay with the caller. Raises
+    ValueError when `address` is none, OSError with a sentence when it is taken. On the way out, requests under way have
+    STOP_TIME_LIMIT_S to end.
     """
     listener = _listen(address)
     host, port = listener.getsockname()[:2]
-    crowd = Crowd(_within_files(connections_max), limits)
+    crowd = Crowd(_within_files(connections_max), limits, OutsideReplies(origins))
     config = uvicorn.Config(
         app,
         access_log=False,
