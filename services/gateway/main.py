@@ -24,7 +24,7 @@ from services.gateway.adapters.final import routes as final
 from services.gateway.commands import pending
 from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import open_ledger
-from services.gateway.own_api import documentation
+from services.gateway.own_api import documentation, stream
 from services.gateway.own_api import routes as own_api
 from services.gateway.problems import problems
 from services.gateway.resources import Resources
@@ -111,9 +111,12 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> AsyncIterator[str]
         if settings.gateway_health_http:
             await stack.enter_async_context(serve(settings.gateway_health_http, health_app(checks), limits=limits))
         app = gateway_app(Resources(settings, client, ledger, own, verifier, access), checks)
-        yield await stack.enter_async_context(
+        address = await stack.enter_async_context(
             serve(settings.gateway_http, app, CONNECTIONS_MAX, limits, settings.origins)
         )
+        # Other requests end by themselves.
+        stack.callback(client.changes.end)
+        yield address
         if following.done():
             following.result()
 
@@ -145,6 +148,9 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     app.add_middleware(Prefixed, root_path=settings.root_path, trusted=settings.proxy_networks)
     if settings.http_docs:
         documentation.document(app)
+    app.state.streams = stream.Streams(resources.commands.changes)
+    # Its path is one of a session, by its form.
+    app.include_router(stream.router)
     app.include_router(own_api.router)
     app.include_router(sign_in.router)
     for adapter in (final, jethings, shifts):

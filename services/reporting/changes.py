@@ -14,14 +14,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.auth.store_scope import StoreScope
+from services.platform.http.event_stream import Vector, read_id, write_id
 from services.platform.http.query import read_list
 from services.platform.http.replies import json_reply
 from services.platform.postgres.pages import PAGE_BYTES_MAX, page_values
 from services.reporting import search
 from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.closings_api import LIMIT, STORE, read_limit
-from services.reporting.search import Span, Vector, of_span, span_values, spans_between
-from services.reporting.stream import read_id, write_id
+from services.reporting.search import Span, of_span, span_values, spans_between
 
 PATH: Final = "/api/changes"
 

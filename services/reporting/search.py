@@ -13,15 +13,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.auth.store_scope import StoreScope
+from services.platform.http.event_stream import Vector
 from services.platform.postgres.pages import has_more, page_of, page_values
 
 CORRECTIONS_MAX: Final = 500
 """Corrections that one reply has beside their closing."""
 SPAN_OFFSETS_MAX: Final = 5_000
 """How many offsets of a partition one look goes over: a token of one store among thousands passes the others' by."""
-
-Vector = dict[tuple[str, int], int]
-"""The next offset, by topic and partition."""
 
 Span = tuple[tuple[str, int], int, int, int]
 """Of a partition: the offset to begin at, the one to stop before, and how far it was read."""

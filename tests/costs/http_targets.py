@@ -29,10 +29,10 @@ from services.platform.auth.claims import VIA_KEY, Claims
 from services.platform.auth.revocations import Revocations
 from services.platform.auth.tokens import mint, open_verifier
 from services.platform.http.connection import HEADERS_BYTES_MAX, HEADERS_MAX, PARAMETERS_MAX, URL_BYTES_MAX
+from services.platform.http.event_stream import write_id
 from services.platform.settings import Settings
 from services.reporting.access import Callers
 from services.reporting.api import reporting_app
-from services.reporting.stream import write_id
 from services.sessions.worker.read_record import read
 from tests.costs.cost_fuzzer import Target, Work
 from tests.costs.targets import GOOD, JSON_TOKENS, SMALL, anybody, record
@@ -273,6 +273,7 @@ def http_targets(app: FastAPI, headers: Mapping[str, str], reader: FastAPI) -> l
     event_id = b"\nlast-event-id: eyJ0Ijp7IjAiOjF9fQ=="
     queries = [
         ("own API, sessions asked", app, "/api/sessions", b"store=parrot-cafe&limit=10&cursor=" + CURSOR),
+        ("own API, stream asked", app, "/api/sessions/stream", b"store=parrot-cafe"),
         ("reporting, closings asked", reader, "/api/closings", b"store=parrot-cafe&limit=10&profile=caja-1"),
         ("reporting, sessions asked", reader, "/v1/cashier-sessions/", SPAN),
         ("reporting, stream asked", reader, "/api/closings/stream", b"store=parrot-cafe"),
@@ -293,6 +294,18 @@ def http_targets(app: FastAPI, headers: Mapping[str, str], reader: FastAPI) -> l
             "gateway, headers",
             good_headers,
             headers_of(app, "POST", "/api/commands"),
+            HEADERS_BYTES_MAX,
+            12,
+            400,
+            HEADER_TOKENS,
+            (),
+            good_byte,
+            _of_headers,
+        ),
+        Target(
+            "gateway, headers of a stream",
+            good_headers + event_id,
+            headers_of(app, "GET", "/api/sessions/stream"),
             HEADERS_BYTES_MAX,
             12,
             400,

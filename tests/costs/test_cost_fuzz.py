@@ -39,12 +39,14 @@ NAMES: Final = (
     "signing in",
     "own API, packed command",
     "own API, sessions asked",
+    "own API, stream asked",
     "reporting, closings asked",
     "reporting, sessions asked",
     "reporting, stream asked",
     "reporting, stream by ticket",
     "reporting, changes asked",
     "gateway, headers",
+    "gateway, headers of a stream",
     "reporting, headers",
 )
 

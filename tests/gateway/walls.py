@@ -35,6 +35,8 @@ LOOKS = {
     "/api/stores/{store_id}/profiles": "/api/stores/{store}/profiles",
 }
 """What can be looked at over HTTP: the path as documented, and as it is asked for."""
+STREAM = "/api/sessions/stream"
+"""What has no end: its walls are tried by who listens."""
 
 
 @dataclass(frozen=True)

@@ -1,54 +1,19 @@
 """Who listens to the stream of closings."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager
 
 import httpx
 
 from tests.reporting.closing_pages import PATH
+from tests.support import listener
+from tests.support.listener import Listener
 
 
-class Listener:
-    """An SSE client that reads as the specification says, one event at a time."""
-
-    def __init__(self, lines: AsyncIterator[str]) -> None:
-        self._lines = lines
-        self.last_id = ""
-        self.ended = False
-
-    async def event(self) -> Any:
-        """The data of the next event; None at the end of the stream."""
-        data: list[str] = []
-        async with asyncio.timeout(20):
-            async for line in self._lines:
-                name, _, content = line.partition(":")
-                content = content.removeprefix(" ")
-                if not line and data:
-                    return json.loads("\n".join(data))
-                if name == "id":
-                    self.last_id = content
-                elif name == "data":
-                    data.append(content)
-        self.ended = True
-        return None
-
-    async def numbers(self, count: int) -> list[int]:
-        return [(await self.event())["z_number"] for _ in range(count)]
-
-
-@asynccontextmanager
-async def listening(
+def listening(
     client: httpx.AsyncClient, headers: dict[str, str], last_id: str | None = None, **asked: str
-) -> AsyncIterator[Listener]:
+) -> AbstractAsyncContextManager[Listener]:
     """Follow the stream inside a `with` block, from `last_id` on where there is one."""
-    resumes = {} if last_id is None else {"last-event-id": last_id}
-    async with client.stream("GET", f"{PATH}/stream", params=asked, headers=headers | resumes) as reply:
-        assert reply.status_code == 200, await reply.aread()
-        assert reply.headers["content-type"].startswith("text/event-stream")
-        yield Listener(reply.aiter_lines())
+    return listener.listening(client, f"{PATH}/stream", headers, last_id, **asked)
 
 
 async def stream_status(client: httpx.AsyncClient, headers: dict[str, str], **asked: str) -> int:

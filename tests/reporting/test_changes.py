@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.http.event_stream import write_id
 from services.platform.postgres import pages
 from services.platform.settings import Settings
 from services.reporting import search
-from services.reporting.stream import write_id
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.closing_pages import Token, problem, z_numbers
 from tests.reporting.listener import listening, stream_status

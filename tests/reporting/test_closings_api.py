@@ -8,9 +8,9 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.http.event_stream import event
 from services.platform.postgres import pages
 from services.platform.settings import Settings
-from services.reporting import stream
 from tests.reporting.closing_messages import closing, session_id_of, value, voided
 from tests.reporting.closing_pages import PATH, Token, corrected, problem, z_numbers
 from tests.reporting.reader import Reading, keep, publish, until_read
@@ -34,7 +34,7 @@ async def test_a_closing_and_its_corrections_are_the_bytes_of_the_topic(
     assert one.content == b'{"closing":%s,"corrections":[%s]}' % (plain, b",".join(corrections))
     assert listed.content == b'{"items":[%s],"next_cursor":null}' % plain
     assert one.headers["content-type"] == "application/json"
-    assert b'data: {\ndata:  "kind"' in stream._event(spaced, {("t", 0): 1})
+    assert b'data: {\ndata:  "kind"' in event(spaced, {("t", 0): 1})
 
 
 async def test_pages_are_ordered_by_the_time_of_closing_and_end_with_null(

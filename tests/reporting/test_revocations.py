@@ -13,8 +13,8 @@ from services.cli.app import main
 from services.platform import access_log
 from services.platform.auth.signing_keys import ensure_key
 from services.platform.auth.tokens import mint
+from services.platform.http.event_stream import write_id
 from services.platform.settings import Settings
-from services.reporting.stream import write_id
 from tests.reporting.closing_messages import closing, value
 from tests.reporting.closing_pages import PATH, z_numbers
 from tests.reporting.listener import listening, stream_status

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.auth.signing_keys import ensure_key
 from services.platform.auth.tokens import mint
+from services.platform.http.event_stream import write_id
 from services.platform.settings import Settings
 from services.reporting import tickets
 from services.reporting.store import reporting_engine
-from services.reporting.stream import write_id
 from tests.reporting.closing_messages import closing, value
 from tests.reporting.closing_pages import PATH, Token, problem
 from tests.reporting.listener import listening, stream_status

@@ -29,6 +29,7 @@ from contracts.topics import RECORD_BYTES_MAX, Topics
 from services.gateway import ledger_queries
 from services.gateway.commands.batched import Batched
 from services.gateway.commands.envelope import Envelope, Noted, envelope_of, written
+from services.gateway.commands.session_changes import SessionChanges
 from services.gateway.commands.waiter import Waiter, resolve, waiter_for
 from services.platform.errors import TillError
 from services.platform.kafka.position import Position
@@ -136,6 +137,7 @@ class CommandClient:
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
         self._discarding: set[asyncio.Task[None]] = set()
+        self.changes = SessionChanges()
 
     async def ask(
         self,
@@ -331,15 +333,18 @@ class CommandClient:
         try:
             await consumer.start()
             consumer.assign(self._partitions)
-            for partition, end in (await consumer.end_offsets(self._partitions)).items():
+            ends = await consumer.end_offsets(self._partitions)
+            for partition, end in ends.items():
                 consumer.seek(partition, end)
             self._consumer = consumer
+            self.changes.begin({(at.topic, at.partition): end for at, end in ends.items()})
             for waiter in self._waiters.values():
                 resolve(waiter, None)
             while True:
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     for record in records:
                         self._match(record)
+                        self.changes.take(record)
         finally:
             self._consumer = None
             await _discard(consumer)

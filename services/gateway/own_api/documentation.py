@@ -99,8 +99,9 @@ def _operation(
     """The keyword arguments of a route."""
     texts = (
         {"400": UNKNOWN}
+        | {"503": "The broker or the ledger is away; try again."}
         | responses
-        | {"401": "No valid bearer token.", "503": "The broker or the ledger is away; try again."}
+        | {"401": "No valid bearer token."}
     )
     return {
         "summary": summary,
@@ -195,6 +196,22 @@ LIST_SESSIONS: Final = _operation(
         _LIMIT,
     ],
     _PAGE | _WALL,
+)
+FOLLOW_SESSIONS: Final = _operation(
+    "Follow what changes",
+    "Server-sent events: of each accepted command that its session changed, by ids and states alone: no amount and no "
+    "name. Without Last-Event-ID it begins now. The event reset asks to look anew, cut_off says that lines came faster "
+    "than they were taken.",
+    [
+        _STORE,
+        _parameter("Last-Event-ID", "Goes on after the event with this id, or says reset.", "header"),
+    ],
+    {
+        "200": "The stream; it ends when the token does.",
+        "400": "Last-Event-ID is no id of this stream, or the path knows no such parameter.",
+        "503": "Too many streams are open, or the events can't be followed just now; try again.",
+        **_WALL,
+    },
 )
 GET_SESSION: Final = _operation(
     "Look at a session", "Its state and its words.", [_STORE], {"200": "The session.", **_NO_SESSION, **_WALL}

@@ -17,11 +17,9 @@ from services.gateway.own_api.documentation import CommandId, SessionId, StoreId
 from services.gateway.replies import pending_reply
 from services.gateway.resources import resources
 from services.gateway.session_list import SessionFilters
-from services.platform.auth.store_scope import StoreRefused, scope_of
 from services.platform.http.arrival import arrived_at
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
-from services.platform.http.query import read_list
 from services.platform.http.replies import json_reply
 from services.sessions.rules.model import UNCLOSED, Session
 
@@ -187,20 +185,12 @@ def _status(answer: dict[str, Any], *, keyed: bool) -> HTTPStatus:
 
 def _check_store(who: Caller, store_id: str) -> None:
     if not who.claims.allows_store(store_id):
-        raise _refused_store(store_id)
-
-
-def _refused_store(store_id: str) -> Problem:
-    return Problem(HTTPStatus.FORBIDDEN, f"This token does not allow the store {store_id[:64]}.", reason="forbidden")
+        raise views.refused_store(store_id)
 
 
 async def _stores(request: Request, who: Caller) -> Collection[str] | None:
     """The stores that the request is about: those it names in `store`, else all of its token; None for every one."""
-    try:
-        scope = scope_of(who.claims, read_list(request.query_params, "store"))
-    except StoreRefused as refused:
-        raise _refused_store(refused.store_id) from None
-    return await ledger_queries.stores_in(resources(request).ledger, scope)
+    return await ledger_queries.stores_in(resources(request).ledger, views.read_scope(request, who.claims))
 
 
 async def _session(request: Request, who: Caller, session_id: str) -> Session:

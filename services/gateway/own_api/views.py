@@ -13,7 +13,10 @@ from contracts.times import read_date
 from services.gateway import ledger_queries
 from services.gateway.ledger_queries import Entry, ProfileRow
 from services.gateway.session_list import STATES
+from services.platform.auth.claims import Claims
+from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of
 from services.platform.http.problems import Problem
+from services.platform.http.query import read_list
 from services.sessions.rules.closing import actor_json
 from services.sessions.rules.model import Session
 from services.sessions.rules.totals import OPENING
@@ -122,6 +125,19 @@ def read_cursor(request: Request, *kinds: type) -> list[Any] | None:
     ):
         raise Problem(HTTPStatus.BAD_REQUEST, "This cursor is none of ours: take next_cursor as it came.")
     return key
+
+
+def read_scope(request: Request, claims: Claims) -> StoreScope:
+    """The stores that the request is about: those in its `store`, else all of its token. Raises the Problem (403)."""
+    try:
+        return scope_of(claims, read_list(request.query_params, "store"))
+    except StoreRefused as refused:
+        raise refused_store(refused.store_id) from None
+
+
+def refused_store(store_id: str) -> Problem:
+    """The 403 of a store that the token does not allow."""
+    return Problem(HTTPStatus.FORBIDDEN, f"This token does not allow the store {store_id[:64]}.", reason="forbidden")
 
 
 def read_limit(request: Request) -> int:

@@ -23,6 +23,10 @@ class StoreScope:
     stores: Sequence[str] | None
     without: frozenset[str] = frozenset()
 
+    def has(self, store_id: str) -> bool:
+        """Whether the store is one of them."""
+        return store_id not in self.without if self.stores is None else store_id in self.stores
+
 
 def scope_of(claims: Claims, named: Sequence[str] = ()) -> StoreScope:
     """The stores that are named, else all of the caller's. Raises StoreRefused for one beyond the wall."""
