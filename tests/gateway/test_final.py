@@ -24,6 +24,9 @@ from tests.support.market import Market
 from tests.support.waiting import eventually
 
 
+LATER = "2025-01-29T17:00:00Z"
+
+
 @pytest.fixture(scope="module")
 async def final(market: Market) -> FinalClient:
     return await set_up(market)
@@ -101,6 +104,22 @@ async def test_an_open_record_is_amended_closed_recounted_and_reworded(final: Fi
     ]
     books = await closing_of(final.market, record["id"])
     assert [row["counted_minor"] for row in books["tenders"]] == [None, 150, None]
+
+
+async def test_a_record_is_closed_with_a_payment_method_that_its_station_has_since(final: FinalClient) -> None:
+    header, *_ = PROFILES.splitlines()
+    await import_tills(final.market, f"{header}\nfinal,noon,Noon,USD,,,acme\n")
+    record = await final.open("noon")
+    await import_tills(final.market, f"{header}\nfinal,noon,Noon,USD,{TENDERS},,acme\n")
+
+    counted = {"cash": "200.00", "card": "9.00"}
+    unknown = await final.ask("PUT", f"/{record['id']}", {"closeTime": LATER, "closingAmounts": counted | {"gold": "1"}})
+    closed = await final.put(record, closeTime=LATER, closingAmounts=counted)
+
+    assert unknown.status_code == 400
+    assert closed["closingAmounts"] == counted
+    late = await final.ask("PUT", f"/{record['id']}", {"closingAmounts": {"oliverPay": "1.00"}})
+    assert late.status_code == 400
 
 
 async def test_without_any_amount_a_record_is_closed_as_nobody_counted(final: FinalClient) -> None:

@@ -26,6 +26,7 @@ from services.gateway.adapters.final import documentation
 from services.gateway.adapters.final.fields import (
     REQUIRED,
     Fields,
+    Tenders,
     invalid,
     missing,
     read_amount,
@@ -40,7 +41,7 @@ from services.gateway.remembered import LOOK_S
 from services.gateway.resources import resources
 from services.platform.http.arrival import arrived_at
 from services.platform.http.replies import json_reply
-from services.sessions.rules.model import HOLDING, Session
+from services.sessions.rules.model import CASH, HOLDING, UNCLOSED, Session
 
 PREFIX: Final = "/v1/api"
 PATH: Final = PREFIX + "/session"
@@ -117,10 +118,8 @@ async def create(request: Request, owner: Owner) -> Response:
     if under_key is not None and (earlier_reply := await under_key.replied()):
         return _again(earlier_reply)
     profile = await _station(request, owner, fields["stationId"])
-    tenders = {row["id"]: row["currency"] for row in profile.tenders if row["type"] != "third_party"}
-    tenders = tenders or {"cash": profile.currency}
     opening = read_amount("openingAmount", fields["openingAmount"], profile.currency)
-    counted = read_counted(fields, tenders, profile.currency)
+    counted = read_counted(fields, _of_station(profile), profile.currency)
     adapter_request = AdapterRequest(request, who, store_id, profile.profile_id, fields, _refusal)
     session_id = new_id()
     location = f"{PATH}/{session_id}"
@@ -185,9 +184,7 @@ async def update(request: Request, owner: Owner, session_id: str) -> Response:
     await _refuse_other_opening(request, owner, session, fields, texts)
     if session.state in HOLDING and fields.get("closingAmounts") and "closeTime" not in fields:
         raise invalid("closeTime", "is required with closingAmounts")
-    opening = session.opening
-    tenders = {name: row.currency for name, row in opening.tenders.tenders.items() if opening.tenders.has_drawer(name)}
-    counted = read_counted(fields, tenders, opening.currency)
+    counted = read_counted(fields, await _countable(request, session, fields), session.opening.currency)
     adapter_request = AdapterRequest(request, who, store_id, session.profile_id, fields, _refusal)
     if session.state in HOLDING and "closeTime" in fields:
         # What was said of the closing before is said with it.
@@ -328,6 +325,23 @@ async def _station(request: Request, owner: Owner, station_id: str) -> ProfileRo
     if profile is None or not _is_of(owner[0], profile.company_id):
         raise Refused(HTTPStatus.NOT_FOUND, f"Station with Id {station_id[:64]} not found")
     return profile
+
+
+def _of_station(profile: ProfileRow) -> Tenders:
+    """The tenders of a station that can be counted, with their currencies."""
+    with_drawer = {row["id"]: row["currency"] for row in profile.tenders if row["type"] != "third_party"}
+    return with_drawer if profile.tenders else {CASH: profile.currency}
+
+
+async def _countable(request: Request, session: Session, fields: Fields) -> Tenders:
+    """The session's tenders that can be counted, and those that its station has since where the request names one."""
+    opening = session.opening
+    own = {name: row.currency for name, row in opening.tenders.tenders.items() if opening.tenders.has_drawer(name)}
+    named: Mapping[str, str] = fields.get("closingAmounts", {})
+    if named.keys() <= own.keys() or session.state not in UNCLOSED or not opening.follows_profile:
+        return own
+    profile = await ledger_queries.profile_of(resources(request).ledger, session.store_id, session.profile_id)
+    return own if profile is None or profile.currency != opening.currency else _of_station(profile) | own
 
 
 def _is_of(who: Caller, company_id: str | None) -> bool:
