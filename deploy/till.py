@@ -49,7 +49,7 @@ def up(
     """
     from deploy.embedded import stack
 
-    services = () if no_services else ("sessions", "gateway", "reporting")
+    services = () if no_services else ("sessions", "gateway", "reporting", "console")
     with _plain_errors(), _progress() as progress:
         addresses = stack.up(_home(home), services=services, progress=progress, servers=os.environ)
     typer.echo(f"Kafka       {addresses.kafka}")
@@ -59,6 +59,8 @@ def up(
         typer.echo(f"Gateway     {addresses.gateway_url}")
     if addresses.reporting_url:
         typer.echo(f"Reporting   {addresses.reporting_url}")
+    if addresses.console_url:
+        typer.echo(f"Console     {addresses.console_url}")
     typer.echo(f"Logs        {addresses.home / 'logs'}")
     typer.echo('Next: eval "$(till env)" sets these addresses in your shell; till down stops it all.')
 

@@ -57,6 +57,7 @@ class Stack:
     gateway_url: str | None
     reporting_url: str | None
     pids: dict[str, int]
+    console_url: str | None = None
 
     def env(self) -> dict[str, str]:
         """The settings by which services and commands find this stack."""
@@ -66,7 +67,11 @@ class Stack:
             "TILL_DATABASE_URL": self.database_url,
             "TILL_REDIS_URL": self.redis_url,
         }
-        urls = {"TILL_GATEWAY_URL": self.gateway_url, "TILL_REPORTING_URL": self.reporting_url}
+        urls = {
+            "TILL_GATEWAY_URL": self.gateway_url,
+            "TILL_REPORTING_URL": self.reporting_url,
+            "TILL_CONSOLE_URL": self.console_url,
+        }
         return settings | {name: url for name, url in urls.items() if url}
 
 
@@ -85,7 +90,7 @@ def running(home: Path) -> Stack | None:
 def up(
     home: Path,
     *,
-    services: Sequence[str] = ("sessions", "gateway", "reporting"),
+    services: Sequence[str] = ("sessions", "gateway", "reporting", "console"),
     progress: Progress | None = None,
     servers: Mapping[str, str] | None = None,
 ) -> Stack:
@@ -133,7 +138,8 @@ def _foreign(home: Path, servers: Mapping[str, str]) -> dict[str, str]:
 
 def _stack(home: Path, state: State) -> Stack:
     pids = {name: pid for name, (pid, _) in state.processes.items()}
-    return Stack(home, state.kafka, state.database_url, state.redis_url, state.gateway_url, state.reporting_url, pids)
+    servers = (state.kafka, state.database_url, state.redis_url)
+    return Stack(home, *servers, state.gateway_url, state.reporting_url, pids, state.console_url)
 
 
 def _supervise(home: Path, plan: Plan, progress: Progress) -> None:

@@ -52,6 +52,7 @@ class State:
     control_secret: str
     ready: bool = False
     gateway_url: str | None = None
+    console_url: str | None = None
     processes: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 

@@ -119,6 +119,8 @@ class Supervisor:
             self.state.gateway_url = f"http://127.0.0.1:{numbers['gateway']}"
         if "reporting" in names:
             self.state.reporting_url = f"http://127.0.0.1:{numbers['reporting']}"
+        if "console" in names:
+            self.state.console_url = f"http://127.0.0.1:{numbers['console']}"
         async with asyncio.TaskGroup() as group:
             for command in ("migrate", "topics"):
                 group.create_task(self.run_command(command))

@@ -14,6 +14,15 @@ class Service(StrEnum):
     sessions = "sessions"
     gateway = "gateway"
     reporting = "reporting"
+    console = "console"
+
+
+class Waiting(StrEnum):
+    """Those that stand on tables and topics."""
+
+    sessions = "sessions"
+    gateway = "gateway"
+    reporting = "reporting"
 
 
 def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]) -> None:
@@ -35,6 +44,10 @@ def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]
         from services.gateway import main as gateway
 
         run_to_end(gateway.run(settings), fast=True)
+    elif service is Service.console:
+        from services.console import main as console
+
+        run_to_end(console.run(settings), fast=True)
     else:
         from services.reporting import main as reporting
 
@@ -42,7 +55,7 @@ def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]
 
 
 def wait(
-    service: Annotated[Service, typer.Argument(help="For which process.")],
+    service: Annotated[Waiting, typer.Argument(help="For which process.")],
     *,
     limit: Annotated[int, typer.Option(help="Seconds to wait at most.", min=0)] = 300,
 ) -> None:

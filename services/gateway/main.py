@@ -37,7 +37,7 @@ from services.platform.http.links import Prefixed
 from services.platform.http.plain import Plain
 from services.platform.http.query import check_query
 from services.platform.http.request_log import Requests
-from services.platform.http.server import Check, health_app, health_routes, serve
+from services.platform.http.server import Check, health_app, health_routes, once, serve
 from services.platform.kafka.connection import connection
 from services.platform.kafka.topics import check_topics
 from services.platform.postgres.engine import open_check_engine
@@ -156,23 +156,6 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     for adapter in (final, jethings, shifts):
         app.include_router(adapter.router)
     return app
-
-
-def once(check: Check) -> Check:
-    """A check that counts until it has passed once.
-
-    A gateway that was never able to reach the database is set up wrongly, and nobody is sent to it. One that was takes
-    commands without it, and so do all others, for the database is one.
-    """
-    passed = False
-
-    async def until_passed() -> None:
-        nonlocal passed
-        if not passed:
-            await check()
-            passed = True
-
-    return until_passed
 
 
 async def _answers(engine: AsyncEngine) -> None:

@@ -42,6 +42,12 @@ class TillError(Exception):
         │   ├── BadQuery              a question that can't be answered (also a ValueError)
         │   ├── OffsetsMoved          the tables stand elsewhere than the reader believed
         │   └── Unreadable            a record of the closings topic that says nothing (also a ValueError)
+        ├── console
+        │   ├── NobodySignedIn        a page for people who are signed in
+        │   ├── ForeignForm           a form that no page of the console made for this browser
+        │   ├── Unfit                 what was filled in can't sign anybody in
+        │   ├── Refused               an API refuses what it is asked
+        │   └── Away                  an API does not answer
         └── operations
             ├── NotReady              tables or topics are not yet what a service needs
             └── PrincipalsWrong       Kafka's principals can't be set up so (also a ValueError)

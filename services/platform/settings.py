@@ -47,6 +47,7 @@ def _with_networks(words: str) -> str:
 PREFIX_CHARACTERS_MAX: Final = 256
 """Of what a proxy takes off the beginning of paths."""
 PREFIX_PATTERN: Final = r"(/[A-Za-z0-9._~-]+)+"
+URL_PATTERN: Final = r"^https?://[^/@\s?#]+(/[^\s?#]*)?$"
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")
 
@@ -139,6 +140,14 @@ class Settings(BaseSettings):
     gateway_wait_s: Annotated[float, Field(gt=0, le=60)] = 5.0
     gateway_waiting_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
 
+    console_http: str = "127.0.0.1:8082"
+    console_health_http: str | None = None
+    # Whether browsers reach the console over https: cookies go over nothing else then, but on the machine itself.
+    console_https: bool = True
+    # Where the console finds the two APIs.
+    gateway_url: Annotated[str, Field(pattern=URL_PATTERN)] | None = None
+    reporting_url: Annotated[str, Field(pattern=URL_PATTERN)] | None = None
+
     # Longer than a load balancer keeps an idle connection (60 s as a rule): who ends it first must not be the service.
     http_keep_alive_s: Annotated[int, Field(ge=1, le=3_600)] = 75
     http_docs: bool = True
@@ -175,6 +184,16 @@ class Settings(BaseSettings):
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may use the APIs."""
         return _listed(self.cors_origins)
+
+    @property
+    def gateway_address(self) -> str:
+        """Where the console asks the gateway: where one runs at a desk, if nothing is said."""
+        return self.gateway_url or f"http://{self.gateway_http}"
+
+    @property
+    def reporting_address(self) -> str:
+        """Where the console asks the reporting reader."""
+        return self.reporting_url or f"http://{self.reporting_http}"
 
     @property
     def jwks(self) -> Path:

@@ -16,7 +16,7 @@ DOCKER = shutil.which("docker") or "docker"
 ROOT = Path(__file__).parents[2]
 UP_LIMIT_S = 900
 HEALTHY_LIMIT_S = 180
-SERVICES = {"kafka": 1, "postgres": 1, "redis": 1, "sessions": 2, "gateway": 1, "reporting": 1}
+SERVICES = {"kafka": 1, "postgres": 1, "redis": 1, "sessions": 2, "gateway": 1, "reporting": 1, "console": 1}
 """All that goes on running, with its number of containers."""
 
 
@@ -29,7 +29,7 @@ class Compose:
     @classmethod
     def named_anew(cls) -> "Compose":
         ports: dict[str, int] = {}
-        for name in ("GATEWAY", "REPORTING", "KAFKA"):
+        for name in ("GATEWAY", "REPORTING", "CONSOLE", "KAFKA"):
             ports[f"TILL_{name}_PORT"] = free_port(set(ports.values()))
         named = {name: str(port) for name, port in ports.items()}
         return cls(os.environ | named | {"COMPOSE_PROJECT_NAME": f"till-test-{uuid4().hex[:8]}"})

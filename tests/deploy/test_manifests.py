@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 BASE, DEV, PRODUCTION = "base", "overlays/dev", "overlays/production"
 HEALTH_PORT = 8090
 SERVICES = {"sessions", "gateway", "reporting"}
+PAGES = "console"
+"""Stands before the services, and needs neither tables nor topics."""
 PORTS = (5432, 6379, 8080, HEALTH_PORT, 9092, 9093)
 
 
@@ -83,7 +85,15 @@ def test_a_worker_has_time_to_finish_its_batch() -> None:
 
 def test_every_pod_is_confined() -> None:
     pods_found = list(pods(objects(BASE, DEV)))
-    assert {name for name, _ in pods_found} >= SERVICES | {"migrate", "office", "topics", "redis", "kafka", "postgres"}
+    assert {name for name, _ in pods_found} >= SERVICES | {
+        PAGES,
+        "migrate",
+        "office",
+        "topics",
+        "redis",
+        "kafka",
+        "postgres",
+    }
     for name, template in pods_found:
         spec = template["spec"]
         assert spec["automountServiceAccountToken"] is False, name
@@ -108,18 +118,27 @@ def test_services_start_on_the_schema_that_they_need_and_say_when_they_are_ready
             assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
 
 
+def test_the_pages_hold_no_secret_and_know_no_server() -> None:
+    spec = next(template["spec"] for name, template in pods(objects(BASE)) if name == PAGES)
+    (container,) = spec["containers"]
+    assert {variable["name"] for variable in container["env"]} == {"TILL_GATEWAY_URL", "TILL_REPORTING_URL"}
+    assert "envFrom" not in container
+    assert "initContainers" not in spec
+    assert spec["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+
+
 def test_health_and_metrics_have_a_port_that_no_caller_reaches_and_documentation_is_not_served() -> None:
     image = (ROOT / "deploy/Dockerfile").read_text()
-    for setting in ("SESSIONS_HTTP", "GATEWAY_HEALTH_HTTP", "REPORTING_HEALTH_HTTP"):
+    for setting in ("SESSIONS_HTTP", "GATEWAY_HEALTH_HTTP", "REPORTING_HEALTH_HTTP", "CONSOLE_HEALTH_HTTP"):
         assert f"TILL_{setting}=0.0.0.0:{HEALTH_PORT}" in image
     assert f"HTTPConnection('127.0.0.1', {HEALTH_PORT}," in image
     assert "TILL_HTTP_DOCS=false" in image
     scraped = yaml.safe_load((ROOT / "deploy/observability/prometheus.yml").read_text())["scrape_configs"]
     assert {job["job_name"]: job["dns_sd_configs"][0]["port"] for job in scraped} == dict.fromkeys(
-        SERVICES, HEALTH_PORT
+        SERVICES | {PAGES}, HEALTH_PORT
     )
     for name, template in pods(objects(BASE)):
-        if name in SERVICES:
+        if name in SERVICES | {PAGES}:
             container = template["spec"]["containers"][0]
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
             assert ports["health"] == HEALTH_PORT
@@ -143,7 +162,7 @@ def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:
     needed = {(source, "kafka", 9092) for source in SERVICES | {"topics", "migrate", "office"}}
     needed |= {(source, "postgres", 5432) for source in SERVICES | {"migrate", "office"}}
     needed |= {("sessions", "redis", 6379), ("office", "redis", 6379)}
-    needed |= {("office", "gateway", 8080), ("office", "reporting", 8080)}
+    needed |= {(source, api, 8080) for source in ("office", PAGES) for api in ("gateway", "reporting")}
     allowed = {
         (source, target, port)
         for source in labels

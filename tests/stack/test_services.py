@@ -63,7 +63,13 @@ def test_two_workers_of_one_service_have_names_of_their_own() -> None:
 
 
 def test_the_stack_tells_shells_where_its_services_answer(tmp_path: Path) -> None:
-    whole = Stack(tmp_path, "k:1", "postgresql+asyncpg://p:2/till", "redis://r:3/0", "http://g:4", "http://r:5", {})
+    whole = Stack(
+        tmp_path, "k:1", "postgresql+asyncpg://p:2/till", "redis://r:3/0", "http://g:4", "http://r:5", {}, "http://c:6"
+    )
     servers = Stack(tmp_path, "k:1", "postgresql+asyncpg://p:2/till", "redis://r:3/0", None, None, {})
 
-    assert whole.env() == servers.env() | {"TILL_GATEWAY_URL": "http://g:4", "TILL_REPORTING_URL": "http://r:5"}
+    assert whole.env() == servers.env() | {
+        "TILL_GATEWAY_URL": "http://g:4",
+        "TILL_REPORTING_URL": "http://r:5",
+        "TILL_CONSOLE_URL": "http://c:6",
+    }

@@ -62,6 +62,23 @@ def health_routes(checks: Mapping[str, Check], *, with_metrics: bool = True) -> 
     return [*health, Route("/metrics", metrics)] if with_metrics else [*health]
 
 
+def once(check: Check) -> Check:
+    """A check that counts until it has passed once.
+
+    Who was never able to reach what it stands on is set up wrongly, and nobody is sent to it. One that was goes on
+    without it, as all others do: what they stand on is the same for all.
+    """
+    passed = False
+
+    async def until_passed() -> None:
+        nonlocal passed
+        if not passed:
+            await check()
+            passed = True
+
+    return until_passed
+
+
 @asynccontextmanager
 async def serve(
     address: str,

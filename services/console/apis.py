@@ -1,0 +1,160 @@
+"""The public HTTP APIs of gateway and reporting reader, as the console asks them: with the person's own token."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from services.console.person import Person
+from services.platform.errors import TillError
+from services.platform.http.client_address import FORWARDED_FOR
+
+CONNECT_S: Final = 2.0
+REPLY_S: Final = 15.0
+"""Longer than the gateway waits for an answer, and then for its database."""
+CONNECTIONS_MAX: Final = 400
+"""Live pages keep one each."""
+PAGE_ITEMS: Final = 500
+"""What one request may bring; the APIs' own limit."""
+FIGURES_AT_ONCE: Final = 8
+"""Of sessions whose figures one page asks for."""
+PAGES_MAX: Final = 10
+"""So many pages of a list make one page of the console: beyond 5,000 rows nobody reads on."""
+
+
+class Refused(TillError):
+    """An API refuses. `detail` is its sentence, in English; `reason` its word, where it has one."""
+
+    def __init__(self, status: int, detail: str, reason: str = "", retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class Away(TillError):
+    """An API does not answer, or says something that is none of its replies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apis:
+    """Connections to both services, shared by all requests of a process. What is asked for is asked as a person."""
+
+    gateway: httpx.AsyncClient
+    reporting: httpx.AsyncClient
+
+    async def check(self) -> None:
+        """Return when the gateway answers, whatever it says. Raises httpx.HTTPError."""
+        await self.gateway.get("/api/sessions")
+
+    async def sign_in(self, store_id: str, user: str, password: str, address: str) -> str:
+        """A token for this person, who comes from this address. Raises Refused or Away."""
+        body = {"store_id": store_id, "user": user, "password": password}
+        headers = {FORWARDED_FOR: address} if address else {}
+        reply = await _send(self.gateway, "POST", "/auth/token", json=body, headers=headers)
+        token = reply.get("access_token")
+        if not isinstance(token, str):
+            raise Away("The gateway gives no token.")
+        return token
+
+    async def tills(self, person: Person, store_id: str) -> list[dict[str, Any]]:
+        """The tills of a store with their sessions that are not over. Raises Refused or Away."""
+        profiles = await self._all(person, f"/api/stores/{_segment(store_id)}/profiles")
+        running: list[dict[str, Any]] = []
+        for state in ("open", "suspended", "pending"):
+            running += await self._all(person, "/api/sessions", store=store_id, state=state)
+        limit = asyncio.Semaphore(FIGURES_AT_ONCE)
+
+        async def with_figures(session: dict[str, Any]) -> dict[str, Any]:
+            async with limit:
+                return session | {"figures": await self._figures(person, session["session_id"])}
+
+        shown = await asyncio.gather(*map(with_figures, running))
+        return [
+            till | {"sessions": [one for one in shown if one["profile_id"] == till["profile_id"]]} for till in profiles
+        ]
+
+    async def _figures(self, person: Person, session_id: str) -> dict[str, Any] | None:
+        """The figures of a card; None where the person may not see them."""
+        try:
+            report = await self.x_report(person, session_id)
+        except Refused as refused:
+            if refused.status == HTTPStatus.UNAUTHORIZED:
+                raise
+            return None
+        cash = report["cash_movements"]
+        return {
+            "orders": report["sales"]["count"],
+            "sales_minor": report["sales"]["total_minor"],
+            "cash_expected_minor": cash["expected_minor"],
+            "cash_difference_minor": cash["difference_minor"],
+        }
+
+    async def session(self, person: Person, session_id: str) -> dict[str, Any]:
+        """A session. Raises Refused or Away."""
+        return await self._get(self.gateway, person, f"/api/sessions/{_segment(session_id)}")
+
+    async def x_report(self, person: Person, session_id: str) -> dict[str, Any]:
+        """The figures of a session as they are now. Raises Refused or Away."""
+        return await self._get(self.gateway, person, f"/api/sessions/{_segment(session_id)}/x-report")
+
+    async def _all(self, person: Person, path: str, **params: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        asked = params | {"limit": str(PAGE_ITEMS)}
+        for _ in range(PAGES_MAX):
+            page = await self._get(self.gateway, person, path, **asked)
+            items += page["items"]
+            if page["next_cursor"] is None:
+                break
+            asked["cursor"] = page["next_cursor"]
+        return items
+
+    async def _get(self, client: httpx.AsyncClient, person: Person, path: str, **params: str) -> dict[str, Any]:
+        return await _send(client, "GET", path, params=params, headers=_bearer(person))
+
+
+@asynccontextmanager
+async def open_apis(gateway_url: str, reporting_url: str) -> AsyncIterator[Apis]:
+    """Connections to these services for as long as the block lasts. No proxy of the environment stands between."""
+    timeout = httpx.Timeout(REPLY_S, connect=CONNECT_S)
+    limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
+    async with (
+        httpx.AsyncClient(base_url=gateway_url, timeout=timeout, limits=limits, trust_env=False) as gateway,
+        httpx.AsyncClient(base_url=reporting_url, timeout=timeout, limits=limits, trust_env=False) as reporting,
+    ):
+        yield Apis(gateway, reporting)
+
+
+async def _send(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> dict[str, Any]:
+    try:
+        reply = await client.request(method, path, **more)
+        body = reply.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise Away(f"{method} {client.base_url}: {type(error).__name__}") from error
+    if not isinstance(body, dict):
+        raise Away(f"{method} {client.base_url}: no object")
+    if reply.is_error:
+        raise _refusal(reply.status_code, body, reply.headers)
+    return body
+
+
+def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> TillError:
+    detail, reason, later = body.get("detail"), body.get("reason"), headers.get("retry-after", "")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Away(str(detail))
+    return Refused(status, str(detail), str(reason or ""), int(later) if later.isdecimal() else None)
+
+
+def _bearer(person: Person) -> dict[str, str]:
+    return {"authorization": f"Bearer {person.token}"}
+
+
+def _segment(text: str) -> str:
+    """A part of a path: whatever a browser sends stays within it. Dots alone would lead out of it."""
+    return quote(text, safe="") if text.strip(".") else "%2E" * len(text)

@@ -1,0 +1,146 @@
+"""What the requests of one console share, and one request with whoever sent it: how a page is made and replied."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from services.console import words
+from services.console.apis import Apis
+from services.console.assets import Assets
+from services.console.cookies import LANGUAGE, SIGN_IN_FORM, SIGNED_IN, Cookies
+from services.console.formats import Formats
+from services.console.forms import FIELD, form_key, read_form
+from services.console.languages import Language, Reader, choose, load_languages
+from services.console.person import Person, read_person
+from services.platform.errors import TillError
+from services.platform.http.links import link_to
+from services.platform.settings import Settings
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+HTMX_REQUEST: Final = "hx-request"
+
+
+class NobodySignedIn(TillError):
+    """The page is for people who are signed in; `ended` where they were, and their token counts no longer."""
+
+    def __init__(self, *, ended: bool = False) -> None:
+        super().__init__("Sign in first.")
+        self.ended = ended
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Shared by all requests of one process."""
+
+    settings: Settings
+    apis: Apis
+    assets: Assets
+    cookies: Cookies
+    languages: Mapping[str, Language]
+    templates: Mapping[str, Environment]
+
+
+def open_desk(settings: Settings, apis: Apis) -> Desk:
+    """The desk of a process: languages and templates are read once."""
+    languages, assets = load_languages(), Assets()
+    environments = {code: _environment(language) for code, language in languages.items()}
+    return Desk(settings, apis, assets, Cookies(https=settings.console_https), languages, environments)
+
+
+class Visit:
+    """One request: who sent it, how they read, and the replies that they may get."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.desk: Desk = request.app.state.desk
+        cookies = self.desk.cookies
+        self.token = cookies.read(request, SIGNED_IN)
+        self.person_or_none = read_person(self.token) if self.token else None
+        self.reader: Reader = choose(
+            self.desk.languages, cookies.read(request, LANGUAGE), request.headers.get("accept-language", "")
+        )
+        self.formats = Formats(self.reader.locale)
+
+    @property
+    def person(self) -> Person:
+        """Whoever is signed in. Raises NobodySignedIn."""
+        if self.person_or_none is None:
+            raise NobodySignedIn(ended=bool(self.token))
+        return self.person_or_none
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a part of a page is asked for, by the page that is there already."""
+        return HTMX_REQUEST in self.request.headers
+
+    def say(self, sentence: str, **values: Any) -> str:
+        """The sentence in the reader's language; `%(name)s` stands for a value."""
+        translated = self.reader.language.catalogue.gettext(sentence)
+        return translated % values if values else translated
+
+    def count(self, one: str, many: str, number: int) -> str:
+        """The sentence for so many, with `%(number)s` in it."""
+        return self.reader.language.catalogue.ngettext(one, many, number) % {"number": self.formats.number(number)}
+
+    async def form(self) -> Mapping[str, str]:
+        """The fields of the form that is sent. Raises as `read_form`, and NobodySignedIn."""
+        return await read_form(self.request, self.person.token)
+
+    def link(self, path: str) -> str:
+        """The path as the browser has to ask for it."""
+        return link_to(self.request, path)
+
+    def page(
+        self, template: str, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None, **values: Any
+    ) -> Response:
+        """The page of a template, made for this visit."""
+        person, language = self.person_or_none, self.reader.language
+        shown = self.formats.functions() | {
+            "asset": lambda name: self.link(self.desk.assets.path(name)),
+            "form_field": FIELD,
+            "form_key": form_key(person.token) if person else "",
+            "language": language,
+            "languages": self.desk.languages.values(),
+            "link": self.link,
+            "now_s": time.time(),
+            "person": person,
+            "path": self.request.url.path,
+            "words": words,
+        }
+        text = self.desk.templates[language.code].get_template(template).render(shown | values)
+        reply = HTMLResponse(text, status, dict(headers or {}))
+        reply.headers["content-language"] = language.code
+        reply.headers["vary"] = "accept-language, cookie"
+        return reply
+
+    def go(self, path: str) -> Response:
+        """Lead the browser on, the whole page too where a part of it asks: a form is not sent again by reloading."""
+        if self.is_partial:
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers={"hx-redirect": self.link(path)})
+        return RedirectResponse(self.link(path), HTTPStatus.SEE_OTHER)
+
+    def forget(self, reply: Response) -> Response:
+        """The reply, after which nobody is signed in in this browser."""
+        self.desk.cookies.drop(reply, SIGNED_IN)
+        self.desk.cookies.drop(reply, SIGN_IN_FORM)
+        return reply
+
+
+def _environment(language: Language) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.install_gettext_translations(language.catalogue, newstyle=True)  # type: ignore[attr-defined]
+    return environment

@@ -1,0 +1,103 @@
+"""How amounts, counts and times are written: by the reader's language, the shop's clock, the currency's decimals."""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from decimal import Decimal
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel import Locale
+from babel.dates import format_date, format_skeleton, format_time
+from babel.numbers import NumberPattern, format_decimal
+
+from contracts.money import CURRENCY_EXPONENTS
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """Writes for one locale. What is missing is an en dash: it is not known, which is not nothing."""
+
+    locale: Locale
+
+    def functions(self) -> dict[str, Callable[..., str]]:
+        """What templates call, by name."""
+        return {
+            "money": self.money,
+            "signed_money": self.signed_money,
+            "number": self.number,
+            "clock": self.clock,
+            "day": self.day,
+            "day_and_clock": self.day_and_clock,
+        }
+
+    def money(self, minor: int | None, currency: str) -> str:
+        """An amount with its currency's sign and all of its decimals."""
+        if minor is None:
+            return "\N{EN DASH}"
+        exponent = CURRENCY_EXPONENTS.get(currency, 2)
+        text: str = _pattern(self.locale, exponent).apply(
+            abs(Decimal(minor)).scaleb(-exponent), self.locale, currency=currency, currency_digits=False
+        )
+        return f"{MINUS}{text}" if minor < 0 else text
+
+    def signed_money(self, minor: int | None, currency: str) -> str:
+        """The same for a difference: one above zero has its sign, too."""
+        return ("+" if minor is not None and minor > 0 else "") + self.money(minor, currency)
+
+    def number(self, count: int) -> str:
+        """A whole number."""
+        return format_decimal(count, locale=self.locale)
+
+    def clock(self, written: str | None, zone: str | None = None) -> str:
+        """The time of day at the shop; where its zone is not known, by the clock that the time was written by."""
+        moment = _moment(written, zone)
+        if moment is None:
+            return "\N{EN DASH}"
+        text = format_time(moment, "short", locale=self.locale)
+        return text if isinstance(moment.tzinfo, ZoneInfo) else f"{text} {moment.tzname()}"
+
+    def day(self, written: str | None) -> str:
+        """A date of the calendar, as in Thu, Nov 27."""
+        return "\N{EN DASH}" if written is None else format_skeleton("MMMEd", _date(written), locale=self.locale)
+
+    def day_and_clock(self, written: str | None, zone: str | None = None) -> str:
+        """The date and the time of day at the shop."""
+        moment = _moment(written, zone)
+        if moment is None:
+            return "\N{EN DASH}"
+        return (
+            f"{format_date(moment, 'medium', locale=self.locale)}, {format_time(moment, 'short', locale=self.locale)}"
+        )
+
+
+def _date(written: str) -> datetime:
+    return datetime.combine(date.fromisoformat(written), datetime.min.time())
+
+
+def _moment(written: str | None, zone: str | None) -> datetime | None:
+    """A time as the wire writes it, by the shop's clock; by the offset that it has where no zone is known."""
+    if written is None:
+        return None
+    moment = datetime.fromisoformat(written)
+    shop = _zone(zone) if zone else None
+    return moment if shop is None else moment.astimezone(shop)
+
+
+@lru_cache(maxsize=256)
+def _pattern(locale: Locale, exponent: int) -> NumberPattern:
+    """How the locale writes money, with so many decimals: the wire says how many a currency has, for good."""
+    pattern: NumberPattern = copy(locale.currency_formats["standard"])
+    pattern.frac_prec = (exponent, exponent)
+    return pattern
+
+
+@lru_cache(maxsize=1_024)
+def _zone(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return None

@@ -1,0 +1,110 @@
+"""The pages in a real browser: at three widths, in both themes, by the keyboard alone, and without scripts."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import Browser, Page
+
+from tests.console.chromium import THEMES, WIDTHS, chromium, complaints
+from tests.support.commands import closing, opening, order
+from tests.support.market import Market
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+async def busy(market: Market) -> None:
+    """Every state that a card can have."""
+    for profile in ("p1", "blind"):
+        session_id = await market.open_session(profile)
+        await market.post(order(profile, session_id, f"o-{profile}", 123_450))
+    session_id = str(uuid4())
+    await market.post(opening("limited", session_id, actor={"id": "ana", "name": "Ana " + "W" * 120}))
+    reply = await market.post(closing("limited", session_id, 500))
+    assert reply.json()["kind"] == "closing_pending"
+
+
+async def sign_in(page: Page, address: str, user: str = "mona") -> None:
+    await page.goto(f"{address}/sign-in")
+    await page.fill("#store", "s1")
+    await page.fill("#user", user)
+    await page.fill("#password", f"what only {user} knows")
+    await page.click("button.main")
+    await page.wait_for_url("**/stores/s1")
+
+
+async def test_pages_have_no_barrier_and_nothing_runs_out_of_them(browser: Browser, address: str, busy: None) -> None:
+    context = await browser.new_context(locale="es-MX", reduced_motion="reduce")
+    page = await context.new_page()
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    seen = {}
+    await page.goto(f"{address}/sign-in")
+    for path in ("/sign-in", "/stores/s1", "/stores"):
+        if path == "/stores/s1":
+            await sign_in(page, address)
+        for theme in THEMES:
+            await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            for width in WIDTHS:
+                await page.set_viewport_size({"width": width, "height": 800})
+                await page.goto(f"{address}{path}")
+                if path != "/sign-in":
+                    await page.click("details.menu summary")
+                seen[path, theme, width] = await complaints(page)
+    assert {where: what for where, what in seen.items() if what} == {}
+    # A policy that stops something of our own would say so here.
+    assert errors == []
+    await context.close()
+
+
+async def test_a_manager_gets_in_and_out_by_the_keyboard_alone(browser: Browser, address: str) -> None:
+    page = await browser.new_page()
+    await page.goto(f"{address}/sign-in")
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.className") == "skip"
+    await page.keyboard.press("Tab")
+    for text in ("s1", "mona", "what only mona knows"):
+        await page.keyboard.type(text)
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/stores/s1")
+    await page.focus("details.menu summary")
+    await page.keyboard.press("Enter")
+    assert await page.locator("details.menu").get_attribute("open") is not None
+    await page.keyboard.press("Escape")
+    assert await page.locator("details.menu").get_attribute("open") is None
+    assert await page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Sign out").press("Enter")
+    await page.wait_for_url("**/sign-in?note=signed-out")
+    await page.close()
+
+
+async def test_without_scripts_all_of_it_works_and_languages_change(browser: Browser, address: str) -> None:
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await sign_in(page, address)
+    assert await page.get_by_role("heading", name="Till 1", exact=True).is_visible()
+    await page.click("details.menu summary")
+    await page.get_by_role("button", name="Español").click()
+    assert await page.get_by_role("link", name="Ahora").is_visible()
+    await page.click("details.menu summary")
+    await page.get_by_role("button", name="Salir").click()
+    assert await page.get_by_text("Ha salido.").is_visible()
+    await context.close()
+
+
+async def test_a_browser_keeps_the_sign_in_out_of_the_reach_of_scripts(browser: Browser, address: str) -> None:
+    context = await browser.new_context()
+    page = await context.new_page()
+    await sign_in(page, address)
+    assert await page.evaluate("document.cookie") == ""
+    (cookie,) = [cookie for cookie in await context.cookies() if cookie["name"] == "till"]
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    await context.close()
