@@ -23,7 +23,6 @@ from tests.support.commands import opening
 from tests.support.market import Market
 from tests.support.waiting import eventually
 
-
 LATER = "2025-01-29T17:00:00Z"
 
 
@@ -113,7 +112,9 @@ async def test_a_record_is_closed_with_a_payment_method_that_its_station_has_sin
     await import_tills(final.market, f"{header}\nfinal,noon,Noon,USD,{TENDERS},,acme\n")
 
     counted = {"cash": "200.00", "card": "9.00"}
-    unknown = await final.ask("PUT", f"/{record['id']}", {"closeTime": LATER, "closingAmounts": counted | {"gold": "1"}})
+    unknown = await final.ask(
+        "PUT", f"/{record['id']}", {"closeTime": LATER, "closingAmounts": counted | {"gold": "1"}}
+    )
     closed = await final.put(record, closeTime=LATER, closingAmounts=counted)
 
     assert unknown.status_code == 400
