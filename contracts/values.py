@@ -27,7 +27,7 @@ ID_TEXT: Final = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 
 def _currency(code: str) -> str:
     if code not in CURRENCY_EXPONENTS:
-        raise ValueError(f"ISO 4217 lists no currency {code}")
+        raise ValueError("currencies.csv lists no such currency")
     return code
 
 

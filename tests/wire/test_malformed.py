@@ -67,13 +67,13 @@ def test_a_field_name_in_an_error_is_short_and_printable(name: str) -> None:
             assert error.problem.encode()
 
 
-@pytest.mark.parametrize("secret", ["hunter2", "hunter2\0", "hunter2" * 400])
+@pytest.mark.parametrize("secret", ["hunter2", "hunter2\0", "hunter2" * 400, "QQQ"])
 def test_a_problem_never_repeats_what_was_sent(secret: str) -> None:
     for kind in COMMANDS:
         for name in COMMANDS[kind].model_fields:
             for value in (secret, [secret], {secret: secret}):
                 problems = errors_of(body(kind, **{name: value}))
-                assert not any("hunter2" in problem for problem in problems.values())
+                assert not any(secret[:7] in problem for problem in problems.values())
 
 
 LEAVES = (
