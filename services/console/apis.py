@@ -17,8 +17,12 @@ from services.platform.http.client_address import FORWARDED_FOR
 CONNECT_S: Final = 2.0
 REPLY_S: Final = 15.0
 """Longer than the gateway waits for an answer, and then for its database."""
-CONNECTIONS_MAX: Final = 400
-"""Live pages keep one each."""
+CONNECTIONS_MAX: Final = 100
+"""To each service, of all requests together; more of them wait."""
+LIVE_PAGES_MAX: Final = 1_000
+"""As many as one gateway feeds."""
+SILENCE_S: Final = 40.0
+"""The gateway says something every 15 s; one that does not is gone."""
 PAGE_ITEMS: Final = 500
 """What one request may bring; the APIs' own limit."""
 FIGURES_AT_ONCE: Final = 8
@@ -48,6 +52,8 @@ class Apis:
 
     gateway: httpx.AsyncClient
     reporting: httpx.AsyncClient
+    changes: httpx.AsyncClient
+    """The gateway too, for what stays open: live pages take no connection from requests."""
 
     async def check(self) -> None:
         """Return when the gateway answers, whatever it says. Raises httpx.HTTPError."""
@@ -79,6 +85,23 @@ class Apis:
         return [
             till | {"sessions": [one for one in shown if one["profile_id"] == till["profile_id"]]} for till in profiles
         ]
+
+    @asynccontextmanager
+    async def changes_of(self, person: Person, store_id: str) -> AsyncIterator[AsyncIterator[None]]:
+        """Something whenever something changed in a store, from now on; it ends with the token, or the line.
+
+        Raises Refused or Away.
+        """
+        params, timeout = {"store": store_id}, httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        path, headers = "/api/sessions/stream", _bearer(person)
+        try:
+            async with self.changes.stream("GET", path, params=params, headers=headers, timeout=timeout) as reply:
+                if reply.is_error:
+                    await reply.aread()
+                    _body(reply)
+                yield _changes(reply)
+        except httpx.HTTPError as error:
+            raise Away(f"GET {path}: {type(error).__name__}") from error
 
     async def _figures(self, person: Person, session_id: str) -> dict[str, Any] | None:
         """The figures of a card; None where the person may not see them."""
@@ -124,24 +147,40 @@ async def open_apis(gateway_url: str, reporting_url: str) -> AsyncIterator[Apis]
     """Connections to these services for as long as the block lasts. No proxy of the environment stands between."""
     timeout = httpx.Timeout(REPLY_S, connect=CONNECT_S)
     limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
+    live = httpx.Limits(max_connections=LIVE_PAGES_MAX)
     async with (
         httpx.AsyncClient(base_url=gateway_url, timeout=timeout, limits=limits, trust_env=False) as gateway,
         httpx.AsyncClient(base_url=reporting_url, timeout=timeout, limits=limits, trust_env=False) as reporting,
+        httpx.AsyncClient(base_url=gateway_url, timeout=timeout, limits=live, trust_env=False) as changes,
     ):
-        yield Apis(gateway, reporting)
+        yield Apis(gateway, reporting, changes)
 
 
 async def _send(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> dict[str, Any]:
     try:
-        reply = await client.request(method, path, **more)
-        body = reply.json()
-    except (httpx.HTTPError, ValueError) as error:
+        return _body(await client.request(method, path, **more))
+    except httpx.HTTPError as error:
         raise Away(f"{method} {client.base_url}: {type(error).__name__}") from error
+
+
+def _body(reply: httpx.Response) -> dict[str, Any]:
+    """What a reply says. Raises Refused or Away."""
+    try:
+        body = reply.json()
+    except ValueError as error:
+        raise Away(f"{reply.request.url.path}: no JSON") from error
     if not isinstance(body, dict):
-        raise Away(f"{method} {client.base_url}: no object")
+        raise Away(f"{reply.request.url.path}: no object")
     if reply.is_error:
         raise _refusal(reply.status_code, body, reply.headers)
     return body
+
+
+async def _changes(reply: httpx.Response) -> AsyncIterator[None]:
+    """Every line of the stream that tells of a change, or asks to look anew; what changed is asked for then."""
+    async for line in reply.aiter_lines():
+        if line.startswith("data:"):
+            yield
 
 
 def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> TillError:

@@ -1,5 +1,6 @@
 """What the requests of one console share, and one request with whoever sent it: how a page is made and replied."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,13 +46,15 @@ class Desk:
     cookies: Cookies
     languages: Mapping[str, Language]
     templates: Mapping[str, Environment]
+    stop: asyncio.Event
+    """Set when the process ends: what stays open ends, too."""
 
 
-def open_desk(settings: Settings, apis: Apis) -> Desk:
+def open_desk(settings: Settings, apis: Apis, stop: asyncio.Event) -> Desk:
     """The desk of a process: languages and templates are read once."""
     languages, assets = load_languages(), Assets()
     environments = {code: _environment(language) for code, language in languages.items()}
-    return Desk(settings, apis, assets, Cookies(https=settings.console_https), languages, environments)
+    return Desk(settings, apis, assets, Cookies(https=settings.console_https), languages, environments, stop)
 
 
 class Visit:

@@ -45,5 +45,8 @@ async def console(settings: Settings) -> AsyncIterator[str]:
         limits = TimeLimits(keep_alive_s=settings.http_keep_alive_s)
         if settings.console_health_http:
             await stack.enter_async_context(serve(settings.console_health_http, health_app(checks), limits=limits))
-        app = console_app(open_desk(settings, apis), checks)
-        yield await stack.enter_async_context(serve(settings.console_http, app, CONNECTIONS_MAX, limits))
+        stop = asyncio.Event()
+        app = console_app(open_desk(settings, apis, stop), checks)
+        address = await stack.enter_async_context(serve(settings.console_http, app, CONNECTIONS_MAX, limits))
+        stack.callback(stop.set)
+        yield address

@@ -1,11 +1,15 @@
 """The pages in a real browser: at three widths, in both themes, by the keyboard alone, and without scripts."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from playwright.async_api import Browser, Page
 
+from services.console.live import TOGETHER_S
 from tests.console.chromium import THEMES, WIDTHS, chromium, complaints
 from tests.support.commands import closing, opening, order
 from tests.support.market import Market
@@ -108,3 +112,24 @@ async def test_a_browser_keeps_the_sign_in_out_of_the_reach_of_scripts(browser: 
     (cookie,) = [cookie for cookie in await context.cookies() if cookie["name"] == "till"]
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     await context.close()
+
+
+async def test_what_happens_at_a_till_shows_within_a_second_without_reloading(
+    browser: Browser, address: str, market: Market, record_property: Any
+) -> None:
+    page = await browser.new_page()
+    await sign_in(page, address)
+    await page.wait_for_selector("body[data-live=on]")
+    session_id = await market.open_session("p2")
+    await page.get_by_text("0 orders").wait_for()
+    delays = []
+    for number in range(1, 6):
+        # What follows at once is told together with what comes after it.
+        await asyncio.sleep(TOGETHER_S)
+        await market.post(order("p2", session_id, f"live-{number}", 1_000))
+        answered = time.perf_counter()
+        await page.locator("#till-p2").get_by_text(f"{number} order").wait_for()
+        delays.append(time.perf_counter() - answered)
+    record_property("walls", f"from answer to screen: {sorted(delays)[2] * 1_000:.0f} ms, the middle one of five")
+    assert min(delays) < 1
+    await page.close()

@@ -9,10 +9,11 @@ from starlette.routing import BaseRoute, Route
 
 from contracts.values import ID_TEXT
 from services.console.desk import Visit
+from services.console.live import live
 from services.console.tills import cards, totals
 
-RELOAD_S: Final = 10
-"""How often the cards are asked for again where nothing tells that they changed."""
+RELOAD_S: Final = 60
+"""How often the cards are asked for again where nothing tells that they changed: minutes go by on them, too."""
 
 
 async def show(request: Request) -> Response:
@@ -42,4 +43,12 @@ def store_of(request: Request) -> str:
     return store_id
 
 
-ROUTES: Final[list[BaseRoute]] = [Route("/stores/{store_id}", show, methods=["GET"])]
+async def changes(request: Request) -> Response:
+    """Tell the page whenever something changed in its store."""
+    return await live(Visit(request), store_of(request))
+
+
+ROUTES: Final[list[BaseRoute]] = [
+    Route("/stores/{store_id}", show, methods=["GET"]),
+    Route("/stores/{store_id}/changes", changes, methods=["GET"]),
+]
