@@ -1,5 +1,6 @@
 """What the clocks of registers said in sessions that are not closed yet: a closing is never before what it holds."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -17,8 +18,9 @@ SESSIONS = (
     "SELECT store_id, session_id, opening, register, ending FROM sessions WHERE state <> 'closed' AND state <> 'voided'"
 )
 JOURNAL = """
-    SELECT kind, received_at, command FROM journal
-     WHERE store_id = :store AND session_id = :session AND link IS NOT NULL ORDER BY sequence
+    SELECT sequence, kind, received_at, command FROM journal
+     WHERE store_id = :store AND session_id = :session AND link IS NOT NULL AND sequence > :after
+     ORDER BY sequence LIMIT 1000
 """
 WRITE = "UPDATE sessions SET register = :register, ending = :ending WHERE store_id = :store AND session_id = :session"
 DATED = frozenset({"cash_moved", "movement_voided", "order_recorded", "drawer_counted"})
@@ -31,16 +33,23 @@ def upgrade() -> None:
     tx = op.get_bind()
     for session in tx.execute(sa.text(SESSIONS)).all():
         key = {"store": session.store_id, "session": session.session_id}
-        entries = tx.execute(sa.text(JOURNAL).execution_options(yield_per=1_000), key)
-        register, ending = clocks(session, entries)
+        register, ending = clocks(session, entries(tx, key))
         tx.execute(sa.text(WRITE), key | {"register": register, "ending": ending})
 
 
-def clocks(session: Any, entries: Any) -> tuple[bytes, bytes]:
+def entries(tx: sa.Connection, key: dict[str, str]) -> Iterator[Any]:
+    """A session's journal, a thousand rows at once: a cursor stays open, and nothing could alter the table after it."""
+    after = 0
+    while page := tx.execute(sa.text(JOURNAL), key | {"after": after}).all():
+        yield from page
+        after = page[-1].sequence
+
+
+def clocks(session: Any, journal: Iterable[Any]) -> tuple[bytes, bytes]:
     """The rows `register` and `ending` of a session, with what its journal says of its register's clock."""
     opened_at = orjson.loads(session.opening)[1]
     ending, latest_at, adjusted, state = orjson.loads(session.ending), "", False, "open"
-    for entry in entries:
+    for entry in journal:
         occurred_at = read_time(orjson.loads(entry.command)["occurred_at"])
         counted = counted_time(occurred_at, wire_time(entry.received_at))
         state = STATES.get(entry.kind, state)
