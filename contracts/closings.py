@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from contracts.events import ZNumber
+from contracts.events import ProfileVersion, ZNumber
 from contracts.jsontext import SAFE_INTEGER, canonical
 from contracts.values import (
     TENDERS_MAX,
@@ -35,6 +35,8 @@ GAPS_MAX: Final = 100
 
 SINCE_THE_FIRST_VERSION: Final = frozenset(
     {
+        "profile_version",
+        "profile_hash",
         "prepaid_minor",
         "change_given",
         "change_given_minor",
@@ -298,6 +300,8 @@ class ClosingHead(Wire):
     store_name: str
     profile_id: Id
     profile_name: str
+    profile_version: ProfileVersion | None = None
+    profile_hash: Sha256 | None = None
     company_id: str | None
     session_id: Uuid
     session_number: Word
@@ -371,7 +375,19 @@ def closing_hash(closing: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(body)).hexdigest()
 
 
-def journal_link(previous: str, sequence: int, command: bytes) -> str:
-    """The next link of a session's journal; `command` is the body that came, as canonical JSON."""
-    entry = b'%b{"command":%b,"sequence":%d}' % (previous.encode(), command, sequence)
+def journal_link(previous: str, sequence: int, command: bytes, profile_version: int | None) -> str:
+    """The next link of a session's journal; `command` is the body that came, as canonical JSON.
+
+    `profile_version` is the one in force when the command was applied; None in sessions that were opened before
+    settings had versions.
+    """
+    if profile_version is None:
+        entry = b'%b{"command":%b,"sequence":%d}' % (previous.encode(), command, sequence)
+    else:
+        entry = b'%b{"command":%b,"profile_version":%d,"sequence":%d}' % (
+            previous.encode(),
+            command,
+            profile_version,
+            sequence,
+        )
     return hashlib.sha256(entry).hexdigest()

@@ -5,12 +5,13 @@ in UTC; nothing else is changed. `null` in an optional field equals absence.
 """
 
 import re
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from contracts.first_errors import UNKNOWN, first_errors
 from contracts.jsontext import SAFE_INTEGER
+from contracts.profiles import ProfileSettings
 from contracts.values import (
     Actor,
     Amount,
@@ -202,7 +203,22 @@ class VoidSession(CommandBase):
     reason: Word
 
 
-Command = (
+class SetProfile(Wire):
+    """Set what a till goes by from here on: all of it, in place of all that was set before."""
+
+    session_id: ClassVar[None] = None
+    register_seq: ClassVar[None] = None
+
+    kind: Literal["set_profile"]
+    command_id: Uuid
+    store_id: Id
+    profile_id: Id
+    occurred_at: Time
+    actor: Actor
+    profile: ProfileSettings
+
+
+SessionCommand = (
     OpenSession
     | MoveCash
     | VoidMovement
@@ -218,8 +234,9 @@ Command = (
     | AmendSession
     | VoidSession
 )
+Command = SessionCommand | SetProfile
 
-COMMANDS: Final[dict[str, type[CommandBase]]] = {
+COMMANDS: Final[dict[str, type[CommandBase | SetProfile]]] = {
     "open_session": OpenSession,
     "move_cash": MoveCash,
     "void_movement": VoidMovement,
@@ -234,6 +251,7 @@ COMMANDS: Final[dict[str, type[CommandBase]]] = {
     "resume_session": ResumeSession,
     "amend_session": AmendSession,
     "void_session": VoidSession,
+    "set_profile": SetProfile,
 }
 """Every kind of command and its model."""
 

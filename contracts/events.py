@@ -46,6 +46,7 @@ CommandKind = Literal[
     "resume_session",
     "amend_session",
     "void_session",
+    "set_profile",
 ]
 
 Reason = Literal[
@@ -84,6 +85,8 @@ CLAIMLESS: Final = frozenset(
 
 ZNumber = Annotated[int, Field(ge=1, le=SAFE_INTEGER)]
 Sequence = Annotated[int, Field(ge=1, le=SAFE_INTEGER)]
+ProfileVersion = Annotated[int, Field(ge=1, le=SAFE_INTEGER)]
+"""Which settings of its till were in force; answers of the version before do not say."""
 
 
 _NAMESPACE: Final = NAMESPACE_URL.bytes
@@ -133,6 +136,7 @@ class AnswerBase(Wire):
     profile_id: Id
     session_id: Uuid
     sequence: Sequence
+    profile_version: ProfileVersion | None = None
     occurred_at: Time
     received_at: Time
     actor: Actor
@@ -274,6 +278,23 @@ class SessionVoided(CorrectionAnswerBase):
     reason: Word
 
 
+class ProfileSet(Wire):
+    """The till goes by these settings from here on; they are those of the command, so it went by them before too."""
+
+    kind: Literal["profile_set"] = "profile_set"
+    event_id: Uuid
+    command_id: Uuid
+    command_kind: CommandKind
+    store_id: Id
+    profile_id: Id
+    session_id: None
+    sequence: None
+    occurred_at: Time
+    received_at: Time
+    actor: Actor
+    version: ProfileVersion
+
+
 class CommandRejected(Wire):
     """The command was refused and changed nothing. Fields that could not be read are null."""
 
@@ -324,6 +345,7 @@ Accepted = (
     | SessionResumed
     | SessionAmended
     | SessionVoided
+    | ProfileSet
 )
 Answer = Accepted | CommandRejected | CommandParked
 
@@ -342,6 +364,7 @@ ANSWERS: Final[tuple[type[Wire], ...]] = (
     SessionResumed,
     SessionAmended,
     SessionVoided,
+    ProfileSet,
     CommandRejected,
     CommandParked,
 )

@@ -33,7 +33,7 @@ _WRITTEN_TIME: Final = {
     "description": "RFC 3339 in UTC with six fraction digits.",
 }
 _ONLY_SOMETIMES: Final = frozenset(
-    {"closing_id", "correction_id", "errors", "open_session_id", "recounted", "tenders_added"}
+    {"closing_id", "correction_id", "errors", "open_session_id", "recounted", "profile_version", "tenders_added"}
 )
 """Members with a default that are left out where they say nothing."""
 

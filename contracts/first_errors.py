@@ -64,7 +64,9 @@ def _errors_of_members(model: type[BaseModel], value: dict[str, Any], location: 
         if name in value and (items := _items(field, value[name])) is not None
     }
     flat = {name: value[name] for name in model.model_fields if name in value and name not in nested}
-    own = [error for error in _own_errors(model, flat, location) if error[0][len(location)] not in nested]
+    # What is wrong with the object as a whole is told when its members are right, all of them.
+    of_members = [error for error in _own_errors(model, flat, location) if len(error[0]) > len(location)]
+    own = [error for error in of_members if error[0][len(location)] not in nested]
     for name in model.model_fields:
         yield from (error for error in own if error[0][len(location)] == name)
         if name in nested:

@@ -141,8 +141,8 @@ def _play(console: Console, stack: Stack, over_s: float) -> int:
     screen.phase(
         console,
         "2  Four shops",
-        "A profile is a till as somebody set it up: currency, tenders, limits. It is master data "
-        "and comes from a file; the command prints how many it took.",
+        "A profile is a till as somebody set it up: currency, tenders, limits. They come from a "
+        "file as commands, so the log says who set what when; it prints how many it took.",
     )
     _till(console, stack, "profiles", "import", str(PROFILES))
     password = _cashier(console, stack)

@@ -1,6 +1,7 @@
 """Publishes the day and follows what comes back: answers, closings, dead letters."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -139,8 +140,14 @@ async def producer_of(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def _refuse_a_played_topic(consumer: AIOKafkaConsumer, settings: Settings) -> None:
+    """Tills may have been set up: answers to that are passed over, and anything else is of a day."""
     ends = await consumer.end_offsets(consumer.assignment())
-    if any(ends.values()):
+    played = any(end for partition, end in ends.items() if partition.topic != settings.topics.events)
+    while not played and [partition for partition, end in ends.items() if await consumer.position(partition) < end]:
+        batches = await consumer.getmany(timeout_ms=POLL_MS)
+        answers = [json.loads(record.value) for records in batches.values() for record in records]
+        played = any(answer.get("kind") != "profile_set" for answer in answers)
+    if played:
         raise StackError(
             f"There are answers in {settings.home} already: the demo needs an empty ledger. "
             "Leave --home out, or name a new folder."

@@ -67,8 +67,10 @@ class Tally:
         self.published += 1
 
     def answer(self, ce_id: str, value: bytes) -> News | None:
-        """An answer as it lay on the events topic."""
+        """An answer as it lay on the events topic; settings of tills are set before the day, and no part of it."""
         body = json.loads(value)
+        if body["kind"] == "profile_set":
+            return None
         owed = self.owed[body["command_id"]]
         self.owed[body["command_id"]] = max(0, owed - 1)
         first = self.answers.setdefault(ce_id, value)

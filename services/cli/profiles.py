@@ -1,11 +1,13 @@
 """The commands of `till` that keep the tills of the stores."""
 
+import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from services.cli.common import on_ledger, run_to_end
+from services.cli.common import on_ledger, read_settings, run_to_end
 
 profiles = typer.Typer(no_args_is_help=True, help="The tills of the stores: their names, tenders and rules.")
 
@@ -14,7 +16,11 @@ profiles = typer.Typer(no_args_is_help=True, help="The tills of the stores: thei
 def import_profiles(
     file: Annotated[Path, typer.Argument(help="UTF-8 CSV with a header.", exists=True)],
 ) -> None:
-    """Insert or replace profiles from a CSV file: all rows or, when one is bad, none.
+    """Set the tills of a CSV file, or none of them when a row is bad: a command for each that is set otherwise.
+
+    The commands are published, signed as till-cli, and take their place between those of the tills; a sessions worker
+    must be running. Prints the number of rows in the file. What is refused, or not answered within 60 s, is named on
+    standard error, and the exit code is 1. The same import again sets only what differs.
 
     Columns: store_id, profile_id, name, currency; and where wanted tenders, over_short_limit_minor, blind,
     idle_close_after_s, late_window_s, allow_negative_drawer, business_day_starts_at, own_provider, enabled,
@@ -22,14 +28,51 @@ def import_profiles(
 
     Example: [bold]till profiles import tills.csv[/bold]
     """
-    from services.sessions.ledger.engine import ledger_engine
+    from services.platform.auth.signing_keys import ensure_key
+    from services.platform.postgres.engine import open_tool_engine
     from services.sessions.ledger.profiles import BadRow, read_profiles
-    from services.sessions.ledger.profiles import import_profiles as write
+    from services.sessions.tools.set_profiles import set_profiles
+    from services.sessions.worker.publisher import AnswerStuck, BrokerAway
 
     try:
         rows = read_profiles(file)
     except BadRow as bad:
-        typer.echo(f"{file}: {bad}. Nothing was imported.", err=True)
-        raise typer.Exit(2) from bad
+        _refuse(f"{file}: {bad}. Nothing was imported.", bad)
+    settings = read_settings()
 
-    typer.echo(run_to_end(on_ledger(lambda engine: write(engine, rows), ledger_engine)))
+    async def imported(engine: Any) -> list[str]:
+        if settings.auth == "required":
+            ensure_key(settings)
+        return await set_profiles(settings, engine, rows)
+
+    try:
+        wrong = run_to_end(on_ledger(imported, partial(open_tool_engine, name="till-profiles")))
+    except (BrokerAway, AnswerStuck) as error:
+        _refuse(str(error), error)
+    for sentence in wrong:
+        typer.echo(sentence, err=True)
+    typer.echo(len(rows))
+    if wrong:
+        raise typer.Exit(1)
+
+
+@profiles.command("export")
+def export_profiles() -> None:
+    """Write all tills with their settings as a CSV file, as `till profiles import` takes it, to standard output.
+
+    Example: [bold]till profiles export > tills.csv[/bold]
+    """
+    from services.platform.postgres.engine import open_tool_engine
+    from services.sessions.ledger.profiles import write_file
+
+    async def exported(engine: Any) -> int:
+        async with engine.connect() as tx:
+            return await write_file(tx, sys.stdout)
+
+    count = run_to_end(on_ledger(exported, partial(open_tool_engine, name="till-profiles")))
+    typer.echo(f"{count} tills.", err=True)
+
+
+def _refuse(sentence: str, error: Exception) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(2) from error

@@ -13,16 +13,18 @@ from services.platform.settings import Settings
 # `revocations` is read by pods of the version before alone, which run beside this one's during an update.
 LEDGER: Final = (
     "GRANT USAGE ON SCHEMA public TO {role}",
-    "GRANT SELECT ON profiles, revocations, alembic_version_sessions TO {role}",
+    "GRANT SELECT ON revocations, alembic_version_sessions TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON profiles TO {role}",
     "GRANT SELECT, INSERT ON journal, voids, reused_answers, place_answers, closings, corrections TO {role}",
+    "GRANT SELECT, INSERT ON profile_versions TO {role}",
     # Old ones are locked before they are deleted, which takes the right to change one column of them, whichever.
     "GRANT DELETE, UPDATE (received_at) ON place_answers TO {role}",
-    "GRANT SELECT, UPDATE ON tills TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON tills TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON sessions, consumed TO {role}",
 )
 GATEWAY: Final = (
     "GRANT USAGE ON SCHEMA public, gateway TO {role}",
-    "GRANT SELECT ON profiles, revocations, tills, sessions, consumed TO {role}",
+    "GRANT SELECT ON profiles, profile_versions, revocations, tills, sessions, consumed TO {role}",
     "GRANT SELECT ON alembic_version_sessions, alembic_version_gateway TO {role}",
     "GRANT SELECT ON journal, voids, reused_answers, place_answers, closings, corrections TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA gateway TO {role}",

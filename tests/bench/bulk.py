@@ -40,9 +40,9 @@ _PAST: Final = """
 """
 _SESSIONS: Final = """
     INSERT INTO sessions (store_id, session_id, profile_id, state, sequence, journal_hash, opening, tenders, totals,
-                          register, ending, ordinal, moved_at, fence, business_date)
+                          register, ending, ordinal, moved_at, fence, journal_form, business_date)
     SELECT store_id, session_id, profile_id, 'closed', :rows, hash, :filler, :filler, :filler, '[1,4,[]]', '{}',
-           ordinal, moved_at, 1, moved_at::date
+           ordinal, moved_at, 1, 2, moved_at::date
       FROM past ORDER BY at
 """
 _JOURNAL: Final = """

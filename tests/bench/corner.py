@@ -23,8 +23,9 @@ from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.sessions.ledger.engine import ledger_engine
-from services.sessions.ledger.profiles import import_profiles, read_profiles
+from services.sessions.ledger.profiles import read_profiles
 from tests.bench.workload import profiles_csv
+from tests.support.profiles import import_profiles
 
 PARTITIONS: Final = 8
 STOP_LIMIT_S: Final = 30

@@ -32,12 +32,12 @@ WARM_UP_CALLS: Final = 10
 # is pending and one voided.
 COPY: Final = text("""
     INSERT INTO sessions (store_id, session_id, profile_id, state, sequence, journal_hash, opening, tenders, totals,
-                          register, ending, ordinal, moved_at, fence, business_date)
+                          register, ending, ordinal, moved_at, fence, journal_form, business_date)
     SELECT t.store_id, gen_random_uuid(), t.profile_id,
            CASE WHEN day = :days AND t.number % 2 = 0 THEN 'open' WHEN (t.number + day) % 100 = 1 THEN 'pending'
                 WHEN (t.number + day) % 100 = 2 THEN 'voided' ELSE 'closed' END,
            s.sequence, s.journal_hash, s.opening, s.tenders, s.totals, s.register, s.ending, day + 1, s.moved_at,
-           s.fence, CAST(:first_day AS date) + CAST(day - 1 AS integer)
+           s.fence, s.journal_form, CAST(:first_day AS date) + CAST(day - 1 AS integer)
       FROM (SELECT store_id, profile_id, row_number() OVER (ORDER BY store_id, profile_id) AS number FROM tills) AS t
      CROSS JOIN (SELECT CAST(:day AS bigint) AS day) AS days
      CROSS JOIN (SELECT * FROM sessions WHERE ordinal = 1 AND state = 'closed' LIMIT 1) AS s

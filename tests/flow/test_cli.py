@@ -68,9 +68,13 @@ async def test_a_worker_refuses_topics_that_are_not_as_promised(corner: Settings
 async def test_profiles_are_imported_whole_or_not_at_all(service: SessionsService, tmp_path: Path) -> None:
     file = tmp_path / "tills.csv"
     file.write_text(f"{HEADER}\ns1,p1,Caja 1,MXN\ns1,p2,Caja 2,MXN\n")
+    await service.ready_worker()
     for _ in range(2):
         imported = await till(service.settings, "profiles", "import", str(file))
-        assert (imported.returncode, imported.stdout) == (0, "2\n")
+        assert (imported.returncode, imported.stdout, imported.stderr) == (0, "2\n", "")
+    assert {row.version for row in await service.query("SELECT version FROM profile_versions")} == {1}
+    exported = await till(service.settings, "profiles", "export")
+    assert exported.stdout.splitlines()[1].startswith("s1,p1,Caja 1,MXN,,,false,,604800,true,00:00,STORE,true,s1,")
     file.write_text(f"{HEADER}\ns1,p3,Caja 3,MXN\ns1,p4,Caja 4,XXXX\n")
     refused = await till(service.settings, "profiles", "import", str(file))
     assert refused.returncode == 2

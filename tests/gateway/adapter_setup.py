@@ -7,8 +7,9 @@ import orjson
 from services.gateway.access import api_keys, users
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
-from services.sessions.ledger.profiles import import_profiles, read_profiles
+from services.sessions.ledger.profiles import read_profiles
 from tests.support.market import Market
+from tests.support.profiles import import_profiles
 
 PASSWORD = "only for these tests"
 

@@ -190,8 +190,9 @@ async def test_the_password_of_a_till(door: Door) -> None:
 
 
 ONE_TILL = """
-    INSERT INTO profiles VALUES ('s1', 'p1', 'Till', 'MXN', '[]', NULL, false, NULL, 604800, true, '00:00', 'STORE',
-                                 true, 'Shop', NULL)
+    INSERT INTO profiles (store_id, profile_id, name, currency, tenders, blind, late_window_s, allow_negative_drawer,
+                          business_day_starts_at, own_provider, enabled, store_name, hash)
+    VALUES ('s1', 'p1', 'Till', 'MXN', '[]', false, 604800, true, '00:00', 'STORE', true, 'Shop', sha256('settings'))
 """
 
 

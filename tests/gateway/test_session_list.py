@@ -28,12 +28,12 @@ READ_MAX = 1_500
 # Of every thousand sessions, one awaits its approval and one was voided.
 COPIES = f"""
     INSERT INTO sessions (store_id, session_id, profile_id, state, sequence, journal_hash, opening, tenders, totals,
-                          register, ending, ordinal, moved_at, fence, business_date)
+                          register, ending, ordinal, moved_at, fence, journal_form, business_date)
     SELECT 'many-' || lpad(CAST(n % {STORES} AS text), 3, '0'), gen_random_uuid(),
            'till-' || lpad(CAST(n / {STORES} % {TILLS} AS text), 3, '0'),
            CASE WHEN n % 1000 = 7 THEN 'pending' WHEN n % 1000 = 8 THEN 'voided' ELSE 'closed' END,
            sequence, journal_hash, opening, tenders, totals, register, ending, n / {STORES * TILLS} + 1, moved_at,
-           fence, DATE '2024-01-01' + CAST(n / {STORES * TILLS} % {DAYS} AS int)
+           fence, journal_form, DATE '2024-01-01' + CAST(n / {STORES * TILLS} % {DAYS} AS int)
       FROM sessions s, generate_series(0, {MANY - 1}) AS n WHERE s.session_id = :session_id
 """  # noqa: S608 - constants
 

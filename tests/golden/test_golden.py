@@ -17,7 +17,6 @@ from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import know_partition
-from services.sessions.ledger.profiles import import_profiles
 from services.sessions.rules import decide
 from services.sessions.rules.model import Received
 from services.sessions.tools.verify import verify
@@ -25,6 +24,7 @@ from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
 from tests.support import recount
 from tests.support.golden_cases import NAMES, Body, Case, load
+from tests.support.profiles import import_profiles
 from tests.support.recount_float import Carried, counts_of, left_of, stories
 from tests.support.recount_orders import tenders_of
 
@@ -109,7 +109,9 @@ def test_a_second_count_comes_to_the_same_closings(case: Case) -> None:
 
         assert (closing["carried_from"], closing["not_carried"]) == (carried.session_id, carried.not_carried)
         assert {name: closing[name] for name in Figures.model_fields} == figures
-        assert recount.journal_hash(accepted) == closing["journal_hash"]
+        versions = versions_of(case, session_of(closing))
+        assert recount.journal_hash(accepted, versions) == closing["journal_hash"]
+        assert closing["profile_version"] in versions
 
 
 def test_closing_and_corrections_are_what_all_accepted_commands_add_up_to(case: Case) -> None:
@@ -166,10 +168,17 @@ def journals(case: Case) -> dict[Session, list[Body]]:
     """The accepted bodies of each session in their order, each once."""
     by_sequence: dict[Session, dict[int, Body]] = defaultdict(dict)
     for record, answer in zip(case.content["records"], case.content["answers"], strict=True):
-        if answer and "sequence" in answer:
+        if answer and answer.get("sequence") is not None:
             body = record["value"] if "value" in record else json.loads(record["raw"])
             by_sequence[session_of(answer)].setdefault(answer["sequence"], body)
     return {session: [bodies[n] for n in sorted(bodies)] for session, bodies in by_sequence.items()}
+
+
+def versions_of(case: Case, session: Session) -> list[int]:
+    """The versions of its profile by which a session's commands were applied, in their order."""
+    accepted = [a for a in case.content["answers"] if a and a.get("sequence") and session_of(a) == session]
+    versions = {answer["sequence"]: answer["profile_version"] for answer in accepted}
+    return [versions[sequence] for sequence in sorted(versions)]
 
 
 def closed_after(case: Case, closing: Body) -> int:

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import topics
 from services.sessions.ledger.frontier import know_partition
-from services.sessions.ledger.profiles import import_profiles
 from services.sessions.worker.apply import Applied, Batch, apply
 from services.sessions.worker.read_record import Verify, read
 from tests.support.chance import MINUTE_MS, TENDERS
+from tests.support.profiles import import_profiles
 from tests.support.till import MORNING_MS, TOPIC, Body, Raw
 
 MIGRATIONS = "services.sessions.migrations"

@@ -33,7 +33,7 @@ FORBIDDEN = {
         *CHANGES,
         *SCHEMA,
         "DELETE FROM sessions",
-        "INSERT INTO profiles SELECT * FROM profiles",
+        "DELETE FROM profiles",
         "UPDATE revocations SET restored_at = now()",
         "SELECT * FROM gateway.users",
         "SELECT * FROM reporting.closings",

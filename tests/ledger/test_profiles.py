@@ -8,6 +8,7 @@ import pytest
 from services.sessions.ledger.profiles import BadRow, read_profiles
 from tests.ledger.ledger import Ledger
 from tests.ledger.week import a_week
+from tests.support.profiles import setting
 from tests.support.till import CASH, DOLLARS
 
 HEADER = "store_id,profile_id,name,currency"
@@ -123,20 +124,21 @@ def test_a_quoted_line_break_counts_as_a_line(tmp_path: Path) -> None:
     assert refused.value.line == 4
 
 
-async def test_an_import_is_all_or_nothing(ledger: Ledger, tmp_path: Path) -> None:
-    rows = read_profiles(file(tmp_path, HEADER, "s,new,n,MXN", "s,p,changed,MXN"))
-    rows[1]["over_short_limit_minor"] = -1
-    with pytest.raises(Exception, match="profiles_limit_not_negative"):
-        await ledger.import_profiles(*rows)
-    stored = await ledger.sql("SELECT profile_id, name FROM profiles")
-    assert [tuple(row) for row in stored] == [("p", "Caja 1")]
+async def test_a_bad_row_is_malformed_and_changes_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    rows = read_profiles(file(tmp_path, HEADER, "s,p,changed,MXN"))
+    rows[0]["over_short_limit_minor"] = -1
+    (outcome,) = (await ledger.apply(setting(rows[0]))).outcomes
+    assert outcome.reason == "malformed"
+    stored = await ledger.sql("SELECT profile_id, name, version FROM profiles")
+    assert [tuple(row) for row in stored] == [("p", "Caja 1", 1)]
 
 
 async def test_a_profile_that_is_replaced_keeps_its_till(ledger: Ledger, tmp_path: Path) -> None:
     await ledger.apply(*a_week())
-    before = await ledger.sql("SELECT * FROM tills")
+    counters = "SELECT open_session_id, sessions_opened, z_number, last_hash, fence FROM tills WHERE profile_id = 'p'"
+    before = await ledger.sql(counters)
     await ledger.import_profiles(*read_profiles(file(tmp_path, HEADER, "s,p,Renamed,MXN", "s,q,New,MXN")))
-    assert await ledger.sql("SELECT * FROM tills WHERE profile_id = 'p'") == before
+    assert await ledger.sql(counters) == before
     assert [row.name for row in await ledger.sql("SELECT name FROM profiles ORDER BY profile_id")] == ["Renamed", "New"]
     opened = a_week()[0] | {"profile_id": "q", "opening": []}
     opened |= {

@@ -15,13 +15,26 @@ from tests.ledger.week import a_week
 from tests.support.corner import BY_FORCE
 
 COPY = "INSERT INTO {0} SELECT * FROM {0} LIMIT 1"
+VERSION = "INSERT INTO profile_versions SELECT (jsonb_populate_record(v, '{}')).* FROM profile_versions v"
 
 VIOLATIONS = {
     "profiles_pkey": COPY.format("profiles"),
     "profiles_limit_not_negative": "UPDATE profiles SET over_short_limit_minor = -1",
     "profiles_time_zone_is_a_name": "UPDATE profiles SET time_zone = ''",
     "profiles_blind_may_go_negative": "UPDATE profiles SET blind = true, allow_negative_drawer = false",
+    "profiles_hash_is_sha256": "UPDATE profiles SET hash = ''",
+    "profiles_version_from_one": "UPDATE profiles SET version = 0",
+    "profile_versions_pkey": COPY.format("profile_versions"),
+    "profile_versions_of_a_profile": VERSION.replace(
+        "{}", '{"profile_id": "nobody", "command_id": "0195e3a0-9999-7000-8000-000000000003"}'
+    ),
+    "profile_versions_one_per_command": VERSION.replace("{}", '{"version": 2}'),
+    "profile_versions_from_one": VERSION.replace("{}", '{"version": 0}'),
+    "profile_versions_hash_is_sha256": VERSION.replace("{}", '{"hash": ""}'),
+    "profile_versions_by_a_command": VERSION.replace("{}", '{"version": 2, "command_id": null, "actor_id": null}'),
+    "profile_versions_by_an_actor": VERSION.replace("{}", '{"actor_id": null}'),
     "tills_pkey": COPY.format("tills"),
+    "tills_profile_version_from_one": "UPDATE tills SET profile_version = 0",
     "tills_of_a_profile": "DELETE FROM profiles",
     "tills_numbers_not_negative": "UPDATE tills SET fence = -1",
     "tills_hash_is_sha256": "UPDATE tills SET last_hash = ''",
@@ -31,6 +44,7 @@ VIOLATIONS = {
     "sessions_ordinal_once": "UPDATE sessions SET ordinal = 1",
     "sessions_ordinal_from_one": "UPDATE sessions SET ordinal = 0 WHERE ordinal = 1",
     "sessions_sequence_from_one": "UPDATE sessions SET sequence = 0",
+    "sessions_journal_form_known": "UPDATE sessions SET journal_form = 3",
     "sessions_hash_is_sha256": "UPDATE sessions SET journal_hash = ''",
     "one_open_session_per_profile": "UPDATE sessions SET state = 'suspended' WHERE state = 'closed'",
     "journal_pkey": COPY.format("journal"),
@@ -124,10 +138,11 @@ async def test_migrations_may_be_run_twice_and_by_several_at_once(corner: Settin
 
 async def test_a_session_has_its_day_also_where_a_worker_of_the_version_before_opened_it(ledger: Ledger) -> None:
     await ledger.apply(*a_week())
-    columns = "journal_hash, opening, tenders, totals, register, ending, moved_at, fence, sequence, state, profile_id"
+    columns = "journal_hash, journal_form, opening, tenders, totals, register, ending, moved_at, fence, sequence, state"
     await ledger.sql(
-        f"""INSERT INTO sessions (store_id, session_id, ordinal, {columns})
-            SELECT store_id, gen_random_uuid(), 99, {columns} FROM sessions WHERE ordinal = 1"""  # noqa: S608 - constants
+        f"""INSERT INTO sessions (store_id, profile_id, session_id, ordinal, {columns})
+            SELECT store_id, profile_id, gen_random_uuid(), 99, {columns}
+              FROM sessions WHERE ordinal = 1"""  # noqa: S608 - constants
     )
 
     days = await ledger.sql("SELECT business_date, convert_from(opening, 'UTF8')::jsonb ->> 4 FROM sessions")

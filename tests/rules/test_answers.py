@@ -47,6 +47,7 @@ def test_the_answer_says_what_the_command_set_and_can_be_known_beforehand(till: 
         "profile_id": "p",
         "session_id": till.session_id,
         "sequence": 2,
+        "profile_version": 1,
         "occurred_at": "2026-03-02T07:59:00.000000Z",
         "received_at": "2026-03-02T08:00:01.000000Z",
         "actor": LUCIA,

@@ -7,10 +7,12 @@ import pytest
 import rfc8785
 
 from tests.support import recount
+from tests.support.settings_objects import hash_of
 from tests.support.till import CASH, DOLLARS, GENESIS, LUCIA, Body, Till, amounts, named
 
 MEMBERS = """
     kind schema_version closing_id z_number prev_hash hash journal_hash store_id store_name profile_id profile_name
+    profile_version profile_hash
     company_id session_id session_number business_date time_zone currency opened_at opened_by closed_at closed_by
     approved_at approved_by counted_by origin uncounted clock_adjusted limit_in_force_minor first_register_seq
     last_register_seq register_seq_gaps station opening_note closing_note notes sales_report carried_from not_carried
@@ -120,6 +122,8 @@ def test_what_a_register_closed_says_who_and_when(till: Till) -> None:
         "store_name": "Parrot Cafe",
         "profile_id": "p",
         "profile_name": "Caja 1",
+        "profile_version": 1,
+        "profile_hash": hash_of(till.profile),
         "company_id": "c",
         "session_id": till.session_id,
         "currency": "MXN",

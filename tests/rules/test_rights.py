@@ -22,6 +22,7 @@ KINDS: dict[str, Body] = {
     "resume_session": {},
     "amend_session": {"note": "x"},
     "void_session": {"reason": "x"},
+    "set_profile": {"profile": {"name": "Till", "currency": "MXN"}},
 }
 RIGHTS = read_grid("""
                   register   cashier   manager   admin   reader   key of a register   key of a manager   nobody
@@ -39,6 +40,7 @@ approve_closing   no         no        own       own     no       no            
 force_close       lost       no        own       own     no       lost                any                unknown
 recount           no         no        own       own     no       no                  any                unknown
 void_session      no         no        own       own     no       no                  any                unknown
+set_profile       no         no        own       own     no       no                  no                 unknown
 """)
 """Whom a sender may name as the one who acts: anybody, or itself alone. `lost`: only for a register that is lost."""
 

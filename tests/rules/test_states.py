@@ -139,4 +139,4 @@ def test_a_command_without_a_flaw_is_taken_or_refused_for_its_state(kind: str, s
 
 def test_every_word_and_every_kind_is_known() -> None:
     assert set(ADMISSION.values()) == {"now", "late"} | REFUSED.keys()
-    assert {kind for kind, _ in ADMISSION} == KINDS.keys() == COMMANDS.keys() - {"open_session"}
+    assert {kind for kind, _ in ADMISSION} == KINDS.keys() == COMMANDS.keys() - {"open_session", "set_profile"}

@@ -52,6 +52,23 @@ ORDER: dict[str, Any] = {
 }
 WORDS = {"session_number": "308", "station": "Caja 1", "note": "Turno", "notes": ["uno", "dos"]}
 
+PROFILE = {
+    "name": "Caja 1",
+    "currency": "MXN",
+    "tenders": [TENDER],
+    "over_short_limit_minor": 5_000,
+    "blind": False,
+    "idle_close_after_s": 3_600,
+    "late_window_s": 604_800,
+    "allow_negative_drawer": True,
+    "business_day_starts_at": "05:00",
+    "own_provider": "PARROT",
+    "enabled": True,
+    "store_name": "Parrot Cafe",
+    "company_id": "parrot-mx",
+    "time_zone": "America/Mexico_City",
+}
+
 ADDED: dict[str, dict[str, Any]] = {
     "open_session": {
         "currency": "MXN",
@@ -84,21 +101,22 @@ ADDED: dict[str, dict[str, Any]] = {
     "resume_session": {"station": "Caja 2"},
     "amend_session": WORDS,
     "void_session": {"reason": "training"},
+    "set_profile": {"profile": PROFILE},
 }
 """What each kind adds to the members of every command."""
 
 
 def body(kind: str, /, **changed: Any) -> dict[str, Any]:
     """A command of `kind` that is accepted, but for what is `changed`."""
+    session = {"session_id": "df44b988-3523-40a1-8e58-7c4306e7dd0e", "register_seq": 7}
     return {
         "kind": kind,
         "command_id": "0194225e-7e60-7000-8000-000000000001",
         "store_id": "parrot-cafe",
         "profile_id": "caja-1",
-        "session_id": "df44b988-3523-40a1-8e58-7c4306e7dd0e",
         "occurred_at": "2025-01-01T09:46:52-06:00",
         "actor": ACTOR,
-        "register_seq": 7,
+        **({} if kind == "set_profile" else session),
         **ADDED[kind],
         **changed,
     }

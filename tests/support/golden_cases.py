@@ -10,12 +10,14 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
+from contracts.profiles import profile_hash
 from contracts.values import Tender
 from services.platform.auth.claims import Claims, Flaw
 from services.sessions.ledger.profiles import read_profiles
 from services.sessions.rules.model import BatchState, Profile, Till
 from services.sessions.worker.apply import Read
 from services.sessions.worker.read_record import Headers, read
+from tests.support.settings_objects import settings_of
 from tests.support.till import GENESIS, TOPIC, Body, Raw
 
 HERE = Path(__file__).parents[1] / "golden"
@@ -57,7 +59,9 @@ class Case:
             rules = {name: row[name] for name in Profile.__dataclass_fields__}
             rules["tenders"] = TENDERS.validate_python(json.loads(row["tenders"]), strict=False)
             key = row["store_id"], row["profile_id"]
-            batch_state.tills[key] = Till(*key, Profile(**rules), None, 0, 0, GENESIS, 0)
+            batch_state.tills[key] = Till(
+                *key, Profile(**rules), None, 0, 0, GENESIS, 0, profile_hash=profile_hash(settings_of(row))
+            )
         return batch_state
 
 

@@ -20,10 +20,11 @@ from services.platform.auth.tokens import ensure_key, mint
 from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
-from services.sessions.ledger.profiles import import_profiles, read_profiles
+from services.sessions.ledger.profiles import read_profiles
 from tests.support.commands import Body, opening
 from tests.support.corner import new_corner
 from tests.support.processes import ServiceProcess
+from tests.support.profiles import import_profiles
 from tests.support.waiting import eventually
 
 PROFILES = """store_id,profile_id,name,currency,tenders,over_short_limit_minor,blind,enabled

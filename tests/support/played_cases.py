@@ -11,11 +11,11 @@ from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import know_partition
-from services.sessions.ledger.profiles import import_profiles
 from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
 from services.sessions.worker.publisher import Publisher
 from tests.support.golden_cases import load
+from tests.support.profiles import import_profiles
 
 Play = Callable[..., Awaitable[None]]
 

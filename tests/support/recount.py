@@ -8,7 +8,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import repeat
+from typing import Any, Final
 
 from tests.support import recount_orders
 from tests.support.recount_orders import (
@@ -31,6 +32,7 @@ INWARD = ("pay_in", "float_loan")
 OUTWARD = ("pay_out", "safe_drop", "bank_pickup", "tip_out")
 MOVEMENTS = (*INWARD, *OUTWARD, "no_sale")
 NO_LINK = "0" * 64
+ALWAYS_THE_FIRST: Final = repeat(1)
 FIGURES = (
     "tenders",
     "cash_movements",
@@ -91,11 +93,14 @@ def figures(
     }
 
 
-def journal_hash(accepted: Iterable[Body]) -> str:
-    """The last link of a session's journal; `accepted` are all its accepted bodies, the opening first."""
+def journal_hash(accepted: Iterable[Body], versions: Iterable[int] = ALWAYS_THE_FIRST) -> str:
+    """The last link of a session's journal; `accepted` are all its accepted bodies, the opening first.
+
+    `versions` are those of its profile, one for each body as its answer says.
+    """
     link = NO_LINK
-    for sequence, command in enumerate(accepted, start=1):
-        text = _canonical({"sequence": sequence, "command": command})
+    for sequence, (command, version) in enumerate(zip(accepted, versions), start=1):  # noqa: B905 - may be endless
+        text = _canonical({"sequence": sequence, "profile_version": version, "command": command})
         link = sha256_hex(link.encode() + text)
     return link
 

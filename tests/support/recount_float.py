@@ -62,6 +62,8 @@ def stories(log: Iterable[tuple[Body, Body]]) -> dict[str, Story]:
     sessions: dict[str, Story] = {}
     for body, answer in log:
         session_id, kind = answer["session_id"], answer["kind"]
+        if session_id is None:
+            continue  # Settings are of no session.
         if kind == "session_opened":
             sessions[session_id] = Story([body], [*answer["tenders"]], _carried(sessions, answer["tenders"]))
             continue

@@ -24,10 +24,11 @@ from deploy.embedded.stack import Stack, running
 from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
-from services.sessions.ledger.profiles import import_profiles, read_profiles
+from services.sessions.ledger.profiles import read_profiles
 from tests.support import failing_worker
 from tests.support.commands import STORE, Body, written
 from tests.support.processes import ServiceProcess
+from tests.support.profiles import import_profiles
 from tests.support.waiting import eventually
 
 FAST_SESSION_TIMEOUT_MS = 6_000

@@ -15,6 +15,7 @@ from services.sessions.rules import decide
 from services.sessions.rules.model import BatchState, Outcome, Profile, Received
 from services.sessions.rules.model import Till as TillRow
 from services.sessions.worker.read_record import Headers, Verify, read
+from tests.support.settings_objects import hash_of
 
 Body = dict[str, Any]
 Amounts = dict[str, int] | list[Body]
@@ -94,7 +95,9 @@ class Till:
         self.offsets = beside.offsets if beside else itertools.count()
         self.ids = beside.ids if beside and not ids else itertools.count(ids + 1)
         self.profile = profile(**rules)
-        self.batch_state.tills[store, name] = TillRow(store, name, self.profile, None, 0, 0, GENESIS, 0)
+        self.batch_state.tills[store, name] = TillRow(
+            store, name, self.profile, None, 0, 0, GENESIS, 0, profile_hash=hash_of(self.profile)
+        )
         self.session_id = NOBODY
         self.outcomes: list[Outcome] = []
         self.closings: list[Body] = []

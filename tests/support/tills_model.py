@@ -22,6 +22,7 @@ from services.sessions.worker.read_record import Parked, read
 from tests.support import recount
 from tests.support.chance import MINUTE_MS, OFTEN, ONCE, RARE, TENDERS, Chance
 from tests.support.recount_float import Carried, counts_of, left_of, stories
+from tests.support.settings_objects import hash_of
 from tests.support.till import GENESIS, MORNING_MS, NOBODY, TOPIC, Body, Raw, profile
 
 KINDS = OFTEN * 3 + ONCE + RARE
@@ -81,7 +82,8 @@ class TillsModel:
         self.registers = [Register(first, "p", 1), Register(first, "q", 2), Register(second, "p", 1)]
         for register in self.registers:
             key = register.store, register.name
-            self.batch_state.tills[key] = TillRow(*key, profile(tenders=TENDERS, **rules), None, 0, 0, GENESIS, 0)
+            till = profile(tenders=TENDERS, **rules)
+            self.batch_state.tills[key] = TillRow(*key, till, None, 0, 0, GENESIS, 0, profile_hash=hash_of(till))
         self.reads: list[Received | Parked] = []
         self.outcomes: list[Outcome | None] = []
         self.first: dict[str, Outcome] = {}

@@ -29,11 +29,13 @@ CHANGE = """
     RETURN convert_to(replace(convert_from(bytes, 'UTF8'), old, new), 'UTF8')
 """
 EMPTY = (
-    "TRUNCATE corrections, closings, voids, journal, sessions, consumed",
     """
     UPDATE tills SET open_session_id = NULL, sessions_opened = 0, z_number = 0,
            last_hash = decode(repeat('00', 32), 'hex')
     """,
+    # How the tills were set up stays.
+    "DELETE FROM journal WHERE kind <> 'profile_set'",
+    *(f"DELETE FROM {table}" for table in ("corrections", "closings", "voids", "sessions", "consumed")),  # noqa: S608 - constants
 )
 
 

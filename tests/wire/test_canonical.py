@@ -82,8 +82,15 @@ def test_a_journal_link_is_the_hash_of_the_previous_link_and_the_canonical_entry
     )
     expected = hashlib.sha256((GENESIS_HASH + entry).encode()).hexdigest()
 
-    assert journal_link(GENESIS_HASH, 7, canonical(command)) == expected
-    assert journal_link(expected, 7, canonical(command)) != expected
+    assert journal_link(GENESIS_HASH, 7, canonical(command), None) == expected
+    assert journal_link(expected, 7, canonical(command), None) != expected
+
+
+def test_a_link_is_over_the_version_of_the_profile_too() -> None:
+    entry = b'{"command":{"note":"x"},"profile_version":3,"sequence":7}'
+    expected = hashlib.sha256(GENESIS_HASH.encode() + entry).hexdigest()
+
+    assert journal_link(GENESIS_HASH, 7, b'{"note":"x"}', 3) == expected
 
 
 def test_the_example_of_the_readme_checks_a_golden_closing(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_the_document_has_every_kind_on_its_channel_with_an_example() -> None:
     }
     assert set(channels["commands"]["messages"]) == set(COMMANDS)
     assert set(channels["closings"]["messages"]) == {"closing", "closing_correction"}
-    assert len(channels["events"]["messages"]) == 16
+    assert len(channels["events"]["messages"]) == 17
     assert set(messages) == {name for c in channels.values() for name in c["messages"]}
     assert all(messages[kind]["examples"] for kind in messages if kind != "dead_letter")
     assert {operation["action"] for operation in DOCUMENT["operations"].values()} == {

@@ -23,10 +23,12 @@ NOT_LOADED: Final = b""
 """Stands for an answer that nobody in the batch asked for again."""
 
 # The locked row is the row as it is now, so what deciding needs of a till is read by the locking statement itself. The
-# profile's rules are those of a moment before if the statement had to wait; no lock of ours holds an import off anyway.
+# profile's rules are those of a moment before if the statement had to wait: then their version is another than the
+# till's, which moves with them.
 _TILLS: Final = ("text", "text")
 LOCK_TILLS: Final = f"""
     SELECT t.store_id, t.profile_id, t.open_session_id, t.sessions_opened, t.z_number, t.last_hash, t.fence,
+           t.profile_version, p.version, p.hash,
            p.name, p.currency, p.tenders::text, p.enabled, p.blind, p.allow_negative_drawer, p.business_day_starts_at,
            p.own_provider, p.store_name, p.company_id, p.over_short_limit_minor, p.late_window_s,
            p.time_zone
@@ -47,8 +49,13 @@ class Load(NamedTuple):
 
 async def lock_tills(tx: asyncpg.Connection, state: BatchState, keys: Collection[TillKey]) -> None:
     """These tills with the rules in force for them, their rows locked in sorted order until the transaction ends."""
-    for row in await tx.fetch(LOCK_TILLS, *texts(keys, _TILLS)):
-        store_id, profile_id, open_session_id, sessions_opened, z_number, last_hash, fence, *rules = row
+    rows = await tx.fetch(LOCK_TILLS, *texts(keys, _TILLS))
+    if any(row["profile_version"] != row["version"] for row in rows):
+        # The statement waited for a batch that set a profile: its row is as it was before, and is read again.
+        rows = await tx.fetch(LOCK_TILLS, *texts(keys, _TILLS))
+    for row in rows:
+        store_id, profile_id, open_session_id, sessions_opened, z_number, last_hash, fence, *more = row
+        profile_version, _, profile_hash, *rules = more
         state.tills[store_id, profile_id] = Till(
             store_id=store_id,
             profile_id=profile_id,
@@ -58,6 +65,8 @@ async def lock_tills(tx: asyncpg.Connection, state: BatchState, keys: Collection
             z_number=z_number,
             last_hash=last_hash.hex(),
             fence=fence,
+            profile_version=profile_version,
+            profile_hash=profile_hash.hex(),
         )
 
 
@@ -164,7 +173,7 @@ def _profile(
 
 def _take_session(state: BatchState, row: Any) -> None:
     store_id, uuid, profile_id, session_state, sequence, journal_hash, opening, tenders, *figures = row
-    totals, register, ending, ordinal, last_command_at, fence = figures
+    totals, register, ending, ordinal, last_command_at, fence, journal_form = figures
     session_id = str(uuid)
     session = Session(
         store_id=store_id,
@@ -174,6 +183,7 @@ def _take_session(state: BatchState, row: Any) -> None:
         opening=encoding.read_opening(opening, tenders),
         totals=encoding.read_totals(totals),
         sequence=sequence,
+        journal_form=journal_form,
         journal_hash=journal_hash.hex(),
         register=encoding.read_register(register),
         ordinal=ordinal,
@@ -240,7 +250,7 @@ _COMMANDS: Final = ("text", "uuid")
 _SESSIONS: Final = ("text", "uuid")
 _SESSION_COLUMNS: Final = """
     s.store_id, s.session_id, s.profile_id, s.state, s.sequence, s.journal_hash, s.opening, s.tenders, s.totals,
-    s.register, s.ending, s.ordinal, s.moved_at, s.fence"""
+    s.register, s.ending, s.ordinal, s.moved_at, s.fence, s.journal_form"""
 
 LOADS: Final = {
     # The sessions that the batch names.

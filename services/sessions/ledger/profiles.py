@@ -1,19 +1,20 @@
-"""Master data: profiles are imported from CSV, all rows or none."""
+"""Master data as a file: profiles are read from CSV, all rows or none, and written as such a file."""
 
 import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.jsontext import SAFE_INTEGER
 from contracts.money import CURRENCY_EXPONENTS, is_one
+from contracts.profiles import DAY_STARTS_AT, LATE_WINDOW_S, OWN_PROVIDER, SECONDS_MAX, profile_hash
 from contracts.values import ID_TEXT, Tender, Tenders
 from contracts.zones import ZONE_BYTES_MAX, ZONES
 from services.platform.errors import TillError
@@ -34,25 +35,15 @@ COLUMNS: Final = (
     "company_id",
     "time_zone",
 )
-LATE_WINDOW_S: Final = 7 * 86_400
-OWN_PROVIDER: Final = "STORE"
-SECONDS_MAX: Final = 10 * 365 * 86_400
 NAME_BYTES_MAX: Final = 128
 WORD_BYTES_MAX: Final = 64
 
 _TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _TENDERS: Final[TypeAdapter[tuple[Tender, ...]]] = TypeAdapter(Tenders)
 
-UPSERT: Final = text(f"""
-    INSERT INTO profiles ({", ".join(COLUMNS)})
-    VALUES ({", ".join("CAST(:tenders AS jsonb)" if c == "tenders" else f":{c}" for c in COLUMNS)})
-    ON CONFLICT (store_id, profile_id) DO UPDATE SET
-        {", ".join(f"{c} = excluded.{c}" for c in COLUMNS if c not in ("store_id", "profile_id"))},
-        updated_at = excluded.updated_at
-""")  # noqa: S608 - column names are constants of this module
-NEW_TILLS: Final = text("""
-    INSERT INTO tills (store_id, profile_id) SELECT store_id, profile_id FROM profiles ON CONFLICT DO NOTHING
-""")
+EXPORT: Final = text(f"SELECT {', '.join(COLUMNS)} FROM profiles ORDER BY store_id, profile_id")  # noqa: S608 - constants
+ProfileRow = dict[str, Any]
+"""A profile with all its settings, defaults filled in; `tenders` as JSON text, an empty list where there are none."""
 
 
 class BadRow(TillError, ValueError):
@@ -63,7 +54,7 @@ class BadRow(TillError, ValueError):
         self.line = line
 
 
-def read_profiles(path: Path) -> list[dict[str, Any]]:
+def read_profiles(path: Path) -> list[ProfileRow]:
     """The profiles in a CSV file. Raises BadRow for the first row that can't be taken."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
@@ -72,18 +63,30 @@ def read_profiles(path: Path) -> list[dict[str, Any]]:
             raise BadRow(1, f"the file is not UTF-8 (byte {error.start})") from error
 
 
-async def import_profiles(engine: AsyncEngine, profiles: list[dict[str, Any]]) -> int:
-    """Insert or replace profiles by (store_id, profile_id) in one transaction; how many there were."""
-    async with engine.begin() as tx:
-        await write_profiles(tx, profiles)
-    return len(profiles)
+def row_hash(row: ProfileRow) -> str:
+    """The hash of a row's settings, as `contracts.profiles` has it."""
+    settings = {name: row[name] for name in COLUMNS if name not in ("store_id", "profile_id")}
+    return profile_hash(settings | {"tenders": orjson.loads(row["tenders"]) or None})
 
 
-async def write_profiles(tx: AsyncConnection, profiles: list[dict[str, Any]]) -> None:
-    """Insert or replace profiles in the caller's transaction, and give new ones their till."""
-    if profiles:
-        await tx.execute(UPSERT, profiles)
-        await tx.execute(NEW_TILLS)
+async def write_file(tx: AsyncConnection, file: TextIO) -> int:
+    """Write all profiles as a file that `read_profiles` takes; how many there are."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    rows = list(await tx.execute(EXPORT))
+    writer.writerows([_written(value) for value in row] for row in rows)
+    return len(rows)
+
+
+def _written(value: Any) -> str:
+    match value:
+        case None | []:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return json.dumps(value, ensure_ascii=False)
+    return str(value)
 
 
 def _rows(reader: "csv.DictReader[str]") -> Iterator[dict[str, Any]]:
@@ -137,7 +140,7 @@ def _profile(row: Mapping[str | None, Any]) -> dict[str, Any]:
         "idle_close_after_s": _integer(values, "idle_close_after_s", SECONDS_MAX, least=1),
         "late_window_s": LATE_WINDOW_S,
         "allow_negative_drawer": _flag(values, "allow_negative_drawer", default=True),
-        "business_day_starts_at": values["business_day_starts_at"] or "00:00",
+        "business_day_starts_at": values["business_day_starts_at"] or DAY_STARTS_AT,
         "own_provider": _text(values, "own_provider", WORD_BYTES_MAX, default=OWN_PROVIDER),
         "enabled": _flag(values, "enabled", default=True),
         "store_name": _text(values, "store_name", NAME_BYTES_MAX, default=values["store_id"]),

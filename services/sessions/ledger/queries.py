@@ -30,17 +30,40 @@ HOLDERS_OF_TILL: Final = text("""
     SELECT session_id FROM sessions WHERE store_id = :store AND profile_id = :profile AND state IN ('open', 'suspended')
 """)
 JOURNAL_OF_SESSION: Final = text("""
-    SELECT sequence, kind, command_id, received_at, register_seq, link, command, counts,
+    SELECT sequence, kind, command_id, received_at, register_seq, link, command, counts, profile_version,
            CASE WHEN kind = 'session_opened' THEN answer END AS opened,
            CASE WHEN position(convert_to('"tenders_added":', 'UTF8') IN answer) > 0 THEN answer END AS added
       FROM journal
      WHERE store_id = :store AND session_id = :session AND sequence > :after
      ORDER BY sequence LIMIT :rows
 """)
+VERSIONS_OF_PROFILE: Final = text("""
+    SELECT v.version, v.settings, v.hash, v.command_id, j.command
+      FROM profile_versions v LEFT JOIN journal j USING (store_id, command_id)
+     WHERE v.store_id = :store AND v.profile_id = :profile AND v.version > :after
+     ORDER BY v.version LIMIT :rows
+""")
+VERSION_IN_FORCE: Final = text("SELECT version, hash FROM profiles WHERE store_id = :store AND profile_id = :profile")
 CORRECTIONS_OF_SESSION: Final = text("""
     SELECT * FROM corrections WHERE store_id = :store AND session_id = :session ORDER BY correction_number
 """)
 CLOSING_OF_SESSION: Final = text("SELECT * FROM closings WHERE store_id = :store AND session_id = :session")
+
+# Whose settings are others than a file says, and what their commands were answered: by their ids, or without a claim.
+
+PROFILE_HASHES: Final = text("""
+    SELECT p.store_id, p.profile_id, p.hash
+      FROM unnest(CAST(:stores AS text[]), CAST(:profiles AS text[])) AS k(store_id, profile_id)
+      JOIN profiles p USING (store_id, profile_id)
+""")
+ANSWERS_OF: Final = text("""
+    SELECT answered.answer FROM unnest(CAST(:stores AS text[]), CAST(:command_ids AS uuid[])) AS k(store_id, command_id)
+     CROSS JOIN LATERAL (
+        SELECT 1 AS turn, answer FROM journal j WHERE j.store_id = k.store_id AND j.command_id = k.command_id
+         UNION ALL
+        SELECT 2, answer FROM place_answers p WHERE p.store_id = k.store_id AND p.command_id = k.command_id
+         ORDER BY turn LIMIT 1) AS answered
+""")
 
 # What was published, and the heads of the chains.
 

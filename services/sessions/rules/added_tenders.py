@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
 
-from contracts.commands import CloseSession, Command, CountDrawer, HandOver, MoveCash, RecordOrder
+from contracts.commands import CloseSession, CountDrawer, HandOver, MoveCash, RecordOrder, SessionCommand
 from contracts.money import is_one
 from contracts.values import Tender
 from services.sessions.rules.answers import Refusal
@@ -23,7 +23,7 @@ SESSION_TENDERS_MAX: Final = 50
 def with_added(
     context: RuleContext,
     session: Session,
-    command: Command,
+    command: SessionCommand,
     rule: Callable[[RuleContext, Session, Any], Decision | Refusal],
 ) -> Decision | Refusal | None:
     """What the rule says once the session has the tenders that the command names and only the profile knows.
@@ -66,7 +66,7 @@ def known_to_the_profile(context: RuleContext, session: Session, missing: Iterab
     return added[: SESSION_TENDERS_MAX - len(opening.tenders.tenders)]
 
 
-def named(command: Command) -> Iterator[str]:
+def named(command: SessionCommand) -> Iterator[str]:
     """The tenders that a command names, in the order in which its members are listed."""
     match command:
         case RecordOrder():

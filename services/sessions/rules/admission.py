@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from contracts.commands import ApproveClosing, Command
+from contracts.commands import ApproveClosing, SessionCommand
 from services.sessions.rules.after_count import in_window, leaves_the_cash
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import RuleContext
@@ -16,7 +16,7 @@ Admission = Refusal | Literal["now", "late", "after_count"]
 """`after_count` is late, too: what would have been refused, were it not that it leaves the cash as it was counted."""
 
 
-def admit(context: RuleContext, session: Session, command: Command) -> Admission:
+def admit(context: RuleContext, session: Session, command: SessionCommand) -> Admission:
     """Whether the session takes the command now, as a correction of its closing, or not at all."""
     match session.state:
         case "open":
@@ -31,7 +31,7 @@ def admit(context: RuleContext, session: Session, command: Command) -> Admission
             return Refusal("session_voided")
 
 
-def _wrong_while_held(session: Session, command: Command) -> Refusal | None:
+def _wrong_while_held(session: Session, command: SessionCommand) -> Refusal | None:
     """What a session that is not closed has no use for, whatever else it waits for."""
     match command.kind:
         case "resume_session" if session.state != "suspended":
@@ -50,14 +50,14 @@ def _waits_for_approval(session: Session) -> bool:
     return session.attempt is not None and session.attempt.waits_for == "approval"
 
 
-def _admit_suspended(context: RuleContext, session: Session, command: Command) -> Admission:
+def _admit_suspended(context: RuleContext, session: Session, command: SessionCommand) -> Admission:
     before = session.suspended_at is not None and context.before(session.suspended_at)
     if command.kind not in WHILE_SUSPENDED and not (command.kind in MONEY and before):
         return Refusal("session_suspended")
     return _wrong_while_held(session, command) or "now"
 
 
-def _admit_pending(context: RuleContext, session: Session, command: Command) -> Admission:
+def _admit_pending(context: RuleContext, session: Session, command: SessionCommand) -> Admission:
     attempt = session.attempt
     if attempt is None:
         raise AssertionError(f"session {session.session_id} is pending without an attempt to close it")
@@ -75,7 +75,7 @@ def _admit_pending(context: RuleContext, session: Session, command: Command) -> 
     return Refusal("awaiting_approval")
 
 
-def _admit_closed(context: RuleContext, session: Session, command: Command) -> Admission:
+def _admit_closed(context: RuleContext, session: Session, command: SessionCommand) -> Admission:
     if command.kind == "amend_session" and command.add_tenders is not None:
         return Refusal("session_closed")
     if command.kind in AT_ANY_TIME:

@@ -20,7 +20,7 @@ from services.sessions.rules.context import (
 )
 from services.sessions.rules.corrections import NO_IDS, correction, recounted_rows
 from services.sessions.rules.declared import NOTHING_DECLARED, Declared
-from services.sessions.rules.model import Attempt, Ended, Origin, Session
+from services.sessions.rules.model import Attempt, Ended, Origin, Session, Till
 from services.sessions.rules.report import fits, report
 from services.sessions.rules.totals import Tenders, new_totals
 
@@ -36,7 +36,13 @@ def close_session(context: RuleContext, session: Session, command: CloseSession)
     limit = context.till.profile.over_short_limit_minor
     _release(context, session)
     accept(context, session)
-    attempt = attempt_of(command, session.opening.tenders, closed_at=border_time(context, session), limit_minor=limit)
+    attempt = attempt_of(
+        command,
+        session.opening.tenders,
+        closed_at=border_time(context, session),
+        limit_minor=limit,
+        profile=in_force(context.till),
+    )
     if limit is not None and _off_by(session, attempt.counted) > limit:
         session.state, session.attempt = "pending", attempt
         answer = fill(
@@ -69,7 +75,13 @@ def force_close(context: RuleContext, session: Session, command: ForceClose) -> 
     limit = context.till.profile.over_short_limit_minor
     _release(context, session)
     accept(context, session)
-    uncounted = attempt_of(command, session.opening.tenders, closed_at=border_time(context, session), limit_minor=limit)
+    uncounted = attempt_of(
+        command,
+        session.opening.tenders,
+        closed_at=border_time(context, session),
+        limit_minor=limit,
+        profile=in_force(context.till),
+    )
     closing = _end(context, session, uncounted, origin=origin_of(command), approved_by=None)
     return _closed(context, session, command, closing)
 
@@ -116,10 +128,20 @@ def void_session(context: RuleContext, session: Session, command: VoidSession) -
     return Decision(answer, correction=body)
 
 
+def in_force(till: Till) -> tuple[int, str]:
+    """The version and the hash of a till's settings as they are."""
+    return till.profile_version, till.profile_hash
+
+
 def attempt_of(
-    command: CloseSession | ForceClose, tenders: Tenders, *, closed_at: str, limit_minor: int | None
+    command: CloseSession | ForceClose,
+    tenders: Tenders,
+    *,
+    closed_at: str,
+    limit_minor: int | None,
+    profile: tuple[int | None, str | None],
 ) -> Attempt:
-    """The attempt to close that a command is; nobody counted where it is forced."""
+    """The attempt to close that a command is, `profile` being in force; nobody counted where it is forced."""
     words: dict[str, Any] = {"counted": {}, "note": None, "notes": (), "sales_report": None}
     if isinstance(command, CloseSession):
         words = {
@@ -129,12 +151,15 @@ def attempt_of(
             "notes": command.notes or (),
             "sales_report": command.sales_report,
         }
+    version, profile_hash = profile
     return Attempt(
         waits_for="approval",
         closed_at=closed_at,
         closed_by=command.actor,
         limit_minor=limit_minor,
         clock_adjusted=closed_at != command.occurred_at,
+        profile_version=version,
+        profile_hash=profile_hash,
         **words,
     )
 

@@ -44,6 +44,8 @@ def close(
         "store_name": opening.store_name,
         "profile_id": session.profile_id,
         "profile_name": opening.profile_name,
+        "profile_version": attempt.profile_version,
+        "profile_hash": attempt.profile_hash,
         "company_id": opening.company_id,
         "session_id": session.session_id,
         "session_number": opening.session_number,

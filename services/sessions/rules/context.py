@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from contracts.closings import journal_link
-from contracts.commands import Command
+from contracts.commands import SessionCommand
 from contracts.events import Filled
 from contracts.jsontext import SAFE_INTEGER
 from contracts.values import Actor, TenderAmount
 from services.sessions.rules import differences
 from services.sessions.rules.answers import Refusal
-from services.sessions.rules.model import BatchState, Received, Session, Till
+from services.sessions.rules.model import LINKED_WITH_VERSION, BatchState, Received, Session, Till
 from services.sessions.rules.report import fits, report
 from services.sessions.rules.totals import Tenders, Totals, expected
 
@@ -60,7 +60,8 @@ class Decision:
 def accept(context: RuleContext, session: Session) -> None:
     """Give the command its place in the session's journal."""
     session.sequence += 1
-    session.journal_hash = journal_link(session.journal_hash, session.sequence, context.record.text)
+    version = context.till.profile_version if session.journal_form == LINKED_WITH_VERSION else None
+    session.journal_hash = journal_link(session.journal_hash, session.sequence, context.record.text, version)
     session.last_command_at = context.record.received_at
     session.changed = True
 
@@ -89,7 +90,7 @@ def border_at(session: Session, occurred: str) -> str:
     return max(occurred, session.opening.opened_at, session.register.latest_at)
 
 
-def answer_fields(context: RuleContext, session: Session, command: Command) -> dict[str, Any]:
+def answer_fields(context: RuleContext, session: Session, command: SessionCommand) -> dict[str, Any]:
     """What the answer to every accepted command says; the command has its place already."""
     return {
         "event_id": context.event_id,
@@ -99,6 +100,7 @@ def answer_fields(context: RuleContext, session: Session, command: Command) -> d
         "profile_id": command.profile_id,
         "session_id": command.session_id,
         "sequence": session.sequence,
+        "profile_version": context.till.profile_version,
         "occurred_at": command.occurred_at,
         "received_at": context.record.received_at,
         "actor": command.actor,

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, Final
 
-from contracts.commands import Command
+from contracts.commands import SessionCommand
 from contracts.events import correction_id_of
 from services.sessions.rules.closing import actor_json
 from services.sessions.rules.context import RuleContext
@@ -28,7 +28,7 @@ NO_IDS: Final[dict[str, Any]] = {}
 def corrected(
     context: RuleContext,
     session: Session,
-    command: Command,
+    command: SessionCommand,
     before: Totals | None,
     *,
     reason: str | None = None,
@@ -50,7 +50,7 @@ def corrected(
 def correction(
     context: RuleContext,
     session: Session,
-    command: Command,
+    command: SessionCommand,
     deltas: dict[str, Any],
     *,
     reason: str | None,
@@ -74,7 +74,7 @@ def correction(
 
 def correction_body(
     session: Session,
-    command: Command,
+    command: SessionCommand,
     deltas: dict[str, Any],
     *,
     received_at: str,
@@ -119,7 +119,7 @@ def recounted_rows(after: dict[str, Any], named: Collection[str]) -> list[dict[s
     ]
 
 
-def _needs_review(context: RuleContext, session: Session, command: Command, deltas: dict[str, Any]) -> bool:
+def _needs_review(context: RuleContext, session: Session, command: SessionCommand, deltas: dict[str, Any]) -> bool:
     """Whether somebody should look.
 
     The counter corrects the own count, more is moved than the limit allows, a sale is taken back after the count, or

@@ -10,7 +10,6 @@ from contracts.commands import (
     AmendSession,
     ApproveClosing,
     CloseSession,
-    Command,
     CommandBase,
     CountDrawer,
     ForceClose,
@@ -19,6 +18,7 @@ from contracts.commands import (
     RecordOrder,
     Recount,
     ResumeSession,
+    SessionCommand,
     SuspendSession,
     VoidMovement,
     VoidSession,
@@ -33,6 +33,7 @@ from services.sessions.rules.answers import Refusal, parked, refused_sender, rej
 from services.sessions.rules.context import Decision, RuleContext
 from services.sessions.rules.model import UNCLOSED, BatchState, KnownAnswer, Outcome, Received, StoredIn
 from services.sessions.rules.open_session import open_session
+from services.sessions.rules.set_profile import set_profile
 
 
 def answer(state: BatchState, record: Received) -> Outcome:
@@ -69,6 +70,9 @@ def _first_answer(state: BatchState, record: Received) -> Outcome:
     command = record.command
     if command is None:
         return _refused(record, Refusal("malformed", errors=record.errors), event_id, "journal")
+    if command.kind == "set_profile":
+        answered = set_profile(state, record, command, event_id)
+        return Outcome(record, "journal", event_id, answered["kind"], record.received_at, write_filled(answered))
     decision = _decide(state, record, command, event_id)
     if isinstance(decision, Refusal):
         if decision.reason in CLAIMLESS:
@@ -84,6 +88,7 @@ def _first_answer(state: BatchState, record: Received) -> Outcome:
         record.received_at,
         write_filled(decision.answer),
         sequence=session.sequence,
+        profile_version=decision.answer["profile_version"],
         link=session.journal_hash,
         register_seq=command.register_seq,
         closing=closing,
@@ -122,7 +127,7 @@ def _refused(record: Received, refusal: Refusal, event_id: str, stored_in: Store
     )
 
 
-def _decide(state: BatchState, record: Received, command: Command, event_id: str) -> Decision | Refusal:
+def _decide(state: BatchState, record: Received, command: SessionCommand, event_id: str) -> Decision | Refusal:
     till = state.tills.get((command.store_id, command.profile_id))
     if till is None:
         return Refusal("profile_unknown")

@@ -18,6 +18,9 @@ UNCLOSED: Final = HOLDING | {"pending"}
 
 Origin = Literal["register", "idle", "manager"]
 """Who closed a session: its register, the sweeper of idle sessions, or a manager."""
+JournalForm = Literal[1, 2]
+LINKED_WITH_VERSION: Final = 2
+"""The form of a journal whose links hold the version of the profile. Sessions that the version before opened have 1."""
 StoredIn = Literal["journal", "reused", "position", "nothing"]
 CASH: Final = "cash"
 """The tender that is meant where a movement names none, and the one of a profile that has no others."""
@@ -71,6 +74,9 @@ class Till:
     z_number: int
     last_hash: str
     fence: int
+    profile_version: int = 1
+    profile_hash: str = ""
+    stored: bool = True
     changed: bool = False
 
 
@@ -197,6 +203,8 @@ class Attempt:
     sales_report: dict[str, Any] | None
     left_named: dict[str, int] = field(default_factory=dict)
     clock_adjusted: bool = False
+    profile_version: int | None = None
+    profile_hash: str | None = None
 
 
 @dataclass(slots=True)
@@ -233,6 +241,7 @@ class Session:
     opening: Opening
     totals: Totals
     sequence: int = 0
+    journal_form: JournalForm = LINKED_WITH_VERSION
     journal_hash: str = GENESIS_HASH
     register: RegisterSequence = field(default_factory=RegisterSequence)
     ordinal: int = 0
@@ -326,6 +335,7 @@ class Outcome:
     value: bytes
     reason: str | None = None
     sequence: int | None = None
+    profile_version: int | None = None
     link: str | None = None
     register_seq: int | None = None
     closing: dict[str, Any] | None = None
@@ -334,6 +344,20 @@ class Outcome:
     correction_value: bytes | None = None
     error: str | None = None
     sold_by: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChange:
+    """New settings of a till, as `contracts.profiles.settings_object` gives them, and the command that set them."""
+
+    store_id: str
+    profile_id: str
+    version: int
+    settings: dict[str, Any]
+    hash: str
+    set_at: str
+    command_id: str
+    actor: Actor
 
 
 @dataclass(slots=True)
@@ -356,6 +380,7 @@ class BatchState:
     voided: set[tuple[str, str]] = field(default_factory=set)
     answers: dict[tuple[str, str], KnownAnswer] = field(default_factory=dict)
     reused: dict[str, KnownAnswer] = field(default_factory=dict)
+    profile_changes: list[ProfileChange] = field(default_factory=list)
 
     def seller_of(self, key: OrderKey) -> Actor:
         """Whose sale the order is, by the register's word; the actor of its first revision where that said nothing."""

@@ -1,15 +1,16 @@
 """One session, recomputed from its journal alone and compared with what is stored of it.
 
-Whether a command was rightly accepted is not asked again: that hung on the profile's rules of its day. What it did to
-the figures, the words, the closing and the corrections is, by the very rules that did it: what is found is a row that
-was altered since, not a rule that is wrong. The limits that a closing and its corrections went by are taken from them.
+Whether a command was rightly accepted is not asked again. What it did to the figures, the words, the closing and the
+corrections is, by the very rules that did it: what is found is a row that was altered since, not a rule that is wrong.
+The limit of a closing is that of the settings in force then, by the till's history; only where the version before
+applied the command it is taken from the closing. What it wrote has the first form of closings.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -42,7 +43,7 @@ from services.sessions.rules.context import border_at, by_tender, note_time
 from services.sessions.rules.corrections import correction_body, recounted_rows
 from services.sessions.rules.declared import NOTHING_DECLARED, Declared
 from services.sessions.rules.differences import differences
-from services.sessions.rules.model import Origin, RegisterSequence, Session
+from services.sessions.rules.model import LINKED_WITH_VERSION, Origin, RegisterSequence, Session
 from services.sessions.rules.open_session import opening_words
 from services.sessions.rules.report import report
 from services.sessions.rules.session_details import reword
@@ -68,11 +69,19 @@ def stored_object(value: bytes, name: str) -> dict[str, Any]:
     return body
 
 
-class Recomputation:
-    """A session folded again from its accepted commands, one by one."""
+class Version(NamedTuple):
+    """One version of a till's settings, and its hash."""
 
-    def __init__(self, name: str, row: Any) -> None:
+    settings: dict[str, Any]
+    hash: str
+
+
+class Recomputation:
+    """A session folded again from its accepted commands, one by one, and from the history of its till's settings."""
+
+    def __init__(self, name: str, row: Any, history: Mapping[int, Version]) -> None:
         """Raises LedgerMismatch where the session's row can't be read."""
+        self._history = history
         try:
             opening, self._stored = encoding.read_opening(row.opening, row.tenders), encoding.read_totals(row.totals)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
@@ -83,7 +92,7 @@ class Recomputation:
         empty = new_totals(opening.tenders, {})
         self.name = name
         self.session = Session(row.store_id, row.profile_id, str(row.session_id), "open", opening, empty)
-        self.session.ordinal = row.ordinal
+        self.session.ordinal, self.session.journal_form = row.ordinal, row.journal_form
         self.closing: Any = None
         self.corrections: list[Any] = []
         self._movements: dict[str, MoveCash] = {}
@@ -105,7 +114,8 @@ class Recomputation:
         if entry.sequence != session.sequence + 1:
             raise LedgerMismatch(f"{self.name}: command {session.sequence + 1} is missing from its journal")
         session.sequence = entry.sequence
-        session.journal_hash = journal_link(session.journal_hash, entry.sequence, entry.command)
+        version = entry.profile_version if session.journal_form == LINKED_WITH_VERSION else None
+        session.journal_hash = journal_link(session.journal_hash, entry.sequence, entry.command, version)
         if entry.link.hex() != session.journal_hash:
             raise LedgerMismatch(f"{where}: its content does not have the hash that links it")
         try:
@@ -122,7 +132,7 @@ class Recomputation:
         self._add_tenders(command, entry, where)
         self._apply(command, entry, where)
         if before is not None:
-            self._check_correction(command, before, declared, entry.received_at, where)
+            self._check_correction(command, before, declared, entry, where)
 
     def _note_clock(self, command: Any, entry: Any) -> None:
         """What the command's time means to the closing."""
@@ -251,8 +261,19 @@ class Recomputation:
             closed_at = min(command.occurred_at, wire_time(entry.received_at))
         else:
             closed_at = border_at(session, _counted(command, entry))
+        limit_minor = self._stated_limit()
+        profile: tuple[int | None, str | None] = None, None
+        if entry.profile_version is not None:
+            version = self._history.get(entry.profile_version)
+            if version is None:
+                raise LedgerMismatch(
+                    f"{self.name}: command {entry.sequence} was applied by version {entry.profile_version} of its "
+                    "profile, which is not in the history"
+                )
+            limit_minor = version.settings["over_short_limit_minor"]
+            profile = entry.profile_version, version.hash
         session.attempt = attempt_of(
-            command, session.opening.tenders, closed_at=closed_at, limit_minor=self._stated_limit()
+            command, session.opening.tenders, closed_at=closed_at, limit_minor=limit_minor, profile=profile
         )
         if entry.kind == "closing_pending":
             session.state = "pending"
@@ -260,7 +281,7 @@ class Recomputation:
         self._check_closing(entry, origin=origin_of(command))
 
     def _stated_limit(self) -> int | None:
-        """The profile's limit of that day, which only the closing still tells."""
+        """The profile's limit of a day before settings had versions, which only the closing still tells."""
         if self.closing is None:
             return None
         limit: int | None = stored_object(self.closing.body, f"{self.name}, its closing").get("limit_in_force_minor")
@@ -311,9 +332,7 @@ class Recomputation:
         missing = [[low + 1, high - 1] for low, high in pairwise(numbers) if high > low + 1]
         return RegisterSequence(min(numbers, default=None), max(numbers, default=None), missing)
 
-    def _check_correction(
-        self, command: Any, before: Totals, declared: Declared, received_at: datetime, where: str
-    ) -> None:
+    def _check_correction(self, command: Any, before: Totals, declared: Declared, entry: Any, where: str) -> None:
         """A command after the closing: what it changed must be what its correction says."""
         session, ended = self.session, self.session.ended
         if isinstance(command, AmendSession) or ended is None:
@@ -336,7 +355,7 @@ class Recomputation:
             session,
             command,
             deltas,
-            received_at=wire_time(received_at),
+            received_at=wire_time(entry.received_at),
             reason=getattr(command, "reason", None),
             needs_review=own or correction.get("needs_review") is True,
             recounted=recounted_rows(after, by_tender(command.counted)) if command.kind == "recount" else None,

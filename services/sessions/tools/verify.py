@@ -4,7 +4,7 @@ This finds accident. Malice can recompute what it altered; only what left the da
 noted elsewhere, shows it.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.closings import GENESIS_HASH, closing_hash
 from services.sessions.ledger import queries
 from services.sessions.tools.finds import Finds
-from services.sessions.tools.recompute import LedgerMismatch, Recomputation, stored_object
+from services.sessions.tools.profile_history import read_history
+from services.sessions.tools.recompute import LedgerMismatch, Recomputation, Version, stored_object
 
 PAGE_ROWS: Final = 500
 ORDINAL_MAX: Final = 2**63 - 1
@@ -78,10 +79,11 @@ async def _check_sessions(
 ) -> None:
     total = (await tx.execute(queries.COUNT_SESSIONS, part)).scalar_one()
     async for till in _tills(tx, part):
+        history = await read_history(tx, till.store_id, till.profile_id)
         finds = Finds(f"till {till.store_id}/{till.profile_id}")
         # The latest first: what a session found is proved when the one that it was found of is recomputed.
         async for session in _sessions_of(tx, till):
-            await _check_session(tx, session, finds, seen)
+            await _check_session(tx, session, history, finds, seen)
             progress(seen.sessions, total)
         finds.finish()
 
@@ -132,6 +134,11 @@ async def _check_till(tx: AsyncConnection, till: Any, seen: Verified) -> None:
     holders = [str(row.session_id) for row in await tx.execute(queries.HOLDERS_OF_TILL, key)]
     if holders != ([] if till.open_session_id is None else [str(till.open_session_id)]):
         raise LedgerMismatch(f"{name}: held by {till.open_session_id}, but open or suspended: {holders or 'none'}")
+    in_force = (await tx.execute(queries.VERSION_IN_FORCE, key)).one()
+    if till.profile_version != in_force.version:
+        raise LedgerMismatch(
+            f"{name}: its row goes by version {till.profile_version} of its profile, which is at {in_force.version}"
+        )
     seen.tills += 1
 
 
@@ -149,10 +156,12 @@ def _check_closing(row: Any, previous: str) -> str:
     return str(body["hash"])
 
 
-async def _check_session(tx: AsyncConnection, row: Any, finds: Finds, seen: Verified) -> None:
+async def _check_session(
+    tx: AsyncConnection, row: Any, history: Mapping[int, Version], finds: Finds, seen: Verified
+) -> None:
     """A session's journal, totals, closing and corrections, recomputed from its commands, and what was found of it."""
     name = f"session {row.session_id} of {row.store_id}/{row.profile_id}"
-    recomputation = Recomputation(name, row)
+    recomputation = Recomputation(name, row, history)
     finds.come_to(recomputation.session, row.state)
     key = {"store": row.store_id, "session": row.session_id}
     recomputation.closing = (await tx.execute(queries.CLOSING_OF_SESSION, key)).one_or_none()

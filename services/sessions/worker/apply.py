@@ -15,7 +15,8 @@ from contracts.topics import Topics
 from services.platform.errors import TillError
 from services.sessions.ledger.frontier import lock_frontier
 from services.sessions.ledger.load import load_known, load_state, lock_tills
-from services.sessions.ledger.save import Frontier, Row, journal_row, save_batch
+from services.sessions.ledger.parts import Row
+from services.sessions.ledger.save import Frontier, journal_row, save_batch
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules import decide
 from services.sessions.rules.model import BatchState, Outcome, Received
@@ -187,7 +188,7 @@ async def _load(tx: Connection, state: BatchState, commands: Sequence[Received],
     await load_state(
         tx,
         state,
-        sessions={(store_id, command.session_id) for store_id, command in readable},
+        sessions={(store_id, c.session_id) for store_id, c in readable if c.session_id is not None},
         previous=_previous_keys([command for _, command in readable]),
         answers={(c.store_id, c.command_id) for c in commands},
         orders={_order_key(command) for _, command in readable if command.kind == "record_order"},

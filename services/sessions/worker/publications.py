@@ -64,8 +64,9 @@ def published(topics: Topics, record: Received, outcome: Outcome | None) -> Iter
     headers += [("till-command-id", record.command_id.encode()), *trace]
     if outcome.error is not None:
         yield dead_letter(topics, Parked(record.raw, outcome.error, "failing"))
-    if outcome.closing_value is not None and record.command is not None:
-        closing_id = closing_id_of(record.store_id, record.command.session_id)
+    session_id = record.command.session_id if record.command else None
+    if outcome.closing_value is not None and session_id is not None:
+        closing_id = closing_id_of(record.store_id, session_id)
         closing_headers = cloud_event_headers(closing_id, "closing", outcome.received_at)
         yield Publication(topics.closings, record.key, outcome.closing_value, closing_headers + trace)
     if outcome.correction_value is not None:

@@ -34,7 +34,10 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
     closed = {
         (r.store_id, r.command.session_id)
         for r in again
-        if r.command is not None and (a := state.answers.get((r.store_id, r.command_id))) and a.kind == "session_closed"
+        if r.command is not None
+        and r.command.session_id is not None
+        and (a := state.answers.get((r.store_id, r.command_id)))
+        and a.kind == "session_closed"
     }
     closings = await load_closings(tx, closed) if closed else {}
     corrections = await load_corrections(tx, ids)
@@ -70,8 +73,9 @@ def _stored_outcome(
     if known is None:
         return None
     closing = None
-    if known.kind == "session_closed" and record.command is not None:
-        closing = closings.get((record.store_id, record.command.session_id))
+    session_id = record.command.session_id if record.command else None
+    if known.kind == "session_closed" and session_id is not None:
+        closing = closings.get((record.store_id, session_id))
     return Outcome(
         record,
         "nothing",
