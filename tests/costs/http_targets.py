@@ -54,6 +54,8 @@ FINAL: Final = {
 }
 JETHINGS: Final = {"profileId": "caja-1", "openningCash": 15_000, "password": "secret"}
 SHIFT: Final = {"amount": 50_000, "type": "cash_in", "category": "Cash Drop", "description": "Midday"}
+TENDER: Final = {"id": "cash", "name": "Efectivo", "type": "cash", "currency": "MXN", "exchange_rate": "1"}
+SETTINGS: Final = {"name": "Caja 1", "currency": "MXN", "tenders": [TENDER], "over_short_limit_minor": 5_000}
 SIGN_IN: Final = {"store_id": STORE, "user": "ana", "password": "what only Ana knows"}
 QUERY_TOKENS: Final = (
     *(
@@ -127,11 +129,12 @@ HEADER_TOKENS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Where a body is sent, a good one, and the most bytes of one that are read."""
+    """Where a body is sent, a good one, the most bytes of one that are read, and by which method."""
 
     path: str
     good: bytes
     bytes_max: int = BODY_BYTES_MAX
+    method: str = "POST"
 
 
 BODIES: Final = {
@@ -139,6 +142,7 @@ BODIES: Final = {
     "Final, session": Body("/v1/api/session", compact(FINAL)),
     "Jethings, session": Body("/pos-session/create-session", compact(JETHINGS)),
     "Shifts, cash": Body("/api/v1/shifts/cash-transaction", compact(SHIFT)),
+    "own API, settings": Body(f"/api/stores/{STORE}/profiles/caja-1", compact(SETTINGS), method="PUT"),
     "signing in": Body("/auth/token", compact(SIGN_IN), sign_in.BODY_BYTES_MAX),
 }
 
@@ -251,8 +255,8 @@ def http_targets(app: FastAPI, headers: Mapping[str, str], reader: FastAPI) -> l
     dear = list(dear_bodies(SMALL).values())
     good_byte = (partial(read, record(GOOD), anybody), len(GOOD))
 
-    def body_of(path: str) -> Callable[[bytes], Work]:
-        return lambda data: request(app, "POST", path, headers, body=data)
+    def body_of(to: Body) -> Callable[[bytes], Work]:
+        return lambda data: request(app, to.method, to.path, headers, body=data)
 
     def packed(data: bytes) -> Work:
         # Judged by its bytes unpacked: what gzip saves on the line is saved by good ones too.
@@ -282,7 +286,7 @@ def http_targets(app: FastAPI, headers: Mapping[str, str], reader: FastAPI) -> l
     ]
     return [
         *(
-            Target(name, to.good, body_of(to.path), to.bytes_max, 12, 100, JSON_TOKENS, dear, good_byte)
+            Target(name, to.good, body_of(to), to.bytes_max, 12, 100, JSON_TOKENS, dear, good_byte)
             for name, to in BODIES.items()
         ),
         Target("own API, packed command", GOOD, packed, BODY_BYTES_MAX, 12, 100, JSON_TOKENS, dear, good_byte),

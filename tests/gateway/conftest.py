@@ -39,7 +39,9 @@ async def targets(market: Market) -> dict[str, Target]:
         for body in day:
             reply = await market.post(body | {"store_id": store})
             assert reply.status_code == 200, reply.text
-        by_store[store] = Target(store, session_id, closed_id, moved["command_id"])
+        setting = "SELECT command_id FROM profile_versions WHERE store_id = :store AND profile_id = 'p1'"
+        set_by = (await market.rows(setting, store=store))[0].command_id
+        by_store[store] = Target(store, session_id, closed_id, moved["command_id"], str(set_by))
     return by_store
 
 

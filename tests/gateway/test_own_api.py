@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from contracts.events import Reason
-from services.gateway.own_api.routes import STATUS
+from services.gateway.own_api.answers import STATUS
 from services.sessions.ledger.profiles import COLUMNS
 from tests.support.commands import Body, closing, command, movement, opening, order
 from tests.support.kafka_register import ask, commands_on_topic

@@ -34,6 +34,12 @@ PROFILE_COPIES = """
                'store_id', 'large', 'profile_id', 'p' || n, 'tenders', CAST(:tenders AS jsonb)))).*
       FROM profiles p, generate_series(1, CAST(:last AS bigint)) AS n WHERE p.store_id = 's1' AND p.profile_id = 'p1'
 """
+VERSION_COPIES = """
+    INSERT INTO profile_versions (store_id, profile_id, version, settings, hash, set_at, command_id, actor_id)
+    SELECT store_id, profile_id, n, CAST(:settings AS bytea), hash, set_at, gen_random_uuid(), actor_id
+      FROM profile_versions, generate_series(2, CAST(:last AS bigint)) AS n
+     WHERE store_id = 's2' AND profile_id = 'p1' AND version = 1
+"""
 
 
 async def pages(market: Market, path: str, store: str = "s1", **asked: Any) -> list[list[Any]]:
@@ -97,3 +103,12 @@ async def test_a_page_of_large_profiles_ends_early_and_loses_none(market: Market
 
     assert len(listed) > 1
     assert len({profile["profile_id"] for page in listed for profile in page}) == 150
+
+
+async def test_a_page_of_large_settings_ends_early_and_loses_none(market: Market) -> None:
+    await fill(market, VERSION_COPIES, settings=orjson.dumps({"name": "x" * 80_000}), last=150)
+
+    listed = await pages(market, "/api/stores/s2/profiles/p1/history", "s2")
+
+    assert len(listed) > 1
+    assert [entry["version"] for page in listed for entry in page] == list(range(150, 0, -1))

@@ -5,11 +5,12 @@ with the right word, tell nothing of the store and leave every row as it was.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import httpx
 
 from tests.gateway.identities import SPEAK_FOR_THEMSELVES, Identity, forged
-from tests.gateway.walls import LOOKS, Target, Tell, asked, leaked, nothing_changes
+from tests.gateway.walls import LOOKS, MANAGERS_LOOKS, Target, Tell, asked, leaked, nothing_changes
 from tests.support.commands import Body
 from tests.support.kafka_register import ask, commands_on_topic
 from tests.support.market import Market
@@ -26,7 +27,7 @@ EVERYBODYS = {
     "resume_session",
     "amend_session",
 }
-MANAGERS = {"approve_closing", "void_session", "recount", "force_close"}
+MANAGERS = {"approve_closing", "void_session", "recount", "force_close", "set_profile"}
 MAY = {
     "register": EVERYBODYS | {"force_close (device_lost)"},
     "cashier": EVERYBODYS,
@@ -40,7 +41,7 @@ def refusal(who: Identity, store: str, kind: str, actor: str) -> str | None:
     """The word with which this cell is refused; None where it is allowed."""
     if who.role is None:
         return "unauthenticated"
-    if not who.has(store) or kind not in MAY[who.role]:
+    if not who.has(store) or kind not in MAY[who.role] or (kind == "set_profile" and who.key is not None):
         return "forbidden"
     if who.role in SPEAK_FOR_THEMSELVES and not who.names_anybody and actor != who.sub:
         return "forbidden"
@@ -53,7 +54,8 @@ Cell = tuple[Identity, Body, str | None]
 def cells(people: Iterable[Identity], targets: dict[str, Target], *, allowed: bool) -> list[Cell]:
     """Identities × stores × kinds × (own name, another's), those that are allowed or those that are refused.
 
-    Allowed commands are for a till that nobody has, so that they come through the wall and still change nothing.
+    Allowed commands are for a till that nobody has, so that they come through the wall and still change nothing. The
+    one that would make such a till is left out of them.
     """
     matrix = []
     for who in people:
@@ -61,7 +63,7 @@ def cells(people: Iterable[Identity], targets: dict[str, Target], *, allowed: bo
             for actor in (who.sub, "somebody else") if who.role else (who.sub,):
                 for kind, body in target.commands("nowhere" if allowed else "p1", actor).items():
                     word = refusal(who, target.store, kind, actor)
-                    if (word is None) == allowed:
+                    if (word is None) == allowed and not (allowed and kind == "set_profile"):
                         matrix.append((who, body, word))
     return matrix
 
@@ -102,13 +104,13 @@ async def test_on_kafka_a_strangers_session_is_unknown(
     market: Market, targets: dict[str, Target], people: list[Identity], tell: Tell
 ) -> None:
     # The ids of s2 under the name of s1, whose till p1 has a session of its own.
-    posing = Target("s1", targets["s2"].session_id, targets["s2"].closed_id, targets["s2"].movement_id)
+    posing = replace(targets["s2"], store="s1")
     matrix = [
         (who, body)
         for who in people
         if who.has("s1") and not who.has("s2")
         for kind, body in posing.commands("p1", who.sub).items()
-        if refusal(who, "s1", kind, who.sub) is None and kind != "open_session"
+        if refusal(who, "s1", kind, who.sub) is None and kind not in {"open_session", "set_profile"}
     ]
 
     async with nothing_changes(market, but={"journal"}):
@@ -151,6 +153,38 @@ async def test_over_http_who_may_is_let_in(
     assert {(reply.status_code, reply.json().get("reason")) for reply in replies} == {(404, "profile_unknown")}
 
 
+async def test_over_http_managers_and_admins_alone_set_a_till(
+    market: Market, targets: dict[str, Target], people: list[Identity], ousted: str, tell: Tell
+) -> None:
+    everybody = [*people, *forged(market.settings, "till.commands", ousted)]
+    in_force = {
+        store: (await market.get(f"/api/stores/{store}/profiles/p1", store)).json()["profile"] for store in targets
+    }
+    matrix = [
+        (who, store, settings | change, 401 if word == "unauthenticated" else 403 if word else 200)
+        for who in everybody
+        for store, settings in in_force.items()
+        for word in (refusal(who, store, "set_profile", who.sub),)
+        # Who may sets what is set already, so that nothing changes by it either.
+        for change in ({}, {"name": "altered"})
+        if word or not change
+    ]
+
+    async with nothing_changes(market, but={"journal"}):
+        replies = await asked(
+            market, [("PUT", f"/api/stores/{store}/profiles/p1", who.headers, body) for who, store, body, _ in matrix]
+        )
+
+    tell("PUT /api/stores/…/profiles/…", (reply.status_code for reply in replies))
+    wrong = [
+        (who.name, store, status, reply.status_code, reply.text)
+        for (who, store, body, status), reply in zip(matrix, replies, strict=True)
+        if reply.status_code != status or leaked(reply.text, targets, who, str(body))
+    ]
+    assert wrong == []
+    assert {reply.json()["version"] for reply in replies if reply.status_code == 200} == {1}
+
+
 async def test_over_http_nobody_sees_over_a_wall(
     market: Market, targets: dict[str, Target], people: list[Identity], ousted: str, tell: Tell
 ) -> None:
@@ -180,6 +214,8 @@ FIELDS = ("store", "session_id", "closed_id", "movement_id")
 def _as_it_should_be(who: Identity, target: Target, name: str, reply: httpx.Response) -> bool:
     if who.role is None:
         return reply.status_code == 401
+    if name in MANAGERS_LOOKS and refusal(who, target.store, "set_profile", who.sub):
+        return reply.status_code == 403
     if who.has(target.store):
         # Not only let in: the very thing that others must not see is there.
         return reply.status_code == 200 and any(secret in reply.text for secret in target.secrets)

@@ -16,7 +16,10 @@ from tests.support.market import Market
 REQUESTS_AT_ONCE = 8
 STORES = ("s1", "s2")
 
-LEDGER = ("profiles", "tills", "sessions", "journal", "voids", "reused_answers", "closings", "corrections")
+LEDGER = (
+    *("profiles", "profile_versions", "tills", "sessions", "journal", "voids"),
+    *("reused_answers", "closings", "corrections"),
+)
 ACCESS = ("gateway.users", "gateway.api_keys", "gateway.profile_passwords")
 
 
@@ -33,10 +36,14 @@ LOOKS = {
     "/api/sessions/{session_id}/journal": "/api/sessions/{session_id}/journal",
     "/api/sessions/{session_id}/x-report": "/api/sessions/{session_id}/x-report",
     "/api/stores/{store_id}/profiles": "/api/stores/{store}/profiles",
+    "/api/stores/{store_id}/profiles/{profile_id}": "/api/stores/{store}/profiles/p1",
+    "/api/stores/{store_id}/profiles/{profile_id}/history": "/api/stores/{store}/profiles/p1/history",
 }
 """What can be looked at over HTTP: the path as documented, and as it is asked for."""
 STREAM = "/api/sessions/stream"
 """What has no end: its walls are tried by who listens."""
+MANAGERS_LOOKS = {name for name in LOOKS if "{profile_id}" in name}
+"""Only managers and admins see what a till was set to, and by whom; an API key is neither."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,14 @@ class Target:
     session_id: str
     closed_id: str
     movement_id: str
+    setting_id: str
+    """The command that set its till p1."""
 
     @property
     def secrets(self) -> set[str]:
         """Words that stand nowhere but in this store's rows."""
-        return {self.session_id, self.closed_id, self.movement_id, f"secret of {self.store}", f"order of {self.store}"}
+        ids = {self.session_id, self.closed_id, self.movement_id, self.setting_id}
+        return ids | {f"secret of {self.store}", f"order of {self.store}"}
 
     def commands(self, profile: str, actor: str) -> dict[str, Body]:
         """One command of every kind for the open session, which would be applied if the sender were let in."""
@@ -81,7 +91,12 @@ class Target:
             "amend_session": {"note": "altered"},
         }
         by_kind = {kind: of_kind(kind, **more) for kind, more in members.items()}
-        return by_kind | {"force_close (device_lost)": of_kind("force_close", reason="device_lost")}
+        setting = of_kind("set_profile") | {"profile": {"name": "altered", "currency": "MXN"}}
+        del setting["session_id"]
+        return by_kind | {
+            "force_close (device_lost)": of_kind("force_close", reason="device_lost"),
+            "set_profile": setting,
+        }
 
 
 @asynccontextmanager

@@ -1,13 +1,10 @@
 """What the adapters of other APIs share: commands made from their requests."""
 
-import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
 from fastapi import Request
 
@@ -18,7 +15,7 @@ from contracts.times import moment, wire_time
 from services.gateway.access.callers import Caller, access_of
 from services.gateway.access.passwords import Passwords
 from services.gateway.adapters.errors import Pending, Refused
-from services.gateway.commands.envelope import written
+from services.gateway.commands.envelope import new_id, written
 from services.gateway.idempotency import header, stored
 from services.gateway.idempotency.request import fingerprint, keyed
 from services.gateway.resources import resources
@@ -159,13 +156,6 @@ def passwords_of(request: Request) -> tuple[Passwords, str]:
     """Where passwords are asked for, and from where this request brings one."""
     access = access_of(request)
     return access.passwords, access.address_of(request)
-
-
-def new_id() -> str:
-    """A UUIDv7: ids of one time lie together in an index."""
-    millis = time.time_ns() // 1_000_000
-    chance = secrets.randbits(74)
-    return str(UUID(int=millis << 80 | 0x7 << 76 | (chance >> 62) << 64 | 0x2 << 62 | chance & (1 << 62) - 1))
 
 
 def to_the_milli(when: str) -> str:

@@ -12,9 +12,10 @@ from contracts.values import ID_TEXT
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
 from services.gateway.adapters.amounts import as_sent, minor_of_number
-from services.gateway.adapters.base import AdapterRequest, Answer, new_id, passwords_of, read_json, to_the_milli
+from services.gateway.adapters.base import AdapterRequest, Answer, passwords_of, read_json, to_the_milli
 from services.gateway.adapters.documented import documented
 from services.gateway.adapters.errors import Refused, shaped
+from services.gateway.commands.envelope import new_id
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import resources
 from services.platform.http.links import link_to

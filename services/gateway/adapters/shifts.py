@@ -14,9 +14,10 @@ from contracts.times import moment
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
 from services.gateway.adapters.amounts import as_sent, whole_number
-from services.gateway.adapters.base import AdapterRequest, Answer, new_id, passwords_of, read_json
+from services.gateway.adapters.base import AdapterRequest, Answer, passwords_of, read_json
 from services.gateway.adapters.documented import documented
 from services.gateway.adapters.errors import Refused, shaped
+from services.gateway.commands.envelope import new_id
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import Resources, resources
 from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of

@@ -76,11 +76,22 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
 """A session at the till `caja-1` of the store `parrot`; sent again, each command gets its first answer again."""
 
 
+SETTINGS: Final[dict[str, Any]] = {
+    "name": "Caja 1",
+    "currency": "MXN",
+    "tenders": [{"id": "cash", "name": "Efectivo", "type": "cash", "currency": "MXN", "exchange_rate": "1"}],
+    "over_short_limit_minor": 5_000,
+    "business_day_starts_at": "04:00",
+    "time_zone": "America/Mexico_City",
+}
+
+
 CommandId = Annotated[
     str, Path(description="The command's id, a UUID.", examples=[EXAMPLES["open_session"]["command_id"]])
 ]
 SessionId = Annotated[str, Path(description="The session's id, a UUID.", examples=[_SESSION_ID])]
 StoreId = Annotated[str, Path(description="The store.", examples=["parrot"])]
+ProfileId = Annotated[str, Path(description="The till.", examples=["caja-1"])]
 
 
 def _parameter(name: str, description: str, location: str = "query", **schema: Any) -> dict[str, Any]:
@@ -235,4 +246,43 @@ LIST_PROFILES: Final = _operation(
     "How each is set up, and whether a session holds it.",
     [_CURSOR, _LIMIT],
     _PAGE | _WALL | {"404": "What is named can be no store."},
+)
+_MANAGERS: Final = {"403": "The token is no manager's or admin's of the store."}
+_NO_PROFILE: Final = {"404": "The store has no such till."}
+PUT_PROFILE: Final = _operation(
+    "Set a till",
+    "All settings of a till, in place of those before: the `profile` of a set_profile, which is published for the "
+    "bearer. The reply is its answer. Settings that are equal after defaults are no new version.",
+    [
+        _parameter("Idempotency-Key", "Makes a repeat the same command: text of 1 to 255 characters.", "header"),
+        _parameter("traceparent", "W3C trace context; the answer's is of the same trace.", "header"),
+    ],
+    {
+        "200": "Set: profile_set, with the version that is in force.",
+        "202": "Not answered yet: {command_id, status, location}. It is applied later; ask at Location.",
+        "400": "No JSON object of settings, or the command with it is longer than a command may be. Nothing was sent.",
+        "409": "Refused: command_id_reused.",
+        "415": CODING,
+        "422": "Refused: malformed; or the Idempotency-Key was used for another request.",
+        "500": "The service keeps failing on this command and has parked it; nothing was changed.",
+        **_MANAGERS,
+        **_NO_PROFILE,
+    },
+    requestBody={
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}, "example": SETTINGS}},
+    },
+)
+GET_PROFILE: Final = _operation(
+    "Look at a till's settings",
+    "Those in force, defaults filled in, as PUT takes them; their version and hash, as closings state them; who set "
+    "them when, by which command. Nobody is named for what was imported before commands set tills.",
+    [],
+    {"200": "The settings.", **_MANAGERS, **_NO_PROFILE},
+)
+GET_PROFILE_HISTORY: Final = _operation(
+    "Read the history of a till's settings",
+    "All versions, the newest first: {version, profile, set_at, command_id, actor}.",
+    [_CURSOR, _LIMIT],
+    _PAGE | _MANAGERS | _NO_PROFILE,
 )

@@ -13,7 +13,8 @@ from services.gateway.access.callers import ByToken, Caller, access_of
 from services.gateway.commands import pending
 from services.gateway.idempotency import header
 from services.gateway.own_api import documentation, views
-from services.gateway.own_api.documentation import CommandId, SessionId, StoreId
+from services.gateway.own_api.answers import answer_reply
+from services.gateway.own_api.documentation import CommandId, SessionId
 from services.gateway.replies import pending_reply
 from services.gateway.resources import resources
 from services.gateway.session_list import SessionFilters
@@ -25,18 +26,6 @@ from services.sessions.rules.model import UNCLOSED, Session
 
 router = APIRouter()
 
-STATUS: Final = {
-    "unauthenticated": HTTPStatus.UNAUTHORIZED,
-    "forbidden": HTTPStatus.FORBIDDEN,
-    "profile_unknown": HTTPStatus.NOT_FOUND,
-    "session_unknown": HTTPStatus.NOT_FOUND,
-    "movement_unknown": HTTPStatus.NOT_FOUND,
-    "malformed": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "amount_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "tender_unknown": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "currency_mismatch": HTTPStatus.UNPROCESSABLE_ENTITY,
-}
-"""The status of each refusal; those that are not named are conflicts."""
 COUNT_BLIND: Final = frozenset({"cashier", "register"})
 
 _SPACE: Final = b" \t\r\n"
@@ -48,8 +37,7 @@ async def post_command(request: Request, who: ByToken) -> Response:
     key = header.key_of(request)
     value, body = _command(await read_body(request, BODY_BYTES_MAX), key)
     store_id = body["store_id"]
-    if not who.claims.allows_store(store_id):
-        raise Problem(HTTPStatus.FORBIDDEN, "This token does not allow that store.", reason="forbidden")
+    views.check_store(who.claims, store_id)
     traceparent = request.headers.get("traceparent")
     reply = await resources(request).commands.send(
         value,
@@ -58,9 +46,7 @@ async def post_command(request: Request, who: ByToken) -> Response:
         traceparent=traceparent.encode("latin-1") if traceparent else None,
         arrived=arrived_at(request.scope),
     )
-    if reply.answer is None or reply.raw is None:
-        return pending_reply(request, reply.command_id)
-    return json_reply(reply.raw, _status(reply.answer, keyed=key is not None))
+    return answer_reply(request, reply, keyed=key is not None)
 
 
 @router.get("/api/commands/{command_id}", **documentation.GET_COMMAND)
@@ -135,17 +121,6 @@ async def get_x_report(request: Request, who: ByToken, session_id: SessionId) ->
     return json_reply(views.x_report_view(session))
 
 
-@router.get("/api/stores/{store_id}/profiles", **documentation.LIST_PROFILES)
-async def list_profiles(request: Request, who: ByToken, store_id: StoreId) -> Response:
-    """The tills of a store, and how each one stands."""
-    limit, after = views.read_limit(request), views.read_cursor(request, str)
-    _check_store(who, store_id)
-    if not ID_TEXT.fullmatch(store_id):
-        raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
-    rows, last = await ledger_queries.profiles(resources(request).ledger, store_id, after[0] if after else "", limit)
-    return json_reply(views.page([views.profile_view(row) for row in rows], None if last is None else [last]))
-
-
 def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:
     """The command as bytes to publish, and read. Only where a key alone names it is its id put in."""
     try:
@@ -170,22 +145,6 @@ def _command(value: bytes, key: str | None) -> tuple[bytes, dict[str, Any]]:
     except Unreadable as error:
         raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
     return value, body
-
-
-def _status(answer: dict[str, Any], *, keyed: bool) -> HTTPStatus:
-    if answer["kind"] == "command_parked":
-        return HTTPStatus.INTERNAL_SERVER_ERROR
-    if answer["kind"] != "command_rejected":
-        return HTTPStatus.OK
-    reason = answer["reason"]
-    if keyed and reason == "command_id_reused":
-        return HTTPStatus.UNPROCESSABLE_ENTITY
-    return STATUS.get(reason, HTTPStatus.CONFLICT)
-
-
-def _check_store(who: Caller, store_id: str) -> None:
-    if not who.claims.allows_store(store_id):
-        raise views.refused_store(store_id)
 
 
 async def _stores(request: Request, who: Caller) -> Collection[str] | None:

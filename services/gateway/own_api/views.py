@@ -9,9 +9,10 @@ from typing import Any, Final
 import orjson
 from fastapi import Request
 
-from contracts.times import read_date
+from contracts.times import read_date, wire_time
 from services.gateway import ledger_queries
 from services.gateway.ledger_queries import Entry, ProfileRow
+from services.gateway.profile_versions import ProfileVersion
 from services.gateway.session_list import STATES
 from services.platform.auth.claims import Claims
 from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of
@@ -86,6 +87,18 @@ def profile_view(row: ProfileRow) -> dict[str, Any]:
     return view
 
 
+def version_view(version: ProfileVersion) -> dict[str, Any]:
+    """One version of a till's settings, and who set it: nobody, where it was imported before commands set tills."""
+    actor = None if version.actor_id is None else {"id": version.actor_id, "name": version.actor_name}
+    return {
+        "version": version.version,
+        "profile": orjson.Fragment(version.settings),
+        "set_at": wire_time(version.set_at),
+        "command_id": version.command_id,
+        "actor": actor,
+    }
+
+
 def journal_view(entries: list[Entry]) -> list[dict[str, Any]]:
     """Commands as their journal hash counts them (canonical JSON), answers as they were published, byte for byte."""
     return [
@@ -133,6 +146,12 @@ def read_scope(request: Request, claims: Claims) -> StoreScope:
         return scope_of(claims, read_list(request.query_params, "store"))
     except StoreRefused as refused:
         raise refused_store(refused.store_id) from None
+
+
+def check_store(claims: Claims, store_id: str) -> None:
+    """Raises the 403 where the token does not allow this store."""
+    if not claims.allows_store(store_id):
+        raise refused_store(store_id)
 
 
 def refused_store(store_id: str) -> Problem:

@@ -19,7 +19,7 @@ from contracts.times import read_time
 from contracts.values import ID_TEXT, UUID_TEXT
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByKey, Caller
-from services.gateway.adapters.base import AdapterRequest, Answer, new_id, read_json
+from services.gateway.adapters.base import AdapterRequest, Answer, read_json
 from services.gateway.adapters.documented import SENDS, documented
 from services.gateway.adapters.errors import Pending, Refused, shaped
 from services.gateway.adapters.final import documentation
@@ -35,6 +35,7 @@ from services.gateway.adapters.final.fields import (
 )
 from services.gateway.adapters.final.view import document, name_of
 from services.gateway.adapters.final.words import WORDS, SessionWords, keep_words, session_words
+from services.gateway.commands.envelope import new_id
 from services.gateway.idempotency.request import Keyed, keyed
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.remembered import LOOK_S
