@@ -4,7 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
+import orjson
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -23,8 +25,11 @@ from services.sessions.worker.publications import Publication
 from services.sessions.worker.publisher import Publisher
 from services.sessions.worker.read_record import Headers, read
 from tests.support.command_line import Cli
+from tests.support.commands import Body
 from tests.support.golden_cases import load
 from tests.support.played_cases import Play
+from tests.support.profiles import BEFORE_MS
+from tests.support.till import Raw
 
 
 @pytest.fixture
@@ -81,17 +86,68 @@ async def test_a_parked_command_comes_back_and_is_answered_for_good(
     (again,) = [r async for r in records(corner, corner.topics.commands, {}, lambda _done, _total: None)]
     assert (again.key, again.value) == (key_of(put_aside.store_id, put_aside.profile_id), put_aside.raw.value)
     assert [name for name, _ in again.headers] == ["traceparent", "authorization"]
+    assert await answers_again(corner, ledger) == {put_aside.command_id: "order_recorded"}
+
+
+async def test_settings_that_were_parked_come_back_as_their_own_actors(
+    corner: Settings, ledger: AsyncEngine, till: Cli
+) -> None:
+    """No key sets a till: under the name of one they would be refused for ever."""
+    ensure_key(corner)
+    by_hand, imported, bad = setting("p1", "mona"), setting("p2", "till-cli"), setting("p3", "mona", currency="XXX")
+    await park(corner, ledger, [by_hand, imported, bad])
+
+    result = await till("dead-letters", "retry", "--all")
+
+    assert result.exit_code == 0, result.output
+    assert await answers_again(corner, ledger) == {
+        by_hand["command_id"]: "profile_set",
+        imported["command_id"]: "profile_set",
+        bad["command_id"]: "malformed",
+    }
+
+
+def setting(profile: str, actor: str, currency: str = "MXN") -> Body:
+    """A command that sets a till."""
+    return {
+        "kind": "set_profile",
+        "command_id": str(uuid4()),
+        "store_id": "s1",
+        "profile_id": profile,
+        "occurred_at": "2026-03-02T07:00:00Z",
+        "actor": {"id": actor},
+        "profile": {"name": "Bar", "currency": currency},
+    }
+
+
+async def park(corner: Settings, ledger: AsyncEngine, bodies: Sequence[Body]) -> None:
+    """Let the service give up on these commands of an admin."""
+    async with ledger.begin() as tx:
+        await know_partition(tx, "first", 0, 0)
+    publisher = Publisher(corner)
+    for offset, body in enumerate(bodies):
+        taken = read(Raw("first", 0, offset, BEFORE_MS, None, orjson.dumps(body)), None)
+        batch = Batch("first", [(0, offset, taken)], {}, park="It keeps failing.")
+        await publisher.publish((await apply(ledger, corner.topics, batch, no_fault_point)).publications)
+    await publisher.stop()
+
+
+async def answers_again(corner: Settings, ledger: AsyncEngine) -> dict[str, str]:
+    """What all that lies on the commands topic now is answered: kinds, or reasons, by command."""
     verifier = open_verifier(corner)
 
     def verify(headers: Headers, at_ms: int, _store_id: str) -> Claims | Flaw:
         return verifier.judge(bearer(headers) or b"", at_ms / 1_000, COMMANDS_AUDIENCE)
 
-    taken = read(again, verify)
-    async with ledger.begin() as tx:
-        await know_partition(tx, "again", again.partition, 0)
-    batch = Batch("again", [(again.partition, again.offset, taken)], {})
-    applied = await apply(ledger, corner.topics, batch, no_fault_point)
-    assert json.loads(applied.publications[-1].value or b"")["kind"] == "order_recorded"
+    answers: dict[str, str] = {}
+    async for again in records(corner, corner.topics.commands, {}, lambda _done, _total: None):
+        async with ledger.begin() as tx:
+            await know_partition(tx, "again", again.partition, again.offset)
+        batch = Batch("again", [(again.partition, again.offset, read(again, verify))], {})
+        applied = await apply(ledger, corner.topics, batch, no_fault_point)
+        answer = json.loads(applied.publications[-1].value or b"")
+        answers[answer["command_id"]] = answer.get("reason", answer["kind"])
+    return answers
 
 
 @pytest.mark.parametrize("bound", ["PORTION_LETTERS_MAX", "PORTION_BYTES_MAX"])

@@ -16,11 +16,12 @@ from aiokafka import ConsumerRecord
 
 from contracts.topics import key_of
 from services.platform.access_log import read_now
+from services.platform.auth.claims import VIA_KEY
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint, open_verifier
 from services.platform.kafka.read_topic import Progress, records, records_at
 from services.platform.kafka.undecodable import Undecodable
 from services.platform.settings import Settings
-from services.sessions.rules.answers import refused_sender
+from services.sessions.rules.answers import actor_or_none, refused_sender
 from services.sessions.rules.model import Received
 from services.sessions.worker.publications import Publication
 from services.sessions.worker.read_record import Parked, Verify, read, verify_with
@@ -194,22 +195,35 @@ def _no_command(position: str) -> NotSentAgain:
 def _publication(settings: Settings, command: Received) -> Publication:
     """The record as it came.
 
-    Where tokens are required it gets one that may name any actor. That gives nobody a right that they did not have: of
-    what the service kept failing on the sender's right was looked at before, and of the others just now.
+    Where tokens are required it gets one that may name any actor, or one of its own actor's where no key may send it.
+    That gives nobody a right that they did not have: of what the service kept failing on the sender's right was looked
+    at before, and of the others just now.
     """
     record = command.raw
     headers = [(name, value) for name, value in record.headers if name.lower() not in OWN_HEADERS]
     if settings.auth == "required":
-        stores = [command.store_id]
+        speaker, via = _speaker(command)
         token = mint(
             settings,
-            sub=SPEAKER,
+            sub=speaker,
             role="admin",
-            stores=stores,
-            via="key",
+            stores=[command.store_id],
+            via=via,
             ttl_s=TOKEN_TTL_S,
             audiences=[COMMANDS_AUDIENCE],
         )
         headers.append(("authorization", b"Bearer " + token.encode()))
     key = record.key if record.key is not None else key_of(command.store_id, command.profile_id)
     return Publication(settings.topics.commands, key, record.value, headers)
+
+
+def _speaker(command: Received) -> tuple[str, str | None]:
+    """Whom the token of a command that comes back is for, and by which way they speak.
+
+    A till is set by people alone, who speak for themselves: whoever set it had that right, and is named in the command.
+    One who was revoked since has it no longer.
+    """
+    read = command.command
+    kind = command.members.get("kind") if read is None else read.kind
+    actor = actor_or_none(command.members.get("actor")) if read is None else read.actor
+    return (actor.id, None) if kind == "set_profile" and actor is not None else (SPEAKER, VIA_KEY)
