@@ -10,7 +10,7 @@ place on the commands topic, while that is kept: there its credential still is, 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from aiokafka import ConsumerRecord
 
@@ -217,7 +217,7 @@ def _publication(settings: Settings, command: Received) -> Publication:
     return Publication(settings.topics.commands, key, record.value, headers)
 
 
-def _speaker(command: Received) -> tuple[str, str | None]:
+def _speaker(command: Received) -> tuple[str, Literal["key"] | None]:
     """Whom the token of a command that comes back is for, and by which way they speak.
 
     A till is set by people alone, who speak for themselves: whoever set it had that right, and is named in the command.
