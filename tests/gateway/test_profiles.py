@@ -128,6 +128,16 @@ async def test_bad_settings_are_malformed_and_named(market: Market) -> None:
     assert (await market.get(path("bad"))).status_code == 404
 
 
+@pytest.mark.parametrize("number", ["1.50", "1e400", "9" * 30, "1.5"])
+async def test_a_number_that_is_no_integer_is_malformed_however_it_is_written(market: Market, number: str) -> None:
+    value = f'{{"name": "a", "currency": "MXN", "late_window_s": {number}}}'
+
+    reply = await market.client.put(path("bad"), content=value, headers=market.bearer("s1", role="admin", sub="root"))
+
+    assert reply.status_code == 422, reply.text
+    assert [error["field"] for error in reply.json()["errors"]] == ["profile.late_window_s"]
+
+
 @pytest.mark.parametrize(
     "value",
     [

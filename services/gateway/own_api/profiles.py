@@ -98,17 +98,19 @@ def _set_profile(
     settings: bytes, who: Caller, store_id: str, profile_id: str, key: str | None
 ) -> tuple[bytes, dict[str, Any]]:
     """The command with these settings, as bytes to publish and read. Raises the Problem (400)."""
+    around = {
+        "kind": "set_profile",
+        "command_id": new_id() if key is None else header.command_id_of(store_id, key),
+        "store_id": store_id,
+        "profile_id": profile_id,
+        "occurred_at": wire_time(datetime.now(UTC)),
+        "actor": {"id": who.claims.sub},
+    }
     try:
-        body = {
-            "kind": "set_profile",
-            "command_id": new_id() if key is None else header.command_id_of(store_id, key),
-            "store_id": store_id,
-            "profile_id": profile_id,
-            "occurred_at": wire_time(datetime.now(UTC)),
-            "actor": {"id": who.claims.sub},
-            "profile": read_object(settings),
-        }
-        value = written(body)
+        # They are an object by themselves, not what closes one and goes on with members of the command.
+        read_object(settings)
+        # As they came: a number that is no integer can't be written anew, and its sender is told that it is malformed.
+        value = written(around)[:-1] + b',"profile":%b}' % settings
         # What is around the settings makes them longer and deeper: nobody is answered for a command beyond the bounds.
         return value, read_object(value)
     except Unreadable as error:
