@@ -71,7 +71,7 @@ class Apis:
 
     async def tills(self, person: Person, store_id: str) -> list[dict[str, Any]]:
         """The tills of a store with their sessions that are not over. Raises Refused or Away."""
-        profiles = await self._all(person, f"/api/stores/{_segment(store_id)}/profiles")
+        profiles = await self.tills_as_set_up(person, store_id)
         running: list[dict[str, Any]] = []
         for state in ("open", "suspended", "pending"):
             running += await self._all(person, "/api/sessions", store=store_id, state=state)
@@ -85,6 +85,15 @@ class Apis:
         return [
             till | {"sessions": [one for one in shown if one["profile_id"] == till["profile_id"]]} for till in profiles
         ]
+
+    async def journal(self, person: Person, session_id: str) -> list[dict[str, Any]]:
+        """The accepted commands of a session with their answers, the first PAGES_MAX pages. Raises Refused or Away."""
+        return await self._all(person, f"/api/sessions/{_segment(session_id)}/journal")
+
+    async def send(self, person: Person, command: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a command; `status: pending` where there is none yet. Raises Refused or Away."""
+        headers = _bearer(person)
+        return await _send(self.gateway, "POST", "/api/commands", json=dict(command), headers=headers)
 
     @asynccontextmanager
     async def changes_of(self, person: Person, store_id: str) -> AsyncIterator[AsyncIterator[None]]:
@@ -118,6 +127,12 @@ class Apis:
             "cash_expected_minor": cash["expected_minor"],
             "cash_difference_minor": cash["difference_minor"],
         }
+
+    async def tills_as_set_up(self, person: Person, store_id: str) -> list[dict[str, Any]]:
+        """The tills of a store. Raises Refused or Away."""
+        tills = await self._all(person, f"/api/stores/{_segment(store_id)}/profiles")
+        # A gateway of the version before tells no zones.
+        return [{"time_zone": None} | till for till in tills]
 
     async def session(self, person: Person, session_id: str) -> dict[str, Any]:
         """A session. Raises Refused or Away."""
@@ -184,7 +199,7 @@ async def _changes(reply: httpx.Response) -> AsyncIterator[None]:
 
 
 def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> TillError:
-    detail, reason, later = body.get("detail"), body.get("reason"), headers.get("retry-after", "")
+    detail, reason, later = body.get("detail", body.get("message")), body.get("reason"), headers.get("retry-after", "")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Away(str(detail))
     return Refused(status, str(detail), str(reason or ""), int(later) if later.isdecimal() else None)

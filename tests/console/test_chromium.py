@@ -42,7 +42,9 @@ async def sign_in(page: Page, address: str, user: str = "mona") -> None:
     await page.wait_for_url("**/stores/s1")
 
 
-async def test_pages_have_no_barrier_and_nothing_runs_out_of_them(browser: Browser, address: str, busy: None) -> None:
+async def test_pages_have_no_barrier_and_nothing_runs_out_of_them(
+    browser: Browser, address: str, market: Market, busy: None
+) -> None:
     context = await browser.new_context(locale="es-MX", reduced_motion="reduce")
     page = await context.new_page()
     errors: list[str] = []
@@ -50,7 +52,9 @@ async def test_pages_have_no_barrier_and_nothing_runs_out_of_them(browser: Brows
     page.on("pageerror", lambda error: errors.append(str(error)))
     seen = {}
     await page.goto(f"{address}/sign-in")
-    for path in ("/sign-in", "/stores/s1", "/stores"):
+    (waiting,) = (await market.get("/api/sessions", state="pending")).json()["items"]
+    session = f"/stores/s1/sessions/{waiting['session_id']}"
+    for path in ("/sign-in", "/stores/s1", "/stores", session, f"{session}/approve"):
         if path == "/stores/s1":
             await sign_in(page, address)
         for theme in THEMES:
