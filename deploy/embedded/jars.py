@@ -29,13 +29,13 @@ DOWNLOAD_TIMEOUT_S = 30
 Progress = Callable[[str, float | None], None]
 
 
-def class_path(progress: Progress) -> str:
-    """The class path of the broker; downloads what is missing and reports the share done.
+def class_path(progress: Progress, pinned: Path = PINS) -> str:
+    """The class path of the broker, or of what another file pins; downloads what is missing, reports the share done.
 
     Raises StackError that names the jar when one cannot be fetched or has another hash.
     """
     folder = cache_folder() / f"kafka-{KAFKA_VERSION}"
-    pins = read_pins()
+    pins = read_pins(pinned)
     jars = {coordinate: folder / file_name(coordinate) for coordinate in pins}
     if not all(jar.exists() for jar in jars.values()):
         try:
@@ -52,9 +52,9 @@ def class_path(progress: Progress) -> str:
     return os.pathsep.join(str(jar) for jar in jars.values())
 
 
-def read_pins() -> dict[str, str]:
+def read_pins(pinned: Path = PINS) -> dict[str, str]:
     """SHA-256 by Maven coordinate, in the order of the class path."""
-    rows = (line.split() for line in PINS.read_text().splitlines() if not line.startswith("#"))
+    rows = (line.split() for line in pinned.read_text().splitlines() if not line.startswith("#"))
     return {coordinate: digest for digest, coordinate in rows}
 
 

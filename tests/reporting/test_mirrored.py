@@ -1,15 +1,19 @@
 """A reader of another cluster: the closings come by a mirror, and none of the ledger's topics is there."""
 
 from contextlib import closing as ended
+from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
+from sqlalchemy import text
 
-from services.platform.kafka.topics import admin_client
+from services.platform.kafka.topics import admin_client, create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting.store import reporting_engine
 from tests.reporting.closing_messages import closing, value
-from tests.reporting.reader import reader_process, until_read
+from tests.reporting.mirror import mirror_maker
+from tests.reporting.reader import publish, reader_process, until_read
+from tests.support.waiting import eventually
 
 
 async def test_a_mirrored_topic_of_another_name_is_followed_without_any_other(corner: Settings) -> None:
@@ -32,3 +36,36 @@ async def test_a_mirrored_topic_of_another_name_is_followed_without_any_other(co
     finally:
         process.kill()
         await engine.dispose()
+
+
+async def test_what_mirror_maker_itself_copies_is_followed_byte_for_byte(corner: Settings, tmp_path: Path) -> None:
+    """A whole topic, and what comes while the reader follows it; corrupt records of the source are copied, too."""
+    await create_topics(corner)
+    await upgrade(corner.reader_database_url, "services.reporting.migrations")
+    values = [value(closing(number)) for number in (1, 2, 3)]
+    for partition, one in enumerate(values):
+        await publish(corner, [one], partition, [("traceparent", b"00-1")])
+    await publish(corner, [b"{"])
+    topic = f"elsewhere.{corner.topics.closings}"
+    settings = corner.model_copy(update={"closings_topic": topic})
+    engine = reporting_engine(settings.reader_database_url)
+    async with mirror_maker(corner.kafka, corner.topics.closings, "elsewhere", tmp_path):
+        with ended(admin_client(settings)) as admin:
+
+            async def mirrored() -> bool:
+                return topic in admin.list_topics()
+
+            await eventually(mirrored, within_s=90)
+        process = reader_process(settings)
+        try:
+            await until_read(engine, 4)
+            await publish(corner, [value(closing(4))])
+            stored = await until_read(engine, 5)
+            async with engine.connect() as tx:
+                written = set((await tx.execute(text("SELECT value FROM reporting.closings"))).scalars())
+        finally:
+            process.kill()
+            await engine.dispose()
+
+    assert written == {*values, value(closing(4))}
+    assert len(stored["unreadable"]) == 1
