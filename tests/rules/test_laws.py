@@ -11,18 +11,37 @@ from hypothesis import strategies as st
 from contracts.events import CLAIMLESS
 from services.sessions.ledger import encoding
 from tests.support import recount, recount_float, recount_times
-from tests.support.chance import MINUTE_MS, TENDERS, logs, rules
+from tests.support.chance import LATER, MINUTE_MS, TENDERS, logs, rules
 from tests.support.thorough import is_thorough
 from tests.support.till import MORNING_MS, Body, Till
+from tests.support.till import profile as profile_of
 from tests.support.tills_model import check_money
 
 few = settings(deadline=None) if is_thorough() else settings(max_examples=60, deadline=None, derandomize=True)
 
 
+class GrowingTill(Till):
+    """A till that takes the tenders of LATER, too, from the record of number `later_from` on."""
+
+    def __init__(self, *, later_from: int | None, **rules: Any) -> None:
+        super().__init__(**rules)
+        self.later_from = later_from
+        self.grown = profile_of(**{**rules, "tenders": (*TENDERS, *LATER)})
+
+    def grow_by(self, number: int) -> None:
+        if self.later_from is not None and number >= self.later_from:
+            self.batch_state.tills[self.store, self.name].profile = self.grown
+
+    def put(self, number: int, value: bytes) -> Body:
+        """Put a record on the topic at its minute; its answer."""
+        self.grow_by(number)
+        return self.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+
+
 def play(records: Sequence[bytes], profile: Body) -> Till:
-    till = Till(**profile)
+    till = GrowingTill(**profile)
     for number, value in enumerate(records):
-        till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+        till.put(number, value)
     return till
 
 
@@ -101,9 +120,9 @@ def test_closings_are_what_an_independent_recount_finds(records: list[bytes], pr
     stories = recount_float.stories(log_of(till))
     for closing in till.closings:
         (opening, *commands), count = of_closing(till, closing)
-        before = stories[closing["session_id"]].carried
-        left = recount_float.left_of(recount_float.counts_of(commands), TENDERS)
-        again = recount.figures(opening, commands, count, "PARROT", TENDERS, carried=before.amounts, left=left)
+        before, tenders = stories[closing["session_id"]].carried, stories[closing["session_id"]].tenders
+        left = recount_float.left_of(recount_float.counts_of(commands), tenders)
+        again = recount.figures(opening, commands, count, "PARROT", tenders, carried=before.amounts, left=left)
         assert (closing["carried_from"], closing["not_carried"]) == (before.session_id, before.not_carried)
         assert {name: closing[name] for name in again} == again
         assert closing["journal_hash"] == recount.journal_hash([opening, *commands])
@@ -156,15 +175,15 @@ def test_a_closing_and_its_corrections_are_the_ledger(records: list[bytes], prof
             for _, body in session:
                 by_tender |= {entry["tender"]: entry for entry in body["counted"]} if body["kind"] == "recount" else {}
             (_, opening), *rest = session
-            commands = [body for _, body in rest]
+            commands, story = [body for _, body in rest], stories[closing["session_id"]]
             figures = recount.figures(
                 opening,
                 commands,
                 list(by_tender.values()),
                 "PARROT",
-                TENDERS,
-                carried=stories[closing["session_id"]].carried.amounts,
-                left=recount_float.left_of(recount_float.counts_of(commands), TENDERS),
+                story.tenders,
+                carried=story.carried.amounts,
+                left=recount_float.left_of(recount_float.counts_of(commands), story.tenders),
             )
             ledger = recount.flat(figures)
         sums = recount.flat({name: closing[name] for name in recount.FIGURES})
@@ -179,7 +198,7 @@ def test_a_closing_and_its_corrections_are_the_ledger(records: list[bytes], prof
 @given(logs, rules, st.integers(1, 5))
 def test_rows_between_batches_change_no_byte(records: list[bytes], profile: Body, size: int) -> None:
     in_one = play(records, profile)
-    till = Till(**profile)
+    till = GrowingTill(**profile)
     for number, value in enumerate(records):
         if number % size == 0:
             for session in till.batch_state.sessions.values():
@@ -189,7 +208,7 @@ def test_rows_between_batches_change_no_byte(records: list[bytes], profile: Body
                 session.totals = encoding.read_totals(encoding.totals_row(session.totals))
                 session.register = encoding.read_register(encoding.register_row(session.register))
                 encoding.read_ending(session, encoding.ending_row(session))
-        till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+        till.put(number, value)
     assert [o.value for o in till.outcomes] == [o.value for o in in_one.outcomes]
     assert [(o.closing_value, o.correction_value) for o in till.outcomes] == [
         (o.closing_value, o.correction_value) for o in in_one.outcomes
@@ -200,10 +219,10 @@ def test_rows_between_batches_change_no_byte(records: list[bytes], profile: Body
 @given(logs, rules, st.data())
 def test_deliveries_that_come_again_change_nothing(records: list[bytes], profile: Body, data: st.DataObject) -> None:
     once = play(records, profile)
-    till = Till(**profile)
+    till = GrowingTill(**profile)
     for number, value in enumerate(records):
         for _ in range(data.draw(st.integers(1, 2))):
-            till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+            till.put(number, value)
     assert state(till) == state(once)
     for value, outcome in zip(records, once.outcomes, strict=True):
         # What claimed nothing is decided afresh when it comes again so much later.
@@ -220,10 +239,10 @@ def test_deliveries_that_come_again_change_nothing(records: list[bytes], profile
 @given(logs, rules)
 def test_a_refusal_that_claims_nothing_changes_no_other_answer(records: list[bytes], profile: Body) -> None:
     once = play(records, profile)
-    till = Till(**profile)
+    till = GrowingTill(**profile)
     for number, (value, outcome) in enumerate(zip(records, once.outcomes, strict=True)):
         if outcome.reason not in CLAIMLESS:
-            till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+            till.put(number, value)
     claiming = [outcome for outcome in once.outcomes if outcome.reason not in CLAIMLESS]
     assert [(o.kind, o.reason, o.sequence) for o in till.outcomes] == [(o.kind, o.reason, o.sequence) for o in claiming]
     assert till.batch_state.answers.keys() == once.batch_state.answers.keys()
@@ -232,10 +251,11 @@ def test_a_refusal_that_claims_nothing_changes_no_other_answer(records: list[byt
 @few
 @given(logs, rules)
 def test_what_is_refused_changes_nothing_but_register_numbers(records: list[bytes], profile: Body) -> None:
-    till = Till(**profile)
+    till = GrowingTill(**profile)
     for number, value in enumerate(records):
+        till.grow_by(number)
         before = state(till, registers=False)
-        answer = till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+        answer = till.put(number, value)
         if answer["kind"] == "command_rejected":
             assert state(till, registers=False) == before
 
@@ -243,9 +263,9 @@ def test_what_is_refused_changes_nothing_but_register_numbers(records: list[byte
 @few
 @given(logs, rules)
 def test_a_profile_has_at_most_one_open_session(records: list[bytes], profile: Body) -> None:
-    till = Till(**profile)
+    till = GrowingTill(**profile)
     for number, value in enumerate(records):
-        till.send_bytes(value, at_ms=MORNING_MS + MINUTE_MS * number)
+        till.put(number, value)
         held = [s.session_id for s in till.batch_state.sessions.values() if s.state in {"open", "suspended"}]
         assert len(held) <= 1
         assert [till.batch_state.tills["s", "p"].open_session_id] == (held or [None])

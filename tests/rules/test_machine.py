@@ -33,6 +33,10 @@ class Rules(RuleBasedStateMachine):
             self.model.send(till, kind, seed)
             self.model.check_tills()
 
+    @rule(till=tills)
+    def let_a_till_take_more(self, till: int) -> None:
+        self.model.grow(till)
+
     @rule(which=indexes)
     def send_again(self, which: int) -> None:
         self.model.say_again(which)

@@ -11,10 +11,26 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.support import recount
-from tests.support.till import CARD, CASH, DOLLARS, MORNING_MS, NOBODY, RAPPI, YEN, Body, amounts, named, wire_time
+from tests.support.till import (
+    AMEX,
+    CARD,
+    CASH,
+    DOLLARS,
+    EUROS,
+    MORNING_MS,
+    NOBODY,
+    RAPPI,
+    YEN,
+    Body,
+    amounts,
+    named,
+    wire_time,
+)
 
 MINUTE_MS = 60_000
 TENDERS = (CASH, CARD, DOLLARS, YEN, RAPPI)
+LATER = (AMEX, EUROS)
+"""Tenders that a till gets later, or a session by an amendment."""
 SOLD_IN = ("cash", "cash", "card", "usd", "jpy", "rappi")
 OFTEN = ("move_cash", "move_cash", "move_cash", "void_movement", "record_order", "record_order", "record_order")
 ONCE = ("open_session", "open_session", "close_session", "force_close", "count_drawer", "amend_session", "hand_over")
@@ -81,8 +97,12 @@ class Chance:
                 body["command_id"] = f"0195e3a0-7777-7000-8000-{max(1, self.number - 5):012x}"
 
     def entries(self, tenders: tuple[str, ...]) -> list[Body]:
-        chosen = self.dice.sample(sorted(set(tenders)), self.dice.randrange(1, 4))
-        return amounts({tender: self.amount() for tender in chosen})
+        chosen = {self.tender((one,)) for one in self.dice.sample(sorted(set(tenders)), self.dice.randrange(1, 4))}
+        return amounts({tender: self.amount() for tender in sorted(chosen)})
+
+    def tender(self, usual: tuple[str | None, ...]) -> Any:
+        """One of the usual tenders, now and then one that not every session has."""
+        return self.dice.choice(LATER)["id"] if self.dice.random() < 0.03 else self.dice.choice(usual)
 
     def names(self) -> list[Body]:
         return named(**{self.dice.choice(("a", "b", "c")): self.dice.randrange(0, 300) for _ in range(2)})
@@ -98,7 +118,7 @@ class Chance:
         self.movements.append(self.id())
         movement = self.dice.choice(recount.MOVEMENTS)
         amount = 0 if movement == "no_sale" else self.amount()
-        tender = self.dice.choice(("cash", "cash", None, "usd", "card"))
+        tender = self.tender(("cash", "cash", None, "usd", "card"))
         return {"movement": movement, "amount_minor": amount, "tender": tender, "category": "x"}
 
     def void_movement(self) -> Body:
@@ -121,8 +141,7 @@ class Chance:
 
     def new_order(self) -> Body:
         payments: list[dict[str, Any]] = [
-            {"tender": self.dice.choice(SOLD_IN), "amount_minor": 50 + self.amount()}
-            for _ in range(self.dice.randrange(3))
+            {"tender": self.tender(SOLD_IN), "amount_minor": 50 + self.amount()} for _ in range(self.dice.randrange(3))
         ]
         refund = self.dice.random() < 0.15
         for payment in payments:
@@ -161,7 +180,7 @@ class Chance:
             "sold_by": self.dice.choice((None, {"id": "ana"}, {"id": "ben", "name": self.dice.choice(("Ben", None))})),
         }
         if not refund and self.dice.random() < 0.5:
-            more["change"] = amounts({self.dice.choice(SOLD_IN): self.dice.randrange(500)})
+            more["change"] = amounts({self.tender(SOLD_IN): self.dice.randrange(500)})
             more["paid_before"] = {"session_id": NOBODY, "amount_minor": self.dice.randrange(500)}
         return more
 
@@ -200,6 +219,8 @@ class Chance:
         return {"to": {"id": "eva"}}
 
     def amend_session(self) -> Body:
+        if self.dice.random() < 0.4:
+            return {"add_tenders": self.dice.sample(LATER, self.dice.randrange(1, 3))}
         return {"note": "amended", "station": f"Caja {self.number}"}
 
 
@@ -219,5 +240,6 @@ rules = st.fixed_dictionaries(
         "allow_negative_drawer": st.sampled_from([True, True, False]),
         "over_short_limit_minor": st.sampled_from([None, None, 0, 10_000]),
         "tenders": st.just(TENDERS),
+        "later_from": st.sampled_from([None, 0, 10, 30]),
     }
 )

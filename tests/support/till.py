@@ -32,6 +32,8 @@ CARD: Body = {"id": "card", "name": "Tarjeta", "type": "debit_card", "currency":
 DOLLARS: Body = {"id": "usd", "name": "Dólares", "type": "cash", "currency": "USD", "exchange_rate": "17.105"}
 YEN: Body = {"id": "jpy", "name": "Yen", "type": "cash", "currency": "JPY", "exchange_rate": "0.1185"}
 DINARS: Body = {"id": "kwd", "name": "Dinar", "type": "wallet", "currency": "KWD", "exchange_rate": "55.75"}
+AMEX: Body = {"id": "amex", "name": "Amex", "type": "credit_card", "currency": "MXN", "exchange_rate": "1"}
+EUROS: Body = {"id": "eur", "name": "Euros", "type": "cash", "currency": "EUR", "exchange_rate": "20.5"}
 RAPPI: Body = {"id": "rappi", "name": "Rappi", "type": "third_party", "currency": "MXN", "exchange_rate": "1"}
 TENDERS = (CASH, CARD, DOLLARS, YEN, DINARS, RAPPI)
 

@@ -6,7 +6,7 @@ The stories of the sessions are kept here from the answers alone, so that the bo
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -20,11 +20,12 @@ from services.sessions.rules.model import Till as TillRow
 from services.sessions.rules.report import report
 from services.sessions.worker.read_record import Parked, read
 from tests.support import recount
-from tests.support.chance import MINUTE_MS, OFTEN, ONCE, RARE, TENDERS, Chance
+from tests.support.chance import LATER, MINUTE_MS, OFTEN, ONCE, RARE, TENDERS, Chance
 from tests.support.recount_float import Carried, counts_of, left_of, stories
 from tests.support.settings_objects import hash_of
 from tests.support.till import GENESIS, MORNING_MS, NOBODY, TOPIC, Body, Raw, profile
 
+LATER_TOO = profile(tenders=(*TENDERS, *LATER)).tenders
 KINDS = OFTEN * 3 + ONCE + RARE
 seeds = st.integers(0, 2**32)
 limits = st.sampled_from([None, None, 0, 10_000])
@@ -66,12 +67,15 @@ class Story:
     corrections: list[Body] = field(default_factory=list)
     voided: bool = False
     carried: Carried = field(default_factory=Carried)
+    tenders: list[Body] = field(default_factory=list)
 
     def figures(self, counted: Iterable[Body] | None) -> Body:
         opening, *commands = self.commands
         counts = None if counted is None else list(counted)
-        left = {} if counted is None else left_of(counts_of(commands), TENDERS)
-        return recount.figures(opening, commands, counts, "PARROT", TENDERS, carried=self.carried.amounts, left=left)
+        left = {} if counted is None else left_of(counts_of(commands), self.tenders)
+        return recount.figures(
+            opening, commands, counts, "PARROT", self.tenders, carried=self.carried.amounts, left=left
+        )
 
 
 class TillsModel:
@@ -118,6 +122,11 @@ class TillsModel:
             if session_id == NOBODY or (register.store, register.marked(session_id)) in self.stories
         ]
         register.holds = self.batch_state.tills[register.store, register.name].open_session_id is not None
+
+    def grow(self, till: int) -> None:
+        """Let a till take more tenders from now on."""
+        row = self.batch_state.tills[self.registers[till].store, self.registers[till].name]
+        row.profile = replace(row.profile, tenders=LATER_TOO)
 
     def say_again(self, which: int) -> None:
         """A record of before, byte for byte."""
@@ -172,6 +181,8 @@ class TillsModel:
         story = self.stories.setdefault((body["store_id"], body["session_id"]), Story())
         if body["kind"] == "open_session":
             story.carried = stories(log)[answer["session_id"]].carried
+            story.tenders = answer["tenders"]
+        story.tenders += answer.get("tenders_added", ())
         story.commands.append(body)
         assert answer["sequence"] == outcome.sequence == len(story.commands)
         story.voided |= body["kind"] == "void_session"
