@@ -125,6 +125,8 @@ async def test_a_restored_database_forgets_no_revocation(market: Market) -> None
     position = await publish(market, [(late, token)])
     before = await answers(market, position, [late])
     assert reasons_or_kinds(before) == ["unauthenticated"]
+    looked = await market.client.get("/api/sessions", headers=market.bearer("s1", sub="r11"))
+    assert looked.status_code in (401, 403), looked.text
 
     await market.worker.stopped()
     async with market.engine.begin() as tx:
@@ -137,6 +139,10 @@ async def test_a_restored_database_forgets_no_revocation(market: Market) -> None
     assert restored.returncode == 0, restored.stderr
 
     assert await answers(market, position, [late]) == before
+    # A gateway that begins with such a database has read the topic, and knows of it as well.
+    async with market.another_gateway() as begun_since:
+        again = await begun_since.get("/api/sessions", headers=market.bearer("s1", sub="r11"))
+    assert (again.status_code, again.text) == (looked.status_code, looked.text)
     published = await on_events(market, position[0])
     assert len(published) == 2
     assert published[0] == published[1], "the same bytes under the same headers"
