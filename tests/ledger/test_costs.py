@@ -1,12 +1,15 @@
 """What a command costs the ledger doesn't grow with what others sent: rows are counted, no clock is asked."""
 
 import json
+import re
 from uuid import uuid4
 
 import pytest
 
+from services.sessions.ledger.published import LOAD_POSITIONS
 from tests.ledger.ledger import Ledger
 from tests.ledger.week import a_week
+from tests.support.plans import plan_of
 from tests.support.rows_read import rows_read
 from tests.support.till import Body
 
@@ -81,3 +84,11 @@ async def test_a_command_refused_for_what_is_missing_is_accepted_once_it_is_ther
     again = await ledger.run(ledger.batch([json.dumps(early).encode()], 0))
     assert [publication.value for publication in again.publications] == [refused.value]
     assert await ledger.sql("SELECT 1 FROM journal WHERE reason IS NOT NULL") == []
+
+
+async def test_answers_kept_by_position_are_looked_up_one_by_one_also_where_there_were_none_yet(ledger: Ledger) -> None:
+    # Prepared while the table is empty: the plan stays when it has filled.
+    statement = re.sub(r"\$(\d)", r":p\1", LOAD_POSITIONS)
+    plan = await plan_of(ledger.engine, statement, {"p1": ["s"], "p2": "a topic", "p3": [0], "p4": [1]})
+    assert plan.kinds_of("place_answers") == {"Index Scan"}
+    assert "Materialize" not in plan.kinds

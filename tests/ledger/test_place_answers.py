@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from contracts.topics import COMMANDS, TOPIC_CONFIGS
 from services.platform.auth.claims import Claims, Flaw
 from services.sessions.ledger.published import forget_place_answers
 from services.sessions.ledger.transaction import transaction
+from services.sessions.worker.apply import Batch, Gap
 from services.sessions.worker.place_answers import MARGIN_S, forgetting, kept_s
-from tests.ledger.ledger import Ledger
+from tests.ledger.ledger import TOPIC_ID, Ledger, publications_by_topic
 from tests.ledger.week import a_week
 from tests.support.rows_read import rows_read
 from tests.support.waiting import eventually
@@ -97,3 +99,47 @@ async def test_a_step_reads_no_more_rows_than_it_deletes(ledger: Ledger) -> None
     async with transaction(ledger.engine) as tx:
         assert await forget_place_answers(tx, 8 * DAY_S, 10) == 10
     assert (await rows_read(ledger.engine))["place_answers"] - before["place_answers"] <= 30
+
+
+def signed_and_not(ledger: Ledger) -> Batch:
+    """Two good commands, and one without a token before, between and behind them."""
+    opening, sale = a_week()[:2]
+    others = [sale | {"command_id": f"00000000-0000-4000-8000-00000000000{number}"} for number in range(3)]
+    values = [json.dumps(body).encode() for body in (others[0], opening, others[1], sale, others[2])]
+    good = ledger.batch(values, 0)
+    refused = ledger.batch(values, 0, verify=nobody)
+    good.reads = [refused.reads[at] if at in {0, 2, 4} else read for at, read in enumerate(good.reads)]
+    return good
+
+
+async def test_those_without_a_token_are_left_for_later_and_answered_all_the_same(ledger: Ledger) -> None:
+    batch = replace(signed_and_not(ledger), whom="with token")
+    first = await ledger.run(batch)
+    assert [outcome.record.offset for outcome in first.outcomes] == [1, 3]
+    assert [offset for _, offset, _ in first.deferred] == [0, 2, 4]
+    assert await left(ledger) == 0
+    assert [row.next_offset for row in await ledger.sql("SELECT next_offset FROM consumed")] == [5]
+
+    later = await ledger.run(Batch(TOPIC_ID, first.deferred, {}, whom="deferred"))
+    assert [outcome.record.offset for outcome in later.outcomes] == [0, 2, 4]
+    assert {outcome.reason for outcome in later.outcomes} == {"unauthenticated"}
+    again = await ledger.run(signed_and_not(ledger))
+    assert again.outcomes == []
+    assert sorted(publications_by_topic(again)) == sorted(publications_by_topic(first) + publications_by_topic(later))
+
+
+async def test_what_nobody_came_back_to_is_answered_when_it_is_read_again(ledger: Ledger) -> None:
+    first = await ledger.run(replace(signed_and_not(ledger), whom="with token"))
+    again = await ledger.run(signed_and_not(ledger))
+    assert [outcome.record.offset for outcome in again.outcomes] == [0, 2, 4]
+    later = await ledger.run(Batch(TOPIC_ID, first.deferred, {}, whom="deferred"))
+    assert later.outcomes == []
+    assert set(publications_by_topic(later)) < set(publications_by_topic(again))
+
+
+async def test_a_ledger_that_forgot_what_was_deferred_is_given_all_of_it_in_order(ledger: Ledger) -> None:
+    first = await ledger.run(replace(signed_and_not(ledger), whom="with token"))
+    await ledger.sql("UPDATE consumed SET next_offset = 3, answered_offset = 0")
+    with pytest.raises(Gap):
+        await ledger.run(Batch(TOPIC_ID, first.deferred, {}, whom="deferred"))
+    assert [row.next_offset for row in await ledger.sql("SELECT next_offset FROM consumed")] == [3]

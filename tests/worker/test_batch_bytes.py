@@ -3,29 +3,15 @@
 from types import SimpleNamespace
 from typing import Any
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 
-from services.sessions.worker.batch_retry import PositionedRead
+from services.sessions.worker.apply import PositionedRead
 from services.sessions.worker.consumer import BATCH_BYTES_MAX, Consumer
-from tests.worker.own_consumer import a_consumer
+from tests.worker.own_consumer import Broker, a_consumer
 
 TOPIC = "commands"
 RECORD_BYTES = 1_000_000
 RECORDS = 30
-
-
-class Broker:
-    """Hears commits and seeks."""
-
-    def __init__(self) -> None:
-        self.sought: dict[int, int] = {}
-        self.committed: dict[int, int] = {}
-
-    async def commit(self, ends: dict[TopicPartition, int]) -> None:
-        self.committed |= {partition.partition: end for partition, end in ends.items()}
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        self.sought[partition.partition] = offset
 
 
 def hearing(batches: list[list[tuple[int, int]]], failing: int | None = None) -> Consumer:

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from services.sessions.worker import frontier_positions
-from services.sessions.worker.batch_retry import PositionedRead
+from services.sessions.worker.apply import PositionedRead
 from services.sessions.worker.consumer import Consumer
 from services.sessions.worker.frontier_positions import Rebalance
 from tests.worker.own_consumer import a_consumer

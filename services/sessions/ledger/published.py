@@ -7,11 +7,14 @@ import asyncpg
 
 from services.sessions.ledger.columns import Pairs, columns
 
+# Looked up one by one: as a join, prepared while the table was empty, it would go through all rows for each position.
 LOAD_POSITIONS: Final = """
-    SELECT p.partition, p.record_offset, p.kind, p.received_at, p.error, p.answer
+    SELECT k.partition, k.record_offset, p.kind, p.received_at, p.error, p.answer
       FROM unnest($1::text[], $3::integer[], $4::bigint[]) AS k(store_id, partition, record_offset)
-      JOIN place_answers p ON p.store_id = k.store_id AND p.topic_id = $2
-           AND p.partition = k.partition AND p.record_offset = k.record_offset
+     CROSS JOIN LATERAL (
+           SELECT kind, received_at, error, answer FROM place_answers
+            WHERE store_id = k.store_id AND topic_id = $2 AND partition = k.partition
+              AND record_offset = k.record_offset LIMIT 1) AS p
 """
 # By the index on ages, oldest first; rows that another worker is deleting are passed over.
 FORGET_POSITIONS: Final = """

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,11 +26,19 @@ from services.sessions.worker.read_record import Parked
 from services.sessions.worker.replayed_answers import stored_outcomes
 
 Read = Received | Parked
+PositionedRead = tuple[int, int, Read]
+"""A record that was read, with its partition and offset."""
+Whom = Literal["all", "with token", "deferred"]
+"""Who of a batch is answered. `with token`: what brings none is left for later, though the frontier passes it;
+`deferred`: these were."""
 FaultPoint = Callable[[str], Awaitable[None]]
 """Called between the steps of a batch; the fault tests put their kills there."""
 
 
 UNKNOWN: Final = -1
+NO_TOKEN: Final = frozenset({"missing", "unreadable"})
+"""Flaws for which nobody needs a secret. They depend on the record's bytes alone: no key that comes or goes, and no
+clock, makes another verdict of them, so such a record may be refused later, and by another process."""
 DECIDE_SLICE_S: Final = 0.01
 """Deciding lets the loop go on after so many seconds. What a record costs here is no matter of its bytes: a closing of
 a busy session is made by a command of 400."""
@@ -65,8 +73,12 @@ class Batch:
     """The records of one call, read, in the order of their partitions and offsets."""
 
     topic_id: str
-    reads: Sequence[tuple[int, int, Read]]
+    reads: Sequence[PositionedRead]
     answered: dict[int, int]
+    """Above which nobody was answered: a ledger whose frontier is below it is an older one."""
+    all_answered: Mapping[int, int] | None = None
+    """Below which nobody waits, where that is not the same."""
+    whom: Whom = "all"
     token: int = 0
     gaps_seen: Mapping[int, int] = field(default_factory=dict)
     park: str | None = None
@@ -88,6 +100,8 @@ class Applied:
 
     outcomes: list[Outcome]
     publications: list[Publication]
+    deferred: list[PositionedRead]
+    """What was left for later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,7 @@ class _Decided:
     outcomes: list[Outcome]
     entries: list[Row]
     publications: list[Publication]
+    deferred: list[PositionedRead]
 
 
 async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: FaultPoint) -> Applied:
@@ -119,7 +134,7 @@ async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: 
         try:
             if entitled:
                 await _load(tx, state, entitled, batch.token)
-            stored = await stored_outcomes(tx, batch.topic_id, reread)
+            stored = await stored_outcomes(tx, batch.topic_id, reread, by_id=batch.whom != "deferred")
         finally:
             # Before anything is decided, so that a command that kills its process is known by it.
             await counting
@@ -127,12 +142,13 @@ async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: 
         decided = await _decide(topics, state, batch, frontier, stored)
         batch.timer.ended("decide")
         next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
-        moved = Frontier(batch.topic_id, next_offsets, batch.answered)
+        answered = batch.answered if batch.all_answered is None else batch.all_answered
+        moved = Frontier(batch.topic_id, next_offsets, answered)
         await save_batch(tx, state, decided.outcomes, decided.entries, moved, batch.token)
         batch.timer.ended("save")
         await fault_point("saved")
     batch.timer.ended("commit")
-    return Applied(decided.outcomes, decided.publications)
+    return Applied(decided.outcomes, decided.publications, decided.deferred)
 
 
 async def _decide(
@@ -147,7 +163,7 @@ async def _decide(
     What the sender of a command that keeps failing had no right to ask is refused all the same: only commands that may
     be brought back are parked. For parking nothing else is loaded: what keeps failing may be a row.
     """
-    decided = _Decided([], [], [])
+    decided = _Decided([], [], [], [])
     go_on = time.monotonic() + DECIDE_SLICE_S
     for partition, offset, read in batch.reads:
         if time.monotonic() > go_on:
@@ -158,7 +174,12 @@ async def _decide(
             continue
         if offset < frontier[partition]:
             again = stored.get((partition, offset))
-            decided.publications.extend(published(topics, read if again is None else again.record, again))
+            if again is not None or read.refused_right not in NO_TOKEN:
+                decided.publications.extend(published(topics, read if again is None else again.record, again))
+                continue
+            # Left for later when it was first met, and nobody came back to it.
+        elif batch.whom == "with token" and read.refused_right in NO_TOKEN:
+            decided.deferred.append((partition, offset, read))
             continue
         if batch.park is None or read.refused_right is not None:
             outcome = decide.answer(state, read)
@@ -178,6 +199,9 @@ def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
         if behind == UNKNOWN:
             raise Gap(partition, UNKNOWN, first)
         if first > behind and batch.gaps_seen.get(partition) != behind:
+            raise Gap(partition, behind, first)
+        if batch.whom == "deferred" and batch.last[partition] >= behind:
+            # The frontier passed them once; where it is behind them now, what lies between them comes first.
             raise Gap(partition, behind, first)
 
 

@@ -33,7 +33,7 @@ def report(batch: Batch, applied: Applied, topics: Topics) -> None:
     for why, count in Tally(read.why for read in unreadable).items():
         PARKED.labels(why).inc(count)
     PARKED.labels("failing").inc(letters - len(unreadable))
-    REREADS.inc(len(batch.reads) - len(unreadable) - len(applied.outcomes))
+    REREADS.inc(len(batch.reads) - len(unreadable) - len(applied.outcomes) - len(applied.deferred))
     _name(
         "record_parked",
         (about(read) | {"why": read.why} | _error_of(read) for read in unreadable),

@@ -16,11 +16,12 @@ from contracts.topics import Topics
 from services.platform.errors import TillError
 from services.sessions.ledger.frontier import LedgerRestored, database_works, note_restored
 from services.sessions.rules.model import Received
-from services.sessions.worker.apply import Applied, Batch, FaultPoint, FenceRefused, Gap, Read, apply
+from services.sessions.worker.apply import Applied, Batch, FaultPoint, FenceRefused, Gap, PositionedRead, Whom, apply
 from services.sessions.worker.batch_log import about, count_wrong_partitions, report, report_wrong_keys
+from services.sessions.worker.deferred import Deferred, is_flood
 from services.sessions.worker.lag import Lag
 from services.sessions.worker.lock import Locks
-from services.sessions.worker.metrics import BATCH_RECORDS, FAULTS, FENCE_REFUSED, RESTORED, StageTimer
+from services.sessions.worker.metrics import BATCH_RECORDS, DEFERRED, FAULTS, FENCE_REFUSED, RESTORED, StageTimer
 from services.sessions.worker.outages import is_outage, is_statement_timeout
 from services.sessions.worker.publisher import AnswerStuck, Publisher
 
@@ -33,9 +34,6 @@ STATEMENT_TIMEOUTS_MAX: Final = 5
 40 s alone, at the ledger's limit of 8 s for a statement. More records than one are halved at the first time."""
 OUTAGE_WAIT_S: Final = 30.0
 OUTAGE_PAUSE_S: Final = 0.5
-
-PositionedRead = tuple[int, int, Read]
-"""A record that was read, with its partition and offset."""
 
 
 class _TooManyAttempts(TillError):
@@ -69,26 +67,44 @@ class BatchRunner:
         """Up to where each partition's answers were published."""
         self._gaps_seen: dict[int, int] = {}
         """The frontiers above which a gap was met before."""
+        self.deferred = Deferred()
+        """What brought no token while a flood of such records came."""
+        DEFERRED.set_function(self.deferred.__len__)
 
     def expect_gap(self, partition: int, frontier: int) -> None:
         """Records between this frontier and the next batch are not there: its gap is a true one."""
         self._gaps_seen[partition] = frontier
 
     async def run(self, whole: list[PositionedRead]) -> None:
-        """All of these, or halves of them, or one by one."""
+        """All of these but what is deferred."""
         BATCH_RECORDS.observe(len(whole))
         wrong = [one for _, _, one in whole if isinstance(one, Received) and one.raw.key != one.key]
         if wrong:
             report_wrong_keys(wrong)
         count_wrong_partitions(whole, self._partitions)
+        await self._bring_to_end(whole, "with token" if is_flood(whole) else "all")
+
+    async def refuse(self, some: list[PositionedRead]) -> None:
+        """Answer some of what is deferred; the frontier has passed it. Raises Gap where that is no longer so."""
+        await self._bring_to_end(some, "deferred")
+        self.deferred.answered(some)
+        below = self.all_answered()
+        self._lag.answered({partition: below[partition] - 1 for partition, _, _ in some})
+
+    def all_answered(self) -> dict[int, int]:
+        """Below which offset of each partition nobody waits for an answer of this worker's."""
+        return self.deferred.below(self._answered)
+
+    async def _bring_to_end(self, whole: list[PositionedRead], whom: Whom) -> None:
+        """All of these, or halves of them, or one by one."""
         waiting, survived = [whole], list[list[PositionedRead]]()
         while waiting:
             reads = waiting.pop()
-            error = await self._try(reads)
+            error = await self._try(reads, whom)
             if error is None:
                 continue
             if len(reads) == 1:
-                await self._once(reads, [], park=f"The service keeps failing on this command: {error}.")
+                await self._once(reads, [], whom, park=f"The service keeps failing on this command: {error}.")
             elif isinstance(error, _TooManyAttempts):
                 # What ends the process leaves no memory of halves, and the next process may be handed other batches:
                 # only the position of a single record stays the same.
@@ -100,14 +116,14 @@ class BatchRunner:
         for reads in survived:
             await self._locks.forget_attempts(self._attempts_of(reads))
 
-    async def _try(self, reads: list[PositionedRead]) -> _TooManyAttempts | str | None:
+    async def _try(self, reads: list[PositionedRead], whom: Whom) -> _TooManyAttempts | str | None:
         """Apply and publish; why these keep failing when it is not the outside world's fault."""
         attempts_of = self._attempts_of(reads)
         failed = 0
         outage_since: float | None = None
         while True:
             try:
-                await self._once(reads, attempts_of)
+                await self._once(reads, attempts_of, whom)
             except (Gap, AnswerStuck):
                 raise
             except _TooManyAttempts as exhausted:
@@ -158,7 +174,9 @@ class BatchRunner:
             return [f"{self._topic_id}:{reads[0][0]}:{reads[0][1]}"]
         return [f"{self._topic_id}:{partition}" for partition in sorted({partition for partition, _, _ in reads})]
 
-    async def _once(self, reads: list[PositionedRead], attempts_of: list[str], *, park: str | None = None) -> None:
+    async def _once(
+        self, reads: list[PositionedRead], attempts_of: list[str], whom: Whom, *, park: str | None = None
+    ) -> None:
         """One attempt: lock, one transaction, publish, unlock."""
         # Whoever has no right locks nothing: a till's name is no secret.
         tills = {(r.store_id, r.profile_id) for _, _, r in reads if isinstance(r, Received) and r.refused_right is None}
@@ -175,6 +193,8 @@ class BatchRunner:
                     self._topic_id,
                     reads,
                     dict(self._answered),
+                    self.all_answered(),
+                    whom,
                     lease.token,
                     self._gaps_seen,
                     park,
@@ -202,10 +222,13 @@ class BatchRunner:
     def _note_answered(self, batch: Batch, applied: Applied) -> None:
         for partition, last in batch.last.items():
             self._answered[partition] = max(self._answered.get(partition, 0), last + 1)
-            # A gap was a true one for the frontier it was seen at; a restored database may come by there again.
-            self._gaps_seen.pop(partition, None)
+            if batch.whom != "deferred":
+                # A gap was a true one for the frontier it was seen at; a restored database may come by there again.
+                self._gaps_seen.pop(partition, None)
+        self.deferred.put(applied.deferred)
         RESTORED.set(0)
-        self._lag.answered(batch.last)
+        below = self.deferred.below({partition: last + 1 for partition, last in batch.last.items()})
+        self._lag.answered({partition: end - 1 for partition, end in below.items()})
         report(batch, applied, self._topics)
 
 

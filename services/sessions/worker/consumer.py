@@ -6,7 +6,7 @@ they only spare re-reads, what counts is the frontier in the ledger.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import Final
@@ -18,9 +18,9 @@ from faststream.kafka import KafkaMessage
 
 from contracts.topics import Topics
 from services.platform.access_log import AccessLog
-from services.sessions.worker.apply import FaultPoint, Gap, Read
+from services.sessions.worker.apply import FaultPoint, Gap, PositionedRead, Read
 from services.sessions.worker.batch_log import position_text
-from services.sessions.worker.batch_retry import OUTAGE_PAUSE_S, OUTAGE_WAIT_S, BatchRunner, PositionedRead
+from services.sessions.worker.batch_retry import OUTAGE_PAUSE_S, OUTAGE_WAIT_S, BatchRunner
 from services.sessions.worker.frontier_positions import FrontierPositions
 from services.sessions.worker.lag import Lag
 from services.sessions.worker.metrics import FAULTS, GAPS, StageTimer
@@ -77,6 +77,9 @@ class Consumer:
         self._faults = 0
         self._ending: asyncio.Task[None] | None = None
         self._committing: asyncio.Task[None] | None = None
+        self._refusing: asyncio.Task[None] | None = None
+        self._done: dict[int, int] = {}
+        """Where each partition goes on, by what was applied."""
         self._ready = asyncio.Event()
         """Set while the client knows where to read, or nobody could tell it."""
         self._sought = False
@@ -103,6 +106,8 @@ class Consumer:
         self._next |= _ends(records)
         kafka: AIOKafkaConsumer = message.consumer
         begin = 0
+        if self._runner.deferred.is_full and self._refusing is not None:
+            await asyncio.wait({self._refusing})
         for batch in _cut(records, len(records), BATCH_BYTES_MAX):
             reads = await self._read_all(batch)
             await self._in_hand.acquire()
@@ -130,8 +135,10 @@ class Consumer:
                 await self._seek_back(kafka, records, gap)
                 return
             await self._fault_point("answered")
-            ends = {self._partition(number): end for number, end in _ends(records).items()}
-            self._committing = asyncio.create_task(self._commit(kafka, ends, self._committing))
+            self._done |= _ends(records)
+            self._commit_all_answered(kafka, _ends(records))
+            if self._runner.deferred and (self._refusing is None or self._refusing.done()):
+                self._refusing = asyncio.create_task(self._refuse_deferred(kafka))
         except AnswerStuck as stuck:
             self._stop_for_good(stuck)
         except Exception as error:
@@ -140,6 +147,32 @@ class Consumer:
             self._read_again(kafka, records)
         finally:
             self._in_hand.release()
+
+    async def _refuse_deferred(self, kafka: AIOKafkaConsumer) -> None:
+        """Answer what brought no token, some at a time: whoever waits for the turn has it in between.
+
+        No error leaves here: after one all that is deferred is read again, with what lies between.
+        """
+        while self._runner.deferred:
+            async with self._in_hand:
+                some = self._runner.deferred.some()
+                try:
+                    await self._runner.refuse(some)
+                except AnswerStuck as stuck:
+                    self._stop_for_good(stuck)
+                    return
+                except Exception as error:
+                    FAULTS.labels(type(error).__name__).inc()
+                    log.exception("refusals_fault", records=len(self._runner.deferred))
+                    self._read_again(kafka, self._runner.deferred.let_go())
+                    return
+                self._commit_all_answered(kafka, {partition for partition, _, _ in some})
+
+    def _commit_all_answered(self, kafka: AIOKafkaConsumer, partitions: Iterable[int]) -> None:
+        """Commit up to where nobody waits for an answer."""
+        below = self._runner.deferred.below({p: self._done[p] for p in partitions if p in self._done})
+        ends = {self._partition(number): end for number, end in below.items()}
+        self._committing = asyncio.create_task(self._commit(kafka, ends, self._committing))
 
     async def _commit(
         self, kafka: AIOKafkaConsumer, ends: dict[TopicPartition, int], earlier: asyncio.Task[None] | None
@@ -219,9 +252,12 @@ class Consumer:
         """Return when no batch is in hand; what was read ahead of it is dropped and will be read again."""
         self._generation = object()
         async with self._in_hand:
-            if self._committing is not None:
-                # Waiting may be given up; committing goes on.
-                await asyncio.wait({self._committing})
+            pass
+        # Waiting may be given up; refusing and committing go on.
+        if self._refusing is not None:
+            await asyncio.wait({self._refusing})
+        if self._committing is not None:
+            await asyncio.wait({self._committing})
 
     async def let_go(self, partitions: Sequence[TopicPartition]) -> None:
         """Partitions go to other workers: let the batch in hand end first, so that nothing is applied twice."""
@@ -244,6 +280,8 @@ class Consumer:
         for partition, start in starts.items():
             kafka.seek(partition, start)
             self._next[partition.partition] = start
+        # Offsets were committed below what is deferred, so it comes again.
+        self._runner.deferred.let_go()
         self._lag.goes_on_at({partition.partition: start for partition, start in starts.items()})
         self._generation = object()
         self._sought = True

@@ -18,8 +18,13 @@ CORRECTING: Final = frozenset(
 """The answers that may come with a correction."""
 
 
-async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) -> dict[tuple[int, int], Outcome]:
-    """The outcomes of records below the frontier by (partition, offset), with their closings and corrections."""
+async def stored_outcomes(
+    tx: Connection, topic_id: str, again: list[Received], *, by_id: bool = True
+) -> dict[tuple[int, int], Outcome]:
+    """The outcomes of records below the frontier by (partition, offset), with their closings and corrections.
+
+    Not `by_id`: of records whose command's id can have no answer of theirs.
+    """
     if not again:
         return {}
     state = BatchState()
@@ -27,6 +32,10 @@ async def stored_outcomes(tx: Connection, topic_id: str, again: list[Received]) 
         (row["partition"], row["record_offset"]): row
         for row in await load_positions(tx, topic_id, {(r.store_id, r.partition, r.offset) for r in again})
     }
+    if not by_id:
+        again = [r for r in again if (r.partition, r.offset) in positions]
+        if not again:
+            return {}
     again = [r if (r.partition, r.offset) in positions else _in_full(r) for r in again]
     ids = {(r.store_id, r.command_id) for r in again}
     await load_state(tx, state, answers=ids)

@@ -1,0 +1,93 @@
+"""Refusals that are put off: of a flood of records without a token, each is answered behind those that bring one.
+
+They change nothing, so nobody's command depends on when that is. What they are answered depends on their bytes alone:
+where a process ends before it has answered them, they are read again and get the same.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from services.sessions.rules.model import Received
+from services.sessions.worker.apply import NO_TOKEN, PositionedRead, Read
+
+DEFERRED_FROM_RECORDS: Final = 500
+"""A batch with more records without a token leaves them for later; so many are answered in one go, a fortieth of a
+second, and then whoever brings a token is next."""
+DEFERRED_RECORDS_MAX: Final = 12_000
+DEFERRED_BYTES_MAX: Final = 16_777_216
+"""Of bodies. Where so much waits, it is worked off before anything else is taken: half a second, 40 MB of memory."""
+
+
+def brings_no_token(read: Read) -> bool:
+    """Whether anybody could have sent this, and nothing will ever follow from it but its refusal."""
+    return isinstance(read, Received) and read.refused_right in NO_TOKEN
+
+
+def is_flood(reads: Sequence[PositionedRead]) -> bool:
+    """Whether so many of these bring no token that the others are not to wait for their answers."""
+    if len(reads) <= DEFERRED_FROM_RECORDS:
+        return False
+    return sum(brings_no_token(read) for _, _, read in reads) > DEFERRED_FROM_RECORDS
+
+
+class Deferred:
+    """What waits for its refusal, by partition, in the order of its offsets."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, deque[PositionedRead]] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing else should be taken before some of it is answered."""
+        return len(self) > DEFERRED_RECORDS_MAX or self._bytes > DEFERRED_BYTES_MAX
+
+    def put(self, reads: Iterable[PositionedRead]) -> None:
+        """Have these wait, unless they do so already: after a fault a batch comes again."""
+        for read in reads:
+            waiting = self._waiting.setdefault(read[0], deque())
+            if not waiting or waiting[-1][1] < read[1]:
+                waiting.append(read)
+                self._bytes += _body_bytes(read)
+
+    def some(self) -> list[PositionedRead]:
+        """The next ones to be answered, the first of each partition, in the order of their positions."""
+        share = -(-DEFERRED_FROM_RECORDS // max(1, len(self._waiting)))
+        return [read for partition in sorted(self._waiting) for read in islice(self._waiting[partition], share)]
+
+    def answered(self, reads: Iterable[PositionedRead]) -> None:
+        """These, which `some` named, wait no longer."""
+        for read in reads:
+            waiting = self._waiting.get(read[0])
+            # What was let go meanwhile is not here any more.
+            if not waiting or waiting[0] is not read:
+                continue
+            waiting.popleft()
+            self._bytes -= _body_bytes(read)
+            if not waiting:
+                del self._waiting[read[0]]
+
+    def let_go(self) -> list[Any]:
+        """Have none of it wait any longer; its records, in the order of their positions, are to be read again."""
+        records = [_record_of(read) for _, waiting in sorted(self._waiting.items()) for read in waiting]
+        self._waiting.clear()
+        self._bytes = 0
+        return records
+
+    def below(self, ends: Mapping[int, int]) -> dict[int, int]:
+        """Of these ends of partitions, up to where everything is answered."""
+        first = {partition: waiting[0][1] for partition, waiting in self._waiting.items()}
+        return {partition: min(end, first.get(partition, end)) for partition, end in ends.items()}
+
+
+def _record_of(read: PositionedRead) -> Any:
+    return read[2].raw if isinstance(read[2], Received) else read[2].record
+
+
+def _body_bytes(read: PositionedRead) -> int:
+    return len(_record_of(read).value or b"")

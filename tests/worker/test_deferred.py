@@ -1,0 +1,127 @@
+"""Those without a token wait behind those with one: in portions, up to a bound, and none is committed unanswered."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord
+
+from services.sessions.worker import deferred
+from services.sessions.worker.apply import PositionedRead
+from services.sessions.worker.consumer import Consumer
+from services.sessions.worker.read_record import Parked, read
+from tests.support.commands import movement, written
+from tests.worker.own_consumer import Broker, a_consumer
+
+TOPIC = "commands"
+FLOOD = 1_200
+
+
+def a_record(offset: int, partition: int = 0) -> ConsumerRecord:
+    value = written(movement("p0", "00000000-0000-4000-8000-000000000001", 1))
+    return ConsumerRecord(TOPIC, partition, offset, 1_000, 1, b"s/p0", value, None, 4, len(value), ())
+
+
+def handed_out(kafka: Any, offsets: range) -> Any:
+    return SimpleNamespace(raw_message=[a_record(offset) for offset in offsets], consumer=kafka)
+
+
+def deferring(
+    heard: list[str], hold: asyncio.Event | None = None, error: Exception | None = None
+) -> tuple[Consumer, Broker]:
+    """A consumer that puts off everything in batches of a flood; `heard` are the ends of what it works on."""
+
+    async def run(whole: list[PositionedRead]) -> None:
+        heard.append(f"batch to {whole[-1][1]}")
+        if len(whole) > deferred.DEFERRED_FROM_RECORDS:
+            consumer._runner.deferred.put(whole)
+
+    async def refuse(some: list[PositionedRead]) -> None:
+        if error is not None:
+            raise error
+        if hold is not None:
+            await hold.wait()
+        heard.append(f"{len(some)} refused to {some[-1][1]}")
+        consumer._runner.deferred.answered(some)
+
+    consumer = a_consumer(TOPIC, run)
+    consumer._runner.refuse = refuse  # type: ignore[method-assign]
+    return consumer, Broker()
+
+
+async def test_a_batch_behind_a_flood_waits_for_one_portion_of_its_refusals() -> None:
+    heard, hold = list[str](), asyncio.Event()
+    consumer, kafka = deferring(heard, hold)
+    await consumer.on_batch(handed_out(kafka, range(FLOOD)))
+    behind = asyncio.create_task(consumer.on_batch(handed_out(kafka, range(FLOOD, FLOOD + 1))))
+    await asyncio.sleep(0.01)
+    hold.set()
+    await behind
+    await consumer.finish()
+    assert heard == [
+        "batch to 1199",
+        "500 refused to 499",
+        "batch to 1200",
+        "500 refused to 999",
+        "200 refused to 1199",
+    ]
+
+
+async def test_no_offset_is_committed_above_one_that_waits() -> None:
+    hold = asyncio.Event()
+    consumer, kafka = deferring([], hold)
+    await consumer.on_batch(handed_out(kafka, range(FLOOD)))
+    await asyncio.sleep(0.01)
+    assert kafka.committed == {0: 0}
+    hold.set()
+    await consumer.finish()
+    assert kafka.committed == {0: FLOOD}
+
+
+async def test_after_a_fault_what_waits_is_read_again_with_all_that_lies_between() -> None:
+    consumer, kafka = deferring([], error=OSError("the world is away"))
+    await consumer.on_batch(handed_out(kafka, range(FLOOD)))
+    await consumer.finish()
+    assert kafka.sought == {0: 0}
+    assert len(consumer._runner.deferred) == 0
+
+
+async def test_a_flood_that_fills_all_room_is_worked_off_before_more_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deferred, "DEFERRED_RECORDS_MAX", FLOOD - 1)
+    heard, hold = list[str](), asyncio.Event()
+    consumer, kafka = deferring(heard, hold)
+    await consumer.on_batch(handed_out(kafka, range(FLOOD)))
+    await asyncio.sleep(0.01)
+    behind = asyncio.create_task(consumer.on_batch(handed_out(kafka, range(FLOOD, FLOOD + 1))))
+    await asyncio.sleep(0.01)
+    hold.set()
+    await behind
+    await consumer.finish()
+    assert heard[-2:] == ["200 refused to 1199", "batch to 1200"]
+
+
+def test_only_what_needs_no_secret_to_be_sent_is_put_off() -> None:
+    record = a_record(0)
+    for flaw in ("missing", "unreadable"):
+        assert deferred.brings_no_token(read(record, lambda *_, flaw=flaw: flaw))  # type: ignore[misc]
+    for flaw in ("unknown_key", "expired", "revoked"):
+        assert not deferred.brings_no_token(read(record, lambda *_, flaw=flaw: flaw))  # type: ignore[misc]
+    assert not deferred.brings_no_token(read(record, None))
+    assert not deferred.brings_no_token(Parked(record, "no command", "unreadable"))
+
+
+def test_each_partition_has_its_share_of_a_portion_and_the_bytes_that_wait_are_counted() -> None:
+    waiting = deferred.Deferred()
+    reads = [
+        (partition, offset, read(a_record(offset, partition), None)) for partition in (0, 1) for offset in range(400)
+    ]
+    waiting.put(reads)
+    waiting.put(reads[:10])
+    some = waiting.some()
+    assert [(p, sum(partition == p for partition, _, _ in some)) for p in (0, 1)] == [(0, 250), (1, 250)]
+    waiting.answered(some)
+    assert waiting.below({0: 400, 1: 400, 2: 7}) == {0: 250, 1: 250, 2: 7}
+    assert len(waiting.let_go()) == 300
+    assert not waiting
+    assert waiting._bytes == 0
