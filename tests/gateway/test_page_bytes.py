@@ -28,6 +28,17 @@ SESSION_COPIES = """
                'profile_id', 'large', 'ordinal', n, 'session_id', gen_random_uuid()))).*
       FROM sessions s, generate_series(1, CAST(:last AS bigint)) AS n WHERE s.session_id = :session_id
 """
+TILL_COPIES = """
+    INSERT INTO {table}
+    SELECT (jsonb_populate_record(t, jsonb_build_object('store_id', 'full', 'profile_id', 'p' || n))).*
+      FROM {table} t, generate_series(1, CAST(:last AS bigint)) AS n WHERE t.store_id = 's1' AND t.profile_id = 'p1'
+"""
+ONE_SESSION_EACH = """
+    INSERT INTO sessions
+    SELECT (jsonb_populate_record(s, jsonb_build_object('store_id', 'full', 'profile_id', 'p' || n, 'state', 'open',
+               'session_id', gen_random_uuid()))).*
+      FROM sessions s, generate_series(1, CAST(:last AS bigint)) AS n WHERE s.session_id = :session_id
+"""
 PROFILE_COPIES = """
     INSERT INTO profiles
     SELECT (jsonb_populate_record(p, jsonb_build_object(
@@ -112,3 +123,15 @@ async def test_a_page_of_large_settings_ends_early_and_loses_none(market: Market
 
     assert len(listed) > 1
     assert [entry["version"] for page in listed for entry in page] == list(range(150, 0, -1))
+
+
+async def test_a_page_of_tills_with_large_sessions_ends_early_and_loses_none(market: Market, session_id: str) -> None:
+    for table in ("profiles", "tills"):
+        await fill(market, TILL_COPIES.format(table=table), last=300)
+    await fill(market, ONE_SESSION_EACH, session_id=session_id, last=300)
+
+    listed = await pages(market, "/api/tills", "full")
+
+    assert len(listed) > 1
+    assert len({till["profile_id"] for page in listed for till in page}) == 300
+    assert all(len(till["sessions"]) == 1 for page in listed for till in page)

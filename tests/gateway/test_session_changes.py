@@ -77,7 +77,7 @@ def test_of_every_answer_ids_and_states_alone_get_out(message: dict[str, Any]) -
 
     line = line_of(Record(orjson.dumps(message), key), {(TOPIC, 0): 1})
 
-    if message["kind"] in {"command_rejected", "command_parked", "profile_set"}:
+    if message["kind"] in {"command_rejected", "command_parked"}:
         assert line is None
         return
     assert line is not None, message["kind"]
@@ -128,6 +128,9 @@ def test_a_line_says_the_state_where_the_answer_does(kind: str, members: dict[st
         answer(1, closing_id=SECRET).value,
         answer(1, sequence=SECRET).value,
         answer(1, sequence=None).value,
+        answer(1, sequence=None, session_id=None).value,
+        answer(1, kind="profile_set", session_id=None).value,
+        answer(1, kind="profile_set", session_id=SECRET, sequence=None).value,
         answer(1, store_id="s2").value,
         answer(1, profile_id=SECRET).value,
         answer(1, profile_id=None).value,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.gateway import ledger_queries
 from services.gateway.ledger_queries import open_ledger
 from services.gateway.session_list import Key, SessionFilters, session_page
+from services.gateway.till_list import till_page
 from services.platform.postgres.pages import page_values
 from tests.support.commands import closing, opening
 from tests.support.market import Market
@@ -38,6 +39,16 @@ COPIES = f"""
 """  # noqa: S608 - constants
 
 
+TILL_COPIES = f"""
+    INSERT INTO {{table}}
+    SELECT (jsonb_populate_record(t, jsonb_build_object(
+               'store_id', 'many-' || lpad(CAST(n % {STORES} AS text), 3, '0'),
+               'profile_id', 'till-' || lpad(CAST(n / {STORES} AS text), 3, '0') {{more}}))).*
+      FROM {{table}} t, generate_series(0, {STORES * TILLS - 1}) AS n
+     WHERE t.store_id = 's1' AND t.profile_id = 'p1'
+"""  # noqa: S608 - constants
+
+
 @pytest.fixture(scope="module")
 async def many(market: Market) -> AsyncIterator[AsyncEngine]:
     """The market with very many copies of one session, and the gateway's connections to it."""
@@ -46,9 +57,11 @@ async def many(market: Market) -> AsyncIterator[AsyncEngine]:
         reply = await market.post(body)
         assert reply.status_code == 200, reply.text
     async with market.engine.begin() as tx:
-        # They are of tills that nobody set up.
         await tx.execute(text("SET LOCAL session_replication_role = replica"))
         await tx.execute(text(COPIES), {"session_id": session_id})
+        await tx.execute(text(TILL_COPIES.format(table="profiles", more="")))
+        opened = f", 'sessions_opened', {MANY // STORES // TILLS}"
+        await tx.execute(text(TILL_COPIES.format(table="tills", more=opened)))
     async with market.engine.connect() as tx:
         autocommit = await tx.execution_options(isolation_level="AUTOCOMMIT")
         await autocommit.execute(text("VACUUM (ANALYZE) sessions"))
@@ -115,6 +128,31 @@ async def test_pages_of_a_list_have_each_of_its_sessions_once_in_order(
 
     assert listed
     assert listed == [row.id for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("stores", "profile_id", "after"),
+    [
+        (["many-010"], None, None),
+        (["many-010"], "till-025", None),
+        (["many-003", "many-007", "many-010"], None, ("many-007", "till-025")),
+        (None, None, None),
+        (None, "till-025", None),
+        (None, None, ("many-010", "till-025")),
+    ],
+    ids=str,
+)
+async def test_a_page_of_tills_reads_a_few_entries_of_each(
+    many: AsyncEngine, stores: list[str] | None, profile_id: str | None, after: tuple[str, str] | None
+) -> None:
+    statement, values = till_page(stores, profile_id, after, TILLS)
+
+    plan = await plan_of(many, statement, values)
+
+    assert "Seq Scan" not in plan.kinds
+    # Of a thousand tills by their profile's name alone all are looked through, and no session of another.
+    assert plan.rows <= STORES * TILLS
+    assert plan.pages <= 20 * TILLS + 200
 
 
 async def test_the_other_lists_are_looked_up_too(many: AsyncEngine) -> None:

@@ -35,6 +35,8 @@ LOOKS = {
     "/api/sessions/{session_id} closed": "/api/sessions/{closed_id}",
     "/api/sessions/{session_id}/journal": "/api/sessions/{session_id}/journal",
     "/api/sessions/{session_id}/x-report": "/api/sessions/{session_id}/x-report",
+    "/api/tills": "/api/tills",
+    "/api/tills?store": "/api/tills?store={store}",
     "/api/stores/{store_id}/profiles": "/api/stores/{store}/profiles",
     "/api/stores/{store_id}/profiles/{profile_id}": "/api/stores/{store}/profiles/p1",
     "/api/stores/{store_id}/profiles/{profile_id}/history": "/api/stores/{store}/profiles/p1/history",

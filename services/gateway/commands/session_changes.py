@@ -36,6 +36,7 @@ RESETS: Final = prometheus_client.Counter(
 
 KINDS: Final = frozenset(answer.model_fields["kind"].default for answer in get_args(Accepted))
 """The answers that say that something changed."""
+SETTINGS: Final = "profile_set"
 STATE_AFTER: Final = {
     "session_opened": "open",
     "session_resumed": "open",
@@ -215,10 +216,15 @@ def line_of(record: Any, at: Vector) -> Line | None:
         kind, sequence = answer["kind"], answer["sequence"]
         store_id, profile_id, session_id = answer["store_id"], answer["profile_id"], answer["session_id"]
         closing_id, corrects = answer.get("closing_id"), answer.get("correction_id") is not None
-        if kind not in KINDS or type(sequence) is not int or record.key != key_of(store_id, profile_id):
+        if kind not in KINDS or record.key != key_of(store_id, profile_id):
             return None
-        ids = (ID_TEXT.fullmatch(store_id), ID_TEXT.fullmatch(profile_id), UUID_TEXT.fullmatch(session_id))
-        if None in ids or not (closing_id is None or UUID_TEXT.fullmatch(closing_id)):
+        if not (ID_TEXT.fullmatch(store_id) and ID_TEXT.fullmatch(profile_id)):
+            return None
+        # Settings are the till's: no session has them.
+        of_till = kind == SETTINGS and session_id is None and sequence is None
+        if not of_till and (type(sequence) is not int or not UUID_TEXT.fullmatch(session_id)):
+            return None
+        if not (closing_id is None or UUID_TEXT.fullmatch(closing_id)):
             return None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

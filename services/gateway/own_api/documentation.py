@@ -208,6 +208,14 @@ LIST_SESSIONS: Final = _operation(
     ],
     _PAGE | _WALL,
 )
+LIST_TILLS: Final = _operation(
+    "Look at all tills",
+    "Ordered by store and profile: each with its sessions that are not closed, the latest first, or with its latest "
+    "one. Figures are null where whoever asks counts the till blind; what a blind till should hold is shown to nobody "
+    "before it was counted.",
+    [_STORE, _parameter("profile", "Only this till."), _CURSOR, _LIMIT],
+    _PAGE | _WALL,
+)
 FOLLOW_SESSIONS: Final = _operation(
     "Follow what changes",
     "Server-sent events: of each accepted command that its session changed, by ids and states alone: no amount and no "

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
 from contracts.values import ID_TEXT, UUID_TEXT
-from services.gateway import ledger_queries, session_list
+from services.gateway import ledger_queries, session_list, till_list
 from services.gateway.access.callers import ByToken, Caller, access_of
 from services.gateway.commands import pending
 from services.gateway.idempotency import header
@@ -22,11 +22,9 @@ from services.platform.http.arrival import arrived_at
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
 from services.platform.http.replies import json_reply
-from services.sessions.rules.model import UNCLOSED, Session
+from services.sessions.rules.model import Session
 
 router = APIRouter()
-
-COUNT_BLIND: Final = frozenset({"cashier", "register"})
 
 _SPACE: Final = b" \t\r\n"
 
@@ -75,19 +73,26 @@ async def get_command(request: Request, who: ByToken, command_id: CommandId) -> 
     return json_reply(answer)
 
 
+@router.get("/api/tills", **documentation.LIST_TILLS)
+async def list_tills(request: Request, who: ByToken) -> Response:
+    """How tills stand, by store and profile."""
+    limit, after = views.read_limit(request), views.read_cursor(request, str, str)
+    profile_id = views.read_profile(request)
+    key = None if after is None else (after[0], after[1])
+    rows, last = await till_list.tills(resources(request).ledger, await _stores(request, who), profile_id, key, limit)
+    return json_reply(views.page([views.till_view(till, who.claims.role) for till in rows], last))
+
+
 @router.get("/api/sessions", **documentation.LIST_SESSIONS)
 async def list_sessions(request: Request, who: ByToken) -> Response:
     """Sessions by store, profile and opening."""
     limit, after = views.read_limit(request), views.read_cursor(request, str, str, int)
-    profile_id = request.query_params.get("profile")
     filters = SessionFilters(
         stores=await _stores(request, who),
-        profile_id=profile_id,
+        profile_id=views.read_profile(request),
         state=views.read_state(request),
         business_date=views.read_business_date(request),
     )
-    if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
-        raise Problem(HTTPStatus.BAD_REQUEST, "profile is no id of a profile.")
     key = None if after is None else (after[0], after[1], after[2])
     sessions, last = await session_list.sessions(resources(request).ledger, filters, key, limit)
     return json_reply(views.page([views.session_view(session) for session in sessions], last))
@@ -166,10 +171,11 @@ async def _session(request: Request, who: Caller, session_id: str) -> Session:
 
 async def _check_blind(request: Request, who: Caller, session: Session) -> None:
     """On a blind profile whoever counts must not know what to find, and sales and movements would tell it too."""
-    if who.claims.role not in COUNT_BLIND or session.state not in UNCLOSED:
+    role, state = who.claims.role, session.state
+    if not views.counts_blind(role, state, blind=True):
         return
     profile = await ledger_queries.profile_of(resources(request).ledger, session.store_id, session.profile_id)
-    if profile is not None and profile.blind:
+    if profile is not None and views.counts_blind(role, state, blind=profile.blind):
         raise Problem(
             HTTPStatus.FORBIDDEN,
             "This till is counted blind: its figures are shown once the session is closed.",

@@ -10,19 +10,24 @@ import orjson
 from fastapi import Request
 
 from contracts.times import read_date, wire_time
+from contracts.values import ID_TEXT, Actor
 from services.gateway import ledger_queries
 from services.gateway.ledger_queries import Entry, ProfileRow
 from services.gateway.profile_versions import ProfileVersion
 from services.gateway.session_list import STATES
+from services.gateway.till_list import TillRow
 from services.platform.auth.claims import Claims
 from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of
 from services.platform.http.problems import Problem
 from services.platform.http.query import read_list
 from services.sessions.rules.closing import actor_json
-from services.sessions.rules.model import Session
-from services.sessions.rules.totals import OPENING
+from services.sessions.rules.model import HOLDING, UNCLOSED, Session
+from services.sessions.rules.totals import OPENING, P_REFUNDS
 
+COUNT_BLIND: Final = frozenset({"cashier", "register"})
 _LIMIT: Final = re.compile(r"[0-9]{1,3}")
+_TENDER: Final = ("tender", "name", "type", "currency")
+_TENDER_FIGURES: Final = ("expected_minor", "counted_minor", "over_short_minor")
 
 
 def session_view(session: Session) -> dict[str, Any]:
@@ -99,6 +104,65 @@ def version_view(version: ProfileVersion) -> dict[str, Any]:
     }
 
 
+def till_view(till: TillRow, role: str) -> dict[str, Any]:
+    """A till, and how its sessions stand, for somebody of this role."""
+    view = {name: getattr(till, name) for name in TillRow.__slots__}
+    view["last_z_number"] = view.pop("z_number")
+    view["sessions"] = [_standing(till, session, holder, role) for session, holder in till.sessions]
+    return view
+
+
+def _standing(till: TillRow, session: Session, holder: Actor, role: str) -> dict[str, Any]:
+    """A session at a glance."""
+    opening, attempt, ended = session.opening, session.attempt, session.ended
+    adjusted = session.register.clock_adjusted or (attempt is not None and attempt.clock_adjusted)
+    hidden = counts_blind(role, session.state, blind=till.blind)
+    return {
+        "session_id": session.session_id,
+        "session_number": opening.session_number,
+        "state": session.state,
+        "sequence": session.sequence,
+        "business_date": opening.business_date,
+        "opened_at": opening.opened_at,
+        "opened_by": actor_json(opening.opened_by),
+        "cashier": actor_json(holder),
+        "last_command_at": session.last_command_at,
+        "closed_at": ended.closed_at if ended else attempt.closed_at if attempt else None,
+        "closed_by": actor_json(attempt.closed_by) if attempt else None,
+        "closing_id": ended.closing_id if ended else None,
+        "waits_for": attempt.waits_for if session.state == "pending" and attempt else None,
+        "clock_adjusted": adjusted,
+        "register_seq_gaps": len(session.register.gaps),
+        "figures": None if hidden or session.state == "voided" else _figures(till, session),
+    }
+
+
+def _figures(till: TillRow, session: Session) -> dict[str, Any]:
+    """What was sold, and what should lie in the drawer. Of a blind till that is not shown before it was counted."""
+    money = ledger_queries.drawer_and_sales(session)
+    shown = not till.blind or session.state not in HOLDING
+    cash = money["cash_movements"]
+    return {
+        "currency": session.opening.currency,
+        "orders": money["sales"]["count"],
+        "sales_minor": money["sales"]["total_minor"],
+        "refunds_minor": sum(cells[P_REFUNDS] for cells in session.totals.providers.values()),
+        "cash_expected_minor": cash["expected_minor"] if shown else None,
+        "cash_counted_minor": cash["reported_minor"],
+        "cash_difference_minor": cash["difference_minor"] if shown else None,
+        "tenders": [
+            {name: row[name] for name in _TENDER} | {name: row[name] if shown else None for name in _TENDER_FIGURES}
+            for row in money["tenders"]
+            if row["type"] != "third_party"
+        ],
+    }
+
+
+def counts_blind(role: str, state: str, *, blind: bool) -> bool:
+    """Whether somebody of this role must not know what to find: neither the figure nor what adds up to it."""
+    return blind and role in COUNT_BLIND and state in UNCLOSED
+
+
 def journal_view(entries: list[Entry]) -> list[dict[str, Any]]:
     """Commands as their journal hash counts them (canonical JSON), answers as they were published, byte for byte."""
     return [
@@ -173,6 +237,14 @@ def read_state(request: Request) -> str | None:
     if state is not None and state not in STATES:
         raise Problem(HTTPStatus.BAD_REQUEST, f"state is one of {', '.join(STATES)}.")
     return state
+
+
+def read_profile(request: Request) -> str | None:
+    """The till that is asked for. Raises the Problem (400)."""
+    profile_id = request.query_params.get("profile")
+    if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
+        raise Problem(HTTPStatus.BAD_REQUEST, "profile is no id of a profile.")
+    return profile_id
 
 
 def read_business_date(request: Request) -> date | None:

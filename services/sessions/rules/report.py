@@ -79,12 +79,11 @@ def report(totals: Totals, tenders: Tenders, declared: Declared) -> dict[str, An
 
     A tender that was not counted has no counted and no over/short figure.
     """
-    rows = [_tender_row(totals, tenders, tender, declared) for tender in tenders.tenders.values()]
+    money = drawer_and_sales(totals, tenders, declared)
+    rows = money["tenders"]
     providers = sorted(totals.providers.items())
     return {
-        "tenders": rows,
-        "cash_movements": _cash_movements([row["base"] for row in rows if row["type"] == "cash"]),
-        "sales": _sales(totals, rows),
+        **money,
         "summary": {"store": _side(totals.store), "providers": _side(totals.others)},
         "orders": [
             {"provider": name, **{status: cells[STATUS_CELL[status]] for status in STATUSES}}
@@ -113,6 +112,16 @@ def report(totals: Totals, tenders: Tenders, declared: Declared) -> dict[str, An
             for person, cells in sorted(totals.staff.items())
             if any(cells)
         ],
+    }
+
+
+def drawer_and_sales(totals: Totals, tenders: Tenders, declared: Declared) -> dict[str, Any]:
+    """Of a report what lies in the drawer and what was sold: the part that a glance at a till needs."""
+    rows = [_tender_row(totals, tenders, tender, declared) for tender in tenders.tenders.values()]
+    return {
+        "tenders": rows,
+        "cash_movements": _cash_movements([row["base"] for row in rows if row["type"] == "cash"]),
+        "sales": _sales(totals, rows),
     }
 
 
