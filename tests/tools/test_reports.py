@@ -119,6 +119,28 @@ def test_amounts_have_the_decimals_of_their_currency() -> None:
     assert written == ["-1,234.56 EUR", "-0.05 EUR", "1,001 JPY", "1.250 KWD", "-"]
 
 
+def test_a_slip_names_what_was_left_before_and_is_not_in_this_drawer(tmp_path: Path) -> None:
+    messages = load("float-for-the-morning", tmp_path).content["closings"]
+    (closing,) = [m for m in messages if m["kind"] == "closing" and m["not_carried"]]
+    lines = z_slip(closing, 0, 48)
+    heading = lines.index("Left before, not in this drawer")
+    (row,) = closing["not_carried"]
+    assert lines[heading + 1].split() == [
+        row["tender"],
+        amount_text(row["left_minor"], row["currency"]).split()[0],
+        row["currency"],
+    ]
+
+
+def test_a_slip_shows_refunds_and_tips_by_person(tmp_path: Path) -> None:
+    closing = next(m for m in load("restaurant-day", tmp_path).content["closings"] if m.get("z_number") == 2)
+    (ana, *_) = closing["staff"]
+    ana |= {"refunds_minor": 700, "refund_count": 2, "tips_minor": -50}
+    lines = z_slip(closing, 0, 48)
+    assert lines[lines.index("Refunds by person") + 1].split() == ["Ana", "×", "2", "7.00", "EUR"]
+    assert lines[lines.index("Tips by person") + 1].split() == ["Ana", "-0.50", "EUR"]
+
+
 def test_a_slip_shows_what_was_left_and_what_the_next_session_lacked_of_it(tmp_path: Path) -> None:
     messages = load("float-for-the-morning", tmp_path).content["closings"]
     evening, morning, last = ("\n".join(z_slip(m, 0, 48)) for m in messages if m["kind"] == "closing")

@@ -71,9 +71,8 @@ def _slip(title: str, words: dict[str, str], report: Report, currency: str, widt
     for heading, rows in _tables(report):
         lines += ["-" * width, heading]
         for label, row in rows:
-            lines += _line(
-                f"  {label} × {row['count']}", amount_text(row["total_minor"], row.get("in", currency)), width
-            )
+            times = f" × {row['count']}" if "count" in row else ""
+            lines += _line(f"  {label}{times}", amount_text(row["total_minor"], row.get("in", currency)), width)
     lines += ["-" * width, *_line(f"Sales × {report['sales']['count']}", _sold(report, currency), width)]
     for label, amount in (*_to_pay(report), *_taxes(report)):
         lines += _line(f"  {label}", amount_text(amount, currency), width)
@@ -121,6 +120,9 @@ def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, Report]]]]:
         ("Tips", tips, ("tender",)),
         ("Prepaid", report.get("prepaid", []), ("tender",)),
         ("Sales by person", [_of_person(row) for row in report.get("staff", [])], ("person",)),
+        ("Refunds by person", [_refunds_of_person(row) for row in _staff(report, "refund_count")], ("person",)),
+        ("Tips by person", [_tips_of_person(row) for row in _staff(report, "tips_minor")], ("person",)),
+        ("Left before, not in this drawer", [_not_carried(row) for row in report.get("not_carried", [])], ("tender",)),
     )
     for heading, rows, keys in tables:
         if rows:
@@ -133,6 +135,23 @@ def _of_person(row: Report) -> Report:
         "total_minor": row["sales_minor"],
         "count": row["sales_count"],
     }
+
+
+def _staff(report: Report, figure: str) -> list[Report]:
+    return [row for row in report.get("staff", []) if row[figure]]
+
+
+def _refunds_of_person(row: Report) -> Report:
+    return {**_of_person(row), "total_minor": row["refunds_minor"], "count": row["refund_count"]}
+
+
+def _tips_of_person(row: Report) -> Report:
+    return {"person": row["name"] or row["id"], "total_minor": row["tips_minor"]}
+
+
+def _not_carried(row: Report) -> Report:
+    """What the session before left of a tender that this one doesn't have in that currency."""
+    return {"tender": row["tender"], "total_minor": row["left_minor"], "in": row["currency"]}
 
 
 def _taxes(report: Report) -> Iterator[tuple[str, int]]:
