@@ -1,7 +1,13 @@
 """R12: header names that are no UTF-8 cost their sender's neighbours nothing, and are parked whole."""
 
+import asyncio
+from contextlib import closing
 from uuid import uuid4
 
+from aiokafka import AIOKafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+
+from services.sessions.worker.publications import CONTENT_BYTES_MAX
 from tests.faults.checks import check_answers
 from tests.faults.tally import Tally
 from tests.support.commands import movement, opening, written
@@ -93,5 +99,33 @@ async def test_a_bad_one_as_large_as_the_topic_takes_is_parked_without_its_heade
     tally.check(header(letter, "till-headers-left-out") == b"1", "it does not say that its headers are left out")
     tally.check(len(header(letter, "till-error")) < 1_000, "its error is as long as its headers")
     tally.check(not worker.has_logged("xff"), "the name of a header is in the log")
+    tally.check(await worker.stopped() == 0, "the worker did not stop well")
+    tally.hold()
+
+
+async def test_a_record_that_unpacks_to_more_than_a_dead_letter_holds_is_parked_without_key_and_value(
+    service: SessionsService, tally: Tally
+) -> None:
+    """Where a cluster lets nobody set `compression.type`, its broker looks at packed bytes alone."""
+    topic = service.settings.topics.commands
+    with closing(KafkaAdminClient(bootstrap_servers=service.settings.kafka)) as admin:
+        packed = ConfigResource(ConfigResourceType.TOPIC, topic, {"compression.type": "producer"})
+        await asyncio.to_thread(admin.alter_configs, [packed])
+    await service.profiles(["p0"])
+    worker = await service.ready_worker()
+    large = b" " * (CONTENT_BYTES_MAX + 1 - len(KEY))
+    async with AIOKafkaProducer(
+        bootstrap_servers=service.settings.kafka, compression_type="gzip", max_request_size=2 * len(large)
+    ) as producer:
+        for value in (large, large[1:]):
+            await producer.send_and_wait(topic, value, key=KEY, partition=0)
+    await service.send([opening("p0", str(uuid4()))], partitions=[0])
+    await service.all_answered()
+    await service.until(lambda: len(service.seen.letters) == 2)
+    without, whole = service.seen.letters
+    tally.check((without.key, without.value) == (None, None), "it is parked with its key or value")
+    tally.check(header(without, "till-value-left-out") == b"%d" % len(large), "it does not say what is left out")
+    tally.check((whole.key, whole.value) == (KEY, large[1:]), "the largest that fits is not parked whole")
+    tally.check("till-value-left-out" not in dict(whole.headers), "it says that something is left out")
     tally.check(await worker.stopped() == 0, "the worker did not stop well")
     tally.hold()

@@ -98,7 +98,7 @@ class SecuredKafka:
 @asynccontextmanager
 async def secured_kafka(folder: Path) -> AsyncIterator[SecuredKafka]:
     """The broker, for as long as the block lasts."""
-    _write_certificates(folder)
+    write_certificates(folder)
     (folder / "secret").write_text(SECRET)
     key = ec.generate_private_key(ec.SECP256R1())
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
@@ -141,7 +141,7 @@ async def _run(name: str, argv: list[str], *, user: str | None = None, folder: P
     assert (ran.returncode, user) == (0, None), f"{name}: {output.decode()[-2_000:]}"
 
 
-def _write_certificates(folder: Path) -> None:
+def write_certificates(folder: Path) -> None:
     """An authority, and what it signed for the broker and for a client; keys as PKCS #8, as Kafka reads them."""
     authority = ec.generate_private_key(ec.SECP256R1())
     ca = _certificate("authority", authority, "authority", authority, is_ca=True)

@@ -6,12 +6,14 @@ left of the one at hand goes on counting.
 
 import base64
 import json
+import math
+import socket
 import ssl
 import threading
 import time
 from asyncio import to_thread
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import lru_cache
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
@@ -76,7 +78,8 @@ class Tokens:
             if self._failed is not None and now < self._failed[0] + AGAIN_AFTER_S:
                 raise self._failed[1]
             self._token, life_s = self._fetch()
-            life_s = min(max(life_s, 0.0), LIFE_S_MAX)
+            # In this order what is no number (NaN) is no life at all.
+            life_s = min(max(0.0, life_s), LIFE_S_MAX)
             self._ends, self._renew_at, self._failed = now + life_s, now + USED_UP * life_s, None
         except NoToken as error:
             self._failed = (now, error) if self._failed is None or self._failed[1] is not error else self._failed
@@ -158,7 +161,7 @@ def _fetched(url: str, client_id: str, secret_file: Path, scope: str | None, ca_
     token, life_s = reply.get("access_token"), reply.get("expires_in", LIFE_UNKNOWN_S)
     if not isinstance(token, str) or not 0 < len(token) <= TOKEN_BYTES_MAX or not token.isascii():
         raise NoToken(f"{url} replied without an access_token.")
-    if isinstance(life_s, bool) or not isinstance(life_s, int | float):
+    if isinstance(life_s, bool) or not isinstance(life_s, int | float) or not math.isfinite(life_s):
         life_s = LIFE_UNKNOWN_S
     return token, life_s
 
@@ -169,7 +172,7 @@ def _scope(scope: str | None) -> dict[str, str]:
 
 def _post(url: str, client_id: str, secret: str, form: Mapping[str, str], trust: ssl.SSLContext) -> dict[str, object]:
     """The members of the reply; no redirect is followed, because the secret goes to this address alone."""
-    parts, until = urlsplit(url), time.monotonic() + FETCH_LIMIT_S
+    parts, begun = urlsplit(url), time.monotonic()
     basic = base64.b64encode(f"{_form_word(client_id)}:{_form_word(secret)}".encode()).decode()
     headers = {
         "Authorization": f"Basic {basic}",
@@ -178,19 +181,36 @@ def _post(url: str, client_id: str, secret: str, form: Mapping[str, str], trust:
     }
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection = HTTPSConnection(parts.hostname or "", parts.port, timeout=FETCH_LIMIT_S / 2, context=trust)
+    # A time-out counts for each reading anew: who replies drop by drop would have all clients wait for ever.
+    cutting = threading.Timer(FETCH_LIMIT_S, _cut, [connection])
     with closing(connection):
-        connection.request("POST", path, urlencode(form), headers)
-        reply, body = connection.getresponse(), b""
-        while part := reply.read1(_READ_BYTES):
-            body += part
-            if len(body) > REPLY_BYTES_MAX or time.monotonic() > until:
-                raise NoToken(f"{url} gave no token for Kafka: its reply is too long, or too slow.")
+        connection.connect()
+        cutting.start()
+        try:
+            connection.request("POST", path, urlencode(form), headers)
+            reply, body = connection.getresponse(), b""
+            while (part := reply.read1(_READ_BYTES)) and len(body) <= REPLY_BYTES_MAX:
+                body += part
+        except (OSError, HTTPException) as error:
+            if time.monotonic() - begun < FETCH_LIMIT_S:
+                raise
+            raise NoToken(f"{url} gave no token for Kafka: its reply is too slow.") from error
+        finally:
+            cutting.cancel()
+    if len(body) > REPLY_BYTES_MAX or time.monotonic() - begun >= FETCH_LIMIT_S:
+        raise NoToken(f"{url} gave no token for Kafka: its reply is too long, or too slow.")
     if reply.status != 200:
         raise NoToken(f"{url} gave no token for Kafka: HTTP {reply.status}.")
     members = json.loads(body)
     if not isinstance(members, dict):
         raise NoToken(f"{url} gave no token for Kafka: its reply is no JSON object.")
     return members
+
+
+def _cut(connection: HTTPSConnection) -> None:
+    with suppress(OSError):
+        if connection.sock is not None:
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _form_word(word: str) -> str:
