@@ -90,6 +90,14 @@ class Apis:
         """The accepted commands of a session with their answers, the first PAGES_MAX pages. Raises Refused or Away."""
         return await self._all(person, f"/api/sessions/{_segment(session_id)}/journal")
 
+    async def closings(self, person: Person, store_id: str, **filters: str) -> list[dict[str, Any]]:
+        """The closings of a store by when they were closed, oldest first. Raises Refused or Away."""
+        return await self._all(person, "/api/closings", client=self.reporting, store=store_id, **filters)
+
+    async def closing(self, person: Person, closing_id: str) -> dict[str, Any]:
+        """`{closing, corrections}`, the first 500 of these. Raises Refused or Away."""
+        return await self._get(self.reporting, person, f"/api/closings/{_segment(closing_id)}")
+
     async def send(self, person: Person, command: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a command; `status: pending` where there is none yet. Raises Refused or Away."""
         headers = _bearer(person)
@@ -142,11 +150,13 @@ class Apis:
         """The figures of a session as they are now. Raises Refused or Away."""
         return await self._get(self.gateway, person, f"/api/sessions/{_segment(session_id)}/x-report")
 
-    async def _all(self, person: Person, path: str, **params: str) -> list[dict[str, Any]]:
+    async def _all(
+        self, person: Person, path: str, *, client: httpx.AsyncClient | None = None, **params: str
+    ) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         asked = params | {"limit": str(PAGE_ITEMS)}
         for _ in range(PAGES_MAX):
-            page = await self._get(self.gateway, person, path, **asked)
+            page = await self._get(client or self.gateway, person, path, **asked)
             items += page["items"]
             if page["next_cursor"] is None:
                 break

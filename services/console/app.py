@@ -17,7 +17,7 @@ from services.console.desk import Desk, NobodySignedIn, Visit
 from services.console.forms import ForeignForm
 from services.console.headers import Guarded
 from services.console.languages import phrase
-from services.console.pages import now, session, sign_in, stores
+from services.console.pages import closings, now, session, sign_in, stores
 from services.platform.http.links import Prefixed
 from services.platform.http.plain import Plain
 from services.platform.http.problems import Problem
@@ -76,6 +76,7 @@ def console_app(desk: Desk, checks: Mapping[str, Check]) -> ASGIApp:
             *stores.ROUTES,
             *now.ROUTES,
             *session.ROUTES,
+            *closings.ROUTES,
         ],
         exception_handlers={
             NobodySignedIn: _nobody,

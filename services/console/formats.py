@@ -61,17 +61,15 @@ class Formats:
         return text if isinstance(moment.tzinfo, ZoneInfo) else f"{text} {moment.tzname()}"
 
     def day(self, written: str | None) -> str:
-        """A date of the calendar, as in Thu, Nov 27."""
-        return "\N{EN DASH}" if written is None else format_skeleton("MMMEd", _date(written), locale=self.locale)
+        """A date of the calendar, as in Thu, Nov 27, 2026."""
+        return "\N{EN DASH}" if written is None else format_skeleton("yMMMEd", _date(written), locale=self.locale)
 
     def day_and_clock(self, written: str | None, zone: str | None = None) -> str:
         """The date and the time of day at the shop."""
         moment = _moment(written, zone)
         if moment is None:
             return "\N{EN DASH}"
-        return (
-            f"{format_date(moment, 'medium', locale=self.locale)}, {format_time(moment, 'short', locale=self.locale)}"
-        )
+        return f"{format_date(moment, 'medium', locale=self.locale)}, {self.clock(written, zone)}"
 
 
 def _date(written: str) -> datetime:

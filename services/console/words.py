@@ -32,6 +32,8 @@ MOVEMENTS: Final[Mapping[str, str]] = {
     "tip_out": phrase("Tips paid out"),
     "no_sale": phrase("Drawer opened without a sale"),
 }
+TAKEN_OUT: Final = frozenset({"pay_out", "safe_drop", "bank_pickup", "tip_out"})
+"""Movements that leave less in the drawer."""
 KINDS: Final[Mapping[str, str]] = {
     "open_session": phrase("Session opened"),
     "move_cash": phrase("Cash moved"),
@@ -50,6 +52,14 @@ KINDS: Final[Mapping[str, str]] = {
     "set_profile": phrase("Till set up"),
 }
 """What was done, by the commands of the wire."""
+
+CORRECTIONS: Final[Mapping[str, str]] = {
+    "late_movement": phrase("A movement came late"),
+    "late_order": phrase("An order came late"),
+    "late_void": phrase("A movement was voided late"),
+    "recount": phrase("Counted again after closing"),
+    "session_voided": phrase("Session voided"),
+}
 
 REASONS: Final[Mapping[str, str]] = {
     "unauthenticated": phrase("Your sign-in is not taken any more. Sign in again."),

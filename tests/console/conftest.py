@@ -7,6 +7,7 @@ import pytest
 from services.gateway.access import users
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
+from services.platform.postgres.migrate import upgrade
 from tests.console.visitor import Visitor
 from tests.support.market import Market
 
@@ -19,8 +20,12 @@ async def address(market: Market) -> str:
     async with market.engine.begin() as tx:
         for user in PEOPLE:
             await users.add(tx, user, hash_password(f"what only {user.user_id} knows"))
+    await upgrade(market.settings.database_url, "services.reporting.migrations")
+    reporting = market.start("reporting", TILL_REPORTING_HTTP="127.0.0.1:0")
+    await reporting.until_logged("reporting_started")
     process = market.start(
         "console",
+        TILL_REPORTING_URL=reporting.address("reporting_started"),
         TILL_CONSOLE_HTTP="127.0.0.1:0",
         TILL_CONSOLE_HTTPS="false",
         TILL_GATEWAY_URL=str(market.client.base_url).rstrip("/"),
