@@ -123,6 +123,17 @@ async def test_a_record_is_closed_with_a_payment_method_that_its_station_has_sin
     assert late.status_code == 400
 
 
+async def test_times_need_no_seconds_and_no_colon_in_their_offset(final: FinalClient) -> None:
+    times = {"openTime": "2025-01-29T10:00+0100", "closeTime": "2025-01-29T17:00Z"}
+
+    reply = await final.ask("POST", body=EXAMPLE | times | {"stationId": "b8"})
+
+    assert reply.status_code == 201, reply.text
+    assert {name: reply.json()[name] for name in times} == times
+    books = await closing_of(final.market, reply.json()["id"])
+    assert (books["opened_at"], books["closed_at"]) == ("2025-01-29T09:00:00.000000Z", "2025-01-29T17:00:00.000000Z")
+
+
 async def test_without_any_amount_a_record_is_closed_as_nobody_counted(final: FinalClient) -> None:
     reply = await final.ask("POST", body=EXAMPLE | {"stationId": "a2", "closingAmounts": {}})
 
@@ -197,6 +208,7 @@ async def test_a_missing_field_is_named(final: FinalClient, name: str) -> None:
         ({"notes": "one"}, "notes"),
         ({"notes": [1]}, "notes"),
         ({"openTime": "yesterday"}, "openTime"),
+        ({"openTime": "2025-01-29T0900Z"}, "openTime"),
         ({"closeTime": "2025-01-29"}, "closeTime"),
         ({"stationId": "yen", "openingAmount": "200.01", "closingAmounts": {}}, "openingAmount"),
         ({"sessionNumber": ""}, "sessionNumber"),

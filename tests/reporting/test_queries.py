@@ -28,6 +28,9 @@ def test_without_more_words_it_is_the_first_fifty_of_all_stores() -> None:
         "2025-01-01T11:30:00%2B05:30",
         "2025-01-01T11:30:00+05:30",
         "2025-01-01T05:59:59.5Z",
+        "2025-01-01T06:00Z",
+        "2025-01-01T00:00-0600",
+        "2025-01-01T11:30+0530",
     ],
 )
 def test_a_timestamp_has_any_offset_and_an_unescaped_plus(written: str) -> None:

@@ -7,7 +7,20 @@ from typing import Any
 
 Body = dict[str, Any]
 
-EXPONENTS = {"MXN": 2, "USD": 2, "EUR": 2, "GTQ": 2, "GBP": 2, "CHF": 2, "JPY": 0, "KRW": 0, "KWD": 3, "BHD": 3}
+EXPONENTS = {
+    "MXN": 2,
+    "USD": 2,
+    "EUR": 2,
+    "GTQ": 2,
+    "GBP": 2,
+    "CHF": 2,
+    "JPY": 0,
+    "KRW": 0,
+    "KWD": 3,
+    "BHD": 3,
+    "BGN": 2,
+    "CLF": 4,
+}
 """Decimals of the currencies that tests use, written down by hand."""
 ROWS = 200
 OTHER = "(other)"
