@@ -28,8 +28,10 @@ WITHDRAWN = {
 Compared with java.util.Currency of JDK 25 and with CLDR by Babel 2.19. The JDK has all but AON, AOR, CHC, ECS,
 ECV, GHP, TJR and ZRN; ROL alone has other digits there, 0. CLDR says how currencies are shown, 2 digits where
 it knows none: 2 for BEF, BYB, GRD, PTE, TJR and TPE, 0 for MRO, SLL, STD, TMM, ZMK and ZWD; but for TJR, the
-JDK agrees with us on these. What neither decides (AON, AOR, CHC, ECS, ECV, GHP, TJR, ZRN) other lists of
-programs give differently; it stays as it was.
+JDK agrees with us on these. What neither decides (AON, AOR, CHC, ECS, ECV, GHP, TJR, ZRN) stays as it was: ISO's own
+list of historic denominations has no minor units, and programs that copied an encyclopedia's table differ from it
+and from one another (AON, AOR, ECS: 0 or none; TJR: none; BYB: 2). No till has any of them: what counts is that the
+digits never change.
 """
 FIRST_LISTED = {
     0: """
