@@ -34,19 +34,8 @@ MOVEMENTS = (*INWARD, *OUTWARD, "no_sale")
 NO_LINK = "0" * 64
 ALWAYS_THE_FIRST: Final = repeat(1)
 FIGURES = (
-    "tenders",
-    "cash_movements",
-    "sales",
-    "summary",
-    "orders",
-    "refunds",
-    "discounts",
-    "service_charges",
-    "cancellations",
-    "tips",
-    "prepaid",
-    "taxes",
-    "staff",
+    *("tenders", "cash_movements", "sales", "summary", "orders", "refunds", "discounts", "service_charges"),
+    *("cancellations", "tips", "prepaid", "taxes", "staff"),
 )
 KEYS = ("tender", "provider", "order_type", "name", "rate")
 """What tells the rows of one list apart."""
