@@ -30,6 +30,8 @@ GATEWAY_GOAL: Final = 3.0
 NEIGHBOUR_GOAL: Final = 10.0
 """A store's slowest hundredth may take this many times as long while somebody else attacks."""
 NEIGHBOUR_GOAL_MS: Final = 1_000
+NEIGHBOUR_EXACT_MS: Final = 10
+"""Below so many milliseconds a figure of theirs has a decimal."""
 
 STAGE_MEANINGS: Final = {
     "fetch": "Kafka's records, FastStream; beside the other stages",
@@ -186,6 +188,8 @@ def _show_neighbours(neighbours: Neighbours, console: Console) -> None:
             times = f"{one.steady.p99_ms / calm.p99_ms:,.1f}", f"{one.steady.max_ms:,.0f} ms"
             table.add_row(one.meaning, *_milliseconds(one.steady), *times, *left)
         console.print(table)
+        # As docs/speed.md has it.
+        console.print("\n".join(neighbour_rows(neighbours, way)), highlight=False, markup=False, soft_wrap=True)
         for one in neighbours.beside[way]:
             if one.failed:
                 console.print(f"[red]{one.attack}:[/red] {one.failed}", highlight=False)
@@ -196,6 +200,29 @@ def _show_neighbours(neighbours: Neighbours, console: Console) -> None:
         "a process had meanwhile. Who attacks on Kafka has the quota of a "
         "register's principal. Attackers, servers, services and the bench share the cores.",
     )
+
+
+def neighbour_rows(neighbours: Neighbours, way: str) -> list[str]:
+    """The table of one way in Markdown; where the store's commands were not answered in time, no figures."""
+    calm = neighbours.calm[way]
+    process = "worker" if way == "on Kafka" else "gateway"
+    rows = [("nobody", *_rounded(calm.p50_ms, calm.p99_ms), "", *_rounded(calm.max_ms), "")]
+    for one in neighbours.beside[way]:
+        meaning = one.meaning.removesuffix(".")
+        if one.steady is None:
+            rows.append((meaning, "", "", "not held", "", ""))
+            continue
+        times = f"{one.steady.p99_ms / calm.p99_ms:,.1f}"
+        memory = f"{one.memory_mib[process]:,.0f} MiB"
+        rows.append(
+            (meaning, *_rounded(one.steady.p50_ms, one.steady.p99_ms), times, *_rounded(one.steady.max_ms), memory)
+        )
+    head = [(way, "p50", "p99", "× calm", "longest", process), ("---",) * 6]
+    return [f"| {' | '.join(row)} |" for row in (*head, *rows)]
+
+
+def _rounded(*values: float) -> list[str]:
+    return [f"{value:,.1f} ms" if value < NEIGHBOUR_EXACT_MS else f"{value:,.0f} ms" for value in values]
 
 
 def _milliseconds(one: Latency) -> tuple[str, str]:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from services.platform.settings import Settings
-from tests.bench import attacks, gateway, neighbours
+from tests.bench import attacks, gateway, neighbours, tables
 from tests.bench.corner import BenchFailed, worker
+from tests.bench.latency import Latency
+from tests.bench.neighbours import Beside, Neighbours
 from tests.bench.traffic import Progress
 
 
@@ -30,6 +32,18 @@ async def test_a_steady_store_is_measured_beside_each_attack(
         assert set(beside.memory_mib) == {"worker", "gateway"}
         assert min(beside.memory_mib.values()) > 10
         assert beside.meaning.endswith(".")
+        head, _, nobody, row = tables.neighbour_rows(measured, way)
+        assert head.count("|") == nobody.count("|") == row.count("|") == 7
+        assert beside.meaning[:-1] in row
+
+
+def test_an_attack_that_was_not_borne_has_a_row_that_says_so() -> None:
+    calm = Latency("on Kafka", 50, 100, 5.0, 12.6, 20.0, 1_234.4)
+    beside = Beside("x", "Somebody attacks.", None, "too late", 1.0, {"worker": 100.0, "gateway": 1.0})
+    assert tables.neighbour_rows(Neighbours({"on Kafka": calm}, {"on Kafka": [beside]}), "on Kafka")[2:] == [
+        "| nobody | 5.0 ms | 13 ms |  | 1,234 ms |  |",
+        "| Somebody attacks |  |  | not held |  |  |",
+    ]
 
 
 async def test_an_attack_that_ends_before_it_begins_is_not_counted(tmp_path: Path) -> None:
