@@ -32,6 +32,7 @@ from services.reporting import store
 from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.changes import add_changes
 from services.reporting.closings_api import add_closings
+from services.reporting.over_short import add_over_short
 from services.reporting.parrot import cashier_session
 from services.reporting.queries import (
     LONG_SPAN_H_MAX,
@@ -113,6 +114,7 @@ def reporting_app(
     tickets = Tickets(engine, callers)
     add_closings(app, engine, callers, Streams(engine, stop), tickets)
     add_changes(app, engine, callers, settings.closings)
+    add_over_short(app, engine, callers)
     add_tickets(app, tickets)
     if settings.http_docs:
         app.add_api_route(DOCS, partial(_docs, app), include_in_schema=False)

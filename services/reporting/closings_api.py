@@ -19,6 +19,7 @@ from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.datastructures import QueryParams
 
+from contracts.jsontext import SAFE_INTEGER
 from contracts.times import moment, read_date, read_time, wire_time
 from contracts.values import ID_TEXT, UUID_TEXT
 from services.platform.auth.store_scope import StoreScope
@@ -36,6 +37,8 @@ PATH: Final = "/api/closings"
 LIMIT_MAX: Final = 500
 LIMIT_DEFAULT: Final = 100
 CURSOR_CHARACTERS_MAX: Final = 500
+PERSON_CHARACTERS_MAX: Final = 128
+NUMBER_CHARACTERS_MAX: Final = 64
 
 _NO_CURSOR: Final = (ValueError, TypeError, AttributeError, RecursionError, binascii.Error)
 _SECURITY: Final = [Security(HTTPBearer(auto_error=False))]
@@ -98,7 +101,34 @@ def _selection(params: QueryParams, stores: StoreScope) -> Selection:
         business_date=_date(params.get("business_date")),
         closed_from=_time(params, "closed_from"),
         closed_to=_time(params, "closed_to"),
+        person=_text(params, "person", PERSON_CHARACTERS_MAX),
+        z_number=_number(params, "z_number"),
+        session_number=_text(params, "session_number", NUMBER_CHARACTERS_MAX),
+        needs_review=_one_of(params, "needs_review", {"true": True, "false": False}),
+        over_short_above=_number(params, "over_short_above"),
+        latest_first=_one_of(params, "order", {"asc": False, "desc": True}) or False,
     )
+
+
+def _text(params: QueryParams, name: str, characters_max: int) -> str | None:
+    text = params.get(name)
+    if text is not None and not (0 < len(text) <= characters_max and text.isprintable()):
+        raise _bad(f"{name} is a text of 1 to {characters_max} printable characters")
+    return text
+
+
+def _number(params: QueryParams, name: str) -> int | None:
+    text = params.get(name)
+    if text is not None and not (re.fullmatch(r"[0-9]{1,16}", text) and int(text) <= SAFE_INTEGER):
+        raise _bad(f"{name} is a whole number from 0")
+    return None if text is None else int(text)
+
+
+def _one_of(params: QueryParams, name: str, words: dict[str, bool]) -> bool | None:
+    text = params.get(name)
+    if text is not None and text not in words:
+        raise _bad(f"{name} is {' or '.join(words)}")
+    return None if text is None else words[text]
 
 
 def _date(text: str | None) -> date | None:
@@ -202,6 +232,17 @@ _LIST: Final[dict[str, Any]] = {
         _parameter("business_date", "Only this trading day.", type="string", format="date"),
         _parameter("closed_from", "RFC 3339; closed at or after it.", type="string", format="date-time"),
         _parameter("closed_to", "RFC 3339; closed before it.", type="string", format="date-time"),
+        _parameter("person", "Only what this person opened, closed, approved or counted, by id."),
+        _parameter("z_number", "Only with this Z number.", type="integer", minimum=0),
+        _parameter("session_number", "Only of the session with this number."),
+        _parameter("needs_review", "Whether a correction asks for review.", type="string", enum=["true", "false"]),
+        _parameter(
+            "over_short_above",
+            "Only where cash is off by more than this, over or short, corrections included, in minor units.",
+            type="integer",
+            minimum=0,
+        ),
+        _parameter("order", "desc: the latest first.", type="string", enum=["asc", "desc"], default="asc"),
         _parameter("cursor", "next_cursor of the page before."),
         LIMIT,
     ],

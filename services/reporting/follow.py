@@ -32,7 +32,7 @@ from services.platform.kafka.connection import connection
 from services.platform.kafka.fair_consumer import FairConsumer
 from services.platform.kafka.undecodable import Undecodable
 from services.platform.settings import Settings
-from services.reporting import store
+from services.reporting import figures, store
 from services.reporting.records import ClosingRow, CorrectionRow, Unreadable, read_record
 from services.reporting.store import Oddity
 
@@ -88,10 +88,13 @@ class _Reading:
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.offsets: dict[int, int] = {}
+        self.unfilled = True
 
     def forget(self) -> None:
         """The partitions have changed: each one is looked up anew."""
         self.offsets.clear()
+        # A reader of the version before may have had them.
+        self.unfilled = True
 
 
 class _Forget(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -137,6 +140,8 @@ async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progre
                 continue
             if batch:
                 await _save(engine, reading, batch)
+            if reading.unfilled:
+                reading.unfilled = await figures.fill_portion(engine)
             progress.consumer = consumer
             _report_lag(consumer, reading)
     finally:

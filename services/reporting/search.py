@@ -40,18 +40,33 @@ class Selection:
     business_date: date | None
     closed_from: datetime | None
     closed_to: datetime | None
+    person: str | None = None
+    z_number: int | None = None
+    session_number: str | None = None
+    needs_review: bool | None = None
+    over_short_above: int | None = None
+    latest_first: bool = False
 
 
 _LIST: Final = """
     SELECT c.closed_at, c.store_id, c.closing_id, c.value FROM reporting.closings AS c {where}
-     ORDER BY c.closed_at, c.store_id, c.closing_id LIMIT :limit + 1
+     ORDER BY {order} LIMIT :limit + 1
 """
+_ORDER: Final = {
+    False: "closed_at, store_id, closing_id",
+    True: "closed_at DESC, store_id DESC, closing_id DESC",
+}
 _CLAUSES: Final = {
     "profile_id": "c.profile_id = :profile_id",
     "business_date": "c.business_date = :business_date",
     "closed_from": "c.closed_at >= :closed_from",
     "closed_to": "c.closed_at < :closed_to",
-    "after_time": "(c.closed_at, c.store_id, c.closing_id) > (:after_time, :after_store, :after_id)",
+    "person": "c.people @> ARRAY[CAST(:person AS text)]",
+    "z_number": "c.z_number = :z_number",
+    "session_number": "c.session_number = :session_number",
+    "needs_review": "c.needs_review = :needs_review",
+    "over_short_above": "c.over_short_now_minor <> 0 AND abs(c.over_short_now_minor) > :over_short_above",
+    "after_time": "(c.closed_at, c.store_id, c.closing_id) {behind} (:after_time, :after_store, :after_id)",
 }
 
 _ONE: Final = "SELECT c.store_id, c.value FROM reporting.closings AS c WHERE c.closing_id = :closing_id"
@@ -114,16 +129,23 @@ def list_page(selection: Selection, after: Key | None, limit: int) -> tuple[str,
         "business_date": selection.business_date,
         "closed_from": selection.closed_from,
         "closed_to": selection.closed_to,
+        "person": selection.person,
+        "z_number": selection.z_number,
+        "session_number": selection.session_number,
+        "needs_review": selection.needs_review,
+        "over_short_above": selection.over_short_above,
         "after_time": None if after is None else after[0],
     }
     chosen = {name: value for name, value in filters.items() if value is not None}
     of_stores, of_store_values = store_clauses(selection.stores)
-    clauses = of_stores + [_CLAUSES[name] for name in chosen]
-    statement = _LIST.format(where=f"WHERE {' AND '.join(clauses)}" if clauses else "")
+    behind = "<" if selection.latest_first else ">"
+    clauses = of_stores + [_CLAUSES[name].format(behind=behind) for name in chosen]
+    order = _ORDER[selection.latest_first]
+    statement = _LIST.format(where=f"WHERE {' AND '.join(clauses)}" if clauses else "", order=order)
     values: dict[str, Any] = page_values(limit) | of_store_values | chosen
     if after is not None:
         values |= {"after_store": after[1], "after_id": after[2]}
-    return page_of(statement, order="closed_at, store_id, closing_id", size="octet_length(value)"), values
+    return page_of(statement, order=order, size="octet_length(value)"), values
 
 
 async def closings(

@@ -13,6 +13,7 @@ from services.platform.auth.store_scope import StoreScope
 from services.platform.errors import TillError
 from services.platform.postgres.engine import CONNECT_TIMEOUT_S, open_engine
 from services.platform.postgres.pages import PAGE_BYTES_MAX
+from services.reporting import figures
 from services.reporting.records import ClosingRow, CorrectionRow
 from services.reporting.search import store_clauses
 
@@ -207,7 +208,9 @@ async def save_closings(
     await tx.execute(INSERT_CLOSINGS, columns | _position_columns(topic, positions))
     keys = ("store_id", "closing_id", "value")
     others = await tx.execute(OTHER_CLOSINGS, {name: columns[name] for name in keys})
-    return [ordinal - 1 for ordinal in others.scalars()]
+    conflicts = [ordinal - 1 for ordinal in others.scalars()]
+    await figures.fill_closings(tx, [row for index, row in enumerate(rows) if index not in conflicts])
+    return conflicts
 
 
 async def save_corrections(
@@ -220,7 +223,9 @@ async def save_corrections(
     await tx.execute(INSERT_CORRECTIONS, columns | _position_columns(topic, positions))
     keys = ("store_id", "correction_id", "value")
     others = await tx.execute(OTHER_CORRECTIONS, {name: columns[name] for name in keys})
-    return [ordinal - 1 for ordinal in others.scalars()]
+    conflicts = [ordinal - 1 for ordinal in others.scalars()]
+    await figures.fill_corrections(tx, [row for index, row in enumerate(rows) if index not in conflicts])
+    return conflicts
 
 
 async def save_oddities(tx: AsyncConnection, topic: str, oddities: Sequence[Oddity]) -> None:

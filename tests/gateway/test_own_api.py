@@ -398,3 +398,23 @@ async def test_an_unknown_path_is_a_problem(market: Market) -> None:
 
     assert (reply.status_code, reply.headers["content-type"]) == (404, PROBLEM)
     assert set(reply.json()) == {"type", "title", "status", "detail"}
+
+
+async def test_a_journal_is_read_from_behind_a_sequence(market: Market) -> None:
+    session_id = await opened(market, "p1")
+    for _ in range(4):
+        await market.post(movement("p1", session_id, 100))
+    path = f"/api/sessions/{session_id}/journal"
+
+    async def sequences(**asked: Any) -> list[int]:
+        return [entry["sequence"] for entry in (await market.get(path, **asked)).json()["items"]]
+
+    first = (await market.get(path, since=1, limit=2)).json()
+
+    assert await sequences() == [1, 2, 3, 4, 5]
+    assert await sequences(since=3) == [4, 5]
+    assert await sequences(since=5) == []
+    assert [entry["sequence"] for entry in first["items"]] == [2, 3]
+    assert await sequences(since=1, limit=2, cursor=first["next_cursor"]) == [4, 5]
+    for odd in ("-1", "x", "", "9007199254740992"):
+        assert (await market.get(path, since=odd)).status_code == 400

@@ -126,6 +126,14 @@ async def test_filters(client: httpx.AsyncClient, engine: AsyncEngine, token: To
         {"closed_to": "2025-01-01"},
         {"profile": "\0"},
         {"profile": "p 1"},
+        {"person": ""},
+        {"person": "x" * 129},
+        {"session_number": "\0"},
+        {"z_number": "-1"},
+        {"z_number": "9007199254740992"},
+        {"over_short_above": "1.5"},
+        {"needs_review": "yes"},
+        {"order": "down"},
     ],
 )
 async def test_a_bad_question_gets_a_sentence(client: httpx.AsyncClient, token: Token, asked: dict[str, str]) -> None:

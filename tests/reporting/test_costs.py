@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -16,6 +17,7 @@ from services.platform.auth.store_scope import StoreScope
 from services.platform.postgres import pages
 from services.platform.postgres.migrate import upgrade
 from services.reporting import changes, store
+from services.reporting.over_short import BY, sums_statement
 from services.reporting.search import Key, Selection, list_page, since_statement, spans_between
 from services.reporting.store import reporting_engine
 from tests.reporting.closing_messages import closing, session_id_of, value
@@ -31,10 +33,12 @@ READ_MAX = 600
 DAY = date(2024, 1, 3)
 COPIES = f"""
     INSERT INTO reporting.closings (store_id, closing_id, session_id, profile_id, z_number, closed_at, business_date,
-                                    hash, prev_hash, value, topic, "partition", "offset")
+                                    hash, prev_hash, value, topic, "partition", "offset", currency, session_number,
+                                    opened_by, people, over_short_minor, over_short_now_minor, needs_review)
     SELECT 'many-' || n % {STORES}, gen_random_uuid(), session_id, 'till-' || n / {STORES} % {TILLS}, n + 1,
            timestamptz '2024-01-01Z' + make_interval(secs => n * {DAYS * 86_400 / MANY}),
-           DATE '2024-01-01' + CAST(n / {MANY // DAYS} AS int), hash, prev_hash, '{{}}', topic, "partition", n
+           DATE '2024-01-01' + CAST(n / {MANY // DAYS} AS int), hash, prev_hash, '{{}}', topic, "partition", n,
+           'MXN', CAST(n AS text), 'p' || n % 400, ARRAY['p' || n % 400], n % 7, n % 50 / 49 * 900, n % 1000 = 7
       FROM reporting.closings c, generate_series(0, {MANY - 1}) AS n WHERE c.store_id = 's1'
 """  # noqa: S608 - constants
 
@@ -81,6 +85,36 @@ async def test_lists_are_looked_up_after_ten_calls(many: AsyncEngine) -> None:
 
     assert plan.rows <= 1_100
     assert "Seq Scan" not in plan.kinds_of("closings")
+
+
+async def test_closings_are_searched_by_index(many: AsyncEngine) -> None:
+    asked: list[dict[str, Any]] = [
+        {"person": "p7"},
+        {"z_number": 12_345},
+        {"session_number": "12345"},
+        {"needs_review": True},
+        {"over_short_above": 800},
+    ]
+    dear = []
+    for one, latest_first in itertools.product(asked, (False, True)):
+        selection = Selection(StoreScope(["many-7"]), None, None, None, None, **one, latest_first=latest_first)
+        plan = await plan_of(many, *list_page(selection, None, 100))
+        # A store has 5,000: a person's are found among all stores' by their index, or in the store's order.
+        if "Seq Scan" in plan.kinds or plan.rows > 5_000 or plan.pages > 5_000:
+            dear.append((one, latest_first, plan.rows, plan.pages, plan.kinds))
+
+    assert dear == []
+
+
+async def test_sums_read_one_index_of_their_days(many: AsyncEngine) -> None:
+    first, last = date(2024, 1, 2), date(2024, 1, 4)
+    for by in BY:
+        plan = await plan_of(many, *sums_statement(StoreScope(["many-7"]), by, first, last, None))
+
+        # Three of ten days of a store's 5,000, and of the table itself next to nothing.
+        assert "Seq Scan" not in plan.kinds
+        assert plan.rows <= 1_600
+        assert plan.pages <= 100
 
 
 async def test_a_page_of_changes_costs_the_same_at_any_depth(many: AsyncEngine) -> None:

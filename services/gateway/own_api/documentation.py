@@ -238,7 +238,12 @@ GET_SESSION: Final = _operation(
 GET_JOURNAL: Final = _operation(
     "Read a session's journal",
     "Its accepted commands in their order, as canonical JSON, each with its answer as it was published.",
-    [_STORE, _CURSOR, _LIMIT],
+    [
+        _STORE,
+        _parameter("since", "Only what came after the command of this sequence.", type="integer", minimum=0),
+        _CURSOR,
+        _LIMIT,
+    ],
     _PAGE | _NO_SESSION | _BLIND,
 )
 GET_X_REPORT: Final = _operation(

@@ -108,10 +108,11 @@ async def get_session(request: Request, who: ByToken, session_id: SessionId) -> 
 async def get_journal(request: Request, who: ByToken, session_id: SessionId) -> Response:
     """The accepted commands of a session in their order, each with its answer."""
     limit, after = views.read_limit(request), views.read_cursor(request, int)
+    since = views.read_since(request)
     session = await _session(request, who, session_id)
     await _check_blind(request, who, session)
     entries, last = await ledger_queries.journal(
-        resources(request).ledger, session.store_id, session.session_id, after[0] if after else 0, limit
+        resources(request).ledger, session.store_id, session.session_id, after[0] if after else since, limit
     )
     return json_reply(views.page(views.journal_view(entries), None if last is None else [last]))
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from fastapi import Request
 
+from contracts.jsontext import SAFE_INTEGER
 from contracts.times import read_date, wire_time
 from contracts.values import ID_TEXT, Actor
 from services.gateway import ledger_queries
@@ -25,6 +26,7 @@ from services.sessions.rules.model import HOLDING, UNCLOSED, Session
 from services.sessions.rules.totals import OPENING, P_REFUNDS
 
 COUNT_BLIND: Final = frozenset({"cashier", "register"})
+_SEQUENCE: Final = re.compile(r"[0-9]{1,16}")
 _LIMIT: Final = re.compile(r"[0-9]{1,3}")
 _TENDER: Final = ("tender", "name", "type", "currency")
 _TENDER_FIGURES: Final = ("expected_minor", "counted_minor", "over_short_minor")
@@ -228,6 +230,14 @@ def read_limit(request: Request) -> int:
     text = request.query_params.get("limit", str(ledger_queries.LIMIT_DEFAULT))
     if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= ledger_queries.LIMIT_MAX:
         raise Problem(HTTPStatus.BAD_REQUEST, f"limit is a whole number from 1 to {ledger_queries.LIMIT_MAX}.")
+    return int(text)
+
+
+def read_since(request: Request) -> int:
+    """The sequence behind which a journal is asked for, 0 for all of it. Raises the Problem (400)."""
+    text = request.query_params.get("since", "0")
+    if not _SEQUENCE.fullmatch(text) or int(text) > SAFE_INTEGER:
+        raise Problem(HTTPStatus.BAD_REQUEST, "since is the sequence of a command, or 0.")
     return int(text)
 
 

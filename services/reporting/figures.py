@@ -1,0 +1,125 @@
+"""What closings are searched and added up by, taken from their bytes: people, numbers, over/short as it stands now.
+
+A closing never changes and its corrections stand beside it; here they are added up, so that a sum over a month reads an
+index and no closing. What a reader of the version before has stored is filled in by portions.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+FILLED_ROWS_MAX: Final = 500
+"""Rows of before that are filled in at a time, beside reading: some 50 ms."""
+
+ClosingKey = tuple[str, UUID]
+"""A closing's store and id."""
+
+_FILL_CLOSINGS: Final = text("""
+    UPDATE reporting.closings AS c
+       SET currency = n.currency, session_number = n.session_number, opened_by = n.opened_by,
+           opened_by_name = n.opened_by_name, people = string_to_array(n.people, E'\\n'),
+           over_short_minor = n.over_short_minor, over_short_now_minor = n.over_short_minor
+      FROM unnest(CAST(:store_id AS text[]), CAST(:closing_id AS uuid[]), CAST(:currency AS text[]),
+                  CAST(:session_number AS text[]), CAST(:opened_by AS text[]), CAST(:opened_by_name AS text[]),
+                  CAST(:people AS text[]), CAST(:over_short_minor AS bigint[]))
+           AS n(store_id, closing_id, currency, session_number, opened_by, opened_by_name, people, over_short_minor)
+     WHERE c.store_id = n.store_id AND c.closing_id = n.closing_id AND c.currency IS NULL
+""")
+_FILL_CORRECTIONS: Final = text("""
+    UPDATE reporting.corrections AS c SET needs_review = n.needs_review, over_short_delta_minor = n.delta
+      FROM unnest(CAST(:store_id AS text[]), CAST(:correction_id AS uuid[]), CAST(:needs_review AS boolean[]),
+                  CAST(:delta AS bigint[])) AS n(store_id, correction_id, needs_review, delta)
+     WHERE c.store_id = n.store_id AND c.correction_id = n.correction_id AND c.needs_review IS NULL
+""")
+# Added up anew from all corrections that are there, so that it is the same whichever came first and however often.
+_ADD_UP: Final = text("""
+    UPDATE reporting.closings AS c
+       SET needs_review = added.needs_review,
+           over_short_now_minor = CASE WHEN c.over_short_minor IS NULL AND added.delta IS NULL THEN NULL
+                                       ELSE coalesce(c.over_short_minor, 0) + coalesce(added.delta, 0) END
+      FROM unnest(CAST(:stores AS text[]), CAST(:closings AS uuid[])) AS k(store_id, closing_id)
+     CROSS JOIN LATERAL (
+           SELECT coalesce(bool_or(r.needs_review), false) AS needs_review, sum(r.over_short_delta_minor) AS delta
+             FROM reporting.corrections AS r
+            WHERE r.store_id = k.store_id AND r.closing_id = k.closing_id HAVING count(*) > 0) AS added
+     WHERE c.store_id = k.store_id AND c.closing_id = k.closing_id
+""")
+_UNFILLED_CLOSINGS: Final = text(f"""
+    SELECT store_id, closing_id, value FROM reporting.closings WHERE currency IS NULL
+     ORDER BY store_id, closing_id LIMIT {FILLED_ROWS_MAX} FOR UPDATE SKIP LOCKED
+""")  # noqa: S608 - constants
+_UNFILLED_CORRECTIONS: Final = text(f"""
+    SELECT store_id, closing_id, correction_id, value FROM reporting.corrections WHERE needs_review IS NULL
+     ORDER BY store_id, correction_id LIMIT {FILLED_ROWS_MAX} FOR UPDATE SKIP LOCKED
+""")  # noqa: S608 - constants
+_LOCK: Final = text("""
+    SELECT 1 FROM reporting.closings AS c
+      JOIN unnest(CAST(:stores AS text[]), CAST(:closings AS uuid[])) AS k(store_id, closing_id)
+           USING (store_id, closing_id) ORDER BY c.store_id, c.closing_id FOR UPDATE OF c
+""")
+
+
+async def fill_closings(tx: AsyncConnection, rows: Sequence[Any]) -> None:
+    """Fill in these closings, of which store_id, closing_id and value are looked at, where that was not done before."""
+    if not rows:
+        return
+    filled = [_of_closing(row) for row in rows]
+    await tx.execute(_FILL_CLOSINGS, {name: [one[name] for one in filled] for name in filled[0]})
+    await add_up(tx, {(row.store_id, row.closing_id) for row in rows})
+
+
+async def fill_corrections(tx: AsyncConnection, rows: Sequence[Any]) -> None:
+    """Fill in these corrections, and add them to their closings as far as these are there."""
+    if not rows:
+        return
+    filled = [_of_correction(row) for row in rows]
+    await tx.execute(_FILL_CORRECTIONS, {name: [one[name] for one in filled] for name in filled[0]})
+    await add_up(tx, {(row.store_id, row.closing_id) for row in rows})
+
+
+async def add_up(tx: AsyncConnection, keys: Collection[ClosingKey]) -> None:
+    """What these closings are with their corrections."""
+    ordered = sorted(keys)
+    values = {"stores": [store for store, _ in ordered], "closings": [closing_id for _, closing_id in ordered]}
+    await tx.execute(_LOCK, values)
+    await tx.execute(_ADD_UP, values)
+
+
+async def fill_portion(engine: AsyncEngine) -> bool:
+    """Fill in what was stored without; whether something may be left."""
+    async with engine.begin() as tx:
+        closings = (await tx.execute(_UNFILLED_CLOSINGS)).all()
+        await fill_closings(tx, closings)
+        corrections = (await tx.execute(_UNFILLED_CORRECTIONS)).all()
+        await fill_corrections(tx, corrections)
+    return bool(closings or corrections)
+
+
+def _of_closing(row: Any) -> dict[str, Any]:
+    closing = orjson.loads(row.value)
+    people = [closing[name] for name in ("opened_by", "closed_by", "approved_by", "counted_by") if closing.get(name)]
+    return {
+        "store_id": row.store_id,
+        "closing_id": row.closing_id,
+        "currency": closing["currency"],
+        "session_number": closing["session_number"],
+        "opened_by": closing["opened_by"]["id"],
+        "opened_by_name": closing["opened_by"].get("name"),
+        # No id holds a line's end: it is a text without control characters but these, and these are no ids.
+        "people": "\n".join(sorted({person["id"].replace("\n", " ") for person in people})),
+        "over_short_minor": closing["cash_movements"]["difference_minor"],
+    }
+
+
+def _of_correction(row: Any) -> dict[str, Any]:
+    correction = orjson.loads(row.value)
+    return {
+        "store_id": row.store_id,
+        "correction_id": row.correction_id,
+        "needs_review": correction["needs_review"],
+        "delta": correction["deltas"]["cash_movements"]["difference_minor"],
+    }
