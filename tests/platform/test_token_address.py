@@ -53,7 +53,7 @@ def address(folder: Path, say: Say) -> Iterator[Callable[[], tuple[str, float]]]
 
 
 @pytest.mark.parametrize(
-    ("answer", "sentence"),
+    ("sent", "sentence"),
     [
         (reply(b"<html>Sign in</html>"), "JSONDecodeError"),
         (reply(b'{"access_token":"abc"'), "JSONDecodeError"),
@@ -75,8 +75,8 @@ def address(folder: Path, say: Say) -> Iterator[Callable[[], tuple[str, float]]]
         (b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{", "IncompleteRead|JSONDecodeError"),
     ],
 )
-def test_what_is_no_token_is_said_without_the_secret(tmp_path: Path, answer: bytes, sentence: str) -> None:
-    with address(tmp_path, lambda line: line.sendall(answer)) as fetch, pytest.raises(NoToken, match=sentence) as refused:
+def test_what_is_no_token_is_said_without_the_secret(tmp_path: Path, sent: bytes, sentence: str) -> None:
+    with address(tmp_path, lambda line: line.sendall(sent)) as fetch, pytest.raises(NoToken, match=sentence) as refused:
         fetch()
     assert SECRET not in str(refused.value)
     assert "gave no token" in str(refused.value) or "without an access_token" in str(refused.value)
