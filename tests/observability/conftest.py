@@ -6,13 +6,13 @@ import httpx
 import pytest
 
 from services.platform.postgres.migrate import upgrade
-from tests.observability.three_services import ThreeServices
+from tests.observability.all_services import AllServices
 from tests.support.market import Market
 from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-async def services(market: Market) -> ThreeServices:
+async def services(market: Market) -> AllServices:
     """One process of each service, all ready."""
     await market.worker.stopped()
     await upgrade(market.settings.database_url, "services.reporting.migrations")
@@ -24,10 +24,17 @@ async def services(market: Market) -> ThreeServices:
     await worker.until_logged("worker_reads")
     await gateway.until_logged("gateway_started")
     await reporting.until_logged("reporting_started")
+    apis = {
+        "TILL_GATEWAY_URL": gateway.address("gateway_started"),
+        "TILL_REPORTING_URL": reporting.address("reporting_started"),
+    }
+    console = market.start("console", TILL_CONSOLE_HTTP="127.0.0.1:0", **apis)
+    await console.until_logged("console_started")
     addresses = {
         "sessions": f"http://{free}",
-        "gateway": gateway.address("gateway_started"),
-        "reporting": reporting.address("reporting_started"),
+        "gateway": apis["TILL_GATEWAY_URL"],
+        "reporting": apis["TILL_REPORTING_URL"],
+        "console": console.address("console_started"),
     }
     async with httpx.AsyncClient(timeout=60) as http:
 
@@ -36,4 +43,4 @@ async def services(market: Market) -> ThreeServices:
             return all(reply.status_code == 200 for reply in replies)
 
         await eventually(ready, within_s=60)
-    return ThreeServices(market, addresses)
+    return AllServices(market, addresses)

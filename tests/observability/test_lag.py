@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from services.sessions.worker.lag import UNANSWERED_LIMIT_S, UNSEEN_LIMIT_S, Lag, NotAnswering
-from tests.observability.three_services import ThreeServices
+from tests.observability.all_services import AllServices
 from tests.support.commands import movement, opening
 from tests.support.waiting import eventually
 
@@ -122,7 +122,7 @@ def test_what_another_worker_answered_meanwhile_does_not_age() -> None:
     assert lag.seconds() == pytest.approx(90, abs=0.5)
 
 
-async def test_a_worker_that_is_stuck_shows_an_age_that_grows(services: ThreeServices) -> None:
+async def test_a_worker_that_is_stuck_shows_an_age_that_grows(services: AllServices) -> None:
     market, session_id = services.market, str(uuid4())
     async with services.gateway() as http:
         opened = await http.post("/api/commands", json=opening("p1", session_id), headers=market.bearer("s1"))

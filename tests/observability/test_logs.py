@@ -11,7 +11,7 @@ from services.gateway.access import api_keys, users
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
 from services.platform.logs import without_values
-from tests.observability.three_services import ThreeServices
+from tests.observability.all_services import AllServices
 from tests.support.commands import Body, closing, movement, opening, written
 from tests.support.waiting import eventually
 
@@ -21,7 +21,7 @@ NOTE = "a-note-that-only-the-cashier-knows"
 LINES_MAX = 5
 
 
-async def test_no_secret_and_no_body_is_in_logs_or_metrics(services: ThreeServices) -> None:
+async def test_no_secret_and_no_body_is_in_logs_or_metrics(services: AllServices) -> None:
     market = services.market
     async with market.engine.begin() as tx:
         await users.add(tx, User("s1", "ana", "cashier", "p1"), hash_password(PASSWORD))
@@ -54,7 +54,7 @@ async def test_no_secret_and_no_body_is_in_logs_or_metrics(services: ThreeServic
     assert b"request" in written_down
 
 
-async def test_every_line_has_the_same_shape(services: ThreeServices) -> None:
+async def test_every_line_has_the_same_shape(services: AllServices) -> None:
     async with services.gateway() as http:
         await http.get("/nowhere")
     seen = set()
@@ -64,10 +64,10 @@ async def test_every_line_has_the_same_shape(services: ThreeServices) -> None:
             assert {"at", "level", "service", "event"} <= line.keys(), line
             assert line["at"].endswith("Z")
             seen.add(line["service"])
-    assert seen == {"sessions", "gateway", "reporting"}
+    assert seen == {"sessions", "gateway", "reporting", "console"}
 
 
-async def test_of_many_that_are_refused_a_few_are_named(services: ThreeServices) -> None:
+async def test_of_many_that_are_refused_a_few_are_named(services: AllServices) -> None:
     bodies = [movement("p1", str(uuid4()), 1) for _ in range(200)]
     before = len([line for line in services.lines("sessions") if line["event"] == "right_refused"])
     await _send(services, bodies, [None])
@@ -111,7 +111,7 @@ async def _sign_in(http: httpx.AsyncClient) -> str:
     return str(traded.json()["access_token"])
 
 
-async def _send(services: ThreeServices, bodies: list[Body], tokens: list[str | None]) -> None:
+async def _send(services: AllServices, bodies: list[Body], tokens: list[str | None]) -> None:
     """Commands past the gateway, with keys of nobody, and a record that is none."""
     producer = AIOKafkaProducer(bootstrap_servers=services.market.settings.kafka)
     await producer.start()

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from tests.observability.three_services import ThreeServices
+from tests.observability.all_services import AllServices
 
 SLOW_REQUESTS = 20
 """More than either service has connections to its database for requests."""
@@ -20,7 +20,7 @@ SLOW_REQUESTS = 20
     ],
 )
 async def test_slow_requests_do_not_make_a_service_unready(
-    services: ThreeServices, service: str, table: str, path: str
+    services: AllServices, service: str, table: str, path: str
 ) -> None:
     market, headers = services.market, services.market.bearer("s1", role="manager", sub="mona")
     async with httpx.AsyncClient(base_url=services.addresses[service], timeout=60) as http:
@@ -36,7 +36,7 @@ async def test_slow_requests_do_not_make_a_service_unready(
 
 
 async def test_a_worker_asks_for_its_readiness_by_a_connection_that_its_batches_do_not_take(
-    services: ThreeServices,
+    services: AllServices,
 ) -> None:
     async with httpx.AsyncClient(base_url=services.addresses["sessions"], timeout=60) as http:
         ready = await http.get("/health/ready")

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from services.platform.kafka.partitioners import murmur2_of
 from services.sessions.worker.metrics import STAGES
-from tests.observability.three_services import Scrape, ThreeServices
+from tests.observability.all_services import AllServices, Scrape
 from tests.support.commands import closing, movement, opening, written
 from tests.support.waiting import eventually
 
@@ -22,7 +22,7 @@ NAME = re.compile(r"\btill_[a-z_]+")
 
 
 @pytest.fixture(scope="module")
-async def traded(services: ThreeServices) -> ThreeServices:
+async def traded(services: AllServices) -> AllServices:
     """A session opened and closed on p1, another left open on p2, refusals, a repeat, a wrong key, and garbage."""
     market, first, second = services.market, str(uuid4()), str(uuid4())
     paid = movement("p1", first, 500)
@@ -56,7 +56,7 @@ async def traded(services: ThreeServices) -> ThreeServices:
     return services
 
 
-async def test_commands_are_counted_by_kind_answer_and_reason(traded: ThreeServices) -> None:
+async def test_commands_are_counted_by_kind_answer_and_reason(traded: AllServices) -> None:
     seen = await traded.scrape("sessions")
 
     def answered(kind: str, answer: str, reason: str = "") -> float:
@@ -74,7 +74,7 @@ async def test_commands_are_counted_by_kind_answer_and_reason(traded: ThreeServi
     assert seen.value("till_dead_letters_total", why="failing") == 0
 
 
-async def test_batches_are_timed_by_stage(traded: ThreeServices) -> None:
+async def test_batches_are_timed_by_stage(traded: AllServices) -> None:
     seen = await traded.scrape("sessions")
     batches = seen.value("till_batch_records_count")
     assert 1 <= batches <= 8
@@ -84,7 +84,7 @@ async def test_batches_are_timed_by_stage(traded: ThreeServices) -> None:
     )
 
 
-async def test_an_idle_worker_lags_by_nothing(traded: ThreeServices) -> None:
+async def test_an_idle_worker_lags_by_nothing(traded: AllServices) -> None:
     async def looked() -> Scrape | None:
         # It looks every few seconds: the last look may have been before the last command.
         seen = await traded.scrape("sessions")
@@ -98,7 +98,7 @@ async def test_an_idle_worker_lags_by_nothing(traded: ThreeServices) -> None:
     assert seen.value("till_expired_commands") == 0
 
 
-async def test_requests_are_counted_by_route_and_never_by_path(traded: ThreeServices) -> None:
+async def test_requests_are_counted_by_route_and_never_by_path(traded: AllServices) -> None:
     seen = await traded.scrape("gateway")
 
     def replied(api: str, method: str, route: str, status: int) -> float:
@@ -114,13 +114,13 @@ async def test_requests_are_counted_by_route_and_never_by_path(traded: ThreeServ
     assert not [labels for _, labels in seen.samples if any("nowhere" in value for _, value in labels)]
 
 
-async def test_the_reader_counts_what_it_read(traded: ThreeServices) -> None:
+async def test_the_reader_counts_what_it_read(traded: AllServices) -> None:
     seen = await traded.scrape("reporting")
     assert seen.value("till_reporting_records_total") == 1
     assert seen.value("till_reporting_streams") == 0
 
 
-async def test_rules_and_dashboard_ask_only_for_what_is_there(traded: ThreeServices) -> None:
+async def test_rules_and_dashboard_ask_only_for_what_is_there(traded: AllServices) -> None:
     """Also the other way round: the README's table has every metric, and no other."""
     scrapes = [await traded.scrape(service) for service in traded.addresses]
     there = set[str]().union(*(seen.names() for seen in scrapes))

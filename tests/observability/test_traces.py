@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.platform.traces import trace_of
-from tests.observability.three_services import ThreeServices
+from tests.observability.all_services import AllServices
 from tests.support.commands import closing, opening
 from tests.support.waiting import eventually
 
@@ -40,7 +40,7 @@ def test_a_later_version_may_say_more() -> None:
     assert trace_of(b"01" + SENT.encode()[2:] + b"-more").trace_id.decode() == TRACE_ID
 
 
-async def test_a_trace_goes_from_the_request_to_the_closing(services: ThreeServices) -> None:
+async def test_a_trace_goes_from_the_request_to_the_closing(services: AllServices) -> None:
     market, session_id = services.market, str(uuid4())
     shut = closing("p2", session_id, 1_000)
     async with services.gateway() as http:
@@ -71,7 +71,7 @@ async def test_a_trace_goes_from_the_request_to_the_closing(services: ThreeServi
     ]
 
 
-async def test_a_refused_right_is_found_by_its_trace(services: ThreeServices) -> None:
+async def test_a_refused_right_is_found_by_its_trace(services: AllServices) -> None:
     market = services.market
     async with services.gateway() as http:
         body = opening("p2", str(uuid4()))
@@ -87,7 +87,7 @@ async def test_a_refused_right_is_found_by_its_trace(services: ThreeServices) ->
     assert (line["event"], line["reason"], line["command_id"]) == ("right_refused", "forbidden", body["command_id"])
 
 
-async def _by_topic(services: ThreeServices, trace_id: str) -> dict[str, list[str]]:
+async def _by_topic(services: AllServices, trace_id: str) -> dict[str, list[str]]:
     """The `traceparent` of each record of a trace."""
     topics = services.market.settings.topics
     consumer = AIOKafkaConsumer(bootstrap_servers=services.market.settings.kafka)

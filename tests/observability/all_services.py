@@ -1,4 +1,4 @@
-"""All three services as processes on one market, and a look at what each says of itself."""
+"""All services as processes on one market, and a look at what each says of itself."""
 
 import json
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ class Scrape:
 
 
 @dataclass
-class ThreeServices:
-    """The addresses of the three services."""
+class AllServices:
+    """The addresses of the services."""
 
     market: Market
     addresses: dict[str, str]
