@@ -27,6 +27,7 @@ from contracts.times import business_date, offset_of, read_time
 from contracts.values import Actor
 from services.sessions.rules.answers import MESSAGES
 from services.sessions.rules.totals import ADDS, TAKES
+from tests.bench.peers.topic import PROFILE_VERSION
 
 TILL: Final = b"till"
 CURRENCY: Final = "EUR"
@@ -255,6 +256,7 @@ def _accept(session: Body, body: Body, event_id: str, received_at: str) -> Fille
         "profile_id": body["profile_id"],
         "session_id": session["id"],
         "sequence": session["sequence"],
+        "profile_version": PROFILE_VERSION,
         "occurred_at": read_time(body["occurred_at"]),
         "received_at": received_at,
         "actor": {"id": body["actor"]["id"], "name": body["actor"].get("name")},

@@ -24,6 +24,7 @@ from contracts.times import business_date, moment, offset_of
 from services.sessions.rules.answers import MESSAGES
 from services.sessions.rules.totals import ADDS, TAKES, order_total
 from tests.bench.peers.textbook_tables import Entry, Session, Till
+from tests.bench.peers.topic import PROFILE_VERSION
 
 Command = OpenSession | MoveCash | RecordOrder | CloseSession
 
@@ -224,7 +225,8 @@ def _accept(tx: AsyncSession, session: Session, command: Command, received_at: s
         command=command.model_dump(mode="json"),
     )
     tx.add(entry)
-    return _echo(command, received_at) | {"session_id": command.session_id, "sequence": session.sequence}
+    place = {"session_id": command.session_id, "sequence": session.sequence, "profile_version": PROFILE_VERSION}
+    return _echo(command, received_at) | place
 
 
 def _echo(command: Command, received_at: str) -> dict[str, Any]:

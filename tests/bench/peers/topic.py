@@ -1,11 +1,15 @@
-"""The topic that a peer answers on, made like the one that the service answers on."""
+"""What the peers share: the topic that they answer on, made like the service's, and the version of all settings."""
 
 import asyncio
+from typing import Final
 
 from kafka.admin import KafkaAdminClient
 
 from contracts.topics import EVENTS, TOPIC_CONFIGS
 from services.platform.settings import Settings
+
+PROFILE_VERSION: Final = 1
+"""Tills are set up once before a comparison: answers name the first version of their settings."""
 
 
 async def create_answers_topic(settings: Settings, name: str) -> None:

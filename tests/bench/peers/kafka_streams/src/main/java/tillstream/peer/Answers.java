@@ -8,6 +8,9 @@ import org.apache.kafka.streams.processor.api.RecordMetadata;
 
 /** Answers are written here, member by member in the order of the wire. */
 final class Answers {
+    /** Tills are set up once before a comparison. */
+    private static final int PROFILE_VERSION = 1;
+
     private static final Map<String, String> MESSAGES = Map.of(
             "command_id_reused", "This command number was already used for something else.",
             "profile_unknown", "This till is not set up in this store. Send it again once it is.",
@@ -102,6 +105,7 @@ final class Answers {
             out.writeStringField("session_id", command.sessionId());
             if (sequence > 0) {
                 out.writeNumberField("sequence", sequence);
+                out.writeNumberField("profile_version", PROFILE_VERSION);
             }
             out.writeStringField("occurred_at", command.occurredAt());
             out.writeStringField("received_at", command.receivedAt());
