@@ -125,3 +125,31 @@ def test_each_partition_has_its_share_of_a_portion_and_the_bytes_that_wait_are_c
     assert len(waiting.let_go()) == 300
     assert not waiting
     assert waiting._bytes == 0
+
+
+def test_what_was_let_go_counts_as_unanswered_until_it_has_come_again() -> None:
+    """A batch of the re-read saved that all was answered; whoever ended then left the rest without a word."""
+    reads = [(0, offset, read(a_record(offset), None)) for offset in range(10, 90)]
+    waiting = deferred.Deferred()
+    waiting.put(reads)
+    waiting.let_go()
+    assert waiting.below({0: 100}) == {0: 10}
+    assert waiting.ended(reads[20:]) == [], "it lies behind what was let go"
+    assert waiting.below({0: 100}) == {0: 10}
+    assert waiting.ended(reads[:30]) == [0]
+    assert waiting.below({0: 100, 1: 5}) == {0: 40, 1: 5}
+
+    waiting.put(reads[30:40])
+    waiting.let_go()
+    assert waiting.below({0: 100}) == {0: 40}
+    assert waiting.ended(reads[30:]) == [0]
+    assert waiting.below({0: 100}) == {0: 100}
+
+
+@pytest.mark.parametrize(("starts", "below"), [({0: 7}, 7), ({0: 50}, 50), ({0: 90}, 100), ({1: 0}, 100)])
+def test_what_was_let_go_is_unanswered_from_where_this_process_goes_on(starts: dict[int, int], below: int) -> None:
+    waiting = deferred.Deferred()
+    waiting.put((0, offset, read(a_record(offset), None)) for offset in range(10, 90))
+    waiting.let_go()
+    waiting.goes_on_at(starts)
+    assert waiting.below({0: 100}) == {0: below}

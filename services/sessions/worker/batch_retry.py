@@ -83,6 +83,9 @@ class BatchRunner:
             report_wrong_keys(wrong)
         count_wrong_partitions(whole, self._partitions)
         await self._bring_to_end(whole, "with token" if is_flood(whole) else "all")
+        came_again = self.deferred.ended(whole)
+        below = self.all_answered()
+        self._lag.answered({partition: below[partition] - 1 for partition in came_again})
 
     async def refuse(self, some: list[PositionedRead]) -> None:
         """Answer some of what is deferred; the frontier has passed it. Raises Gap where that is no longer so."""

@@ -282,6 +282,7 @@ class Consumer:
             self._next[partition.partition] = start
         # Offsets were committed below what is deferred, so it comes again.
         self._runner.deferred.let_go()
+        self._runner.deferred.goes_on_at({partition.partition: start for partition, start in starts.items()})
         self._lag.goes_on_at({partition.partition: start for partition, start in starts.items()})
         self._generation = object()
         self._sought = True

@@ -38,6 +38,8 @@ class Deferred:
     def __init__(self) -> None:
         self._waiting: dict[int, deque[PositionedRead]] = {}
         self._bytes = 0
+        self._let_go: dict[int, tuple[int, int]] = {}
+        """Of what was let go unanswered, from which offset it was not read again yet, and its last one."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -75,13 +77,40 @@ class Deferred:
     def let_go(self) -> list[Any]:
         """Have none of it wait any longer; its records, in the order of their positions, are to be read again."""
         records = [_record_of(read) for _, waiting in sorted(self._waiting.items()) for read in waiting]
+        for partition, waiting in self._waiting.items():
+            first, last = waiting[0][1], waiting[-1][1]
+            before = self._let_go.get(partition, (first, last))
+            self._let_go[partition] = min(first, before[0]), max(last, before[1])
         self._waiting.clear()
         self._bytes = 0
         return records
 
+    def goes_on_at(self, starts: Mapping[int, int]) -> None:
+        """Partitions are read from these offsets on, and no others by this process: what is below is answered."""
+        self._let_go = {
+            partition: (starts[partition], last)
+            for partition, (_, last) in self._let_go.items()
+            if partition in starts and starts[partition] <= last
+        }
+
+    def ended(self, batch: Sequence[PositionedRead]) -> list[int]:
+        """These were all answered, or wait: so far, what was let go has come again. In which partitions it has."""
+        if not self._let_go:
+            return []
+        begins = {partition: offset for partition, offset, _ in reversed(batch)}
+        ends = {partition: offset + 1 for partition, offset, _ in batch}
+        again = [p for p, (first, _) in self._let_go.items() if begins.get(p, first + 1) <= first]
+        for partition in again:
+            _, last = self._let_go.pop(partition)
+            if ends[partition] <= last:
+                self._let_go[partition] = ends[partition], last
+        return again
+
     def below(self, ends: Mapping[int, int]) -> dict[int, int]:
         """Of these ends of partitions, up to where everything is answered."""
-        first = {partition: waiting[0][1] for partition, waiting in self._waiting.items()}
+        first = {partition: again for partition, (again, _) in self._let_go.items()}
+        for partition, waiting in self._waiting.items():
+            first[partition] = min(waiting[0][1], first.get(partition, waiting[0][1]))
         return {partition: min(end, first.get(partition, end)) for partition, end in ends.items()}
 
 
