@@ -225,8 +225,8 @@ def _accept(tx: AsyncSession, session: Session, command: Command, received_at: s
         command=command.model_dump(mode="json"),
     )
     tx.add(entry)
-    place = {"session_id": command.session_id, "sequence": session.sequence, "profile_version": PROFILE_VERSION}
-    return _echo(command, received_at) | place
+    numbers = {"sequence": session.sequence, "profile_version": PROFILE_VERSION}
+    return _echo(command, received_at) | {"session_id": command.session_id} | numbers
 
 
 def _echo(command: Command, received_at: str) -> dict[str, Any]:
