@@ -1,6 +1,5 @@
 """The public HTTP APIs of gateway and reporting reader, as the console asks them: with the person's own token."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ SILENCE_S: Final = 40.0
 """The gateway says something every 15 s; one that does not is gone."""
 PAGE_ITEMS: Final = 500
 """What one request may bring; the APIs' own limit."""
-FIGURES_AT_ONCE: Final = 8
-"""Of sessions whose figures one page asks for."""
 PAGES_MAX: Final = 10
 """So many pages of a list make one page of the console: beyond 5,000 rows nobody reads on."""
 
@@ -70,21 +67,8 @@ class Apis:
         return token
 
     async def tills(self, person: Person, store_id: str) -> list[dict[str, Any]]:
-        """The tills of a store with their sessions that are not over. Raises Refused or Away."""
-        profiles = await self.tills_as_set_up(person, store_id)
-        running: list[dict[str, Any]] = []
-        for state in ("open", "suspended", "pending"):
-            running += await self._all(person, "/api/sessions", store=store_id, state=state)
-        limit = asyncio.Semaphore(FIGURES_AT_ONCE)
-
-        async def with_figures(session: dict[str, Any]) -> dict[str, Any]:
-            async with limit:
-                return session | {"figures": await self._figures(person, session["session_id"])}
-
-        shown = await asyncio.gather(*map(with_figures, running))
-        return [
-            till | {"sessions": [one for one in shown if one["profile_id"] == till["profile_id"]]} for till in profiles
-        ]
+        """How the tills of a store stand, with figures as far as the person may see them. Raises Refused or Away."""
+        return await self._all(person, "/api/tills", store=store_id)
 
     async def journal(self, person: Person, session_id: str) -> list[dict[str, Any]]:
         """The accepted commands of a session with their answers, the first PAGES_MAX pages. Raises Refused or Away."""
@@ -119,22 +103,6 @@ class Apis:
                 yield _changes(reply)
         except httpx.HTTPError as error:
             raise Away(f"GET {path}: {type(error).__name__}") from error
-
-    async def _figures(self, person: Person, session_id: str) -> dict[str, Any] | None:
-        """The figures of a card; None where the person may not see them."""
-        try:
-            report = await self.x_report(person, session_id)
-        except Refused as refused:
-            if refused.status == HTTPStatus.UNAUTHORIZED:
-                raise
-            return None
-        cash = report["cash_movements"]
-        return {
-            "orders": report["sales"]["count"],
-            "sales_minor": report["sales"]["total_minor"],
-            "cash_expected_minor": cash["expected_minor"],
-            "cash_difference_minor": cash["difference_minor"],
-        }
 
     async def tills_as_set_up(self, person: Person, store_id: str) -> list[dict[str, Any]]:
         """The tills of a store. Raises Refused or Away."""

@@ -1,6 +1,7 @@
 """How the tills of a store stand: what each card shows, and which comes first. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,13 +41,20 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Sum:
+    """Of the tills whose figure may be known, None where that is none; `hidden` is how many others there are."""
+
+    minor: int | None
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
-    """What open tills of one currency have sold together; None where one may not be known."""
+    """What open tills of one currency have sold together, and the cash that should be in their drawers."""
 
     currency: str
-    sales_minor: int
-    expected_minor: int
-    hidden: int
+    sales: Sum
+    expected: Sum
 
 
 def cards(tills: Iterable[Mapping[str, Any]]) -> list[Card]:
@@ -55,24 +63,21 @@ def cards(tills: Iterable[Mapping[str, Any]]) -> list[Card]:
 
 
 def totals(shown: Iterable[Card]) -> list[Total]:
-    """What the sessions that hold a till have sold so far, by currency; `hidden` tells how many may not be known."""
-    by_currency: dict[str, Total] = {}
+    """What the sessions that hold a till come to so far, by currency."""
+    by_currency: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for card in shown:
-        if card.session is None:
-            continue
-        currency, figures = card.till["currency"], card.session["figures"]
-        total = by_currency.get(currency, Total(currency, 0, 0, 0))
-        by_currency[currency] = (
-            Total(currency, total.sales_minor, total.expected_minor, total.hidden + 1)
-            if figures is None
-            else Total(
-                currency,
-                total.sales_minor + figures["sales_minor"],
-                total.expected_minor + figures["cash_expected_minor"],
-                total.hidden,
-            )
-        )
-    return [by_currency[currency] for currency in sorted(by_currency)]
+        if card.session is not None:
+            figures = card.session["figures"] or {"currency": card.till["currency"]}
+            by_currency[figures["currency"]].append(figures)
+    return [
+        Total(currency, _sum(figures, "sales_minor"), _sum(figures, "cash_expected_minor"))
+        for currency, figures in sorted(by_currency.items())
+    ]
+
+
+def _sum(figures: Sequence[Mapping[str, Any]], name: str) -> Sum:
+    known = [one[name] for one in figures if one.get(name) is not None]
+    return Sum(sum(known) if known else None, len(figures) - len(known))
 
 
 def _card(till: Mapping[str, Any]) -> Card:

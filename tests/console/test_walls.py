@@ -88,6 +88,9 @@ async def test_who_counts_blind_sees_no_figure(visitor: Visitor, market: Market,
         assert not shown
     else:
         assert "Counted blind" not in page.text
+        # What was sold they see at a glance, what should be in the drawer nobody does.
+        assert "Sales MX$" in visitor.card("blind")
+        assert "Cash in the drawer \N{EN DASH} shows once it is counted" in visitor.card("blind")
 
 
 async def test_a_part_that_is_asked_for_after_the_sign_in_ended_leads_the_whole_page_there(visitor: Visitor) -> None:

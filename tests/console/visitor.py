@@ -11,6 +11,11 @@ HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 FORM = re.compile(r'<form[^>]* action="([^"]*)"[^>]*>(.*?)</form>', re.DOTALL)
 
 
+def seen(html: str) -> str:
+    """What people read of it."""
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)))
+
+
 class Visitor:
     """One browser. `page` is what it shows."""
 
@@ -38,7 +43,12 @@ class Visitor:
     @property
     def text(self) -> str:
         """What stands on the page, its signs as people see them."""
-        return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", self.page.text)))
+        return seen(self.page.text)
+
+    def card(self, profile_id: str) -> str:
+        """What the card of this till says."""
+        behind = self.page.text.partition(f'<li id="till-{profile_id}"')[2].partition(">")[2]
+        return seen(behind.partition('<li id="till-')[0])
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         """Go somewhere, and on to where that leads."""
