@@ -36,6 +36,7 @@ NAMES: Final = (
     "Final, session",
     "Jethings, session",
     "Shifts, cash",
+    "own API, settings",
     "signing in",
     "own API, packed command",
     "own API, sessions asked",
