@@ -31,7 +31,7 @@ from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.changes import add_changes
-from services.reporting.closings_api import add_closings
+from services.reporting.closings_api import add_closings, parameter
 from services.reporting.over_short import add_over_short
 from services.reporting.parrot import cashier_session
 from services.reporting.queries import (
@@ -172,28 +172,18 @@ def _problem(path: str, status: int, message: str, headers: dict[str, str]) -> R
     return Response(orjson.dumps(body), status, headers, "application/json")
 
 
-def _parameter(name: str, description: str, *, required: bool = False, **schema: Any) -> Any:
-    return {
-        "name": name,
-        "in": "query",
-        "required": required,
-        "description": description,
-        "schema": schema,
-    }
-
-
 # Written by hand: FastAPI would check the parameters itself and answer 422 in a shape of its own.
 _DOCUMENTATION: Final[dict[str, Any]] = {
     "description": "Ordered by finishedAt, then uuid. Sessions that were voided are left out.",
     "parameters": [
-        _parameter(
+        parameter(
             "startTimestamp",
             "RFC 3339 with any offset; sessions finished at or after it.",
             required=True,
             type="string",
             format="date-time",
         ),
-        _parameter(
+        parameter(
             "endTimestamp",
             f"RFC 3339; sessions finished before it, at most {SPAN_H_MAX} hours after the start; {LONG_SPAN_H_MAX}"
             f" where it is {SPAN_H_MAX} by the clocks as they are written.",
@@ -201,7 +191,7 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
             type="string",
             format="date-time",
         ),
-        _parameter(
+        parameter(
             "pageSize",
             "Sessions on one page.",
             type="integer",
@@ -209,8 +199,8 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
             maximum=PAGE_SIZE_MAX,
             default=PAGE_SIZE_DEFAULT,
         ),
-        _parameter("page", "Pages count from 0.", type="integer", minimum=0, default=0),
-        _parameter(
+        parameter("page", "Pages count from 0.", type="integer", minimum=0, default=0),
+        parameter(
             "storeUUID",
             "A store_id; may be repeated. Without it: all stores of the token.",
             type="array",

@@ -37,8 +37,9 @@ PATH: Final = "/api/closings"
 LIMIT_MAX: Final = 500
 LIMIT_DEFAULT: Final = 100
 CURSOR_CHARACTERS_MAX: Final = 500
-PERSON_CHARACTERS_MAX: Final = 128
-NUMBER_CHARACTERS_MAX: Final = 64
+PERSON_BYTES_MAX: Final = 128
+NUMBER_BYTES_MAX: Final = 64
+"""In UTF-8, as a message may have them."""
 
 _NO_CURSOR: Final = (ValueError, TypeError, AttributeError, RecursionError, binascii.Error)
 _SECURITY: Final = [Security(HTTPBearer(auto_error=False))]
@@ -49,11 +50,11 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
 
     async def closings(request: Request) -> Response:
         claims, params = caller(callers, request), request.query_params
-        selection = _selection(params, visible_stores(claims, "store", read_list(params, "store")))
-        items, last = await search.closings(
-            engine, selection, _cursor(params.get("cursor")), read_limit(params.get("limit"))
-        )
-        following = b"null" if last is None else b'"%s"' % _written(last)
+        after, latest_first = _place(params)
+        stores = visible_stores(claims, "store", read_list(params, "store"))
+        selection = _selection(params, stores, latest_first=latest_first)
+        items, last = await search.closings(engine, selection, after, read_limit(params.get("limit")))
+        following = b"null" if last is None else b'"%s"' % _written(last, latest_first=latest_first)
         return json_reply(b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), following))
 
     async def closing(request: Request) -> Response:
@@ -91,51 +92,71 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
         )
 
 
-def _selection(params: QueryParams, stores: StoreScope) -> Selection:
-    profile_id = params.get("profile")
-    if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
-        raise _bad("profile is 1 to 64 of A-Z a-z 0-9 . _ : -")
+def _selection(params: QueryParams, stores: StoreScope, *, latest_first: bool) -> Selection:
+    business_date = params.get("business_date")
     return Selection(
         stores=stores,
-        profile_id=profile_id,
-        business_date=_date(params.get("business_date")),
+        profile_id=read_profile(params),
+        business_date=None if business_date is None else read_day(business_date, "business_date"),
         closed_from=_time(params, "closed_from"),
         closed_to=_time(params, "closed_to"),
-        person=_text(params, "person", PERSON_CHARACTERS_MAX),
+        person=_text(params, "person", PERSON_BYTES_MAX),
         z_number=_number(params, "z_number"),
-        session_number=_text(params, "session_number", NUMBER_CHARACTERS_MAX),
+        session_number=_text(params, "session_number", NUMBER_BYTES_MAX),
         needs_review=_one_of(params, "needs_review", {"true": True, "false": False}),
         over_short_above=_number(params, "over_short_above"),
-        latest_first=_one_of(params, "order", {"asc": False, "desc": True}) or False,
+        latest_first=latest_first,
     )
 
 
-def _text(params: QueryParams, name: str, characters_max: int) -> str | None:
+def _place(params: QueryParams) -> tuple[Key | None, bool]:
+    """What the page begins behind, and whether the latest come first: a cursor knows its order. Raises the 400."""
+    asked = _one_of(params, "order", {"asc": False, "desc": True})
+    cursor = params.get("cursor")
+    if cursor is None:
+        return None, bool(asked)
+    after, latest_first = _cursor(cursor)
+    if asked is not None and asked is not latest_first:
+        raise bad("order is not the one that the cursor came from: leave it out, or begin anew without the cursor")
+    return after, latest_first
+
+
+def _text(params: QueryParams, name: str, bytes_max: int) -> str | None:
     text = params.get(name)
-    if text is not None and not (0 < len(text) <= characters_max and text.isprintable()):
-        raise _bad(f"{name} is a text of 1 to {characters_max} printable characters")
+    # Whatever a message may hold can be asked for; PostgreSQL takes all but NUL.
+    if text is not None and ("\0" in text or not 0 < len(text.encode()) <= bytes_max):
+        raise bad(f"{name} is a text of 1 to {bytes_max} bytes of UTF-8 without U+0000")
     return text
 
 
 def _number(params: QueryParams, name: str) -> int | None:
     text = params.get(name)
     if text is not None and not (re.fullmatch(r"[0-9]{1,16}", text) and int(text) <= SAFE_INTEGER):
-        raise _bad(f"{name} is a whole number from 0")
+        raise bad(f"{name} is a whole number from 0")
     return None if text is None else int(text)
 
 
 def _one_of(params: QueryParams, name: str, words: dict[str, bool]) -> bool | None:
     text = params.get(name)
     if text is not None and text not in words:
-        raise _bad(f"{name} is {' or '.join(words)}")
+        raise bad(f"{name} is {' or '.join(words)}")
     return None if text is None else words[text]
 
 
-def _date(text: str | None) -> date | None:
+def read_profile(params: QueryParams) -> str | None:
+    """The profile that is asked for, if any. Raises the 400."""
+    profile_id = params.get("profile")
+    if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
+        raise bad("profile is 1 to 64 of A-Z a-z 0-9 . _ : -")
+    return profile_id
+
+
+def read_day(text: str, name: str) -> date:
+    """The date that the parameter of this name is. Raises the 400."""
     try:
-        return None if text is None else date.fromisoformat(read_date(text))
+        return date.fromisoformat(read_date(text))
     except ValueError:
-        raise _bad("business_date is a date of the calendar, as in 2025-01-31") from None
+        raise bad(f"{name} is a date of the calendar, as in 2025-01-31") from None
 
 
 def _time(params: QueryParams, name: str) -> datetime | None:
@@ -144,7 +165,7 @@ def _time(params: QueryParams, name: str) -> datetime | None:
         # An unescaped plus sign arrives as a space; no time has one of its own.
         return None if text is None else moment(read_time(text.replace(" ", "+")))
     except ValueError as error:
-        raise _bad(f"{name} can't be read: {error}, as in 2025-01-31T19:00:00-06:00") from None
+        raise bad(f"{name} can't be read: {error}, as in 2025-01-31T19:00:00-06:00") from None
 
 
 def read_limit(text: str | None) -> int:
@@ -152,13 +173,13 @@ def read_limit(text: str | None) -> int:
     if text is None:
         return LIMIT_DEFAULT
     if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= LIMIT_MAX:
-        raise _bad(f"limit is a whole number from 1 to {LIMIT_MAX}")
+        raise bad(f"limit is a whole number from 1 to {LIMIT_MAX}")
     return int(text)
 
 
-def _written(key: Key) -> bytes:
+def _written(key: Key, *, latest_first: bool) -> bytes:
     time, store_id, closing_id = key
-    return _encoded([wire_time(time), store_id, str(closing_id)])
+    return _encoded([wire_time(time), store_id, str(closing_id), *(["desc"] if latest_first else [])])
 
 
 def _encoded(key: list[Any]) -> bytes:
@@ -171,16 +192,14 @@ def _decoded(text: str) -> Any:
     return json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
 
 
-def _cursor(text: str | None) -> Key | None:
-    if text is None:
-        return None
+def _cursor(text: str) -> tuple[Key, bool]:
     try:
-        time, store_id, closing_id = _decoded(text)
-        if not ID_TEXT.fullmatch(store_id):
-            raise ValueError("it names no store")
-        return moment(read_time(time)), store_id, UUID(closing_id)
+        time, store_id, closing_id, *order = _decoded(text)
+        if not ID_TEXT.fullmatch(store_id) or order not in ([], ["desc"]):
+            raise ValueError("it names no store, or no order")
+        return (moment(read_time(time)), store_id, UUID(closing_id)), bool(order)
     except _NO_CURSOR:
-        raise _bad("cursor is the next_cursor of a page before, unchanged") from None
+        raise bad("cursor is the next_cursor of a page before, unchanged") from None
 
 
 def _correction_cursor(text: str | None) -> CorrectionKey | None:
@@ -192,25 +211,27 @@ def _correction_cursor(text: str | None) -> CorrectionKey | None:
             raise ValueError("it names no correction")
         return number, UUID(correction_id)
     except _NO_CURSOR:
-        raise _bad("cursor is the next_cursor of a page before, unchanged") from None
+        raise bad("cursor is the next_cursor of a page before, unchanged") from None
 
 
-def _bad(sentence: str) -> HTTPException:
+def bad(sentence: str) -> HTTPException:
+    """The 400 that says this, without its full stop."""
     return HTTPException(HTTPStatus.BAD_REQUEST, f"{sentence}.")
 
 
-def _parameter(name: str, description: str, location: str = "query", **schema: Any) -> Any:
+def parameter(name: str, description: str, location: str = "query", *, required: bool = False, **schema: Any) -> Any:
+    """A parameter as OpenAPI has it; a text where `schema` says nothing else."""
     return {
         "name": name,
         "in": location,
-        "required": location == "path",
+        "required": required or location == "path",
         "description": description,
-        "schema": schema or {"type": "string"},
+        "schema": {"type": "string"} | schema,
     }
 
 
-STORE: Final = _parameter("store", "Only this store; may be repeated.", type="array", items={"type": "string"})
-LIMIT: Final = _parameter(
+STORE: Final = parameter("store", "Only this store; may be repeated.", type="array", items={"type": "string"})
+LIMIT: Final = parameter(
     "limit",
     f"Items on one page; a page ends before it would have more than {PAGE_BYTES_MAX} bytes.",
     type="integer",
@@ -228,22 +249,27 @@ _LIST: Final[dict[str, Any]] = {
     " say so. Items are as on the topic.",
     "parameters": [
         STORE,
-        _parameter("profile", "Only this profile."),
-        _parameter("business_date", "Only this trading day.", type="string", format="date"),
-        _parameter("closed_from", "RFC 3339; closed at or after it.", type="string", format="date-time"),
-        _parameter("closed_to", "RFC 3339; closed before it.", type="string", format="date-time"),
-        _parameter("person", "Only what this person opened, closed, approved or counted, by id."),
-        _parameter("z_number", "Only with this Z number.", type="integer", minimum=0),
-        _parameter("session_number", "Only of the session with this number."),
-        _parameter("needs_review", "Whether a correction asks for review.", type="string", enum=["true", "false"]),
-        _parameter(
+        parameter("profile", "Only this profile."),
+        parameter("business_date", "Only this trading day.", type="string", format="date"),
+        parameter("closed_from", "RFC 3339; closed at or after it.", type="string", format="date-time"),
+        parameter("closed_to", "RFC 3339; closed before it.", type="string", format="date-time"),
+        parameter("person", "Only what this person opened, closed, approved or counted, by id."),
+        parameter("z_number", "Only with this Z number.", type="integer", minimum=0),
+        parameter("session_number", "Only of the session with this number."),
+        parameter("needs_review", "Whether a correction asks for review.", type="string", enum=["true", "false"]),
+        parameter(
             "over_short_above",
             "Only where cash is off by more than this, over or short, corrections included, in minor units.",
             type="integer",
             minimum=0,
         ),
-        _parameter("order", "desc: the latest first.", type="string", enum=["asc", "desc"], default="asc"),
-        _parameter("cursor", "next_cursor of the page before."),
+        parameter(
+            "order",
+            "desc: the latest first; asc without it. A cursor goes on in its own.",
+            type="string",
+            enum=["asc", "desc"],
+        ),
+        parameter("cursor", "next_cursor of the page before."),
         LIMIT,
     ],
     "responses": {
@@ -257,8 +283,8 @@ _ONE: Final[dict[str, Any]] = {
     "description": "{closing, corrections}, each as on the topic; corrections in the order of their numbers. Where"
     " there are more of them, next_cursor goes on.",
     "parameters": [
-        _parameter("closing_id", "The closing's id.", "path", type="string", format="uuid"),
-        _parameter("cursor", "next_cursor of the reply before: more corrections."),
+        parameter("closing_id", "The closing's id.", "path", type="string", format="uuid"),
+        parameter("cursor", "next_cursor of the reply before: more corrections."),
     ],
     "responses": {
         "200": {"description": "The closing."},
@@ -272,9 +298,9 @@ _STREAM: Final[dict[str, Any]] = {
     " begins with what is published from now on.",
     "parameters": [
         STORE,
-        _parameter("from", "beginning: all that was ever published first.", type="string", enum=["now", "beginning"]),
-        _parameter("ticket", "Of /api/stream-tickets, for browsers: instead of a bearer token."),
-        _parameter("Last-Event-ID", "Goes on after the event with this id, without a gap.", "header"),
+        parameter("from", "beginning: all that was ever published first.", type="string", enum=["now", "beginning"]),
+        parameter("ticket", "Of /api/stream-tickets, for browsers: instead of a bearer token."),
+        parameter("Last-Event-ID", "Goes on after the event with this id, without a gap.", "header"),
     ],
     "responses": {
         "200": {"description": "The stream; it ends when the token does, also that of a ticket."},

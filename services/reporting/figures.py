@@ -12,8 +12,10 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.platform.postgres.pages import page_of, page_values
+
 FILLED_ROWS_MAX: Final = 500
-"""Rows of before that are filled in at a time, beside reading: some 50 ms."""
+"""Rows of before that are filled in at a time, beside reading; fewer where they have more than `PAGE_BYTES_MAX`."""
 
 ClosingKey = tuple[str, UUID]
 """A closing's store and id."""
@@ -21,7 +23,7 @@ ClosingKey = tuple[str, UUID]
 _FILL_CLOSINGS: Final = text("""
     UPDATE reporting.closings AS c
        SET currency = n.currency, session_number = n.session_number, opened_by = n.opened_by,
-           opened_by_name = n.opened_by_name, people = string_to_array(n.people, E'\\n'),
+           opened_by_name = n.opened_by_name, people = string_to_array(n.people, E'\\x1f'),
            over_short_minor = n.over_short_minor, over_short_now_minor = n.over_short_minor
       FROM unnest(CAST(:store_id AS text[]), CAST(:closing_id AS uuid[]), CAST(:currency AS text[]),
                   CAST(:session_number AS text[]), CAST(:opened_by AS text[]), CAST(:opened_by_name AS text[]),
@@ -48,14 +50,14 @@ _ADD_UP: Final = text("""
             WHERE r.store_id = k.store_id AND r.closing_id = k.closing_id HAVING count(*) > 0) AS added
      WHERE c.store_id = k.store_id AND c.closing_id = k.closing_id
 """)
-_UNFILLED_CLOSINGS: Final = text(f"""
+_UNFILLED_CLOSINGS: Final = """
     SELECT store_id, closing_id, value FROM reporting.closings WHERE currency IS NULL
-     ORDER BY store_id, closing_id LIMIT {FILLED_ROWS_MAX} FOR UPDATE SKIP LOCKED
-""")  # noqa: S608 - constants
-_UNFILLED_CORRECTIONS: Final = text(f"""
+     ORDER BY store_id, closing_id LIMIT :limit + 1 FOR UPDATE SKIP LOCKED
+"""
+_UNFILLED_CORRECTIONS: Final = """
     SELECT store_id, closing_id, correction_id, value FROM reporting.corrections WHERE needs_review IS NULL
-     ORDER BY store_id, correction_id LIMIT {FILLED_ROWS_MAX} FOR UPDATE SKIP LOCKED
-""")  # noqa: S608 - constants
+     ORDER BY store_id, correction_id LIMIT :limit + 1 FOR UPDATE SKIP LOCKED
+"""
 _LOCK: Final = text("""
     SELECT 1 FROM reporting.closings AS c
       JOIN unnest(CAST(:stores AS text[]), CAST(:closings AS uuid[])) AS k(store_id, closing_id)
@@ -64,7 +66,10 @@ _LOCK: Final = text("""
 
 
 async def fill_closings(tx: AsyncConnection, rows: Sequence[Any]) -> None:
-    """Fill in these closings, of which store_id, closing_id and value are looked at, where that was not done before."""
+    """Fill in these closings, of which store_id, closing_id and value are looked at, where that was not done before.
+
+    They are new in this transaction, or it holds them: so this waits for nobody.
+    """
     if not rows:
         return
     filled = [_of_closing(row) for row in rows]
@@ -73,7 +78,11 @@ async def fill_closings(tx: AsyncConnection, rows: Sequence[Any]) -> None:
 
 
 async def fill_corrections(tx: AsyncConnection, rows: Sequence[Any]) -> None:
-    """Fill in these corrections, and add them to their closings as far as these are there."""
+    """Fill in these corrections, and add them to their closings as far as these are there.
+
+    They are new in this transaction, or it holds them. Their closings are locked here, sorted: the only rows of others
+    that a transaction waits for, and all at once, so that no two can wait for each other.
+    """
     if not rows:
         return
     filled = [_of_correction(row) for row in rows]
@@ -92,11 +101,18 @@ async def add_up(tx: AsyncConnection, keys: Collection[ClosingKey]) -> None:
 async def fill_portion(engine: AsyncEngine) -> bool:
     """Fill in what was stored without; whether something may be left."""
     async with engine.begin() as tx:
-        closings = (await tx.execute(_UNFILLED_CLOSINGS)).all()
+        closings = await _portion(tx, _UNFILLED_CLOSINGS, "closing_id")
         await fill_closings(tx, closings)
-        corrections = (await tx.execute(_UNFILLED_CORRECTIONS)).all()
+    # A transaction of its own: who waits for the closings of these holds no closing.
+    async with engine.begin() as tx:
+        corrections = await _portion(tx, _UNFILLED_CORRECTIONS, "correction_id")
         await fill_corrections(tx, corrections)
     return bool(closings or corrections)
+
+
+async def _portion(tx: AsyncConnection, unfilled: str, key: str) -> Sequence[Any]:
+    page = page_of(unfilled, order=f"store_id, {key}", size="octet_length(value)")
+    return (await tx.execute(text(page), page_values(FILLED_ROWS_MAX))).all()
 
 
 def _of_closing(row: Any) -> dict[str, Any]:
@@ -109,8 +125,8 @@ def _of_closing(row: Any) -> dict[str, Any]:
         "session_number": closing["session_number"],
         "opened_by": closing["opened_by"]["id"],
         "opened_by_name": closing["opened_by"].get("name"),
-        # No id holds a line's end: it is a text without control characters but these, and these are no ids.
-        "people": "\n".join(sorted({person["id"].replace("\n", " ") for person in people})),
+        # An id may hold lines and tabs, but none of the other control characters.
+        "people": "\x1f".join(sorted({person["id"] for person in people})),
         "over_short_minor": closing["cash_movements"]["difference_minor"],
     }
 

@@ -4,21 +4,18 @@ Each closing counts with its corrections, as it stands now, in its own currency.
 """
 
 from datetime import date, timedelta
-from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, HTTPException, Request, Response, Security
+from fastapi import FastAPI, Request, Response, Security
 from fastapi.security import HTTPBearer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.times import read_date
-from contracts.values import ID_TEXT
 from services.platform.auth.store_scope import StoreScope
 from services.platform.http.query import read_list
 from services.platform.http.replies import json_reply
 from services.reporting.access import Callers, caller, visible_stores
-from services.reporting.closings_api import STORE
+from services.reporting.closings_api import STORE, bad, parameter, read_day, read_profile
 from services.reporting.search import store_clauses
 
 PATH: Final = "/api/over-short"
@@ -54,14 +51,12 @@ def add_over_short(app: FastAPI, engine: AsyncEngine, callers: Callers) -> None:
     async def over_short(request: Request) -> Response:
         claims, params = caller(callers, request), request.query_params
         stores = visible_stores(claims, "store", read_list(params, "store"))
-        by, profile_id = params.get("by", "person"), params.get("profile")
+        by, profile_id = params.get("by", "person"), read_profile(params)
         if by not in BY:
-            raise _bad(f"by is one of {', '.join(BY)}")
-        if profile_id is not None and not ID_TEXT.fullmatch(profile_id):
-            raise _bad("profile is 1 to 64 of A-Z a-z 0-9 . _ : -")
-        first, last = _date(params.get("from"), "from"), _date(params.get("to"), "to")
+            raise bad(f"by is one of {', '.join(BY)}")
+        first, last = (read_day(params.get(name, ""), name) for name in ("from", "to"))
         if not timedelta(0) <= last - first < timedelta(days=SPAN_DAYS_MAX):
-            raise _bad(f"to is on or after from, and they are of at most {SPAN_DAYS_MAX} days")
+            raise bad(f"to is on or after from, and they are of at most {SPAN_DAYS_MAX} days")
         statement, values = sums_statement(stores, by, first, last, profile_id)
         async with engine.connect() as tx:
             rows = (await tx.execute(text(statement), values)).all()
@@ -99,32 +94,16 @@ def _item(by: str, row: Any) -> dict[str, Any]:
     return {by: row.key, **names, "currency": row.currency, "closings": row.closings, "off": row.off, **figures}
 
 
-def _date(written: str | None, name: str) -> date:
-    try:
-        return date.fromisoformat(read_date(written or ""))
-    except ValueError:
-        raise _bad(f"{name} is a date of the calendar, as in 2025-01-31") from None
-
-
-def _bad(sentence: str) -> HTTPException:
-    return HTTPException(HTTPStatus.BAD_REQUEST, f"{sentence}.")
-
-
-def _parameter(name: str, description: str, *, required: bool = False, **schema: Any) -> dict[str, Any]:
-    schema = {"type": "string"} | schema
-    return {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
-
-
 _DOCUMENTATION: Final[dict[str, Any]] = {
     "description": "By who opened the session, by till, by business date or by its week (named by its Monday), for each"
     " currency: how many closings were counted, how many were off, what was over and what was short in cash, with their"
     " corrections. People and tills come with the most that was short first, days and weeks in their order.",
     "parameters": [
         STORE,
-        _parameter("by", "What it is added up by.", enum=list(BY), default="person"),
-        _parameter("from", "The first business date.", required=True, format="date"),
-        _parameter("to", f"The last; at most {SPAN_DAYS_MAX} days in all.", required=True, format="date"),
-        _parameter("profile", "Only this profile."),
+        parameter("by", "What it is added up by.", enum=list(BY), default="person"),
+        parameter("from", "The first business date.", required=True, format="date"),
+        parameter("to", f"The last; at most {SPAN_DAYS_MAX} days in all.", required=True, format="date"),
+        parameter("profile", "Only this profile."),
     ],
     "responses": {
         "200": {"description": f"{{by, items, more}}; more says that there are more than {GROUPS_MAX} sums."},

@@ -81,6 +81,7 @@ INSERT_CLOSINGS = text("""
         CAST(:hash AS text[]), CAST(:prev_hash AS text[]), CAST(:value AS bytea[]),
         CAST(:partitions AS int[]), CAST(:offsets AS bigint[])) AS n
     ON CONFLICT ON CONSTRAINT closings_pkey DO NOTHING
+    RETURNING store_id, closing_id AS id
 """)
 
 INSERT_CORRECTIONS = text("""
@@ -94,6 +95,7 @@ INSERT_CORRECTIONS = text("""
         CAST(:received_at AS timestamptz[]), CAST(:value AS bytea[]),
         CAST(:partitions AS int[]), CAST(:offsets AS bigint[])) AS n
     ON CONFLICT ON CONSTRAINT corrections_pkey DO NOTHING
+    RETURNING store_id, correction_id AS id
 """)
 
 # By their place in the batch: those whose id is taken by other bytes.
@@ -205,11 +207,14 @@ async def save_closings(
     if not rows:
         return []
     columns = _columns(rows, ClosingRow.__slots__)
-    await tx.execute(INSERT_CLOSINGS, columns | _position_columns(topic, positions))
+    inserted = await tx.execute(INSERT_CLOSINGS, columns | _position_columns(topic, positions))
+    new = {(row.store_id, row.id) for row in inserted}
     keys = ("store_id", "closing_id", "value")
     others = await tx.execute(OTHER_CLOSINGS, {name: columns[name] for name in keys})
     conflicts = [ordinal - 1 for ordinal in others.scalars()]
-    await figures.fill_closings(tx, [row for index, row in enumerate(rows) if index not in conflicts])
+    # Of what comes again nothing is held: only new rows, which nobody else sees yet, are filled in here.
+    mine = [row for at, row in enumerate(rows) if at not in conflicts and (row.store_id, row.closing_id) in new]
+    await figures.fill_closings(tx, mine)
     return conflicts
 
 
@@ -220,11 +225,13 @@ async def save_corrections(
     if not rows:
         return []
     columns = _columns(rows, CorrectionRow.__slots__)
-    await tx.execute(INSERT_CORRECTIONS, columns | _position_columns(topic, positions))
+    inserted = await tx.execute(INSERT_CORRECTIONS, columns | _position_columns(topic, positions))
+    new = {(row.store_id, row.id) for row in inserted}
     keys = ("store_id", "correction_id", "value")
     others = await tx.execute(OTHER_CORRECTIONS, {name: columns[name] for name in keys})
     conflicts = [ordinal - 1 for ordinal in others.scalars()]
-    await figures.fill_corrections(tx, [row for index, row in enumerate(rows) if index not in conflicts])
+    mine = [row for at, row in enumerate(rows) if at not in conflicts and (row.store_id, row.correction_id) in new]
+    await figures.fill_corrections(tx, mine)
     return conflicts
 
 

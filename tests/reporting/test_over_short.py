@@ -1,5 +1,6 @@
 """Closings are found by what they are now, and what was over and short adds up, corrections included."""
 
+import asyncio
 from collections import defaultdict
 from datetime import date
 from typing import Any
@@ -9,13 +10,23 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.postgres import pages
 from services.platform.settings import Settings
 from services.reporting import figures, over_short
 from tests.reporting.closing_messages import Row, closing, value, voided
 from tests.reporting.closing_pages import PATH, Token, corrected, problem, z_numbers
 from tests.reporting.reader import Reading, keep, publish, until_read
+from tests.support.waiting import eventually
 
 SUMS = over_short.PATH
+UNFILL_CLOSINGS = (
+    "UPDATE reporting.closings SET currency = NULL, session_number = NULL, opened_by = NULL, people = NULL,"
+    " over_short_minor = NULL, over_short_now_minor = NULL, needs_review = false"
+)
+UNFILL_CORRECTIONS = "UPDATE reporting.corrections SET needs_review = NULL, over_short_delta_minor = NULL"
+UNFILLED = "SELECT count(*) FROM reporting.closings WHERE currency IS NULL"
+UNFILLED_CORRECTIONS = "SELECT count(*) FROM reporting.corrections WHERE needs_review IS NULL"
+LOCK_NOW = "SELECT 1 FROM reporting.closings WHERE z_number = :number FOR UPDATE NOWAIT"
 MAY = {"from": "2025-01-01", "to": "2025-01-31"}
 
 
@@ -57,6 +68,11 @@ NOW = {1: -500, 2: -650, 3: 0, 4: -20, 5: -70, 6: -900, 7: -111}
 
 async def listed(client: httpx.AsyncClient, headers: dict[str, str], **asked: str) -> list[int]:
     return z_numbers(await client.get(PATH, params=asked, headers=headers))
+
+
+async def unfilled(engine: AsyncEngine, count: str = UNFILLED) -> int:
+    async with engine.connect() as tx:
+        return int((await tx.execute(text(count))).scalar_one())
 
 
 async def sums(client: httpx.AsyncClient, headers: dict[str, str], **asked: str) -> list[dict[str, Any]]:
@@ -104,6 +120,34 @@ async def test_the_latest_come_first_page_by_page(client: httpx.AsyncClient, eng
 
     assert pages == oldest_first[::-1]
     assert len(pages) == 6
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_a_cursor_goes_on_in_its_own_order(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, order: str
+) -> None:
+    await keep(engine, *MESSAGES)
+    whole = await listed(client, token("s1"), order=order)
+    first = await client.get(PATH, params={"order": order, "limit": "2"}, headers=token("s1"))
+    cursor = first.json()["next_cursor"]
+
+    assert await listed(client, token("s1"), cursor=cursor) == whole[2:]
+    assert await listed(client, token("s1"), cursor=cursor, order=order) == whole[2:]
+    other = {"cursor": cursor, "order": "asc" if order == "desc" else "desc"}
+    status, detail = problem(await client.get(PATH, params=other, headers=token("s1")))
+    assert (status, detail.split()[0]) == (400, "order")
+
+
+@pytest.mark.parametrize("written", ["ana\u00a0b", "ana\tb", "ana\nb", "ana\u200bb", "\u00e9" * 32], ids=ascii)
+async def test_what_a_message_may_have_is_found(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, written: str
+) -> None:
+    await keep(engine, off(1, 0, written, session_number=written), off(2, 0, "ana b", session_number="ana b"))
+
+    assert await listed(client, token("s1"), person=written) == [1]
+    assert await listed(client, token("s1"), session_number=written) == [1]
+    assert await listed(client, token("s1"), person="ana b") == [2]
+    assert await listed(client, token("s1"), person="b") == []
 
 
 @pytest.mark.parametrize("by", list(over_short.BY))
@@ -206,20 +250,70 @@ async def test_what_a_reader_of_before_has_stored_is_filled_in_beside_reading(
     monkeypatch.setattr(figures, "FILLED_ROWS_MAX", 2)
     await keep(engine, *MESSAGES, *CORRECTIONS)
     async with engine.begin() as tx:
-        await tx.execute(
-            text(
-                "UPDATE reporting.closings SET currency = NULL, session_number = NULL, opened_by = NULL, people = NULL,"
-                " over_short_minor = NULL, over_short_now_minor = NULL, needs_review = false"
-            )
-        )
-        await tx.execute(text("UPDATE reporting.corrections SET needs_review = NULL, over_short_delta_minor = NULL"))
+        await tx.execute(text(UNFILL_CLOSINGS))
+        await tx.execute(text(UNFILL_CORRECTIONS))
     assert await listed(client, token("s1"), over_short_above="0") == []
 
     await publish(reporting, [value(closing(99))])
+
+    async def all_filled() -> bool:
+        return await unfilled(engine) + await unfilled(engine, UNFILLED_CORRECTIONS) == 0
+
     async with reading():
         await until_read(engine, 1)
+        await eventually(all_filled)
 
     assert set(await listed(client, token("s1", "s2"), over_short_above="0")) == {
         number for number, minor in NOW.items() if minor
     }
     assert await listed(client, token("s1"), needs_review="true") == [2]
+
+
+async def test_a_portion_is_filled_in_up_to_its_rows_and_its_bytes(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(engine, *MESSAGES)
+    async with engine.begin() as tx:
+        await tx.execute(text(UNFILL_CLOSINGS))
+    left = []
+    # Two rows, as many as the bytes of two, and one that alone has more than a portion.
+    for rows_max, bytes_max in ((2, 8_388_608), (500, 2 * max(len(value(one)) for one in MESSAGES)), (500, 10)):
+        monkeypatch.setattr(figures, "FILLED_ROWS_MAX", rows_max)
+        monkeypatch.setattr(pages, "PAGE_BYTES_MAX", bytes_max)
+        assert await figures.fill_portion(engine)
+        left.append(await unfilled(engine))
+
+    assert left == [5, 3, 2]
+    while await figures.fill_portion(engine):
+        pass
+    assert await unfilled(engine) == 0
+
+
+async def test_who_fills_in_and_waits_for_a_closing_holds_no_other(engine: AsyncEngine) -> None:
+    await keep(engine, *MESSAGES[:2])
+    await keep(engine, changed_by(MESSAGES[1], 1, -10))
+    async with engine.begin() as tx:
+        await tx.execute(text(UNFILL_CORRECTIONS))
+        await tx.execute(text(f"{UNFILL_CLOSINGS} WHERE z_number = 1"))
+
+    async with engine.connect() as other:
+        await other.execute(text(LOCK_NOW), {"number": 2})
+        filling = asyncio.create_task(figures.fill_portion(engine))
+
+        async def is_filled() -> bool:
+            return await unfilled(engine) == 0
+
+        await eventually(is_filled, within_s=5)
+        await other.execute(text(LOCK_NOW), {"number": 1})
+        assert not filling.done()
+        await other.rollback()
+
+    assert await filling
+
+
+async def test_what_comes_again_holds_nobody_up(engine: AsyncEngine) -> None:
+    await keep(engine, MESSAGES[1], CORRECTIONS[0])
+    async with engine.connect() as other:
+        await other.execute(text(LOCK_NOW), {"number": 2})
+
+        await asyncio.wait_for(keep(engine, MESSAGES[1], CORRECTIONS[0]), 5)
