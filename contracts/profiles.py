@@ -39,7 +39,7 @@ _EMPTY_IS_ABSENT = BeforeValidator(lambda value: None if value == "" else value)
 
 
 class ProfileSettings(Wire):
-    """All settings of a till; what is absent, null or an empty text is the default."""
+    """All settings of a till; what is absent or null is the default, and an empty text where a text may be absent."""
 
     name: PrintableName
     currency: Currency

@@ -207,11 +207,12 @@ async def _compared(settings: Any, engine: Any, store: str | None, profile: str 
 
 
 def restored() -> None:
-    """Say that the ledger's master data (its profiles) are as new as the log, after it was restored.
+    """Say that you know of a restore, so that the workers go on.
 
-    A ledger that is older than what was answered from it has no word from its operator yet: its workers wait, because
-    commands would be decided again by yesterday's settings. Import the profiles that were in
-    force last, then run this; the workers go on within a second. It holds up to where the commands topic ends now.
+    Workers of a ledger that is older than what was answered from it wait for this: they would decide again what was
+    decided, without what the commands topic no longer holds. They go on within a second, and settings of tills come
+    back from the topic, each at its place. Import only what is older than the topic keeps (7 days), and afterwards:
+    an import waits for the workers. It holds up to where the commands topic ends now.
 
     Example: [bold]till restored[/bold]
     """

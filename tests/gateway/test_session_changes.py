@@ -1,7 +1,9 @@
 """What passes by on the events topic becomes lines for those who listen, and nothing else gets out."""
 
 import json
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -34,6 +36,17 @@ class Record:
     offset: int = 0
     partition: int = 0
     topic: str = TOPIC
+
+
+class Looked(deque[Any]):
+    """Records that count how many of them were looked at, from the newest back."""
+
+    count = 0
+
+    def __reversed__(self) -> Iterator[Any]:  # type: ignore[override]
+        for record in super().__reversed__():
+            self.count += 1
+            yield record
 
 
 def answer(number: int, store: str = "s1", **members: Any) -> Record:
@@ -181,10 +194,39 @@ def test_who_comes_back_hears_what_passed_and_who_was_away_too_long_looks_anew(m
     assert [change["sequence"] for _, change in heard(6, 0)] == [7, 9]
     assert [change["sequence"] for _, change in heard(8, 0)] == [9]
     assert heard(10, 0) == []
-    # Ahead of this process, as another may have been.
-    assert heard(12, 3) == []
     assert heard(5, 0) == [("reset", {})]
     assert blocks(changes.listen(["s1"], {("elsewhere", 0): 99})[0]) == [("reset", {})]
+
+
+@pytest.mark.parametrize("ahead", [{(TOPIC, 0): 3}, {(TOPIC, 0): 2, (TOPIC, 1): 1}, {(TOPIC, 2): 1}])
+def test_an_id_ahead_of_the_topic_is_of_one_that_was_made_anew_since(ahead: Vector) -> None:
+    changes = followed(answer(1), answer(2))
+    assert blocks(changes.listen(["s1"], {(TOPIC, 0): 2, (TOPIC, 1): 0})[0]) == []
+
+    listener, at = changes.listen(["s1"], ahead)
+
+    assert (blocks(listener), at) == ([("reset", {})], changes.at)
+    changes.take(answer(3))
+    assert sequences(listener) == [3]
+
+
+def test_who_comes_back_passes_no_more_than_they_missed() -> None:
+    changes = followed(*(answer(number) for number in range(1, 101)), replace(answer(1), partition=1))
+    looked_at = Looked(changes._recent)
+    changes._recent = looked_at
+
+    assert sequences(changes.listen(["s1"], {(TOPIC, 0): 100, (TOPIC, 1): 1})[0]) == []
+    assert looked_at.count <= 1
+    assert sequences(changes.listen(["s1"], {(TOPIC, 0): 97, (TOPIC, 1): 0})[0]) == [98, 99, 100, 1]
+    assert looked_at.count <= 6
+
+
+def test_gaps_between_offsets_hide_nothing() -> None:
+    changes = followed(*(replace(answer(number), offset=3 * number) for number in range(1, 6)))
+
+    heard = [sequences(changes.listen(["s1"], {(TOPIC, 0): offset})[0]) for offset in range(6, 11)]
+
+    assert heard == [[2, 3, 4, 5], [3, 4, 5], [3, 4, 5], [3, 4, 5], [4, 5]]
 
 
 def test_bytes_bound_what_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:

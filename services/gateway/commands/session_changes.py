@@ -2,7 +2,8 @@
 
 A line says no amount and no name, so that it may be shown where a till is counted blind. It is written once, for all
 who listen to its store, and not at all where nobody does. What passed last is kept for a while, so that a stream that
-broke goes on where it was; who was away for longer is told to look anew.
+broke goes on where it was. Who was away for longer, or missed more lines than wait for one, is told to look anew, and
+so is who comes with an id that is ahead of the topic: it was made anew since.
 """
 
 import asyncio
@@ -143,7 +144,8 @@ class SessionChanges:
     def listen(self, stores: Collection[str] | None, after: Vector | None) -> tuple[Listener, Vector]:
         """One who listens to these stores (None: to all), and where their stream begins.
 
-        They are given what passed behind `after` where it is known here, and else told to look anew; None is now.
+        They are given what passed behind `after` where it is known here, and else told to look anew; None is now. One
+        who was with a process that has read further looks anew, too: no id says whether it is of the same topic.
         """
         listener = Listener(stores)
         for of_one in self._sets_of(listener):
@@ -188,22 +190,36 @@ class SessionChanges:
             self._known_from[gone.topic, gone.partition] = gone.offset + 1
 
     def _behind(self, after: Vector, stores: Collection[str] | None) -> list[Line] | None:
-        """The lines of these stores behind `after`; None where not all are known, or where they are too many."""
+        """The lines of these stores behind `after`; None where it is ahead, not all are known, or they are too many."""
+        if any(offset > self.at.get(key, 0) for key, offset in after.items()):
+            return None
         at = {key: after.get(key, 0) for key in self.at}
         if any(at[key] < known_from for key, known_from in self._known_from.items()):
             return None
         lines = []
-        for record in self._recent:
-            key = record.topic, record.partition
-            if record.offset < at[key]:
-                continue
-            at[key] = record.offset + 1
+        for record in self._records_behind(at):
+            at[record.topic, record.partition] = record.offset + 1
             line = line_of(record, at) if stores is None or _store_of(record) in stores else None
             if line is not None:
                 lines.append(line)
                 if len(lines) > QUEUE_LINES_MAX:
                     return None
         return lines
+
+    def _records_behind(self, at: Vector) -> list[Any]:
+        """What is kept behind `at`, in its order; looked for from the newest back, no further than it lies."""
+        not_passed = {key for key, offset in self.at.items() if at[key] < offset}
+        behind = []
+        for record in reversed(self._recent):
+            if not not_passed:
+                break
+            key = record.topic, record.partition
+            if record.offset >= at[key]:
+                behind.append(record)
+            if record.offset <= at[key]:
+                not_passed.discard(key)
+        behind.reverse()
+        return behind
 
 
 def line_of(record: Any, at: Vector) -> Line | None:

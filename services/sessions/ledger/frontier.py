@@ -67,12 +67,13 @@ COUNT_HELD = text("""
 
 
 class LedgerRestored(TillError):
-    """The ledger is older than what was answered from it. Workers wait until somebody vouches for its master data."""
+    """The ledger is older than what was answered from it. Workers wait until their operator knows of it."""
 
     def __init__(self) -> None:
         super().__init__(
             "The ledger is behind what was answered: it was restored from a backup, or the group's offsets were set "
-            "ahead. Bring its profiles up to date, then run `till restored`: workers go on then."
+            "ahead. Run `till restored`: workers go on then, and settings of tills come back from the commands topic. "
+            "Import afterwards only what is older than the topic keeps."
         )
 
 

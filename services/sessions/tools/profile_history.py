@@ -15,7 +15,10 @@ PAGE_ROWS: Final = 500
 
 
 async def read_history(tx: AsyncConnection, store_id: str, profile_id: str) -> dict[int, Version]:
-    """All versions of a till's settings by number. Raises LedgerMismatch at the first that is not as it must be."""
+    """All versions of a till's settings by number, as far as closings go by them.
+
+    Raises LedgerMismatch at the first that is not as it must be.
+    """
     name = f"profile {store_id}/{profile_id}"
     key = {"store": store_id, "profile": profile_id}
     versions: dict[int, Version] = {}
@@ -36,8 +39,8 @@ async def read_history(tx: AsyncConnection, store_id: str, profile_id: str) -> d
 def _version(store_id: str, row: Any, where: str) -> Version:
     try:
         settings = orjson.loads(row.settings)
-        version = Version(settings, profile_hash(settings))
-    except orjson.JSONDecodeError as error:
+        version = Version(profile_hash(settings), settings["over_short_limit_minor"])
+    except (orjson.JSONDecodeError, TypeError, KeyError) as error:
         raise LedgerMismatch(f"{where}: its settings can't be read") from error
     if version.hash != row.hash.hex():
         raise LedgerMismatch(f"{where}: its settings do not have its hash")

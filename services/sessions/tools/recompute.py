@@ -70,10 +70,10 @@ def stored_object(value: bytes, name: str) -> dict[str, Any]:
 
 
 class Version(NamedTuple):
-    """One version of a till's settings, and its hash."""
+    """What closings go by in one version of a till's settings; no more, for all of a till's are in memory at once."""
 
-    settings: dict[str, Any]
     hash: str
+    over_short_limit_minor: int | None
 
 
 class Recomputation:
@@ -270,7 +270,7 @@ class Recomputation:
                     f"{self.name}: command {entry.sequence} was applied by version {entry.profile_version} of its "
                     "profile, which is not in the history"
                 )
-            limit_minor = version.settings["over_short_limit_minor"]
+            limit_minor = version.over_short_limit_minor
             profile = entry.profile_version, version.hash
         session.attempt = attempt_of(
             command, session.opening.tenders, closed_at=closed_at, limit_minor=limit_minor, profile=profile

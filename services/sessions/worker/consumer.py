@@ -235,7 +235,7 @@ class Consumer:
         try:
             return read(record, self._verify)
         except Exception as error:
-            log.exception("reading_failed", place=position_text(record))
+            log.exception("reading_failed", position=position_text(record))
             return Parked(record, f"The service failed to read this record: {type(error).__name__}.", "unreadable")
 
     def _not_done_yet(self, handed_out: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:

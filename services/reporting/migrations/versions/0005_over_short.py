@@ -7,7 +7,11 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Adds the columns, empty: the reader fills those of before by portions, and so those that an older reader adds."""
+    """Adds the columns, empty: the reader fills those of before by portions, and so those that an older reader adds.
+
+    The tables are locked until all indexes are built, each of which reads all closings. Meanwhile reporting's reads
+    wait, or fail with 503 after some seconds, and its reader waits.
+    """
     op.execute("""
         ALTER TABLE reporting.closings
             ADD COLUMN currency             text,

@@ -83,7 +83,11 @@ JOURNAL = (
 
 
 def upgrade() -> None:
-    """Workers of the version before must be stopped: they know no versions, and would write no form."""
+    """Workers of the version before must be stopped: they know no versions, and would write no form.
+
+    The tables are altered, checked whole, and locked until all migrations of the update are committed together.
+    Meanwhile the gateway's reads of tills, sessions and the journal wait, and fail with 503 after some seconds.
+    """
     for statement in PROFILES:
         op.execute(statement)
     tx = op.get_bind()

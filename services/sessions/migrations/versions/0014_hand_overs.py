@@ -9,7 +9,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the index; a command of another kind never touches it."""
+    """Make the index; a command of another kind never touches it.
+
+    The whole journal is read for it, and not written meanwhile. The locks of the migrations before, which are of the
+    same transaction, are held as long: the gateway's reads wait, or fail with 503 after some seconds.
+    """
     op.execute("""
         CREATE INDEX journal_hand_overs ON journal (store_id, session_id, sequence)
          WHERE kind = 'session_handed_over'
