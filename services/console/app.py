@@ -1,5 +1,6 @@
 """The console as an app: its routes, and what becomes of errors, each as a page with a sentence."""
 
+import contextlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -8,7 +9,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -96,7 +97,9 @@ def console_app(desk: Desk, checks: Mapping[str, Check]) -> ASGIApp:
 async def _nobody(request: Request, error: Exception) -> Response:
     visit, ended = Visit(request), isinstance(error, NobodySignedIn) and error.ended
     asked = request.url.path if request.method == "GET" and not visit.is_partial else "/"
-    return visit.forget(visit.go(sign_in.sign_in_path(asked, "ended" if ended else "")))
+    reply = visit.go(sign_in.sign_in_path(asked, "ended" if ended else ""))
+    # A link on another site brings no strict cookie: its owner is signed in all the same, and stays so.
+    return visit.forget(reply) if visit.token else reply
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -131,7 +134,10 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _fault(request: Request, _: Exception) -> Response:
     # Raised again by the framework behind this reply, and so it is in the log.
-    return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR, *FAULT)
+    with contextlib.suppress(Exception):
+        return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR, *FAULT)
+    # What went wrong was in the making of any page: of who asks, or of how they read.
+    return PlainTextResponse("\n".join(FAULT), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _page(

@@ -1,8 +1,9 @@
 """Who is signed in, by their own token. Nothing is decided by it: the APIs verify the token at every request."""
 
 import base64
-import binascii
 import json
+import math
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,7 @@ from services.platform.auth.claims import EVERY_STORE
 
 DECIDES: Final = frozenset({"manager", "admin"})
 """Who may approve, void, recount and force a closing; the APIs refuse it to everybody else, whatever a page offers."""
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,15 @@ class Person:
 
 def read_person(token: str) -> Person | None:
     """Whoever the token names, its signature unseen; None for what is none, or has ended."""
+    if not _TOKEN.fullmatch(token):
+        return None
     try:
         payload = json.loads(_decoded(token.split(".")[1]))
-        stores = tuple(store for store in payload["stores"] if isinstance(store, str))
+        stores = tuple(_text(store) for store in payload["stores"])
         person = Person(token, _text(payload["sub"]), _text(payload["role"]), stores, float(payload["exp"]))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, binascii.Error):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
-    return person if stores and person.expires_at > time.time() else None
+    return person if stores and math.isfinite(person.expires_at) and person.expires_at > time.time() else None
 
 
 def _decoded(part: str) -> bytes:
@@ -57,4 +61,6 @@ def _decoded(part: str) -> bytes:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("no text")
+    # JSON can write halves of characters, which no page and no address can.
+    value.encode()
     return value

@@ -94,6 +94,8 @@ async def test_what_was_decided_on_is_what_was_looked_at(mona: Visitor, market: 
     fields = mona.hidden(path_of(session_id, "approve"))
     late = movement("limited", session_id, 700) | {"occurred_at": "2026-11-20T11:59:00Z"}
     assert (await market.post(late)).status_code == 200
+    page = await mona.post(path_of(session_id, "approve"), fields | {"sequence": "9" * 5_000})
+    assert page.status_code == 409
     page = await mona.post(path_of(session_id, "approve"), fields)
     assert page.status_code == 409
     assert "Something has happened in this session since you looked." in mona.text

@@ -1,6 +1,7 @@
 """Signing in and out: what the browser keeps, whose forms are taken, and when it ends."""
 
 import asyncio
+import base64
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from services.console.cookies import TOKEN_BYTES_MAX
 from services.console.forms import FORM_BYTES_MAX
 from services.console.main import console
 from services.console.pages.sign_in import goal_of
+from services.console.person import read_person
 from tests.console.visitor import Visitor
 from tests.support.market import Market
 
@@ -33,11 +35,42 @@ async def test_who_was_sent_to_sign_in_goes_on_to_where_they_wanted(visitor: Vis
 
 
 @pytest.mark.parametrize(
-    "path", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:1", "/sign-in"]
+    "path",
+    ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:1", "/sign-in", "//[", "https://["],
 )
 def test_nobody_is_led_elsewhere(path: str) -> None:
     assert goal_of(path) == "/"
     assert goal_of("/stores/s1?x=//evil.example") == "/stores/s1"
+
+
+def written_token(payload: str, signature: str = "AAAA") -> str:
+    return f"AAAA.{base64.urlsafe_b64encode(payload.encode()).decode().rstrip('=')}.{signature}"
+
+
+CLAIMS = '{"sub": %s, "role": "manager", "stores": [%s], "exp": %s}'
+UNREADABLE = {
+    "an end of 400 digits": written_token(CLAIMS % ('"x"', '"s1"', "9" * 400)),
+    "no end at all": written_token(CLAIMS % ('"x"', '"s1"', "1e999")),
+    "half a character for a name": written_token(CLAIMS % (r'"\ud800"', '"s1"', "9e9")),
+    "half a character for a store": written_token(CLAIMS % ('"x"', r'"\ud800"', "9e9")),
+    "a foreign signature": written_token(CLAIMS % ('"x"', '"s1"', "9e9"), "ñ"),
+    "a line in it": written_token(CLAIMS % ('"x"', '"s1"', "9e9"), "AA\nAA"),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_no_page_could_show_or_send_on_is_no_token(what: str) -> None:
+    assert read_person(written_token(CLAIMS % ('"x"', '"s1"', "9e9"))) is not None
+    assert read_person(UNREADABLE[what]) is None
+
+
+async def test_what_strangers_make_up_is_answered_with_the_form(visitor: Visitor) -> None:
+    for token in (UNREADABLE["an end of 400 digits"], UNREADABLE["half a character for a name"]):
+        await visitor.get("/sign-in?next=//%5B")
+        page = await visitor.send("/sign-in", token=token)
+        assert page.status_code == 400
+        visitor.plant("till", token)
+        assert (await visitor.get("/stores/s1")).url.path == "/sign-in"
 
 
 async def test_a_wrong_password_is_a_sentence_and_is_not_shown_again(visitor: Visitor) -> None:
@@ -120,6 +153,22 @@ async def test_signing_out_forgets_the_token(mona: Visitor) -> None:
     assert "till" not in mona.cookies
     page = await mona.get("/stores/s1")
     assert page.url.path == "/sign-in"
+
+
+async def test_other_sites_sign_nobody_out(address: str) -> None:
+    # What they lead a browser to comes without its strict cookies.
+    async with Visitor(address) as led:
+        for reply in (
+            await led.post("/sign-out", {}, sec_fetch_site="cross-site"),
+            await led.post("/stores/s1/sessions/x/void", {}, sec_fetch_site="cross-site"),
+            (await led.get("/stores/s1", **{"sec-fetch-site": "cross-site"})).history[0],
+        ):
+            assert reply.status_code == 303
+            assert "set-cookie" not in reply.headers
+        # What is brought and counts no longer goes.
+        led.plant("till", "no.token.here")
+        reply = await led.post("/sign-out", {})
+        assert any(line.startswith("till=") for line in reply.headers.get_list("set-cookie"))
 
 
 async def test_a_form_without_the_browsers_own_key_is_refused(mona: Visitor, address: str) -> None:

@@ -1,6 +1,7 @@
 """A session: its figures, its journal as it happens, and what may be done to it, each with a page that says what."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from services.console.pages.now import store_of
 from services.console.words import REASONS
 
 PATH: Final = "/stores/{store_id}/sessions/{session_id}"
+SEQUENCE_TEXT: Final = re.compile(r"[0-9]{1,15}")
+"""What the wire can count to, in digits."""
 DONE: Final = phrase("Done: it stands in the journal.")
 ON_ITS_WAY: Final = phrase(
     "It is on its way, but nobody has answered yet. It counts once; this page shows when it is done."
@@ -72,7 +75,7 @@ async def do(request: Request) -> Response:
 def _objection(visit: Visit, action: Action, values: Mapping[str, Any], filled: Mapping[str, str]) -> str:
     """Why the command is not even sent: what the person saw, or filled in, is not what it takes."""
     session = values["session"]
-    if not UUID_TEXT.fullmatch(filled.get("command_id", "")) or not filled.get("sequence", "").isdecimal():
+    if not UUID_TEXT.fullmatch(filled.get("command_id", "")) or not SEQUENCE_TEXT.fullmatch(filled.get("sequence", "")):
         return REASONS["malformed"]
     if not is_offered(action, session, visit.person, values["counted_by"]):
         return NOT_NOW
@@ -110,7 +113,9 @@ async def _values(visit: Visit, store_id: str, session_id: str) -> dict[str, Any
         _unless_hidden(apis.x_report(person, session_id)),
         _unless_hidden(apis.journal(person, session_id)),
     )
-    till = next(till for till in tills if till["profile_id"] == session["profile_id"])
+    till = next((till for till in tills if till["profile_id"] == session["profile_id"]), None)
+    if till is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     counted_by = journal.counted_by(entries or [])
     return {
         "actions": offered(session, person, counted_by),

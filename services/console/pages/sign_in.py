@@ -85,7 +85,9 @@ async def sign_out(request: Request) -> Response:
     visit = Visit(request)
     if visit.person_or_none is not None:
         await visit.form()
-    return visit.forget(visit.go(f"{PATH}?note=signed-out"))
+    reply = visit.go(f"{PATH}?note=signed-out")
+    # A form on another site brings no strict cookie, and so ends nobody's sign-in.
+    return visit.forget(reply) if visit.token else reply
 
 
 async def choose_language(request: Request) -> Response:
@@ -100,9 +102,13 @@ async def choose_language(request: Request) -> Response:
 
 def goal_of(path: str) -> str:
     """Where to go on: a path of this console, whatever a link in a mail says; home where it is none."""
-    parts = urlsplit(path[:NEXT_CHARACTERS_MAX])
-    inside = path.startswith("/") and not parts.netloc and not parts.scheme and "\\" not in path and path.isprintable()
-    return parts.path if inside and not path.startswith((PATH, "//")) else "/"
+    if not path.startswith("/") or path.startswith((PATH, "//")) or "\\" in path or not path.isprintable():
+        return "/"
+    try:
+        parts = urlsplit(path[:NEXT_CHARACTERS_MAX])
+    except ValueError:
+        return "/"
+    return "/" if parts.netloc or parts.scheme else parts.path
 
 
 def sign_in_path(asked: str, note: str = "") -> str:
