@@ -70,9 +70,11 @@ class Apis:
         """How the tills of a store stand, with figures as far as the person may see them. Raises Refused or Away."""
         return await self._all(person, "/api/tills", store=store_id)
 
-    async def journal(self, person: Person, session_id: str) -> list[dict[str, Any]]:
-        """The accepted commands of a session with their answers, the first PAGES_MAX pages. Raises Refused or Away."""
-        return await self._all(person, f"/api/sessions/{_segment(session_id)}/journal")
+    async def journal(self, person: Person, session_id: str, since: int) -> list[dict[str, Any]]:
+        """The first PAGE_ITEMS accepted commands behind this sequence, with their answers. Raises Refused or Away."""
+        path, asked = f"/api/sessions/{_segment(session_id)}/journal", {"since": str(since), "limit": str(PAGE_ITEMS)}
+        items: list[dict[str, Any]] = (await self._get(self.gateway, person, path, **asked))["items"]
+        return items
 
     async def closings(self, person: Person, store_id: str, **filters: str) -> list[dict[str, Any]]:
         """The closings of a store by when they were closed, oldest first. Raises Refused or Away."""

@@ -111,22 +111,35 @@ async def _values(visit: Visit, store_id: str, session_id: str) -> dict[str, Any
     tills, report, entries = await asyncio.gather(
         apis.tills_as_set_up(person, store_id),
         _unless_hidden(apis.x_report(person, session_id)),
-        _unless_hidden(apis.journal(person, session_id)),
+        _unless_hidden(apis.journal(person, session_id, max(0, session["sequence"] - journal.SHOWN_MAX))),
     )
     till = next((till for till in tills if till["profile_id"] == session["profile_id"]), None)
     if till is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    counted_by = journal.counted_by(entries or [])
+    counted_by = await _counted_by(visit, session, entries or [])
     return {
         "actions": offered(session, person, counted_by),
         "counted_by": counted_by,
-        "entries": None if entries is None else journal.entries(entries),
+        "entries": None if entries is None else journal.entries(entries, session),
         "report": report,
         "session": session,
         "session_path": _path(session),
         "store_id": store_id,
         "till": till,
     }
+
+
+async def _counted_by(visit: Visit, session: Mapping[str, Any], entries: list[dict[str, Any]]) -> str | None:
+    """The id of whoever counted for the closing that waits, however much has come in late since."""
+    found = journal.counted_by(entries)
+    if found is not None or session["waits_for"] != "approval":
+        return found
+    tills = await visit.desk.apis.tills(visit.person, session["store_id"])
+    closed_by = (
+        one["closed_by"] for till in tills for one in till["sessions"] if one["session_id"] == session["session_id"]
+    )
+    actor = next(closed_by, None)
+    return actor["id"] if actor else None
 
 
 async def _unless_hidden(asked: Any) -> Any:
