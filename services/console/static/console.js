@@ -2,8 +2,20 @@
 "use strict";
 
 // Whether what is shown is what is: a page says so itself, and when the line to the server breaks it says that.
-document.addEventListener("htmx:sseOpen", () => document.body.setAttribute("data-live", "on"));
-document.addEventListener("htmx:sseError", () => document.body.setAttribute("data-live", "broken"));
+// The line may stand while what it tells of can't be asked for: a page is live when both go well.
+const well = { line: false, answers: true };
+const tell = (what, is) => {
+  well[what] = is;
+  document.body.setAttribute("data-live", well.line && well.answers ? "on" : "broken");
+};
+document.addEventListener("htmx:sseOpen", () => tell("line", true));
+document.addEventListener("htmx:sseError", () => tell("line", false));
+for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(failure, () => tell("answers", false));
+}
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.successful) tell("answers", true);
+});
 
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
