@@ -139,7 +139,8 @@ class Supervisor:
             name,
             [sys.executable, "-P", "-m", "services.cli", "run", service],
             ready=partial(is_ready, port),
-            env={f"TILL_{service.upper()}_HTTP": f"127.0.0.1:{port}"},
+            # Over plain http not every browser keeps a cookie that is for https alone.
+            env={f"TILL_{service.upper()}_HTTP": f"127.0.0.1:{port}", "TILL_CONSOLE_HTTPS": "false"},
             port=port,
         )
         await self.start_program(program)

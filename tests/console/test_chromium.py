@@ -42,6 +42,8 @@ async def sign_in(page: Page, address: str, user: str = "mona") -> None:
     await page.wait_for_url("**/stores/s1")
 
 
+# Thirty pages, each looked through by axe.
+@pytest.mark.timeout(300)
 async def test_pages_have_no_barrier_and_nothing_runs_out_of_them(
     browser: Browser, address: str, market: Market, busy: None
 ) -> None:
