@@ -18,8 +18,7 @@ from services.platform.postgres.pages import has_more, page_of, page_values
 from services.sessions.ledger.load import load_state
 from services.sessions.ledger.transaction import transaction
 from services.sessions.rules.model import BatchState, Session, cash_tender
-from services.sessions.rules.report import drawer_and_sales as glance
-from services.sessions.rules.report import report
+from services.sessions.rules.report import drawer_and_sales, report
 
 CONNECTIONS: Final = 8
 LIMIT_MAX: Final = 500
@@ -248,9 +247,9 @@ def x_report(session: Session) -> dict[str, Any]:
     return opening.carried.as_shown() | report(session.totals, opening.tenders, session.declared)
 
 
-def drawer_and_sales(session: Session) -> dict[str, Any]:
+def money_of(session: Session) -> dict[str, Any]:
     """Of the figures of `x_report` what lies in the drawer and what was sold."""
-    return glance(session.totals, session.opening.tenders, session.declared)
+    return drawer_and_sales(session.totals, session.opening.tenders, session.declared)
 
 
 async def profiles(engine: AsyncEngine, store_id: str, after: str, limit: int) -> tuple[list[ProfileRow], str | None]:

@@ -22,6 +22,8 @@ Key = tuple[str, str]
 
 UNCLOSED_MAX: Final = 20
 """Sessions of one till and state that are shown: of a till whose closings nobody approves, the latest."""
+SESSIONS_AT_ONCE: Final = 50
+"""Sessions that are read from the ledger in one go: their figures are decoded without others' requests in between."""
 
 _BYTES: Final = "octet_length(s.opening) + octet_length(s.tenders) + octet_length(s.totals)"
 # Each state is read from the end of its index; a till's latest session is known by its number.
@@ -90,9 +92,10 @@ async def tills(
     keys = [(row.store_id, str(session_id)) for row in rows for session_id in row.session_ids if session_id is not None]
     holders = await _holders(engine, keys)
     by_till: defaultdict[Key, list[tuple[Session, Actor]]] = defaultdict(list)
-    for session in await load_sessions(engine, keys):
-        holder = holders.get((session.store_id, session.session_id), session.opening.opened_by)
-        by_till[session.store_id, session.profile_id].append((session, holder))
+    for start in range(0, len(keys), SESSIONS_AT_ONCE):
+        for session in await load_sessions(engine, keys[start : start + SESSIONS_AT_ONCE]):
+            holder = holders.get((session.store_id, session.session_id), session.opening.opened_by)
+            by_till[session.store_id, session.profile_id].append((session, holder))
     page = [
         TillRow(**{name: getattr(row, name) for name in _OWN}, sessions=by_till[row.store_id, row.profile_id])
         for row in rows

@@ -80,7 +80,7 @@ async def list_tills(request: Request, who: ByToken) -> Response:
     profile_id = views.read_profile(request)
     key = None if after is None else (after[0], after[1])
     rows, last = await till_list.tills(resources(request).ledger, await _stores(request, who), profile_id, key, limit)
-    return json_reply(views.page([views.till_view(till, who.claims.role) for till in rows], last))
+    return json_reply(views.page(await views.till_views(rows, who.claims.role), last))
 
 
 @router.get("/api/sessions", **documentation.LIST_SESSIONS)

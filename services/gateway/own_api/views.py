@@ -1,7 +1,9 @@
 """How sessions, tills and journals are shown: plain JSON, amounts in minor units as everywhere on this wire."""
 
+import asyncio
 import base64
 import re
+from collections.abc import Sequence
 from datetime import date
 from http import HTTPStatus
 from typing import Any, Final
@@ -26,6 +28,8 @@ from services.sessions.rules.model import HOLDING, UNCLOSED, Session
 from services.sessions.rules.totals import OPENING, P_REFUNDS
 
 COUNT_BLIND: Final = frozenset({"cashier", "register"})
+TILLS_AT_ONCE: Final = 10
+"""Tills whose figures are added up in one go: others' requests come between."""
 _SEQUENCE: Final = re.compile(r"[0-9]{1,16}")
 _LIMIT: Final = re.compile(r"[0-9]{1,3}")
 _TENDER: Final = ("tender", "name", "type", "currency")
@@ -106,6 +110,16 @@ def version_view(version: ProfileVersion) -> dict[str, Any]:
     }
 
 
+async def till_views(tills: Sequence[TillRow], role: str) -> list[dict[str, Any]]:
+    """Tills as `till_view` has them, for somebody of this role; others' requests come between."""
+    views = []
+    for number, till in enumerate(tills, 1):
+        views.append(till_view(till, role))
+        if number % TILLS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return views
+
+
 def till_view(till: TillRow, role: str) -> dict[str, Any]:
     """A till, and how its sessions stand, for somebody of this role."""
     view = {name: getattr(till, name) for name in TillRow.__slots__}
@@ -141,7 +155,7 @@ def _standing(till: TillRow, session: Session, holder: Actor, role: str) -> dict
 
 def _figures(till: TillRow, session: Session) -> dict[str, Any]:
     """What was sold, and what should lie in the drawer. Of a blind till that is not shown before it was counted."""
-    money = ledger_queries.drawer_and_sales(session)
+    money = ledger_queries.money_of(session)
     shown = not till.blind or session.state not in HOLDING
     cash = money["cash_movements"]
     return {
