@@ -50,7 +50,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
 
     async def closings(request: Request) -> Response:
         claims, params = caller(callers, request), request.query_params
-        after, latest_first = _place(params)
+        after, latest_first = _begin(params)
         stores = visible_stores(claims, "store", read_list(params, "store"))
         selection = _selection(params, stores, latest_first=latest_first)
         items, last = await search.closings(engine, selection, after, read_limit(params.get("limit")))
@@ -109,7 +109,7 @@ def _selection(params: QueryParams, stores: StoreScope, *, latest_first: bool) -
     )
 
 
-def _place(params: QueryParams) -> tuple[Key | None, bool]:
+def _begin(params: QueryParams) -> tuple[Key | None, bool]:
     """What the page begins behind, and whether the latest come first: a cursor knows its order. Raises the 400."""
     asked = _one_of(params, "order", {"asc": False, "desc": True})
     cursor = params.get("cursor")

@@ -158,7 +158,7 @@ async def test_a_crowd_of_strangers_keeps_nobody_waiting_who_is_known(
     assert {401, 503} <= set(served) <= ({401, 503} if spread else {401, 429, 503})
     assert all(b"retry-after: 2\r\n" in reply for reply in replies if reply.startswith(b"HTTP/1.1 503"))
     assert served[401] >= 1
-    assert served[503] >= CROWD / 2
+    assert served[503] + served[429] >= CROWD / 2, "most are turned away"
     last = await door.sign_in(user="eva", address=SHOP)
     assert last.status_code == 200, "who is new here gets in when the crowd is gone"
 

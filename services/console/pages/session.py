@@ -131,9 +131,9 @@ async def _values(visit: Visit, store_id: str, session_id: str) -> dict[str, Any
 
 async def _counted_by(visit: Visit, session: Mapping[str, Any], entries: list[dict[str, Any]]) -> str | None:
     """The id of whoever counted for the closing that waits, however much has come in late since."""
-    found = journal.counted_by(entries)
-    if found is not None or session["waits_for"] != "approval":
-        return found
+    counter_id = journal.counted_by(entries)
+    if counter_id is not None or session["waits_for"] != "approval":
+        return counter_id
     tills = await visit.desk.apis.tills(visit.person, session["store_id"])
     closed_by = (
         one["closed_by"] for till in tills for one in till["sessions"] if one["session_id"] == session["session_id"]
