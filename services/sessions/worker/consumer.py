@@ -83,10 +83,15 @@ class Consumer:
         self._ready = asyncio.Event()
         """Set while the client knows where to read, or nobody could tell it."""
         self._sought = False
+        self._placed = False
+        """Whether it was ever told where to read."""
         self.kafka: AIOKafkaConsumer | None = None
         """The client, from when it is made on."""
-        self.has_partitions = False
         self.stopped = False
+
+    def has_partitions(self) -> bool:
+        """Whether it reads any now: a rebalance may leave a worker without, and nothing is sought then."""
+        return self._placed and self.kafka is not None and bool(self.kafka.assignment())
 
     async def on_batch(self, message: KafkaMessage) -> None:
         """Apply, publish and commit the records of one call; after a fault they are read again.
@@ -287,7 +292,7 @@ class Consumer:
         self._generation = object()
         self._sought = True
         log.info("worker_reads", starts={partition.partition: start for partition, start in starts.items()})
-        self.has_partitions = True
+        self._placed = True
 
     def go_on(self) -> None:
         """Take records again. Should nobody have told where to read, the frontier check of the batch holds."""

@@ -234,7 +234,7 @@ def _database_answers(engine: AsyncEngine) -> Callable[[], Awaitable[None]]:
 
 def _assigned(consumer: Consumer) -> Callable[[], Awaitable[None]]:
     async def check() -> None:
-        if not consumer.has_partitions or consumer.stopped:
+        if not consumer.has_partitions() or consumer.stopped:
             raise RuntimeError("the worker has no partitions")
 
     return check
