@@ -121,6 +121,31 @@ def test_a_tab_goes_on_in_another_session_after_the_count() -> None:
     assert till.correction["deltas"]["sales"]["carried_over_minor"] == 1_000
 
 
+BY_CARD: Body = {**PAID, "payments": [{"tender": "card", "amount_minor": 1_000}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "members", "review"),
+    [
+        ("open", {"status": "canceled_by_pos"}, True),
+        ("carried_over", {"status": "canceled_by_external"}, True),
+        ("open", {"status": "canceled_by_pos", "payments": []}, True),
+        ("carried_over", {"status": "open"}, False),
+        ("canceled_by_pos", {"status": "canceled_by_external"}, False),
+        ("canceled_by_pos", {"status": "finished"}, False),
+        ("finished", {"status": "canceled_by_pos", "refund_of": "x"}, True),
+        ("open", {"status": "canceled_by_pos", "refund_of": "x"}, False),
+    ],
+)
+def test_a_tab_whose_money_counts_no_more_is_looked_at(status: str, members: Body, review: bool) -> None:
+    till = Till()
+    till.open({"cash": 500})
+    till.order("A", **{**BY_CARD, "status": status, "refund_of": members.get("refund_of")})
+    till.closed({"cash": 500})
+    assert late(till, **{**BY_CARD, **members})["kind"] == "order_recorded"
+    assert till.correction["needs_review"] is review
+
+
 def test_a_pending_session_takes_it_as_if_open() -> None:
     till = Till(over_short_limit_minor=0)
     till.open({"cash": 500})

@@ -40,8 +40,13 @@ def in_window(context: RuleContext, applied_at: str) -> bool:
 
 
 def takes_back(earlier: RecordOrder, order: RecordOrder) -> bool:
-    """Whether an order counts no more by this revision, or for less, or with less tax."""
+    """Whether an order counts no more by this revision, or for less, or with less tax.
+
+    A sale that goes on counts, too: its money is prepaid until a cancellation leaves it nowhere.
+    """
     if earlier.status in COUNTING and order.status not in COUNTING:
+        return True
+    if order.refund_of is None and earlier.status not in CANCELED and order.status in CANCELED:
         return True
     return order_total(order) < order_total(earlier) or order.tax_minor < earlier.tax_minor
 
