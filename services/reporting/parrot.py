@@ -176,16 +176,19 @@ def _uuid(store_id: str, what: str, name: str) -> str:
 
 
 def _orders(closing: Row) -> Row:
-    """The counts are of all orders; the rows, as in the example, of the other providers alone."""
+    """The counts are of all orders; the rows, as in the example, of the other providers alone.
+
+    An order that was carried over is one that stood open at the closing. Closings of the first version have none.
+    """
     rows, own = closing["orders"], own_provider(closing)
     return {
-        "numOpenOrders": _total(rows, "open"),
+        "numOpenOrders": sum(map(_open, rows)),
         "numFinishedOrders": _total(rows, "finished"),
         "numCanceledOrders": _total(rows, "canceled_by_pos", "canceled_by_external"),
         "ordersByProvider": [
             {
                 "provider": row["provider"],
-                "open": row["open"],
+                "open": _open(row),
                 "finished": row["finished"],
                 "forcedClose": row["forced_close"],
                 "canceledByPos": row["canceled_by_pos"],
@@ -195,6 +198,11 @@ def _orders(closing: Row) -> Row:
             if row["provider"] != own
         ],
     }
+
+
+def _open(row: Row) -> int:
+    standing: int = row["open"] + row.get("carried_over", 0)
+    return standing
 
 
 def _total(rows: Iterable[Row], *names: str) -> int:

@@ -1,6 +1,7 @@
 """The document of GET /v1/cashier-sessions/, figure by figure, without any server."""
 
 import json
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from contracts.money import CURRENCY_EXPONENTS
 from services.reporting.parrot import amount_or_none, cashier_session, own_provider
 from tests.reporting.closing_messages import closing, orders, side, tender, total
+from tests.support.golden_cases import load
 
 STORE = "a2f09385-7f1b-436c-9baa-bb9cf1174c25"
 CASHIER = "412a1ebb-bec0-437f-913e-306d68e2f048"
@@ -309,6 +311,39 @@ def test_no_provider_is_hidden_when_the_own_one_cannot_be_told() -> None:
     )
 
     assert [row["provider"] for row in shown(message)["orders"]["ordersByProvider"]] == ["A", "B"]
+
+
+def test_a_restaurants_day_counts_its_tab_as_open_and_shows_what_change_took_out_of_the_drawer(tmp_path: Path) -> None:
+    _, message, _ = load("restaurant-day", tmp_path).content["closings"]
+
+    entry = shown(message)
+
+    drawers = {row["name"]: row for row in entry["sessionByPaymentType"]}
+    assert {name: row["totalSales"] for name, row in drawers.items()} == {
+        "Card": "120",
+        "Euros": "-11.4",
+        "Dollars": "20",
+    }
+    # 149.50 and a tab's 10.00, less cash-back, euros for dollars and flowers.
+    assert drawers["Euros"]["expectedAmount"] == "123.1"
+    assert entry["cashMovements"]["startingAmount"] == "149.5"
+    assert entry["sales"]["salesSummary"]["store"]["netSales"] == "129.9"
+    assert (entry["orders"]["numOpenOrders"], entry["orders"]["numFinishedOrders"]) == ("1", "5")
+
+
+def test_orders_that_were_carried_over_stand_open_beside_the_others_of_their_provider() -> None:
+    rows = [orders("APP", open=1, finished=2) | {"carried_over": 3}, orders("OTHER", open=1, finished=2)]
+
+    counts = shown(closing(orders=rows))["orders"]
+
+    assert counts["numOpenOrders"] == "5"
+    assert [(row["provider"], row["open"]) for row in counts["ordersByProvider"]] == [("APP", "4"), ("OTHER", "1")]
+
+
+def test_more_tips_given_back_than_taken_are_a_negative_tip() -> None:
+    message = closing(tenders=[tender("card", "debit_card")], tips=[total(-150, 0, tender="card")])
+
+    assert shown(message)["tips"][0]["total"] == "-1.5"
 
 
 @given(
