@@ -147,3 +147,16 @@ def test_a_slip_shows_what_was_left_and_what_the_next_session_lacked_of_it(tmp_p
     assert "  Left for the next session           300.00 EUR" in evening
     assert "  Differs from what was left          -20.00 EUR" in morning
     assert "  Left for the next session             0.00 EUR" in last
+
+
+async def test_an_x_report_names_what_was_left_before_and_is_not_in_this_drawer(
+    play: Play, till: Cli, tmp_path: Path
+) -> None:
+    records = load("float-for-the-morning", tmp_path).content["records"]
+    await play("float-for-the-morning", 6)
+
+    result = await till("report", "x", records[5]["value"]["session_id"])
+
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    assert lines[lines.index("Left before, not in this drawer") + 1] == "usd 50.00 USD"

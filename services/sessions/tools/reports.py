@@ -30,7 +30,9 @@ async def slip(engine: AsyncEngine, kind: str, session_id: str, store_id: str | 
     if kind == "x":
         if session.state not in UNCLOSED:
             raise NoReport(f"The session {session_id} is {session.state}: it has no X report any more.")
-        return x_slip(session, report(session.totals, session.opening.tenders, session.declared), width)
+        opening = session.opening
+        figures = opening.carried.as_shown() | report(session.totals, opening.tenders, session.declared)
+        return x_slip(session, figures, width)
     if closing is None:
         raise NoReport(f"The session {session_id} is {session.state} and has no closing: it has no Z report.")
     return z_slip(orjson.loads(closing["body"]), closing["corrections"], width)
