@@ -132,21 +132,24 @@ def test_a_slip_names_what_was_left_before_and_is_not_in_this_drawer(tmp_path: P
     ]
 
 
-def test_a_slip_shows_refunds_and_tips_by_person(tmp_path: Path) -> None:
+def test_a_slip_shows_what_a_person_gave_back_took_in_tips_called_off_and_lowered(tmp_path: Path) -> None:
     closing = next(m for m in load("restaurant-day", tmp_path).content["closings"] if m.get("z_number") == 2)
     (ana, *_) = closing["staff"]
-    ana |= {"refunds_minor": 700, "refund_count": 2, "tips_minor": -50}
+    ana |= {"refunds_minor": 700, "refund_count": 2, "tips_minor": -50, "sales_count": 0}
+    ana |= {"canceled_minor": 900, "canceled_count": 1, "lowered_minor": 1_200, "lowered_count": 3}
     lines = z_slip(closing, 0, 48)
+    assert lines[lines.index("Sales by person") + 1].split()[0] == "Bea"
     assert lines[lines.index("Refunds by person") + 1].split() == ["Ana", "×", "2", "7.00", "EUR"]
     assert lines[lines.index("Tips by person") + 1].split() == ["Ana", "-0.50", "EUR"]
+    assert lines[lines.index("Canceled by person") + 1].split() == ["Ana", "×", "1", "9.00", "EUR"]
+    assert lines[lines.index("Lowered by person") + 1].split() == ["Ana", "×", "3", "12.00", "EUR"]
 
 
-def test_a_slip_shows_what_was_left_and_what_the_next_session_lacked_of_it(tmp_path: Path) -> None:
-    messages = load("float-for-the-morning", tmp_path).content["closings"]
-    evening, morning, last = ("\n".join(z_slip(m, 0, 48)) for m in messages if m["kind"] == "closing")
-    assert "  Left for the next session           300.00 EUR" in evening
-    assert "  Differs from what was left          -20.00 EUR" in morning
-    assert "  Left for the next session             0.00 EUR" in last
+def test_a_rate_shows_what_it_was_on_less_what_was_given_back(tmp_path: Path) -> None:
+    closing = next(m for m in load("restaurant-day", tmp_path).content["closings"] if m.get("z_number") == 2)
+    closing["taxes"][-1] |= {"refunded_net_minor": 878, "refunded_tax_minor": 61}
+
+    assert "  VAT 7% on 80.00                       5.61 EUR" in z_slip(closing, 0, 48)
 
 
 async def test_an_x_report_names_what_was_left_before_and_is_not_in_this_drawer(
@@ -160,3 +163,33 @@ async def test_an_x_report_names_what_was_left_before_and_is_not_in_this_drawer(
     assert result.exit_code == 0, result.output
     lines = [" ".join(line.split()) for line in result.output.splitlines()]
     assert lines[lines.index("Left before, not in this drawer") + 1] == "usd 50.00 USD"
+
+
+async def test_a_slip_goes_by_the_shops_clock_and_says_where_the_registers_was_wrong(
+    play: Play, till: Cli, tmp_path: Path
+) -> None:
+    closing, *_, last = (m for m in load("clock-and-zone", tmp_path).content["closings"] if m["kind"] == "closing")
+    adjusted = "Register's clock wrong, times adjusted"
+    await play("clock-and-zone", 2)
+
+    x = await till("report", "x", closing["session_id"])
+    z, right, unknown = (
+        [" ".join(line.split()) for line in z_slip(message, 0, 48)]
+        for message in (closing, last, last | {"time_zone": "Nowhere/Atlantis"})
+    )
+
+    assert x.exit_code == 0, x.output
+    for lines in ([" ".join(line.split()) for line in x.output.splitlines()], z):
+        assert "Opened 2026-03-02 21:30-06:00 by Ana" in lines
+        assert adjusted in lines
+    assert "Closed 2026-03-02 22:00-06:00 by Ana" in z
+    assert adjusted not in right
+    assert "Opened 2026-03-03 10:00 UTC by Ana" in unknown
+
+
+def test_a_slip_shows_what_was_left_and_what_the_next_session_lacked_of_it(tmp_path: Path) -> None:
+    messages = load("float-for-the-morning", tmp_path).content["closings"]
+    evening, morning, last = ("\n".join(z_slip(m, 0, 48)) for m in messages if m["kind"] == "closing")
+    assert "  Left for the next session           300.00 EUR" in evening
+    assert "  Differs from what was left          -20.00 EUR" in morning
+    assert "  Left for the next session             0.00 EUR" in last

@@ -1,9 +1,12 @@
 """X and Z reports as slips of paper: figures in major units, never wider than asked."""
 
 from collections.abc import Iterator
+from datetime import timezone
 from typing import Any, Final
 from unicodedata import east_asian_width
 
+from contracts.times import moment
+from contracts.zones import ZONES, offset_in
 from services.platform.money_text import grouped_text
 from services.sessions.rules.model import Session
 
@@ -13,34 +16,41 @@ WIDTH_MAX: Final = 80
 Report = dict[str, Any]
 NOTHING: Final = {"total_minor": 0, "count": 0}
 """What a figure is that closings of the version before don't have."""
+WRONG_CLOCK: Final = {"Register's clock": "wrong, times adjusted"}
+"""The line of a session in which another time counted than the register said."""
 
 
 def x_slip(session: Session, report: Report, width: int) -> list[str]:
     """The lines of an X report: how a session stands."""
-    opening = session.opening
+    opening, zone = session.opening, session.opening.time_zone
     words = {
         "Store": opening.store_name,
         "Till": opening.profile_name,
         "Session": opening.session_number,
         "Business date": opening.business_date,
-        "Opened": f"{_time(opening.opened_at)} by {opening.opened_by.name or opening.opened_by.id}",
+        "Opened": f"{_time(opening.opened_at, zone)} by {opening.opened_by.name or opening.opened_by.id}",
         "State": session.state,
     }
+    if session.register.clock_adjusted or (session.attempt is not None and session.attempt.clock_adjusted):
+        words |= WRONG_CLOCK
     return _slip("X REPORT", words, report, opening.currency, width)
 
 
 def z_slip(closing: Report, corrections: int, width: int) -> list[str]:
     """The lines of a Z report: a closing as it was frozen; later corrections are only mentioned."""
+    zone = closing.get("time_zone")
     words = {
         "Store": closing["store_name"],
         "Till": closing["profile_name"],
         "Session": closing["session_number"],
         "Business date": closing["business_date"],
-        "Opened": f"{_time(closing['opened_at'])} by {_name(closing['opened_by'])}",
-        "Closed": f"{_time(closing['closed_at'])} by {_name(closing['closed_by'])}",
+        "Opened": f"{_time(closing['opened_at'], zone)} by {_name(closing['opened_by'])}",
+        "Closed": f"{_time(closing['closed_at'], zone)} by {_name(closing['closed_by'])}",
     }
     if closing["approved_by"]:
-        words["Approved"] = f"{_time(closing['approved_at'])} by {_name(closing['approved_by'])}"
+        words["Approved"] = f"{_time(closing['approved_at'], zone)} by {_name(closing['approved_by'])}"
+    if closing.get("clock_adjusted"):
+        words |= WRONG_CLOCK
     lines = _slip(f"Z REPORT {closing['z_number']}", words, closing, closing["currency"], width)
     if corrections:
         lines.append(f"Corrections since, not shown here: {corrections}")
@@ -74,7 +84,7 @@ def _slip(title: str, words: dict[str, str], report: Report, currency: str, widt
             times = f" × {row['count']}" if "count" in row else ""
             lines += _line(f"  {label}{times}", amount_text(row["total_minor"], row.get("in", currency)), width)
     lines += ["-" * width, *_line(f"Sales × {report['sales']['count']}", _sold(report, currency), width)]
-    for label, amount in (*_to_pay(report), *_taxes(report)):
+    for label, amount in (*_to_pay(report), *_taxes(report, currency)):
         lines += _line(f"  {label}", amount_text(amount, currency), width)
     net = sum(side["net_minor"] for side in report["summary"].values())
     return [*lines, *_line("Net of tax", amount_text(net, currency), width), "=" * width]
@@ -119,9 +129,11 @@ def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, Report]]]]:
         ("Cancellations", report["cancellations"], ("provider",)),
         ("Tips", tips, ("tender",)),
         ("Prepaid", report.get("prepaid", []), ("tender",)),
-        ("Sales by person", [_of_person(row) for row in report.get("staff", [])], ("person",)),
-        ("Refunds by person", [_refunds_of_person(row) for row in _staff(report, "refund_count")], ("person",)),
-        ("Tips by person", [_tips_of_person(row) for row in _staff(report, "tips_minor")], ("person",)),
+        ("Sales by person", _by_person(report, "sales_minor", "sales_count"), ("person",)),
+        ("Refunds by person", _by_person(report, "refunds_minor", "refund_count"), ("person",)),
+        ("Tips by person", _by_person(report, "tips_minor"), ("person",)),
+        ("Canceled by person", _by_person(report, "canceled_minor", "canceled_count"), ("person",)),
+        ("Lowered by person", _by_person(report, "lowered_minor", "lowered_count"), ("person",)),
         ("Left before, not in this drawer", [_not_carried(row) for row in report.get("not_carried", [])], ("tender",)),
     )
     for heading, rows, keys in tables:
@@ -129,24 +141,13 @@ def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, Report]]]]:
             yield heading, [(" ".join(row[key] for key in keys), row) for row in rows]
 
 
-def _of_person(row: Report) -> Report:
-    return {
-        "person": row["name"] or row["id"],
-        "total_minor": row["sales_minor"],
-        "count": row["sales_count"],
-    }
-
-
-def _staff(report: Report, figure: str) -> list[Report]:
-    return [row for row in report.get("staff", []) if row[figure]]
-
-
-def _refunds_of_person(row: Report) -> Report:
-    return {**_of_person(row), "total_minor": row["refunds_minor"], "count": row["refund_count"]}
-
-
-def _tips_of_person(row: Report) -> Report:
-    return {"person": row["name"] or row["id"], "total_minor": row["tips_minor"]}
+def _by_person(report: Report, amount: str, count: str | None = None) -> list[Report]:
+    """A figure of the persons who have it, with its count where it has one. Slips of before have none."""
+    return [
+        {"person": row["name"] or row["id"], "total_minor": row[amount]} | ({"count": row[count]} if count else {})
+        for row in report.get("staff", [])
+        if row[count or amount]
+    ]
 
 
 def _not_carried(row: Report) -> Report:
@@ -154,10 +155,11 @@ def _not_carried(row: Report) -> Report:
     return {"tender": row["tender"], "total_minor": row["left_minor"], "in": row["currency"]}
 
 
-def _taxes(report: Report) -> Iterator[tuple[str, int]]:
-    """Each rate with its tax, sold less refunded. Slips of before have none."""
+def _taxes(report: Report, currency: str) -> Iterator[tuple[str, int]]:
+    """Each rate with what it was on and its tax, both sold less refunded. Slips of before have none."""
     for row in report.get("taxes", []):
-        yield f"{row['name']} {row['rate']}%", row["tax_minor"] - row["refunded_tax_minor"]
+        net = grouped_text(row["net_minor"] - row["refunded_net_minor"], currency)
+        yield f"{row['name']} {row['rate']}% on {net}", row["tax_minor"] - row["refunded_tax_minor"]
 
 
 def _to_pay(report: Report) -> Iterator[tuple[str, int]]:
@@ -205,8 +207,11 @@ def _within(width: int) -> int:
     return max(WIDTH_MIN, min(width, WIDTH_MAX))
 
 
-def _time(written: str) -> str:
-    return f"{written[:10]} {written[11:16]} UTC"
+def _time(written: str, zone: str | None) -> str:
+    """A time by the shop's clock, with its offset: one hour of the year comes twice. In UTC where no zone is known."""
+    if zone is None or zone not in ZONES:
+        return f"{written[:10]} {written[11:16]} UTC"
+    return moment(written).astimezone(timezone(offset_in(zone, written))).isoformat(" ", "minutes")
 
 
 def _name(actor: dict[str, str | None]) -> str:
