@@ -96,7 +96,7 @@ def console_app(desk: Desk, checks: Mapping[str, Check]) -> ASGIApp:
 
 async def _nobody(request: Request, error: Exception) -> Response:
     visit, ended = Visit(request), isinstance(error, NobodySignedIn) and error.ended
-    asked = request.url.path if request.method == "GET" and not visit.is_partial else "/"
+    asked = visit.here if request.method == "GET" and not visit.is_partial else "/"
     reply = visit.go(sign_in.sign_in_path(asked, "ended" if ended else ""))
     # A link on another site brings no strict cookie: its owner is signed in all the same, and stays so.
     return visit.forget(reply) if visit.token else reply

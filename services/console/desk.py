@@ -96,6 +96,12 @@ class Visit:
         """The fields of the form that is sent. Raises as `read_form`, and NobodySignedIn."""
         return await read_form(self.request, self.person.token)
 
+    @property
+    def here(self) -> str:
+        """The path that is asked for, with its query."""
+        url = self.request.url
+        return f"{url.path}?{url.query}" if url.query else url.path
+
     def link(self, path: str) -> str:
         """The path as the browser has to ask for it."""
         return link_to(self.request, path)
@@ -109,6 +115,7 @@ class Visit:
             "asset": lambda name: self.link(self.desk.assets.path(name)),
             "form_field": FIELD,
             "form_key": form_key(person.token) if person else "",
+            "here": self.here,
             "language": language,
             "languages": self.desk.languages.values(),
             "link": self.link,

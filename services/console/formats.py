@@ -32,6 +32,8 @@ class Formats:
             "clock": self.clock,
             "day": self.day,
             "day_and_clock": self.day_and_clock,
+            "lately": self.lately,
+            "short_day": self.short_day,
         }
 
     def money(self, minor: int | None, currency: str) -> str:
@@ -70,6 +72,18 @@ class Formats:
         if moment is None:
             return "\N{EN DASH}"
         return f"{format_date(moment, 'medium', locale=self.locale)}, {self.clock(written, zone)}"
+
+    def short_day(self, written: str, zone: str | None = None) -> str:
+        """The date at the shop, short: between the lines of a list."""
+        moment = _moment(written, zone)
+        return "" if moment is None else format_skeleton("MMMd", moment, locale=self.locale)
+
+    def lately(self, written: str | None, zone: str | None, now_s: float) -> str:
+        """The time of day at the shop where it was today, with the date where it was not."""
+        moment = _moment(written, zone)
+        if moment is None or moment.date() == datetime.fromtimestamp(now_s, moment.tzinfo).date():
+            return self.clock(written, zone)
+        return f"{format_skeleton('MMMd', moment, locale=self.locale)}, {self.clock(written, zone)}"
 
 
 def _date(written: str) -> datetime:

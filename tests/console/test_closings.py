@@ -48,7 +48,7 @@ async def test_a_slip_says_all_that_its_closing_says_and_that_it_is_genuine(mona
     for words in (
         "Opened with MX$10.00",
         "Sales MX$200.00",
-        "Put into the safe −MX$25.00",
+        "Put into the safe × 1 −MX$25.00",
         "Should be there MX$185.00",
     ):
         assert words in text

@@ -1,5 +1,7 @@
 """Amounts with the decimals of their currency, times by the clock of the shop."""
 
+from datetime import datetime
+
 import pytest
 from babel import Locale
 
@@ -45,3 +47,16 @@ def test_a_difference_has_its_sign() -> None:
 )
 def test_a_time_is_the_shops(zone: str | None, text: str) -> None:
     assert plain(Formats(Locale.parse("en_US")).clock("2026-11-27T15:05:00.000000Z", zone)) == text
+
+
+@pytest.mark.parametrize(
+    ("now", "text"),
+    [
+        ("2026-11-28T05:59:00Z", "9:05 AM"),
+        ("2026-11-28T06:01:00Z", "Nov 27, 9:05 AM"),
+        ("2026-11-27T05:59:00Z", "Nov 27, 9:05 AM"),
+    ],
+)
+def test_a_time_of_another_day_at_the_shop_has_its_date(now: str, text: str) -> None:
+    formats, now_s = Formats(Locale.parse("en_US")), datetime.fromisoformat(now).timestamp()
+    assert plain(formats.lately("2026-11-27T15:05:00Z", "America/Mexico_City", now_s)) == text

@@ -9,7 +9,7 @@ import pytest
 from services.console.cookies import TOKEN_BYTES_MAX
 from services.console.forms import FORM_BYTES_MAX
 from services.console.main import console
-from services.console.pages.sign_in import goal_of
+from services.console.pages.sign_in import NEXT_CHARACTERS_MAX, goal_of
 from services.console.person import read_person
 from tests.console.visitor import Visitor
 from tests.support.market import Market
@@ -29,9 +29,13 @@ async def test_a_password_opens_the_tills_of_its_store(visitor: Visitor) -> None
 
 
 async def test_who_was_sent_to_sign_in_goes_on_to_where_they_wanted(visitor: Visitor) -> None:
-    await visitor.get("/stores/s1")
+    wanted = "/stores/s1/closings?day=2026-11-20"
+    await visitor.get(wanted)
+    await visitor.send("/language", code="es")
     page = await visitor.send("/sign-in", store="s1", user="mona", password="what only mona knows")
-    assert page.url.path == "/stores/s1"
+    assert page.url.raw_path == wanted.encode()
+    page = await visitor.send("/language", code="en")
+    assert page.url.raw_path == wanted.encode()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,8 @@ async def test_who_was_sent_to_sign_in_goes_on_to_where_they_wanted(visitor: Vis
 )
 def test_nobody_is_led_elsewhere(path: str) -> None:
     assert goal_of(path) == "/"
-    assert goal_of("/stores/s1?x=//evil.example") == "/stores/s1"
+    assert goal_of("/stores/s1?x=//evil.example") == "/stores/s1?x=//evil.example"
+    assert goal_of("/stores/s1?x=" + "y" * NEXT_CHARACTERS_MAX) == "/stores/s1"
 
 
 def written_token(payload: str, signature: str = "AAAA") -> str:

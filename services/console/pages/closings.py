@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from contracts.closings import closing_hash
 from contracts.times import read_date
 from contracts.values import UUID_TEXT
+from services.console import slip
 from services.console.desk import Visit
 from services.console.languages import phrase
 from services.console.pages.now import store_of
@@ -50,9 +51,10 @@ async def show(request: Request) -> Response:
     values = {
         "closing": closing,
         "corrections": reply["corrections"],
-        "currencies": {row["tender"]: row["currency"] for row in closing["tenders"]},
         "is_genuine": closing_hash(closing) == closing["hash"],
+        "slip": slip,
         "store_id": store_id,
+        "tenders": {row["tender"]: row for row in closing["tenders"]},
         "zone": closing.get("time_zone"),
     }
     return visit.page("closing.html", **values)

@@ -108,7 +108,10 @@ def goal_of(path: str) -> str:
         parts = urlsplit(path[:NEXT_CHARACTERS_MAX])
     except ValueError:
         return "/"
-    return "/" if parts.netloc or parts.scheme else parts.path
+    if parts.netloc or parts.scheme:
+        return "/"
+    # Half of a query would ask for something else.
+    return f"{parts.path}?{parts.query}" if parts.query and len(path) <= NEXT_CHARACTERS_MAX else parts.path
 
 
 def sign_in_path(asked: str, note: str = "") -> str:
