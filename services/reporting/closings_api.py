@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from fastapi import FastAPI, HTTPException, Request, Response, Security
 from fastapi.security import HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -55,7 +56,10 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
         selection = _selection(params, stores, latest_first=latest_first)
         items, last = await search.closings(engine, selection, after, read_limit(params.get("limit")))
         following = b"null" if last is None else b'"%s"' % _written(last, latest_first=latest_first)
-        return json_reply(b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), following))
+        values, standing = b",".join(item.value for item in items), b""
+        if _one_of(params, "as_it_stands", {"true": True, "false": False}):
+            standing = b',"as_it_stands":%s' % orjson.dumps([item.as_it_stands for item in items])
+        return json_reply(b'{"items":[%s],"next_cursor":%s%s}' % (values, following, standing))
 
     async def closing(request: Request) -> Response:
         stores, closing_id = visible_stores(caller(callers, request), "store"), request.path_params["closing_id"]
@@ -93,13 +97,15 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
 
 
 def _selection(params: QueryParams, stores: StoreScope, *, latest_first: bool) -> Selection:
-    business_date = params.get("business_date")
     return Selection(
         stores=stores,
         profile_id=read_profile(params),
-        business_date=None if business_date is None else read_day(business_date, "business_date"),
+        business_date=_day(params, "business_date"),
+        business_from=_day(params, "business_from"),
+        business_to=_day(params, "business_to"),
         closed_from=_time(params, "closed_from"),
         closed_to=_time(params, "closed_to"),
+        opened_by=_text(params, "opened_by", PERSON_BYTES_MAX),
         person=_text(params, "person", PERSON_BYTES_MAX),
         z_number=_number(params, "z_number"),
         session_number=_text(params, "session_number", NUMBER_BYTES_MAX),
@@ -157,6 +163,11 @@ def read_day(text: str, name: str) -> date:
         return date.fromisoformat(read_date(text))
     except ValueError:
         raise bad(f"{name} is a date of the calendar, as in 2025-01-31") from None
+
+
+def _day(params: QueryParams, name: str) -> date | None:
+    text = params.get(name)
+    return None if text is None else read_day(text, name)
 
 
 def _time(params: QueryParams, name: str) -> datetime | None:
@@ -251,8 +262,11 @@ _LIST: Final[dict[str, Any]] = {
         STORE,
         parameter("profile", "Only this profile."),
         parameter("business_date", "Only this trading day.", type="string", format="date"),
+        parameter("business_from", "Of this trading day or a later one.", type="string", format="date"),
+        parameter("business_to", "Of this trading day or an earlier one.", type="string", format="date"),
         parameter("closed_from", "RFC 3339; closed at or after it.", type="string", format="date-time"),
         parameter("closed_to", "RFC 3339; closed before it.", type="string", format="date-time"),
+        parameter("opened_by", "Only what this person opened, by id: what their sums of over and short are made of."),
         parameter("person", "Only what this person opened, closed, approved or counted, by id."),
         parameter("z_number", "Only with this Z number.", type="integer", minimum=0),
         parameter("session_number", "Only of the session with this number."),
@@ -269,11 +283,20 @@ _LIST: Final[dict[str, Any]] = {
             type="string",
             enum=["asc", "desc"],
         ),
+        parameter(
+            "as_it_stands",
+            "true: the reply has as_it_stands, for each item what it is with its corrections.",
+            type="string",
+            enum=["true", "false"],
+        ),
         parameter("cursor", "next_cursor of the page before."),
         LIMIT,
     ],
     "responses": {
-        "200": {"description": "{items, next_cursor}; next_cursor is null on the last page."},
+        "200": {
+            "description": "{items, next_cursor}; next_cursor is null on the last page. Items of as_it_stands are"
+            " {closing_id, over_short_minor, needs_review}, or null where the reader has not added it up yet."
+        },
         "400": {"description": "A parameter can't be read; detail says which."},
         "403": {"description": "The token does not allow one of the stores."},
         **_REFUSALS,

@@ -6,7 +6,7 @@ holds for all of them would use the index of none.
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -45,11 +45,24 @@ class Selection:
     session_number: str | None = None
     needs_review: bool | None = None
     over_short_above: int | None = None
+    business_from: date | None = None
+    business_to: date | None = None
+    """The last business date, included: they are days, as they are for sums."""
+    opened_by: str | None = None
     latest_first: bool = False
 
 
+class Listed(NamedTuple):
+    """A closing in a list: its bytes, and what it is with its corrections; None where that is not filled in yet."""
+
+    value: bytes
+    as_it_stands: dict[str, Any] | None
+
+
 _LIST: Final = """
-    SELECT c.closed_at, c.store_id, c.closing_id, c.value FROM reporting.closings AS c {where}
+    SELECT c.closed_at, c.store_id, c.closing_id, c.value, c.over_short_now_minor, c.needs_review,
+           c.currency IS NOT NULL AS is_filled
+      FROM reporting.closings AS c {where}
      ORDER BY {order} LIMIT :limit + 1
 """
 _ORDER: Final = {
@@ -59,8 +72,11 @@ _ORDER: Final = {
 _CLAUSES: Final = {
     "profile_id": "c.profile_id = :profile_id",
     "business_date": "c.business_date = :business_date",
+    "business_from": "c.business_date >= :business_from",
+    "business_to": "c.business_date <= :business_to",
     "closed_from": "c.closed_at >= :closed_from",
     "closed_to": "c.closed_at < :closed_to",
+    "opened_by": "c.opened_by = :opened_by",
     "person": "c.people @> ARRAY[CAST(:person AS text)]",
     "z_number": "c.z_number = :z_number",
     "session_number": "c.session_number = :session_number",
@@ -127,8 +143,11 @@ def list_page(selection: Selection, after: Key | None, limit: int) -> tuple[str,
     filters = {
         "profile_id": selection.profile_id,
         "business_date": selection.business_date,
+        "business_from": selection.business_from,
+        "business_to": selection.business_to,
         "closed_from": selection.closed_from,
         "closed_to": selection.closed_to,
+        "opened_by": selection.opened_by,
         "person": selection.person,
         "z_number": selection.z_number,
         "session_number": selection.session_number,
@@ -148,15 +167,22 @@ def list_page(selection: Selection, after: Key | None, limit: int) -> tuple[str,
     return page_of(statement, order=order, size="octet_length(value)"), values
 
 
+def _as_it_stands(row: Any) -> dict[str, Any] | None:
+    if not row.is_filled:
+        return None
+    over_short = None if row.over_short_now_minor is None else int(row.over_short_now_minor)
+    return {"closing_id": str(row.closing_id), "over_short_minor": over_short, "needs_review": row.needs_review}
+
+
 async def closings(
     engine: AsyncEngine, selection: Selection, after: Key | None, limit: int
-) -> tuple[list[bytes], Key | None]:
+) -> tuple[list[Listed], Key | None]:
     """One page of closings in the order of `Key`, and the key to go on after; None when the page is the last."""
     statement, values = list_page(selection, after, limit)
     async with engine.connect() as tx:
         rows = (await tx.execute(text(statement), values)).all()
     last = (rows[-1].closed_at, rows[-1].store_id, rows[-1].closing_id) if has_more(rows) else None
-    return [row.value for row in rows], last
+    return [Listed(row.value, _as_it_stands(row)) for row in rows], last
 
 
 async def closing(

@@ -106,6 +106,40 @@ async def test_closings_are_found_by_what_they_are_now(
     assert await numbers(person="ana", over_short_above="100", store="s1") == {1, 2, 7}
 
 
+async def test_a_list_says_what_its_closings_are_now_where_that_is_asked_for(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token
+) -> None:
+    await keep(engine, *MESSAGES, *CORRECTIONS)
+    asked = {"as_it_stands": "true", "order": "desc"}
+    reply = (await client.get(PATH, params=asked, headers=token("s1", "s2"))).json()
+    ids = {one["closing_id"]: one["z_number"] for one in reply["items"]}
+    assert [one["closing_id"] for one in reply["as_it_stands"]] == list(ids)
+    assert {ids[one["closing_id"]]: one["over_short_minor"] for one in reply["as_it_stands"]} == NOW
+    assert [ids[one["closing_id"]] for one in reply["as_it_stands"] if one["needs_review"]] == [2]
+    for without in ({}, {"as_it_stands": "false"}):
+        assert list((await client.get(PATH, params=without, headers=token("s1"))).json()) == ["items", "next_cursor"]
+    assert problem(await client.get(PATH, params={"as_it_stands": "1"}, headers=token("s1")))[0] == 400
+
+    async with engine.begin() as tx:
+        await tx.execute(text(UNFILL_CLOSINGS))
+    reply = (await client.get(PATH, params=asked, headers=token("s1"))).json()
+    assert reply["as_it_stands"] == [None] * 6
+
+
+async def test_the_closings_of_a_sum_are_listed(client: httpx.AsyncClient, engine: AsyncEngine, token: Token) -> None:
+    await keep(engine, *MESSAGES, *CORRECTIONS)
+    days = {"business_from": MAY["from"], "business_to": MAY["to"], "over_short_above": "0"}
+    off_by_person: defaultdict[str, int] = defaultdict(int)
+    for item in await sums(client, token("s1", "s2")):
+        off_by_person[item["person"]] += item["off"]
+    for person, count in off_by_person.items():
+        assert len(await listed(client, token("s1", "s2"), opened_by=person, **days)) == count
+    assert await listed(client, token("s1"), business_from="2025-01-07", business_to="2025-01-07") == [3, 4]
+    assert await listed(client, token("s1"), business_from="2025-01-09") == [5, 7]
+    assert await listed(client, token("s1"), business_to="2025-01-01") == [1]
+    assert problem(await client.get(PATH, params={"business_to": "today"}, headers=token("s1")))[0] == 400
+
+
 async def test_the_latest_come_first_page_by_page(client: httpx.AsyncClient, engine: AsyncEngine, token: Token) -> None:
     await keep(engine, *MESSAGES)
     oldest_first = await listed(client, token("s1"))
