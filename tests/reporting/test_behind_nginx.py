@@ -1,68 +1,20 @@
 """nginx in front, as the page of clients shows it: it takes a path off, keeps connections and logs no queries."""
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
-import httpx
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.embedded.trouble import free_port
 from services.platform.http.server import serve
 from services.platform.settings import Settings
 from services.reporting.access import Callers
 from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing
 from tests.reporting.reader import keep
-from tests.support.waiting import eventually
+from tests.support.nginx import needs_nginx, nginx
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-CLIENTS = (Path(__file__).parents[2] / "docs" / "clients.md").read_text(encoding="utf-8")
 DAY = {"startTimestamp": "2025-01-01T00:00:00Z", "endTimestamp": "2025-01-02T00:00:00Z", "pageSize": "1"}
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="Needs nginx: apt-get install nginx-light")
-
-
-@asynccontextmanager
-async def nginx(upstream: str, home: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of nginx with the page's own configuration."""
-    port, log = free_port(set()), home / "access.log"
-    block = CLIENTS.partition("```nginx\n")[2].partition("```")[0]
-    for written, ours in (
-        ("127.0.0.1:8080", upstream),
-        ("listen 80;", f"listen 127.0.0.1:{port};"),
-        ("/var/log/nginx/till.log", str(log)),
-    ):
-        assert written in block
-        block = block.replace(written, ours)
-    folders = " ".join(f"{kind}_temp_path {home / kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
-    temporary = f"client_body_temp_path {home / 'body'}; {folders}"
-    config = home / "nginx.conf"
-    config.write_text(
-        f"daemon off; master_process off; pid {home / 'nginx.pid'}; error_log {home / 'error.log'};\n"
-        f"events {{}}\nhttp {{ {temporary}\n{block} }}\n",
-        encoding="utf-8",
-    )
-    process = await asyncio.create_subprocess_exec(
-        str(NGINX), "-p", str(home), "-c", str(config), stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-
-            async def serves() -> bool:
-                try:
-                    return (await client.get("/")).status_code > 0
-                except httpx.TransportError:
-                    return False
-
-            await eventually(serves)
-            yield client
-    finally:
-        process.kill()
-        await process.wait()
+pytestmark = needs_nginx
 
 
 async def test_links_lead_through_the_proxy_and_its_log_holds_no_ticket(
