@@ -7,11 +7,14 @@ import pytest
 from services.platform.http import connection
 from services.platform.http.connection import ENDED, TimeLimits
 from services.platform.http.server import health_app, serve
-from tests.platform.raw_http import LARGE_BYTES, Client, Door, open_door
+from tests.platform.raw_http import BODY_BYTES_MAX, LARGE_BYTES, Client, Door, open_door
 from tests.support.waiting import eventually
 
 LEISURE = TimeLimits(head_s=60, body_s=60, reply_s=60)
 SMALL = b"GET /small HTTP/1.1\r\nhost: x\r\n\r\n"
+HELD = b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n"
+LONG_HEAD = b"GET /small HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 30_000
+BODY = b"POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 
 
 def ended(why: str) -> float:
@@ -36,7 +39,7 @@ async def test_where_all_are_being_served_the_next_one_is_told_so() -> None:
     async with open_door(LEISURE, connections_max=3) as door:
         busy = [await door.client() for _ in range(3)]
         for each in busy:
-            await each.send(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
+            await each.send(HELD)
 
         async def served() -> bool:
             return door.held == 3
@@ -106,3 +109,60 @@ async def test_replies_that_nobody_takes_have_a_limit_together(monkeypatch: pyte
         await client.send(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
         status, body = await client.reply()
         assert (status, len(body)) == (200, LARGE_BYTES)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(LONG_HEAD, id="heads"),
+        pytest.param(BODY % 60_000 + b"y" * 30_000, id="bodies"),
+        pytest.param(HELD + LONG_HEAD + b"\r\n\r\n" + SMALL, id="behind one that is being served"),
+    ],
+)
+async def test_requests_that_can_not_be_served_yet_have_a_limit_together(
+    monkeypatch: pytest.MonkeyPatch, part: bytes
+) -> None:
+    monkeypatch.setattr(connection, "REQUESTS_BYTES_MAX", 20 * 30_000)
+    async with open_door(LEISURE) as door:
+        before = ended("requests")
+        slow = await door.client()
+        await slow.send(SMALL[:-2])
+        crowd = [await door.client() for _ in range(60)]
+        for each in crowd:
+            await each.send(part)
+
+        async def bounded() -> bool:
+            return ended("requests") >= before + 40
+
+        await eventually(bounded)
+        # Whose requests came first went first, but nobody who keeps within their share.
+        for each in crowd[:20]:
+            assert await each.ended() == b""
+        await slow.send(SMALL[-2:])
+        assert await slow.status() == 200
+        client = await door.client()
+        await client.send(BODY % BODY_BYTES_MAX + b"y" * BODY_BYTES_MAX)
+        assert await client.status() == 200
+
+
+async def test_what_was_served_or_refused_or_has_left_counts_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUESTS_BYTES_MAX", 4 * BODY_BYTES_MAX)
+    async with open_door(LEISURE) as door:
+        before = ended("requests")
+        client = await door.client()
+        for _ in range(20):
+            await client.send(BODY % BODY_BYTES_MAX + b"y" * BODY_BYTES_MAX)
+            assert await client.status() == 200
+            await client.send((LONG_HEAD + b"\r\n\r\n") * 3)
+            assert [await client.status() for _ in range(3)] == [200] * 3
+            leaving = await door.client()
+            await leaving.send(BODY % BODY_BYTES_MAX + b"y" * (BODY_BYTES_MAX - 1))
+            leaving.writer.transport.abort()
+            refused = await door.client()
+            await refused.send(b"POST /body HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+            await refused.send(b"4000\r\n" + b"y" * 0x4000 + b"\r\n", times=7)
+            assert await refused.status() == 400
+            await refused.send(b"4000\r\n" + b"y" * 0x4000 + b"\r\n", times=3)
+        await client.send(SMALL)
+        assert await client.status() == 200
+        assert ended("requests") == before

@@ -34,6 +34,8 @@ HELD_BYTES_MAX: Final = URL_BYTES_MAX + HEADERS_BYTES_MAX + PIECE_BYTES
 """What may come in a row without giving a whole head or a byte of a body: there it is that parsers keep or skip."""
 PIPELINED_MAX: Final = 16
 """Requests that wait for the reply to the one before; each waiting one costs 200 times the bytes that it came in."""
+REQUESTS_BYTES_MAX: Final = 64 * 1024 * 1024
+"""All that one listener keeps of requests that can't be served yet: not whole, or behind one that is being served."""
 REPLIES_BYTES_MAX: Final = 64 * 1024 * 1024
 """All that the clients of one listener have not taken yet, beyond what the system's own buffers hold."""
 WRITE_HIGH_WATER_BYTES: Final = 16 * 1024
@@ -78,6 +80,10 @@ class Crowd:
     """Those that owe a head: new ones, and idle ones between two requests."""
     untaken: dict["Connection", None] = field(default_factory=dict)
     """Those whose client does not take a reply."""
+    unserved_bytes: int = 0
+    """What came of requests that can't be served yet."""
+    above_share: dict["Connection", None] = field(default_factory=dict)
+    """Those that hold more of that than each may where all places are taken: without them it is within its limit."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,9 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._crowd = crowd
         self._headers_seen = self._headers_bytes = self._url_bytes = self._separators = self._held_bytes = 0
-        self._in_body = self._refused = False
+        self._in_body = self._refused = self._coming = False
+        self._request_bytes = self._unserved_bytes = 0
+        self._behind_bytes: list[int] = []
         self._refusal = _UNREADABLE
         self._no_room: _Refusal | None = None
         self._too_much: _Refusal | None = None
@@ -146,6 +154,7 @@ class Connection(HttpToolsProtocol):
         """Give everything back."""
         self._crowd.waiting.pop(self, None)
         self._crowd.untaken.pop(self, None)
+        self._let_go()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -160,6 +169,9 @@ class Connection(HttpToolsProtocol):
 
     def _read(self, piece: bytes) -> None:
         self._held_bytes += len(piece)
+        self._keep(len(piece))
+        if self.transport.is_closing():
+            return
         if not self._in_body and (b"pgrade" in piece or b"PGRADE" in piece):
             piece = _without_offer(piece)
         try:
@@ -167,8 +179,34 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(self._refusal)
         else:
+            if self._coming and not self._request_bytes:
+                # It began in this piece, behind the end of another.
+                self._keep(len(piece))
             if self._held_bytes > HELD_BYTES_MAX:
                 self._refuse(_UNREADABLE if self._in_body else self._too_much or _HEADERS_TOO_LARGE)
+
+    def _keep(self, size: int) -> None:
+        """So many bytes of a request have come; what goes on after its reply is not kept."""
+        if not (self._in_body and self.cycle.response_complete):
+            self._request_bytes += size
+            self._hold(size)
+
+    def _hold(self, size: int) -> None:
+        """So many bytes more, or fewer: where all hold too much, who has been above a share for longest is ended."""
+        crowd = self._crowd
+        crowd.unserved_bytes += size
+        self._unserved_bytes += size
+        if self._unserved_bytes <= REQUESTS_BYTES_MAX // (crowd.connections_max + REFUSED_MAX):
+            crowd.above_share.pop(self, None)
+            return
+        crowd.above_share[self] = None
+        while crowd.unserved_bytes > REQUESTS_BYTES_MAX:
+            next(iter(crowd.above_share)).end("requests")
+
+    def _let_go(self) -> None:
+        self._hold(-self._unserved_bytes)
+        self._request_bytes = 0
+        self._behind_bytes.clear()
 
     def pause_writing(self) -> None:
         """A reply is not taken: from now on its time runs, and all such replies together have a limit."""
@@ -195,6 +233,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Count anew."""
         super().on_message_begin()
+        self._coming = True
         self._too_much = self._no_room
         self._headers_seen = self._headers_bytes = self._url_bytes = self._separators = 0
 
@@ -242,13 +281,22 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole: what is awaited now is our reply."""
-        self._in_body, self._held_bytes, self._receive_by = False, 0, None
+        """The request is whole: what is awaited now is our reply, to it or to one before it."""
+        self._in_body, self._coming, self._held_bytes, self._receive_by = False, False, 0, None
+        size, self._request_bytes = self._request_bytes, 0
+        if self.pipeline:
+            self._behind_bytes.append(size)
+        else:
+            self._hold(-size)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """The reply is written: the connection is idle, unless the next request is here already."""
         super().on_response_complete()
+        if self._behind_bytes:
+            self._hold(-self._behind_bytes.pop(0))
+        elif self._in_body and self.cycle.response_complete:
+            self._let_go()
         if self.cycle.response_complete and not self.transport.is_closing():
             self._crowd.waiting[self] = None
 
@@ -289,6 +337,7 @@ class Connection(HttpToolsProtocol):
         ENDED.labels(why).inc()
         self._crowd.waiting.pop(self, None)
         self._crowd.untaken.pop(self, None)
+        self._let_go()
         self._taken_by = None
         self.transport.abort()
 
