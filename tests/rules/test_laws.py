@@ -1,23 +1,25 @@
 """Laws that hold whatever registers send: right things and broken ones, late, twice and in any order."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import CLAIMLESS
 from services.sessions.ledger import encoding
 from tests.support import recount, recount_float, recount_times
 from tests.support.chance import LATER, MINUTE_MS, TENDERS, logs, rules
-from tests.support.thorough import is_thorough
-from tests.support.till import MORNING_MS, Body, Till
+from tests.support.independent import Commands, in_two_orders
+from tests.support.thorough import examples
+from tests.support.till import MORNING_MS, Body, Till, amounts
 from tests.support.till import profile as profile_of
 from tests.support.tills_model import check_money
 
-few = settings(deadline=None) if is_thorough() else settings(max_examples=60, deadline=None, derandomize=True)
+few = examples()
 
 
 class GrowingTill(Till):
@@ -271,35 +273,15 @@ def test_a_profile_has_at_most_one_open_session(records: list[bytes], profile: B
         assert [till.batch_state.tills["s", "p"].open_session_id] == (held or [None])
 
 
-independent = st.lists(
-    st.one_of(
-        st.tuples(st.just("move"), st.sampled_from(recount.MOVEMENTS[:6]), st.integers(1, 10**6)),
-        st.tuples(st.just("sale"), st.sampled_from(["cash", "usd", "jpy", "card"]), st.integers(0, 10**6)),
-        st.tuples(st.just("refund"), st.sampled_from(["cash", "usd", "rappi"]), st.integers(0, 10**6)),
-    ),
-    max_size=12,
-)
-
-
 @few
-@given(
-    independent.map(lambda some: [*enumerate(some)]).flatmap(
-        lambda some: st.tuples(st.just(some), st.permutations(some))
-    )
-)
-def test_independent_commands_in_any_order_lead_to_the_same_figures(orders: tuple[Any, Any]) -> None:
+@given(in_two_orders)
+def test_independent_commands_in_any_order_lead_to_the_same_figures(orders: tuple[list[Commands], ...]) -> None:
     figures = []
     for order in orders:
         till = Till(tenders=TENDERS)
         till.open({"cash": 500})
-        for number, (what, which, how_much) in order:
-            match what:
-                case "move":
-                    till.move(which, how_much)
-                case "sale":
-                    till.order(str(number), {which: how_much})
-                case _:
-                    till.refund(str(number), {which: how_much})
-        closing = till.closed({"cash": 500})
+        for kind, members in itertools.chain.from_iterable(order):
+            till.says(kind, **members)
+        closing = till.closed({"cash": 500}, left=amounts({"cash": 200}))
         figures.append({name: closing[name] for name in recount.FIGURES})
     assert figures[0] == figures[1]

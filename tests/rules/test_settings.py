@@ -4,18 +4,18 @@ import json
 from random import Random
 from typing import Any, Final
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.profiles import profile_hash
 from tests.support import recount
 from tests.support.chance import MINUTE_MS, TENDERS, logs
 from tests.support.settings_objects import hash_of
-from tests.support.thorough import is_thorough
+from tests.support.thorough import examples
 from tests.support.till import MORNING_MS, Body, Till, wire_time
 from tests.support.tills_model import check_money
 
-few = settings(deadline=None) if is_thorough() else settings(max_examples=60, deadline=None, derandomize=True)
+few = examples()
 
 DEFAULTS: Final[Body] = {
     "tenders": None,
