@@ -29,13 +29,13 @@ async def test_a_password_opens_the_tills_of_its_store(visitor: Visitor) -> None
 
 
 async def test_who_was_sent_to_sign_in_goes_on_to_where_they_wanted(visitor: Visitor) -> None:
-    wanted = "/stores/s1/closings?day=2026-11-20"
-    await visitor.get(wanted)
+    address = "/stores/s1/closings?day=2026-11-20"
+    await visitor.get(address)
     await visitor.send("/language", code="es")
     page = await visitor.send("/sign-in", store="s1", user="mona", password="what only mona knows")
-    assert page.url.raw_path == wanted.encode()
+    assert page.url.raw_path == address.encode()
     page = await visitor.send("/language", code="en")
-    assert page.url.raw_path == wanted.encode()
+    assert page.url.raw_path == address.encode()
 
 
 @pytest.mark.parametrize(
