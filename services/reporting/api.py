@@ -28,10 +28,11 @@ from services.platform.http.replies import NO_STORE, json_reply
 from services.platform.http.request_log import Requests
 from services.platform.http.unforeseen import Unforeseen
 from services.platform.settings import Settings
-from services.reporting import store
 from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.changes import add_changes
+from services.reporting.closed_pages import closed_between, values
 from services.reporting.closings_api import add_closings, parameter
+from services.reporting.figures import ClosingKey
 from services.reporting.over_short import add_over_short
 from services.reporting.parrot import cashier_session
 from services.reporting.queries import (
@@ -45,7 +46,6 @@ from services.reporting.queries import (
     link,
     read_query,
 )
-from services.reporting.store import ClosingKey
 from services.reporting.stream import Streams
 from services.reporting.tickets import Tickets, add_tickets
 
@@ -86,7 +86,7 @@ def reporting_app(
         except BadQuery as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
         stores = visible_stores(claims, "storeUUID", query.stores)
-        count, steps = await store.closed_between(
+        count, steps = await closed_between(
             engine,
             stores,
             query.start,
@@ -95,7 +95,7 @@ def reporting_app(
             limit=query.page_size,
         )
         # The first step is read before the reply begins: a database that is away is still a 503.
-        first = await store.values(engine, steps[0]) if steps else []
+        first = await values(engine, steps[0]) if steps else []
         document = _document(engine, _pagination(request, query, count), first, steps[1:])
         if len(steps) > 1:
             return StreamingResponse(document, headers=NO_STORE, media_type="application/json")
@@ -137,7 +137,7 @@ async def _document(
             separator = b","
             # A large closing takes milliseconds; others' requests come between.
             await asyncio.sleep(0)
-        closings = await store.values(engine, keys) if keys else []
+        closings = await values(engine, keys) if keys else []
     yield b'],"datetime":"%s"}' % datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 

@@ -1,21 +1,16 @@
 """The reader's tables: closings and corrections as published, and how far the topic was read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.platform.auth.store_scope import StoreScope
 from services.platform.errors import TillError
 from services.platform.postgres.engine import CONNECT_TIMEOUT_S, open_engine
-from services.platform.postgres.pages import PAGE_BYTES_MAX
 from services.reporting import figures
 from services.reporting.records import ClosingRow, CorrectionRow
-from services.reporting.search import store_clauses
 
 CONNECTIONS_MAX: Final = 10
 STATEMENT_TIME_LIMIT_MS: Final = 8_000
@@ -27,8 +22,6 @@ Offsets = Mapping[int, int]
 
 PartitionOffset = tuple[int, int]
 """A record's partition and offset."""
-ClosingKey = tuple[str, UUID]
-"""A closing's store and id."""
 
 
 class OffsetsMoved(TillError):
@@ -121,32 +114,6 @@ INSERT_UNREADABLE = text("""
     SELECT :topic, n.* FROM unnest(
         CAST(:partitions AS int[]), CAST(:offsets AS bigint[]), CAST(:errors AS text[])) AS n
     ON CONFLICT ON CONSTRAINT unreadable_pkey DO NOTHING
-""")
-
-# A voided session's closing stays in its table; the correction beside it takes it out of sight,
-# in whichever order the two came.
-_MATCHING: Final = """
-      FROM reporting.closings AS c
-     WHERE c.closed_at >= :start AND c.closed_at < :end {and_stores}
-       AND NOT EXISTS (SELECT FROM reporting.corrections AS v
-                        WHERE v.store_id = c.store_id AND v.closing_id = c.closing_id
-                          AND v.correction = 'session_voided')
-"""
-
-COUNT_CLOSED: Final = f"SELECT count(*) {_MATCHING}"
-
-# Ordered as the list shows it: the time of closing to the second, then the session.
-LIST_CLOSED: Final = f"""
-    SELECT c.store_id, c.closing_id, octet_length(c.value) AS bytes {_MATCHING}
-     ORDER BY date_trunc('second', c.closed_at), c.session_id, c.store_id
-     LIMIT :limit OFFSET :skip
-"""
-
-VALUES = text("""
-    SELECT c.value
-      FROM unnest(CAST(:store_ids AS text[]), CAST(:closing_ids AS uuid[])) WITH ORDINALITY
-           AS k(store_id, closing_id, number)
-      JOIN reporting.closings AS c USING (store_id, closing_id) ORDER BY k.number
 """)
 
 
@@ -247,53 +214,6 @@ async def save_oddities(tx: AsyncConnection, topic: str, oddities: Sequence[Oddi
                 "errors": [oddity.error for oddity in oddities],
             },
         )
-
-
-async def closed_between(
-    engine: AsyncEngine,
-    stores: StoreScope,
-    start: datetime,
-    end: datetime,
-    *,
-    skip: int,
-    limit: int,
-) -> tuple[int, list[list[ClosingKey]]]:
-    """How many sessions were closed in [start, end), and one page of their closings, by steps of `PAGE_BYTES_MAX`.
-
-    Voided sessions are left out. Both figures are of one moment.
-    """
-    of_stores, bounds = store_clauses(stores)
-    bounds |= {"start": start, "end": end}
-    and_stores = "".join(f" AND {clause}" for clause in of_stores)
-    async with engine.connect() as connection:
-        tx = await connection.execution_options(isolation_level="REPEATABLE READ")
-        counted = await tx.execute(text(COUNT_CLOSED.format(and_stores=and_stores)), bounds)
-        count: int = counted.scalar_one()
-        if skip >= count:
-            return count, []
-        page = await tx.execute(
-            text(LIST_CLOSED.format(and_stores=and_stores)), bounds | {"skip": skip, "limit": limit}
-        )
-        return count, _steps((row.store_id, row.closing_id, row.bytes) for row in page)
-
-
-async def values(engine: AsyncEngine, keys: Sequence[ClosingKey]) -> list[bytes]:
-    """These closings as they were published, in the order of their keys."""
-    columns = {"store_ids": [key[0] for key in keys], "closing_ids": [key[1] for key in keys]}
-    async with engine.connect() as tx:
-        return list((await tx.execute(VALUES, columns)).scalars())
-
-
-def _steps(rows: Iterable[tuple[str, UUID, int]]) -> list[list[ClosingKey]]:
-    steps: list[list[ClosingKey]] = []
-    filled = PAGE_BYTES_MAX + 1
-    for store_id, closing_id, size in rows:
-        filled += size
-        if filled > PAGE_BYTES_MAX:
-            steps.append([])
-            filled = size
-        steps[-1].append((store_id, closing_id))
-    return steps
 
 
 def _columns(rows: Sequence[ClosingRow | CorrectionRow], names: Sequence[str]) -> dict[str, object]:

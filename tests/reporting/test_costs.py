@@ -16,7 +16,7 @@ from deploy.embedded.stack import Stack
 from services.platform.auth.store_scope import StoreScope
 from services.platform.postgres import pages
 from services.platform.postgres.migrate import upgrade
-from services.reporting import changes, store
+from services.reporting import changes, closed_pages
 from services.reporting.over_short import BY, sums_statement
 from services.reporting.search import Key, Selection, list_page, since_statement, spans_between
 from services.reporting.store import reporting_engine
@@ -81,7 +81,7 @@ async def test_lists_are_looked_up_after_ten_calls(many: AsyncEngine) -> None:
     span = {"store": "many-7", "start": datetime(2024, 1, 3, tzinfo=UTC), "end": datetime(2024, 1, 5, tzinfo=UTC)}
     of_store = "AND c.store_id = :store"
 
-    plan = await plan_of(many, store.COUNT_CLOSED.format(and_stores=of_store), span)
+    plan = await plan_of(many, closed_pages.COUNT_CLOSED.format(and_stores=of_store), span)
 
     assert plan.rows <= 1_100
     assert "Seq Scan" not in plan.kinds_of("closings")
@@ -155,7 +155,7 @@ async def test_a_document_of_large_closings_is_read_step_by_step_and_whole(
     await keep(engine, *messages)
     asked = {"startTimestamp": "2025-01-01T00:00:00Z", "endTimestamp": "2025-01-02T00:00:00Z"}
     whole = await client.get("/v1/cashier-sessions/", params=asked, headers=token("s1"))
-    monkeypatch.setattr(store, "PAGE_BYTES_MAX", 2 * len(value(messages[0])) + 100)
+    monkeypatch.setattr(closed_pages, "PAGE_BYTES_MAX", 2 * len(value(messages[0])) + 100)
 
     in_steps = await client.get("/v1/cashier-sessions/", params=asked, headers=token("s1"))
 
