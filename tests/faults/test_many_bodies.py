@@ -1,5 +1,6 @@
 """What somebody sent in masses costs the next command nothing."""
 
+from collections import Counter
 from uuid import uuid4
 
 import orjson
@@ -34,6 +35,28 @@ async def test_a_command_id_with_many_bodies_costs_the_next_one_nothing(
     )
     await check_ledger(service, tally)
     tally.rounds, tally.commands = 1, many + 2
+    tally.hold()
+
+
+async def test_refused_openings_with_rising_numbers_cost_the_next_one_nothing(
+    service: SessionsService, tally: Tally, at_length: bool
+) -> None:
+    await service.profiles(["p0"])
+    session_id = str(uuid4())
+    many = BODIES_AT_LENGTH if at_length else BODIES
+    refused = [opening("p0", session_id) | {"currency": "USD", "register_seq": number} for number in range(many)]
+    await _applied(service, refused)
+    reasons = Counter(answer.get("reason") for answer in service.seen.first_answers().values())
+    tally.check(reasons == {"currency_mismatch": many}, f"they were answered {reasons}")
+    read = await rows_read(service.engine)
+    await _applied(service, [opening("p0", session_id) | {"register_seq": many + 1}])
+    after = await rows_read(service.engine)
+    rows = sum(after[table] - read[table] for table in ("journal", "place_answers"))
+    tally.check(rows <= 2, f"{rows} rows were read for one opening")
+    kind = orjson.loads(service.seen.events[-1].value)["kind"]
+    tally.check(kind == "session_opened", f"the good one was answered {kind}")
+    await check_ledger(service, tally)
+    tally.rounds, tally.commands = 1, many + 1
     tally.hold()
 
 
