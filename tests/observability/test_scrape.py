@@ -10,6 +10,7 @@ import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
 
+from contracts.events import CLAIMLESS
 from services.platform.kafka.partitioners import murmur2_of
 from services.sessions.worker.metrics import STAGES
 from tests.observability.all_services import AllServices, Scrape
@@ -23,12 +24,15 @@ NAME = re.compile(r"\btill_[a-z_]+")
 
 @pytest.fixture(scope="module")
 async def traded(services: AllServices) -> AllServices:
-    """A session opened and closed on p1, another left open on p2, refusals, a repeat, a wrong key, and garbage."""
+    """A session opened and closed on p1, another left open on p2, refusals, a repeat, a wrong key, and garbage.
+
+    Two refusals claim nothing: of a session that is not there, and of a record without a token.
+    """
     market, first, second = services.market, str(uuid4()), str(uuid4())
     paid = movement("p1", first, 500)
     bodies = [opening("p1", first), paid, paid, closing("p1", first, 1_500), movement("p1", first, 5) | {"amount": 1}]
     async with services.gateway() as http:
-        for body in [*bodies, opening("p2", second)]:
+        for body in [*bodies, movement("p1", str(uuid4()), 5), opening("p2", second)]:
             await http.post("/api/commands", json=body, headers=market.bearer("s1"))
         await http.get(f"/api/sessions/{second}", headers=market.bearer("s1"))
         await http.get("/nowhere/else")
@@ -68,6 +72,10 @@ async def test_commands_are_counted_by_kind_answer_and_reason(traded: AllService
     assert answered("close_session", "session_closed") == 1
     assert answered("move_cash", "command_rejected", "malformed") == 1
     assert answered("move_cash", "command_rejected", "unauthenticated") == 1
+    assert answered("move_cash", "command_rejected", "session_unknown") == 1
+    claim_nothing = {reason: seen.value("till_unclaimed_refusals_total", reason=reason) for reason in sorted(CLAIMLESS)}
+    there = dict.fromkeys(["session_unknown", "unauthenticated"], 1)
+    assert claim_nothing == dict.fromkeys(sorted(CLAIMLESS), 0) | there
     assert seen.value("till_wrong_key_total") == 1
     assert seen.value("till_wrong_partition_total") == 1
     assert seen.value("till_dead_letters_total", why="unreadable") == 1
@@ -77,8 +85,8 @@ async def test_commands_are_counted_by_kind_answer_and_reason(traded: AllService
 async def test_batches_are_timed_by_stage(traded: AllServices) -> None:
     seen = await traded.scrape("sessions")
     batches = seen.value("till_batch_records_count")
-    assert 1 <= batches <= 8
-    assert seen.value("till_batch_records_sum") == 8
+    assert 1 <= batches <= 9
+    assert seen.value("till_batch_records_sum") == 9
     assert {stage: seen.value("till_batch_seconds_count", stage=stage) for stage in STAGES} == dict.fromkeys(
         STAGES, batches
     )
@@ -107,10 +115,11 @@ async def test_requests_are_counted_by_route_and_never_by_path(traded: AllServic
 
     assert replied("own", "POST", "/api/commands", 200) == 5
     assert replied("own", "POST", "/api/commands", 422) == 1
+    assert replied("own", "POST", "/api/commands", 404) == 1
     assert replied("own", "GET", "/api/sessions/{session_id}", 200) == 1
     assert replied("other", "GET", "none", 404) == 1
     assert seen.value("till_gateway_waiting") == 0
-    assert seen.value("till_gateway_answer_seconds_count") == 6
+    assert seen.value("till_gateway_answer_seconds_count") == 7
     assert not [labels for _, labels in seen.samples if any("nowhere" in value for _, value in labels)]
 
 
