@@ -1,6 +1,6 @@
 """The public HTTP APIs of gateway and reporting reader, as the console asks them: with the person's own token."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -31,12 +31,21 @@ PAGES_MAX: Final = 10
 class Refused(TillError):
     """An API refuses. `detail` is its sentence, in English; `reason` its word, where it has one."""
 
-    def __init__(self, status: int, detail: str, reason: str = "", retry_after_s: int | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        reason: str = "",
+        retry_after_s: int | None = None,
+        errors: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.errors = errors
+        """Of a body: in which fields, and what is wrong there."""
 
 
 class Away(TillError):
@@ -112,6 +121,24 @@ class Apis:
         # A gateway of the version before tells no zones.
         return [{"time_zone": None} | till for till in tills]
 
+    async def settings(self, person: Person, store_id: str, profile_id: str) -> dict[str, Any]:
+        """What a till goes by, who set it and when. Raises Refused or Away."""
+        return await self._get(self.gateway, person, _profile(store_id, profile_id))
+
+    async def settings_before(
+        self, person: Person, store_id: str, profile_id: str, limit: int, cursor: str = ""
+    ) -> dict[str, Any]:
+        """A page of the versions of a till's settings, the newest first. Raises Refused or Away."""
+        asked = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+        return await self._get(self.gateway, person, f"{_profile(store_id, profile_id)}/history", **asked)
+
+    async def set_till(
+        self, person: Person, store_id: str, profile_id: str, settings: Mapping[str, Any], key: str
+    ) -> dict[str, Any]:
+        """Set a till; the answer, or `status: pending`. Of one key it is done once. Raises Refused or Away."""
+        headers = _bearer(person) | {"idempotency-key": key}
+        return await _send(self.gateway, "PUT", _profile(store_id, profile_id), json=dict(settings), headers=headers)
+
     async def session(self, person: Person, session_id: str) -> dict[str, Any]:
         """A session. Raises Refused or Away."""
         return await self._get(self.gateway, person, f"/api/sessions/{_segment(session_id)}")
@@ -182,11 +209,17 @@ def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -
     detail, reason, later = body.get("detail", body.get("message")), body.get("reason"), headers.get("retry-after", "")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Away(str(detail))
-    return Refused(status, str(detail), str(reason or ""), int(later) if later.isdecimal() else None)
+    named = [error for error in body.get("errors") or () if isinstance(error, dict)]
+    errors = [(str(error.get("field", "")), str(error.get("problem", ""))) for error in named]
+    return Refused(status, str(detail), str(reason or ""), int(later) if later.isdecimal() else None, errors)
 
 
 def _bearer(person: Person) -> dict[str, str]:
     return {"authorization": f"Bearer {person.token}"}
+
+
+def _profile(store_id: str, profile_id: str) -> str:
+    return f"/api/stores/{_segment(store_id)}/profiles/{_segment(profile_id)}"
 
 
 def _segment(text: str) -> str:

@@ -18,7 +18,7 @@ from services.console.desk import Desk, NobodySignedIn, Visit
 from services.console.forms import ForeignForm
 from services.console.headers import Guarded
 from services.console.languages import phrase
-from services.console.pages import closings, now, session, sign_in, stores
+from services.console.pages import closings, now, session, sign_in, stores, till_settings
 from services.platform.http.links import Prefixed
 from services.platform.http.plain import Plain
 from services.platform.http.problems import Problem
@@ -78,6 +78,7 @@ def console_app(desk: Desk, checks: Mapping[str, Check]) -> ASGIApp:
             *now.ROUTES,
             *session.ROUTES,
             *closings.ROUTES,
+            *till_settings.ROUTES,
         ],
         exception_handlers={
             NobodySignedIn: _nobody,

@@ -53,6 +53,33 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """What was done, by the commands of the wire."""
 
+SETTINGS: Final[Mapping[str, str]] = {
+    "name": phrase("Name"),
+    "enabled": phrase("Sessions may be opened on it"),
+    "currency": phrase("Currency"),
+    "tenders": phrase("Means of payment"),
+    "over_short_limit_minor": phrase("Limit for over and short"),
+    "blind": phrase("Counted blind"),
+    "allow_negative_drawer": phrase("Less than nothing may be in the drawer"),
+    "idle_close_after_s": phrase("Closed when nothing happens for"),
+    "late_window_s": phrase("Takes what comes late for"),
+    "business_day_starts_at": phrase("The business day starts at"),
+    "time_zone": phrase("Time zone"),
+    "own_provider": phrase("Provider of its own orders"),
+    "store_name": phrase("Name of the store"),
+    "company_id": phrase("Company"),
+}
+"""What a till is set by, in the order of its form."""
+TENDER_TYPES: Final[Mapping[str, str]] = {
+    "cash": phrase("cash"),
+    "debit_card": phrase("debit card"),
+    "credit_card": phrase("credit card"),
+    "wallet": phrase("wallet"),
+    "voucher": phrase("voucher"),
+    "third_party": phrase("paid to a third party"),
+    "other": phrase("other"),
+}
+
 CORRECTIONS: Final[Mapping[str, str]] = {
     "late_movement": phrase("A movement came late"),
     "late_order": phrase("An order came late"),
