@@ -65,7 +65,7 @@ async def measure(settings: Settings, stored: int, calls: int, logs: Path, progr
     )
     async with worker(OURS, settings, logs / "listing-worker.log"):
         engine = create_async_engine(settings.database_url)
-        await _closed(engine)
+        await closed(engine)
     for day in range(1, DAYS + 1):
         async with engine.begin() as tx:
             await tx.execute(COPY, {"days": DAYS, "first_day": FIRST_DAY, "day": day})
@@ -114,7 +114,7 @@ async def _asked(engine: AsyncEngine, label: str, filters: SessionFilters, after
     return Listed(label, "deep" if after else "first", rows, median(took), took[int(len(took) * 0.99)])
 
 
-async def _closed(engine: AsyncEngine) -> None:
+async def closed(engine: AsyncEngine) -> None:
     """Wait for the one session that is copied. Raises BenchFailed."""
     try:
         async with asyncio.timeout(CLOSED_LIMIT_S):

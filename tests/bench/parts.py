@@ -9,7 +9,7 @@ import structlog
 from rich.progress import Progress
 
 from deploy.embedded.stack import Stack
-from tests.bench import closing, gateway, limits, listing, neighbours, pace, race, speed
+from tests.bench import closing, closings_list, gateway, limits, listing, neighbours, pace, race, speed
 from tests.bench.calm import rest
 from tests.bench.corner import STAGES, BenchFailed, corner, prepare
 from tests.bench.latency import WARM_UP_COMMANDS
@@ -109,6 +109,15 @@ class Bench:
                 settings, self.sizes.listed, self.sizes.list_calls, self.logs, bar
             )
 
+    async def closing_pages(self) -> None:
+        """Pages of closings of a reader that holds few, and very many."""
+        for stored in self.sizes.closings_listed:
+            async with corner(self.stack, "closing_pages") as settings:
+                bar = self.bar(f"{stored:,} closings", stored)
+                self.results.closing_pages += await closings_list.measure(
+                    settings, stored, self.sizes.list_calls, self.logs, bar
+                )
+
     async def stages(self) -> None:
         """Where the time of ours goes. The clocks cost some of it, so this run counts for nothing else."""
         workload = Workload(sessions=self.sizes.stages_commands // SESSION_COMMANDS)
@@ -141,6 +150,7 @@ PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
     "neighbours": Bench.neighbours,
     "closings": Bench.closings,
     "sessions-list": Bench.lists,
+    "closings-list": Bench.closing_pages,
     "stages": Bench.stages,
 }
 """`efficiency` is read off the comparison of speed, so it runs that where it has not run yet."""

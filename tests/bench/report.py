@@ -57,6 +57,7 @@ class Report:
     limits: Limits | None = None
     closings: list[Closings] = field(default_factory=list)
     lists: list[Listed] = field(default_factory=list)
+    closing_pages: list[Listed] = field(default_factory=list)
     passage: Passage | None = None
     neighbours: Neighbours | None = None
     stages: dict[str, Any] = field(default_factory=dict)

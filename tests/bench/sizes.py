@@ -30,6 +30,8 @@ class Sizes:
     listed: int
     """Sessions in the ledger whose lists are asked for."""
     list_calls: int
+    closings_listed: tuple[int, ...]
+    """Closings that a reader holds whose pages are asked for."""
     stages_commands: int
     limits_commands: int
     steps: Steps
@@ -52,6 +54,7 @@ FULL: Final = Sizes(
     closings=100,
     listed=1_000_000,
     list_calls=300,
+    closings_listed=(10_000, 1_000_000),
     stages_commands=100_000,
     limits_commands=100_000,
     steps=Steps(
@@ -66,6 +69,7 @@ FULL: Final = Sizes(
 QUICK: Final = replace(
     FULL,
     listed=20_000,
+    closings_listed=(10_000, 20_000),
     list_calls=50,
     commands=20_000,
     rounds=1,

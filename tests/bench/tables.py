@@ -63,7 +63,8 @@ def show(report: Report, console: Console) -> None:
         _show_passage(report.passage, console)
     if report.neighbours is not None:
         _show_neighbours(report.neighbours, console)
-    _show_lists(report.lists, console)
+    _show_lists(report.lists, "A page of sessions, from the call to what is in memory", console)
+    _show_lists(report.closing_pages, "A page of closings over HTTP, in two days that hold all of them", console)
     if report.closings:
         _show_closings(report.closings, console)
     if report.stages:
@@ -229,10 +230,10 @@ def _milliseconds(one: Latency) -> tuple[str, str]:
     return f"{one.p50_ms:,.1f} ms", f"{one.p99_ms:,.1f} ms"
 
 
-def _show_lists(lists: list[Listed], console: Console) -> None:
+def _show_lists(lists: list[Listed], title: str, console: Console) -> None:
     if not lists:
         return
-    table = _table("A page of sessions, from the call to what is in memory", "list", "page", "rows", "p50", "p99")
+    table = _table(title, "list", "page", "rows", "p50", "p99")
     for one in lists:
         table.add_row(one.filters, one.page, str(one.rows), f"{one.median_ms:,.1f} ms", f"{one.p99_ms:,.1f} ms")
     console.print(table)
