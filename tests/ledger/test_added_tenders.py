@@ -74,6 +74,14 @@ DAMAGE = {
         """UPDATE journal SET answer = swap(answer, '"17.105"', '"17.106"') WHERE kind = 'cash_moved'""",
         "other added tenders than its answer",
     ),
+    "a rate in the row and in the answer": (
+        """
+        WITH answered AS (
+            UPDATE journal SET answer = swap(answer, '"17.105"', '"17.106"') WHERE kind = 'cash_moved')
+        UPDATE sessions SET opening = swap(opening, '"17.105"', '"17.106"')
+        """,
+        "its till did not have so then",
+    ),
     "a tender that the row lost": (
         """UPDATE sessions SET opening = swap(opening, '"id":"usd"', '"id":"cad"')""",
         "lacks tenders that it brought in",
@@ -94,6 +102,7 @@ DAMAGE = {
 async def test_verify_finds_what_was_altered(ledger: Ledger, damage: str) -> None:
     await a_grown_session(ledger, at_once=True)
     statement, problem = DAMAGE[damage]
+    await verify(ledger.engine, progress=silent)
     await ledger.sql(SWAP)
     for part in (BY_FORCE, statement):
         await ledger.sql(part)

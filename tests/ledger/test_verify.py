@@ -9,7 +9,7 @@ from services.sessions.tools.verify import LedgerMismatch, Verified, rebuild, ve
 from tests.ledger.ledger import Ledger, profile, silent
 from tests.ledger.week import a_week
 from tests.support.corner import BY_FORCE
-from tests.support.till import Body, Till, amounts
+from tests.support.till import CASH, RAPPI, Body, Till, amounts
 
 
 async def test_a_ledger_that_is_right_is_found_right(ledger: Ledger) -> None:
@@ -68,7 +68,19 @@ DAMAGE = {
     ),
     "a session's words": (
         "UPDATE sessions SET opening = swap(opening, 'Parrot Cafe', 'Carrot Cafe') WHERE ordinal = 1",
-        "its closing (z 1) is not what its journal leads to",
+        "other words than its till's settings then",
+    ),
+    "what an open session took from its settings": (
+        "UPDATE sessions SET opening = swap(opening, 'PARROT', 'CARROT') WHERE ordinal = 3",
+        "other words than its till's settings then",
+    ),
+    "a rate of an open session": (
+        "UPDATE sessions SET tenders = swap(tenders, '17.105', '17.106') WHERE ordinal = 3",
+        "other tenders than its till had then",
+    ),
+    "who opened an open session": (
+        """UPDATE sessions SET opening = swap(opening, '"lucia"', '"mona"') WHERE ordinal = 3""",
+        "another currency or actor than its opening",
     ),
     "a till that holds another session": (
         "UPDATE tills SET open_session_id = (SELECT session_id FROM sessions WHERE ordinal = 1)",
@@ -127,6 +139,39 @@ async def test_rebuild_finds_closings_that_can_not_even_be_read(ledger: Ledger, 
     with pytest.raises(LedgerMismatch) as bad:
         await rebuild(ledger.engine, progress=silent)
     assert sentence in str(bad.value)
+
+
+@pytest.mark.parametrize(
+    ("altered", "sentence"),
+    [
+        ("tenders = swap(tenders, '\"Rappi\"', '\"Rapida\"')", "other tenders than its opening"),
+        ("opening = swap(opening, 'false,[]]', 'true,[]]')", "that its tenders were its till's, its opening not"),
+    ],
+    ids=["a name", "whose they were"],
+)
+async def test_the_tenders_that_an_open_session_brought_are_those_of_its_opening(
+    ledger: Ledger, altered: str, sentence: str
+) -> None:
+    till = Till()
+    till.session_id = till.new_id()
+    await ledger.apply(till.body("open_session", currency="MXN", opening=[], tenders=[CASH, RAPPI]))
+    await verify(ledger.engine, progress=silent)
+    await ledger.sql(SWAP)
+    await ledger.sql(f"UPDATE sessions SET {altered}")  # noqa: S608 - constants
+    with pytest.raises(LedgerMismatch, match=sentence):
+        await verify(ledger.engine, progress=silent)
+
+
+async def test_a_till_without_tenders_has_cash_alone(ledger: Ledger) -> None:
+    await ledger.import_profiles(profile(tenders="[]"))
+    till = Till()
+    till.session_id = till.new_id()
+    await ledger.apply(till.body("open_session", currency="MXN", opening=amounts({"cash": 5})))
+    await verify(ledger.engine, progress=silent)
+    await ledger.sql(SWAP)
+    await ledger.sql("""UPDATE sessions SET tenders = swap(tenders, '"type":"cash"', '"type":"voucher"')""")
+    with pytest.raises(LedgerMismatch, match="other tenders than its till had then"):
+        await verify(ledger.engine, progress=silent)
 
 
 async def test_only_the_part_that_is_asked_for_is_looked_at(ledger: Ledger) -> None:

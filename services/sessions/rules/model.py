@@ -59,7 +59,12 @@ class Profile:
 
 def profile_tenders(profile: Profile) -> tuple[Tender, ...]:
     """The tenders of a till: cash alone where nobody set any."""
-    return profile.tenders or (Tender(id=CASH, name=CASH, type="cash", currency=profile.currency, exchange_rate="1"),)
+    return profile.tenders or cash_alone(profile.currency)
+
+
+def cash_alone(currency: str) -> tuple[Tender, ...]:
+    """The tenders of a till that was given none."""
+    return (Tender(id=CASH, name=CASH, type="cash", currency=currency, exchange_rate="1"),)
 
 
 @dataclass(slots=True)

@@ -7,15 +7,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.commands import Malformed, SetProfile, read_command
 from contracts.jsontext import read_object
-from contracts.profiles import profile_hash, settings_object
+from contracts.profiles import settings_object
 from services.sessions.ledger import queries
-from services.sessions.tools.recompute import LedgerMismatch, Version
+from services.sessions.tools.recompute import LedgerMismatch
+from services.sessions.tools.settings_of_then import Version, version_of
 
 PAGE_ROWS: Final = 500
 
 
 async def read_history(tx: AsyncConnection, store_id: str, profile_id: str) -> dict[int, Version]:
-    """All versions of a till's settings by number, as far as closings go by them.
+    """All versions of a till's settings by number, as far as sessions go by them.
 
     Raises LedgerMismatch at the first that is not as it must be.
     """
@@ -39,8 +40,8 @@ async def read_history(tx: AsyncConnection, store_id: str, profile_id: str) -> d
 def _version(store_id: str, row: Any, where: str) -> Version:
     try:
         settings = orjson.loads(row.settings)
-        version = Version(profile_hash(settings), settings["over_short_limit_minor"])
-    except (orjson.JSONDecodeError, TypeError, KeyError) as error:
+        version = version_of(settings)
+    except (ValueError, TypeError, KeyError) as error:
         raise LedgerMismatch(f"{where}: its settings can't be read") from error
     if version.hash != row.hash.hex():
         raise LedgerMismatch(f"{where}: its settings do not have its hash")

@@ -2,15 +2,16 @@
 
 Whether a command was rightly accepted is not asked again. What it did to the figures, the words, the closing and the
 corrections is, by the very rules that did it: what is found is a row that was altered since, not a rule that is wrong.
-The limit of a closing is that of the settings in force then, by the till's history; only where the version before
-applied the command it is taken from the closing. What it wrote has the first form of closings.
+The limit of a closing, the tenders and words of an opening and the tenders that came later are those of the settings in
+force then, by the till's history. Where the version before applied the command the limit is taken from the closing, and
+the others from the session's row. What it wrote has the first form of closings.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
@@ -48,6 +49,7 @@ from services.sessions.rules.open_session import opening_words
 from services.sessions.rules.report import report
 from services.sessions.rules.session_details import reword
 from services.sessions.rules.totals import Tenders, Totals, add_movement, new_totals
+from services.sessions.tools.settings_of_then import Version, are_of, wrong_at_opening
 from services.sessions.tools.shape_of_before import MARK, figures_of_before, in_the_form_of
 
 DATED: Final = frozenset({"cash_moved", "movement_voided", "order_recorded", "drawer_counted"})
@@ -67,13 +69,6 @@ def stored_object(value: bytes, name: str) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise LedgerMismatch(f"{name}: its content is no JSON object")
     return body
-
-
-class Version(NamedTuple):
-    """What closings go by in one version of a till's settings; no more, for all of a till's are in memory at once."""
-
-    hash: str
-    over_short_limit_minor: int | None
 
 
 class Recomputation:
@@ -159,7 +154,22 @@ class Recomputation:
             raise LedgerMismatch(f"{where}: its session's row lacks tenders that it brought in")
         if [tender.model_dump() for tender in added] != answered:
             raise LedgerMismatch(f"{where}: its session's row has other added tenders than its answer")
+        version = self._in_force(entry)
+        if not brought and version is not None and not are_of(version, added):
+            raise LedgerMismatch(f"{where}: it brought in tenders that its till did not have so then")
         add_tenders(self.session, added)
+
+    def _in_force(self, entry: Any) -> Version | None:
+        """The settings by which the command was applied; None where the version before did it."""
+        if entry.profile_version is None:
+            return None
+        version = self._history.get(entry.profile_version)
+        if version is None:
+            raise LedgerMismatch(
+                f"{self.name}: command {entry.sequence} was applied by version {entry.profile_version} of its profile, "
+                "which is not in the history"
+            )
+        return version
 
     def _is_of_the_first_form(self) -> bool:
         """Whether the session was closed before a closing could be later than its command says."""
@@ -203,8 +213,9 @@ class Recomputation:
                 day = stored_object(entry.opened, f"{where}: its answer").get("business_date")
                 if day != session.opening.business_date:
                     raise LedgerMismatch(f"{self.name}: its day is not that of its opening's answer")
-                if session.opening.follows_profile and command.tenders is not None:
-                    raise LedgerMismatch(f"{self.name}: its row says that its tenders were its till's, its opening not")
+                wrong = wrong_at_opening(session.opening, command, self._in_force(entry))
+                if wrong is not None:
+                    raise LedgerMismatch(f"{self.name}: its row says {wrong}")
                 session.totals = new_totals(session.opening.tenders, by_tender(command.opening))
             case MoveCash() | VoidMovement() | RecordOrder():
                 self._move(command, where, of_before=entry.counts == COUNTS_OF_BEFORE)
@@ -263,13 +274,8 @@ class Recomputation:
             closed_at = border_at(session, _counted(command, entry))
         limit_minor = self._stated_limit()
         profile: tuple[int | None, str | None] = None, None
-        if entry.profile_version is not None:
-            version = self._history.get(entry.profile_version)
-            if version is None:
-                raise LedgerMismatch(
-                    f"{self.name}: command {entry.sequence} was applied by version {entry.profile_version} of its "
-                    "profile, which is not in the history"
-                )
+        version = self._in_force(entry)
+        if version is not None:
             limit_minor = version.over_short_limit_minor
             profile = entry.profile_version, version.hash
         session.attempt = attempt_of(

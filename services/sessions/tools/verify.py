@@ -15,7 +15,8 @@ from contracts.closings import GENESIS_HASH, closing_hash
 from services.sessions.ledger import queries
 from services.sessions.tools.finds import Finds
 from services.sessions.tools.profile_history import read_history
-from services.sessions.tools.recompute import LedgerMismatch, Recomputation, Version, stored_object
+from services.sessions.tools.recompute import LedgerMismatch, Recomputation, stored_object
+from services.sessions.tools.settings_of_then import Version
 
 PAGE_ROWS: Final = 500
 ORDINAL_MAX: Final = 2**63 - 1
