@@ -22,11 +22,10 @@ from services.sessions.rules.model import Received
 from services.sessions.tools.verify import verify
 from services.sessions.worker.apply import Batch, apply
 from services.sessions.worker.consumer import no_fault_point
-from tests.support import recount
+from tests.support import recount, recount_times
 from tests.support.golden_cases import NAMES, Body, Case, load
 from tests.support.profiles import import_profiles
-from tests.support.recount_float import Carried, counts_of, left_of, stories
-from tests.support.recount_orders import tenders_of
+from tests.support.recount_float import Story, counts_of, left_of, stories
 
 TOPICS = topics()
 Session = tuple[str, str]
@@ -97,26 +96,37 @@ async def played(ledger: AsyncEngine, case: Case, at_once: int) -> tuple[list[by
 
 def test_a_second_count_comes_to_the_same_closings(case: Case) -> None:
     commands = journals(case)
-    rules = {(row["store_id"], row["profile_id"]): row for row in case.content["profiles"]}
     for closing in case.content["closings"]:
         if closing["kind"] != "closing":
             continue
         accepted = commands[session_of(closing)][: closed_after(case, closing)]
-        rule = rules[closing["store_id"], closing["profile_id"]]
         counted = None if closing["uncounted"] else last_count(accepted)
-        carried = carried_into(case)[session_of(closing)]
-        figures = counted_again(accepted, counted, rule, carried)
+        story = stories_of(case)[session_of(closing)]
+        carried = story.carried
 
         assert (closing["carried_from"], closing["not_carried"]) == (carried.session_id, carried.not_carried)
+        figures = counted_again(accepted, counted, rule_of(case, closing), story)
         assert {name: closing[name] for name in Figures.model_fields} == figures
         versions = versions_of(case, session_of(closing))
         assert recount.journal_hash(accepted, versions) == closing["journal_hash"]
         assert closing["profile_version"] in versions
 
 
+def test_a_second_reading_of_the_clocks_comes_to_the_same_times_and_dates(case: Case) -> None:
+    for closing in (message for message in case.content["closings"] if message["kind"] == "closing"):
+        accepted = accepted_of(case, session_of(closing))[: closed_after(case, closing)]
+        clocks = recount_times.times([(body, answer["received_at"], answer["kind"]) for body, answer in accepted])
+        (opening, opened), rule = accepted[0], rule_of(case, closing)
+        zone, starts_at = rule.get("time_zone") or None, rule.get("business_day_starts_at") or "00:00"
+
+        assert {name: closing[name] for name in clocks} == clocks
+        assert closing["time_zone"] == zone
+        day = recount_times.business_date(opening, opened["received_at"], zone, starts_at)
+        assert closing["business_date"] == opened["business_date"] == day
+
+
 def test_closing_and_corrections_are_what_all_accepted_commands_add_up_to(case: Case) -> None:
     commands = journals(case)
-    rules = {(row["store_id"], row["profile_id"]): row for row in case.content["profiles"]}
     sums: dict[Session, Counter[Any]] = defaultdict(Counter)
     for record in case.content["closings"]:
         part = record if record["kind"] == "closing" else record["deltas"]
@@ -124,9 +134,8 @@ def test_closing_and_corrections_are_what_all_accepted_commands_add_up_to(case: 
             sums[session_of(record)].update(dict(leaves(part[name], (name,))))
     for closing in (message for message in case.content["closings"] if message["kind"] == "closing"):
         accepted = commands[session_of(closing)]
-        rule = rules[closing["store_id"], closing["profile_id"]]
-        carried = carried_into(case)[session_of(closing)]
-        figures = counted_again(accepted, latest_counts(closing, accepted), rule, carried)
+        story = stories_of(case)[session_of(closing)]
+        figures = counted_again(accepted, latest_counts(closing, accepted), rule_of(case, closing), story)
         voided = any(command["kind"] == "void_session" for command in accepted)
 
         totals = {path: amount for path, amount in sums[session_of(closing)].items() if amount}
@@ -164,21 +173,37 @@ def session_of(message: Body) -> Session:
     return message["store_id"], message["session_id"]
 
 
+def rule_of(case: Case, closing: Body) -> Body:
+    """The row of its till; none where the case itself sets the till up."""
+    tills = {(row["store_id"], row["profile_id"]): row for row in case.content["profiles"]}
+    return tills.get((closing["store_id"], closing["profile_id"]), {})
+
+
+def accepted_of(case: Case, session: Session) -> list[tuple[Body, Body]]:
+    """The accepted bodies of a session with their answers in their order, each once."""
+    by_sequence: dict[int, tuple[Body, Body]] = {}
+    for body, answer in bodies_with_answers(case):
+        if answer.get("sequence") is not None and session_of(answer) == session:
+            by_sequence.setdefault(answer["sequence"], (body, answer))
+    return [by_sequence[sequence] for sequence in sorted(by_sequence)]
+
+
+def bodies_with_answers(case: Case) -> Iterator[tuple[Body, Body]]:
+    """Every body that could be read with its answer."""
+    for record, answer in zip(case.content["records"], case.content["answers"], strict=True):
+        if answer:
+            yield record["value"] if "value" in record else json.loads(record["raw"]), answer
+
+
 def journals(case: Case) -> dict[Session, list[Body]]:
     """The accepted bodies of each session in their order, each once."""
-    by_sequence: dict[Session, dict[int, Body]] = defaultdict(dict)
-    for record, answer in zip(case.content["records"], case.content["answers"], strict=True):
-        if answer and answer.get("sequence") is not None:
-            body = record["value"] if "value" in record else json.loads(record["raw"])
-            by_sequence[session_of(answer)].setdefault(answer["sequence"], body)
-    return {session: [bodies[n] for n in sorted(bodies)] for session, bodies in by_sequence.items()}
+    sessions = {session_of(answer) for _, answer in bodies_with_answers(case) if answer.get("sequence") is not None}
+    return {session: [body for body, _ in accepted_of(case, session)] for session in sessions}
 
 
 def versions_of(case: Case, session: Session) -> list[int]:
     """The versions of its profile by which a session's commands were applied, in their order."""
-    accepted = [a for a in case.content["answers"] if a and a.get("sequence") and session_of(a) == session]
-    versions = {answer["sequence"]: answer["profile_version"] for answer in accepted}
-    return [versions[sequence] for sequence in sorted(versions)]
+    return [answer["profile_version"] for _, answer in accepted_of(case, session)]
 
 
 def closed_after(case: Case, closing: Body) -> int:
@@ -200,26 +225,21 @@ def latest_counts(closing: Body, accepted: list[Body]) -> list[Body] | None:
     return list(counted.values()) or None
 
 
-def carried_into(case: Case) -> dict[Session, Carried]:
-    """What each session found of the one before it at its till."""
+def stories_of(case: Case) -> dict[Session, Story]:
+    """Each session's story: what it found of the one before it at its till, and all tenders that it came to have."""
     logs: dict[Session, dict[str, tuple[Body, Body]]] = defaultdict(dict)
-    for record, answer in zip(case.content["records"], case.content["answers"], strict=True):
-        if answer and "sequence" in answer:
-            body = record["value"] if "value" in record else json.loads(record["raw"])
+    for body, answer in bodies_with_answers(case):
+        if "sequence" in answer:
             logs[answer["store_id"], answer["profile_id"]].setdefault(answer["event_id"], (body, answer))
     return {
-        (store, session): story.carried
-        for (store, _), log in logs.items()
-        for session, story in stories(log.values()).items()
+        (store, session): story for (store, _), log in logs.items() for session, story in stories(log.values()).items()
     }
 
 
-def counted_again(accepted: list[Body], counted: list[Body] | None, rule: Body, carried: Carried) -> Body:
-    own = rule.get("own_provider") or "STORE"
-    left = left_of(counts_of(accepted), tenders_of(accepted[0], accepted[1:], rule.get("tenders")))
-    return recount.figures(
-        accepted[0], accepted[1:], counted, own, rule.get("tenders"), carried=carried.amounts, left=left
-    )
+def counted_again(accepted: list[Body], counted: list[Body] | None, rule: Body, story: Story) -> Body:
+    own, tenders = rule.get("own_provider") or "STORE", story.tenders
+    left = left_of(counts_of(accepted), tenders)
+    return recount.figures(accepted[0], accepted[1:], counted, own, tenders, carried=story.carried.amounts, left=left)
 
 
 def leaves(part: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], int]]:

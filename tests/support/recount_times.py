@@ -1,8 +1,9 @@
-"""The times of a closing, found a second time from the accepted commands and what the wire says of clocks."""
+"""The times and the date of a closing, found a second time from the accepted commands and the page on clocks."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 Body = dict[str, Any]
 
@@ -29,6 +30,16 @@ def times(accepted: Sequence[tuple[Body, str, str]]) -> Body:
     off = off or opened_at != _written(opening["occurred_at"])
     approved = border if accepted[-1][0]["kind"] == "approve_closing" else None
     return {"opened_at": opened_at, "closed_at": closed_at, "approved_at": approved, "clock_adjusted": off or adjusted}
+
+
+def business_date(opening: Body, received_at: str, zone: str | None, starts_at: str) -> str:
+    """The shop's day of an opening, by the clock on the wall in its zone or in the offset that it was written with."""
+    if opening.get("business_date"):
+        return str(opening["business_date"])
+    wall = ZoneInfo(zone) if zone else datetime.fromisoformat(opening["occurred_at"]).tzinfo
+    opened = datetime.fromisoformat(counted_time(opening, received_at)).astimezone(wall)
+    day_before = opened.strftime("%H:%M") < starts_at
+    return (opened.date() - timedelta(days=day_before)).isoformat()
 
 
 def counted_time(body: Body, received_at: str) -> str:
