@@ -28,6 +28,7 @@ class Formats:
         return {
             "money": self.money,
             "signed_money": self.signed_money,
+            "amount_example": self.amount_example,
             "number": self.number,
             "clock": self.clock,
             "day": self.day,
@@ -49,6 +50,11 @@ class Formats:
     def signed_money(self, minor: int | None, currency: str) -> str:
         """The same for a difference: one above zero has its sign, too."""
         return ("+" if minor is not None and minor > 0 else "") + self.money(minor, currency)
+
+    def amount_example(self, currency: str) -> str:
+        """How an amount of this currency is typed in."""
+        decimals = "0" * CURRENCY_EXPONENTS.get(currency, 2)
+        return format_decimal(1_250, f"#,##0.{decimals}" if decimals else "#,##0", locale=self.locale)
 
     def number(self, count: int) -> str:
         """A whole number."""

@@ -1,7 +1,7 @@
 """A session's journal as people read it: who did what, when, and how much it was. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,12 +27,18 @@ class Entry:
     detail: str
     amounts: tuple[tuple[str, int], ...]
     answer: str
+    movement_id: str | None
+    """Where it is a movement: the id by which it is voided."""
+    is_voided: bool
 
 
 def entries(journal: Iterable[Mapping[str, Any]], session: Mapping[str, Any]) -> list[Entry]:
     """The latest entries of this session, latest first."""
     currencies = {tender["id"]: tender["currency"] for tender in session["tenders"]}
-    return [_entry(one, currencies, session["currency"]) for one in list(journal)[-SHOWN_MAX:]][::-1]
+    latest = list(journal)[-SHOWN_MAX:]
+    # A movement is voided after it was made, so the latest entries hold the void of each that they hold.
+    voided = {one["command"]["movement_id"] for one in latest if one["command"]["kind"] == "void_movement"}
+    return [_entry(one, currencies, session["currency"], voided) for one in latest[::-1]]
 
 
 def counted_by(journal: Iterable[Mapping[str, Any]]) -> str | None:
@@ -41,12 +47,12 @@ def counted_by(journal: Iterable[Mapping[str, Any]]) -> str | None:
     return ids[-1] if ids else None
 
 
-def _entry(one: Mapping[str, Any], currencies: Mapping[str, str], base: str) -> Entry:
+def _entry(one: Mapping[str, Any], currencies: Mapping[str, str], base: str, voided: Collection[str]) -> Entry:
     command, answer = one["command"], one["answer"]
     kind, actor = command["kind"], command["actor"]
-    title, detail = KINDS.get(kind, kind), command.get("reason") or ""
+    title, detail, movement_id = KINDS.get(kind, kind), command.get("reason") or "", None
     if kind == "move_cash":
-        title, detail = MOVEMENTS[command["movement"]], command["category"]
+        title, detail, movement_id = MOVEMENTS[command["movement"]], command["category"], command["command_id"]
     elif kind == "record_order":
         detail = command["order_id"]
     elif kind == "hand_over":
@@ -56,7 +62,17 @@ def _entry(one: Mapping[str, Any], currencies: Mapping[str, str], base: str) -> 
         sums[currencies.get(tender, base)] += minor
     amounts = tuple(sorted(sums.items(), key=lambda item: (item[0] != base, item[0])))
     who = actor.get("name") or actor["id"]
-    return Entry(one["sequence"], answer["occurred_at"], who, title, detail, amounts, answer["kind"])
+    return Entry(
+        one["sequence"],
+        answer["occurred_at"],
+        who,
+        title,
+        detail,
+        amounts,
+        answer["kind"],
+        movement_id,
+        movement_id in voided,
+    )
 
 
 def _amounts(command: Mapping[str, Any]) -> list[tuple[str, int]]:

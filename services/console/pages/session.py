@@ -16,9 +16,10 @@ from starlette.routing import BaseRoute, Route
 
 from contracts.values import UUID_TEXT
 from services.console import journal
-from services.console.actions import ACTIONS, REASON_CHARACTERS_MAX, Action, command_of, is_offered, offered
+from services.console.actions import ACTIONS, Action, command_of, is_offered, offered, offered_on_lines
 from services.console.apis import Refused
 from services.console.desk import Visit
+from services.console.filled import MOVABLE, Unreadable, countables, members_of
 from services.console.languages import phrase
 from services.console.pages.now import store_of
 from services.console.words import REASONS
@@ -30,8 +31,9 @@ DONE: Final = phrase("Done: it stands in the journal.")
 ON_ITS_WAY: Final = phrase(
     "It is on its way, but nobody has answered yet. It counts once; this page shows when it is done."
 )
-NEEDS_A_REASON: Final = phrase("Say why: the reason stands in the journal for good.")
 NOT_NOW: Final = phrase("This can't be done to the session as it is now. Go back to it and look again.")
+LOOKED: Final = "sure"
+"""What the page that shows once more what was filled in sends: yes, or no to change it."""
 NOTES: Final = {"done": (DONE, "good"), "waits": (ON_ITS_WAY, "wait")}
 
 
@@ -48,58 +50,116 @@ async def ask(request: Request) -> Response:
     """What an action will do, before it is done."""
     visit, action = Visit(request), _action(request)
     values = await _values(visit, store_of(request), _session_id(request))
-    return _confirm(visit, action, values)
+    return _confirm(visit, action, values, {})
 
 
 async def do(request: Request) -> Response:
-    """Send the command, and go back to the session; or say why it was refused."""
+    """Send the command, and go back to the session; or say why it was refused, or what was understood first."""
     visit, action = Visit(request), _action(request)
     filled = await visit.form()
     values = await _values(visit, store_of(request), _session_id(request))
     session = values["session"]
     sentence = _objection(visit, action, values, filled)
     if sentence:
-        return _confirm(visit, action, values, sentence, HTTPStatus.CONFLICT)
-    command = command_of(action, session, visit.person, filled)
+        return _confirm(visit, action, values, filled, sentence, HTTPStatus.CONFLICT)
+    try:
+        members = members_of(action, session, filled, visit.reader.locale)
+    except Unreadable as unreadable:
+        sentence = visit.say(unreadable.sentence, **unreadable.values)
+        return _confirm(visit, action, values, filled, sentence, HTTPStatus.CONFLICT)
+    if action.of_line:
+        members["movement_id"] = visit.request.query_params["movement"]
+    if action.asks and filled.get(LOOKED) != "yes":
+        return (
+            _confirm(visit, action, values, filled)
+            if LOOKED in filled
+            else _review(visit, action, values, filled, members)
+        )
+    command = command_of(action, session, visit.person, filled, members)
     occurred_at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
     try:
         answer = await visit.desk.apis.send(visit.person, command | {"occurred_at": occurred_at})
     except Refused as refused:
         if refused.status == HTTPStatus.UNAUTHORIZED:
             raise
-        return _confirm(visit, action, values, REASONS.get(refused.reason, NOT_NOW), HTTPStatus(refused.status))
+        sentence = visit.say(REASONS.get(refused.reason, NOT_NOW))
+        # What is filled in now is another command than the one that was refused.
+        again = {name: text for name, text in filled.items() if name != "command_id"}
+        return _confirm(visit, action, values, again, sentence, HTTPStatus(refused.status))
     note = "waits" if answer.get("status") == "pending" else "done"
     return visit.go(f"{_path(session)}?note={note}")
 
 
 def _objection(visit: Visit, action: Action, values: Mapping[str, Any], filled: Mapping[str, str]) -> str:
-    """Why the command is not even sent: what the person saw, or filled in, is not what it takes."""
+    """Why the command is not even sent: what the person saw, or the session by now, is not what it takes."""
     session = values["session"]
     if not UUID_TEXT.fullmatch(filled.get("command_id", "")) or not SEQUENCE_TEXT.fullmatch(filled.get("sequence", "")):
-        return REASONS["malformed"]
-    if not is_offered(action, session, visit.person, values["counted_by"]):
-        return NOT_NOW
+        return visit.say(REASONS["malformed"])
+    if not _is_possible(visit, action, values):
+        return visit.say(NOT_NOW)
     if action.decides and int(filled["sequence"]) != session["sequence"]:
-        return REASONS["session_active"]
-    if action.reason == "needed" and not filled.get("reason", "").strip():
-        return NEEDS_A_REASON
-    return REASONS["malformed"] if len(filled.get("reason", "")) > REASON_CHARACTERS_MAX else ""
+        return visit.say(REASONS["session_active"])
+    return ""
+
+
+def _is_possible(visit: Visit, action: Action, values: Mapping[str, Any]) -> bool:
+    """Whether the page offers this, and of a line: for the one that is asked for."""
+    if not is_offered(action, values["session"], visit.person, values["counted_by"]):
+        return False
+    return not action.of_line or _line(visit, values) is not None
+
+
+def _line(visit: Visit, values: Mapping[str, Any]) -> journal.Entry | None:
+    """The movement that is asked about, where it stands on the page and was not voided."""
+    movement_id = visit.request.query_params.get("movement")
+    lines = (one for one in values["entries"] or () if one.movement_id is not None and not one.is_voided)
+    return next((one for one in lines if one.movement_id == movement_id), None)
 
 
 def _confirm(
-    visit: Visit, action: Action, values: Mapping[str, Any], sentence: str = "", status: HTTPStatus = HTTPStatus.OK
+    visit: Visit,
+    action: Action,
+    values: Mapping[str, Any],
+    filled: Mapping[str, str],
+    sentence: str = "",
+    status: HTTPStatus = HTTPStatus.OK,
 ) -> Response:
-    if not sentence and not is_offered(action, values["session"], visit.person, values["counted_by"]):
-        sentence, status = NOT_NOW, HTTPStatus.CONFLICT
+    """What the action does, with its form as far as it is filled in."""
+    is_possible = _is_possible(visit, action, values)
+    if not sentence and not is_possible:
+        sentence, status = visit.say(NOT_NOW), HTTPStatus.CONFLICT
     return visit.page(
         "confirm.html",
         status,
         **values,
         action=action,
-        command_id=str(uuid4()),
-        note=visit.say(sentence) if sentence else "",
-        reason_characters_max=REASON_CHARACTERS_MAX,
+        command_id=_command_id(filled),
+        countables=countables(action, values["session"]),
+        filled=filled,
+        is_possible=is_possible,
+        line=_line(visit, values) if action.of_line else None,
+        movable=MOVABLE,
+        note=sentence,
     )
+
+
+def _review(
+    visit: Visit, action: Action, values: Mapping[str, Any], filled: Mapping[str, str], members: Mapping[str, Any]
+) -> Response:
+    """What was understood of what was filled in, before it is sent."""
+    shown: dict[str, Any] = {
+        "filled": filled,
+        "members": members,
+        "stays": {row["tender"]: row["amount_minor"] for row in members.get("left", ())},
+        "tenders": {tender["id"]: tender for tender in values["session"]["tenders"]},
+    }
+    return visit.page("review.html", **values, **shown, action=action)
+
+
+def _command_id(filled: Mapping[str, str]) -> str:
+    """The id that a form has had, so that it counts once however often it is sent; else a new one."""
+    command_id = filled.get("command_id", "")
+    return command_id if UUID_TEXT.fullmatch(command_id) else str(uuid4())
 
 
 async def _values(visit: Visit, store_id: str, session_id: str) -> dict[str, Any]:
@@ -119,6 +179,7 @@ async def _values(visit: Visit, store_id: str, session_id: str) -> dict[str, Any
     counted_by = await _counted_by(visit, session, entries or [])
     return {
         "actions": offered(session, person, counted_by),
+        "actions_on_lines": offered_on_lines(session, person),
         "counted_by": counted_by,
         "entries": None if entries is None else journal.entries(entries, session),
         "report": report,
