@@ -1,1 +1,1 @@
-"""One trading day of four shops, played through the real services and audited."""
+"""One trading day of five shops, played through the real services and audited."""

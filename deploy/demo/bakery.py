@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 
 from deploy.demo import shops
-from deploy.demo.register import Body, Register
+from deploy.demo.register import Register
 from deploy.demo.shops import BAKERY, Happening, count_out, counted, happen, trade
+from deploy.demo.tape import Body
 
 CAMILLE: Body = {"id": "camille", "name": "Camille Roche"}
 HUGO: Body = {"id": "hugo", "name": "Hugo Blanchet"}

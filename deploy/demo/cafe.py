@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 
 from deploy.demo import shops
-from deploy.demo.register import Body, Register, order_total
+from deploy.demo.register import Register
 from deploy.demo.shops import CAFE, Happening, count_out, counted, happen, trade
+from deploy.demo.tape import Body, order_total
 
 ANA: Body = {"id": "ana.torres", "name": "Ana Torres"}
 LUIS: Body = {"id": "luis.mejia", "name": "Luis Mejía"}

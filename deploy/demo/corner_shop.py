@@ -2,8 +2,9 @@
 
 import json
 
-from deploy.demo.register import Body, Register
+from deploy.demo.register import Register
 from deploy.demo.shops import CORNER_SHOP, Happening, count_out, counted, happen, trade
+from deploy.demo.tape import Body
 
 WANJIRU: Body = {"id": "wanjiru", "name": "Wanjiru Kamau"}
 OTIENO: Body = {"id": "otieno", "name": "Brian Otieno"}

@@ -8,7 +8,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PROFILES = HERE / "profiles.csv"
-"""The master data of the four stores."""
+"""The master data of the five stores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,21 @@
 from datetime import datetime
 
 from deploy.demo import shops
-from deploy.demo.register import Body, Register
+from deploy.demo.register import Register
 from deploy.demo.shops import KIOSK, Happening, count_out, counted, happen, trade
+from deploy.demo.tape import Body
 
 MARISOL: Body = {"id": "marisol", "name": "Marisol Vega"}
 CHUY: Body = {"id": "chuy", "name": "Jesús Ibarra"}
 NIGHT: Body = {"id": "nocturno-1"}
+USD_RATE_OF_YESTERDAY = "18.75"
+"""Pesos for a dollar in the profile, which this window opens by."""
 
 
 def kiosk_day(register: Register) -> None:
     """Pesos and dollars in one drawer, at a rate that the register states when it opens."""
     at, move = register.at, register.move
+    register.rates = {"cash-usd": shops.USD_RATE_TODAY}
     floats = [
         counted("cash", 40_000, KIOSK.cash_notes),
         counted("cash-usd", 5_000, shops.DOLLAR_NOTES),
@@ -74,6 +78,7 @@ def _tenders_at_today_s_rate() -> list[Body]:
 def kiosk_night(register: Register) -> None:
     """Past midnight, and still the same business day: it starts at five. No card is counted."""
     at = register.at
+    register.rates = {"cash-usd": USD_RATE_OF_YESTERDAY}
     register.open(at(20), NIGHT, "MXN", [counted("cash", 30_000, KIOSK.cash_notes)])
     happen(trade(register, KIOSK, NIGHT, (at(20, 5), at(2, 45, day=2)), 110))
     register.close(at(3, day=2), NIGHT, count_out(register, KIOSK, {"cash": 300, "cash-usd": 0}))

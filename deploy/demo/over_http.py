@@ -59,12 +59,13 @@ class Visit:
             return expected
         drawer = FLOAT * 100 + SALE_MINOR - BREAD * 100
         figures = {"expected_minor": drawer, "counted_minor": COUNTED * 100, "over_short_minor": -SHORT * 100}
+        nothing_else = {"prepaid_minor": 0, "change_given_minor": 0, "opening_difference_minor": None}
         closing = {
             "store_id": STORE_ID,
             "profile_id": PROFILE_ID,
             "session_id": self.session_id,
             "z_number": 1,
-            "tenders": {"cash": figures},
+            "tenders": {"cash": figures | nothing_else | {"left_minor": COUNTED * 100}},
             "sales_minor": SALE_MINOR,
             "orders": 1,
         }

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from deploy.demo.register import Body, Register, order_total
+from deploy.demo.register import Register
 from deploy.demo.shops import CAFE, Happening, counted, happen, pay_cash, tax_within
+from deploy.demo.tape import Body, order_total
 
 SESSION_ID = "df44b988-3523-40a1-8e58-7c4306e7dd0e"
 CASHIER: Body = {"id": "412a1ebb-bec0-437f-913e-306d68e2f048"}

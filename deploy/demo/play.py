@@ -140,7 +140,7 @@ def _play(console: Console, stack: Stack, over_s: float) -> int:
     settings = _settings(stack)
     screen.phase(
         console,
-        "2  Four shops",
+        "2  Five shops",
         "A profile is a till as somebody set it up: currency, tenders, limits. They come from a "
         "file as commands, so the log says who set what when; it prints how many it took.",
     )
@@ -158,7 +158,7 @@ def _play(console: Console, stack: Stack, over_s: float) -> int:
             console,
             "3  The day",
             f"{len(day):,} records of New Year's Day 2025 go to Kafka as the registers sent them: "
-            "sales, floats, safe drops, tips, mistakes. Every command gets one answer; every close "
+            "sales, tabs, floats, safe drops, tips, mistakes. Every command gets one answer; every close "
             "gets one closing, shown here as it arrives.",
         )
         return await stream.play(console, settings, day, expected, at_the_gateway, over_s)

@@ -2,16 +2,16 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID
 
-Body = dict[str, Any]
+from deploy.demo.tape import Body, Shift
+
 T = TypeVar("T")
 
-ADDS = frozenset({"pay_in", "float_loan"})
 REFUSED = "refused: "
 """What the outcome of a refused record begins with; the reason follows."""
 REPEATED = "repeated"
@@ -62,33 +62,6 @@ class Line:
     manager: str | None = None
 
 
-@dataclass
-class Shift:
-    """What the register's tape knows of one session: enough to fill a closing in by hand."""
-
-    session_id: str
-    opening: dict[str, int]
-    orders: dict[str, Body] = field(default_factory=dict)
-    movements: dict[str, Body] = field(default_factory=dict)
-    voided: set[str] = field(default_factory=set)
-    numbers: list[int] = field(default_factory=list)
-    corrections: int = 0
-
-    def drawer(self, tender: str) -> int:
-        """What should lie in `tender`, in its minor units."""
-        money = self.opening.get(tender, 0)
-        for order in self.orders.values():
-            if order["status"] in {"finished", "forced_close"}:
-                sign = -1 if "refund_of" in order else 1
-                paid = (p["amount_minor"] for p in order["payments"] if p["tender"] == tender)
-                money += sign * sum(paid)
-        for command_id, move in self.movements.items():
-            if move["tender"] == tender and command_id not in self.voided:
-                sign = 1 if move["movement"] in ADDS else -1
-                money += sign * move["amount_minor"]
-        return money
-
-
 class Register:
     """One device at one profile. `numbered` devices count their commands (register_seq)."""
 
@@ -104,6 +77,8 @@ class Register:
         self.closings: list[Body] = []
         self.corrections: list[Body] = []
         self.offline: tuple[datetime, datetime] | None = None
+        self.time_zone: str | None = None
+        self.rates: dict[str, str] = {}
 
     @property
     def key(self) -> str:
@@ -166,8 +141,8 @@ class Register:
     def open(self, when: datetime, actor: Body, currency: str, opening: list[Body], **words: Any) -> Body:
         """Open the drawer with what was counted into it."""
         session_id = words.pop("session_id", None) or self.dice.uuid7(when)
-        floats = {line["tender"]: line["amount_minor"] for line in opening}
-        self.shifts.append(Shift(session_id, floats))
+        left = [shift.left for shift in self.shifts if shift.left is not None]
+        self.shifts.append(Shift(session_id, amounts(opening), left[-1] if left else None, self.rates))
         members = {"currency": currency, "opening": opening, **words}
         command = self.body("open_session", when, actor, **members)
         return self.send(when, command, "session_opened")
@@ -196,14 +171,14 @@ class Register:
 
     def order(self, when: datetime, actor: Body, order: Body, late: timedelta | None = None) -> Body:
         """An order as it stands now; one from another device comes `late` and without a number."""
-        self.shift.orders[order["order_id"]] = order
+        self.shift.take(order, actor)
         command = self.body("record_order", when, actor, numbered=late is None, **order)
         return self.send(when + (late or timedelta()), command, "order_recorded")
 
     def close(self, when: datetime, actor: Body, counted: list[Body], **words: Any) -> Body:
-        """Close with what was counted, and note what the closing must say."""
+        """Close with what was counted, and note what the closing must say; `words` may name what is left."""
         command = self.body("close_session", when, actor, counted=counted, **words)
-        self.fill_in(counted)
+        self.fill_in(counted, words.get("left"))
         return self.send(when, command, "session_closed")
 
     def close_for_approval(self, when: datetime, actor: Body, counted: list[Body], **words: Any) -> Body:
@@ -215,9 +190,23 @@ class Register:
         command = self.body(kind, when, manager, numbered=False, **members)
         return self.send(when, command, outcome, manager=manager["id"])
 
-    def fill_in(self, counted: list[Body]) -> None:
+    def fill_in(self, counted: list[Body], left: list[Body] | None = None) -> None:
         """Note what the closing of this shift must say; an empty count is a drawer that nobody counted."""
-        self.closings.append(self._by_hand({c["tender"]: c["amount_minor"] for c in counted}))
+        tenders = self.shift.count(amounts(counted), None if left is None else amounts(left))
+        self.closings.append(
+            {
+                "store_id": self.store_id,
+                "profile_id": self.profile_id,
+                "session_id": self.shift.session_id,
+                "z_number": len(self.closings) + 1,
+                "business_date": "2025-01-01",
+                "time_zone": self.time_zone,
+                "clock_adjusted": self.shift.clock_adjusted,
+                "register_seq_gaps": gaps(self.shift.numbers),
+                "tenders": tenders,
+                **self.shift.figures(),
+            }
+        )
 
     def correct(self, correction: str, *, needs_review: bool, over_short: dict[str, int], sales_minor: int = 0) -> None:
         """Note what a correction of this shift's closing must say; `over_short` are the changes by tender."""
@@ -235,47 +224,12 @@ class Register:
             }
         )
 
-    def _by_hand(self, counted: dict[str, int]) -> Body:
-        orders = [o for o in self.shift.orders.values() if o["status"] in {"finished", "forced_close"}]
-        sales = [order for order in orders if "refund_of" not in order]
-        providers: dict[str, Body] = {}
-        for order in sales:
-            row = providers.setdefault(order["provider"], {"total_minor": 0, "count": 0})
-            row["total_minor"] += order_total(order)
-            row["count"] += 1
-        tenders = {}
-        for tender, minor in counted.items():
-            expected = self.shift.drawer(tender)
-            tenders[tender] = {
-                "expected_minor": expected,
-                "counted_minor": minor,
-                "over_short_minor": minor - expected,
-            }
-        numbers = self.shift.numbers
-        canceled = [o for o in self.shift.orders.values() if o["status"].startswith("canceled")]
-        return {
-            "store_id": self.store_id,
-            "profile_id": self.profile_id,
-            "session_id": self.shift.session_id,
-            "z_number": len(self.closings) + 1,
-            "business_date": "2025-01-01",
-            "register_seq_gaps": gaps(numbers),
-            "tenders": tenders,
-            "sales_minor": sum(map(order_total, sales)),
-            "orders": len(sales),
-            "by_provider": dict(sorted(providers.items())),
-            "canceled": len(canceled),
-        }
+
+def amounts(lines: list[Body]) -> dict[str, int]:
+    """What each tender of a count holds."""
+    return {line["tender"]: line["amount_minor"] for line in lines}
 
 
 def gaps(numbers: Sequence[int]) -> list[list[int]]:
     """The runs of numbers missing between the first and the last of `numbers`."""
     return [[one + 1, other - 1] for one, other in pairwise(numbers) if other - one > 1]
-
-
-def order_total(order: Body) -> int:
-    """What an order costs: gross minus discounts plus service charges."""
-    discounts = sum(entry["amount_minor"] for entry in order["discounts"])
-    charges = sum(entry["amount_minor"] for entry in order["service_charges"])
-    total: int = order["gross_minor"] - discounts + charges
-    return total

@@ -38,6 +38,7 @@ ACCEPTED = {
     "closing_pending": "A count was off by more than the till's limit: it waits for a second person.",
     "count_requested": "The manager sent a count back; the drawer is counted anew.",
     "drawer_counted": "A spot check: the drawer was counted in mid-shift, and nothing changed.",
+    "profile_set": "A till's settings are commands, too: from here on the restaurant takes dollars.",
     "session_amended": "A note was amended; figures never are.",
     "session_handed_over": "A colleague took the drawer over without closing it.",
     "session_resumed": "It stopped raining: the session goes on where it was.",
@@ -47,7 +48,7 @@ ACCEPTED = {
 """What a viewer is told of an accepted command; its kind is not that of a refusal, even where the word is."""
 CORRECTED = {
     "late_movement": "a movement that came late",
-    "late_order": "a sale that came late",
+    "late_order": "news of a sale that came late",
     "late_void": "a movement taken back late",
     "recount": "the drawer was counted again",
     "session_voided": "the session was voided",
@@ -108,6 +109,27 @@ def _sales(closing: Body) -> Iterable[Text]:
         if count:
             amount = _total(closing, name)
             others.append(f"{name.replace('_', ' ')} {grouped_text(amount, currency)} ({count})")
+    others += [
+        f"{label} {grouped_text(amount, currency)}"
+        for label, amount in (
+            ("change given", sum(row["base"]["change_given_minor"] for row in closing["tenders"])),
+            ("rounding", sales["rounding_minor"]),
+            ("paid before", sales["paid_before_minor"]),
+            ("lowered", sales["lowered"]["total_minor"]),
+            ("carried over", sales["carried_over_minor"]),
+            ("prepaid", sum(row["total_minor"] for row in closing["prepaid"])),
+        )
+        if amount
+    ]
+    left = [
+        f"{row['name']} {grouped_text(row['left_minor'], row['currency'])}"
+        for row in closing["tenders"]
+        if row["left_minor"] not in {None, row["counted_minor"]}
+    ]
+    if left:
+        others.append(f"left in the drawer: {', '.join(left)}")
+    if closing["clock_adjusted"]:
+        others.append("a clock was wrong")
     standing = sum(row["open"] for row in closing["orders"])
     if standing:
         others.append(f"still open {standing}")

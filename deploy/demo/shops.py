@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from deploy.demo.register import Body, Register, order_total
+from deploy.demo.register import Register
+from deploy.demo.tape import Body, order_total
 
 USD_RATE_TODAY = "18.42"
 """Pesos for a dollar at the kiosk on this day; the profile holds yesterday's."""

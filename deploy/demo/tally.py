@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts.closings import GENESIS_HASH, closing_hash
 from deploy.demo.day import Entry
+from deploy.demo.tape import STAFF_FIGURES
 
 Body = dict[str, Any]
 
@@ -16,6 +17,7 @@ WORTH_TELLING = frozenset(
         "closing_pending",
         "count_requested",
         "drawer_counted",
+        "profile_set",
         "session_amended",
         "session_handed_over",
         "session_resumed",
@@ -67,11 +69,11 @@ class Tally:
         self.published += 1
 
     def answer(self, ce_id: str, value: bytes) -> News | None:
-        """An answer as it lay on the events topic; settings of tills are set before the day, and no part of it."""
+        """An answer as it lay on the events topic; settings that nobody here asked for were made before the day."""
         body = json.loads(value)
-        if body["kind"] == "profile_set":
-            return None
         owed = self.owed[body["command_id"]]
+        if body["kind"] == "profile_set" and not owed:
+            return None
         self.owed[body["command_id"]] = max(0, owed - 1)
         first = self.answers.setdefault(ce_id, value)
         if first is not value:
@@ -209,23 +211,36 @@ def correction_summary(correction: Body) -> Body:
 
 def summary(closing: Body) -> Body:
     """The members of `expected.json` as a closing states them."""
-    figures = ("expected_minor", "counted_minor", "over_short_minor")
-    counted = [row for row in closing["tenders"] if row["counted_minor"] is not None]
-    providers = {row["provider"]: row for row in closing["sales"]["by_provider"]}
+    sales = closing["sales"]
     same = (
-        "store_id",
-        "profile_id",
-        "session_id",
-        "z_number",
-        "business_date",
+        *("store_id", "profile_id", "session_id", "z_number", "business_date", "time_zone", "clock_adjusted"),
         "register_seq_gaps",
     )
+    to_pay = ("rounding_minor", "paid_before_minor", "unpaid_minor", "carried_over_minor")
+    counted = [row for row in closing["tenders"] if row["counted_minor"] is not None]
+    providers = {row["provider"]: row for row in sales["by_provider"]}
     return {name: closing[name] for name in same} | {
-        "tenders": {row["tender"]: {name: row[name] for name in figures} for row in counted},
-        "sales_minor": closing["sales"]["total_minor"],
-        "orders": closing["sales"]["count"],
+        "tenders": {row["tender"]: _tender(row) for row in counted},
+        "sales_minor": sales["total_minor"],
+        "orders": sales["count"],
+        **{name: sales[name] for name in to_pay},
+        "lowered_minor": sales["lowered"]["total_minor"],
         "by_provider": {
             name: {"total_minor": row["total_minor"], "count": row["count"]} for name, row in sorted(providers.items())
         },
         "canceled": sum(row["count"] for row in closing["cancellations"]),
+        "taxes": {f"{row['name']} {row['rate']}": _without(row, "name", "rate") for row in closing["taxes"]},
+        "staff": {row["id"]: {name: row[name] for name in STAFF_FIGURES} for row in closing["staff"]},
     }
+
+
+def _tender(row: Body) -> Body:
+    figures = (
+        *("expected_minor", "counted_minor", "over_short_minor", "prepaid_minor"),
+        *("left_minor", "opening_difference_minor"),
+    )
+    return {name: row[name] for name in figures} | {"change_given_minor": row["change_given"]["total_minor"]}
+
+
+def _without(row: Body, *names: str) -> Body:
+    return {name: value for name, value in row.items() if name not in names}

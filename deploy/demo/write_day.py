@@ -16,7 +16,9 @@ from deploy.demo.corner_shop import WANJIRU, corner_shop, corner_shop_offline
 from deploy.demo.kiosk import kiosk_day, kiosk_night
 from deploy.demo.market import market_stall
 from deploy.demo.parrot_day import play_session_308
-from deploy.demo.register import OWN_TOKEN, PARKED, REFUSED, REPEATED, Body, Line, Register
+from deploy.demo.register import OWN_TOKEN, PARKED, REFUSED, REPEATED, Line, Register
+from deploy.demo.restaurant import restaurant_day
+from deploy.demo.tape import Body
 
 HERE = Path(__file__).parent
 SEED = 308
@@ -33,6 +35,7 @@ def whole_day() -> list[Register]:
     ventanilla_1 = Register(("kiosco-linea", "ventanilla-1"), -8, SEED + 6)
     ventanilla_2 = Register(("kiosco-linea", "ventanilla-2"), -8, SEED + 7)
     marche = Register(("fournil-lyon", "marche"), 1, SEED + 8)
+    kasse_1 = Register(("zum-anker", "kasse-1"), 0, SEED + 9)
     play_session_308(caja_1)
     cafe_caja_2(caja_2)
     bakery_caisse_1(caisse_1)
@@ -42,7 +45,8 @@ def whole_day() -> list[Register]:
     kiosk_day(ventanilla_1)
     kiosk_night(ventanilla_2)
     market_stall(marche)
-    return [caja_1, caja_2, caisse_1, caisse_2, till_1, till_2, ventanilla_1, ventanilla_2, marche]
+    restaurant_day(kasse_1)
+    return [caja_1, caja_2, caisse_1, caisse_2, till_1, till_2, ventanilla_1, ventanilla_2, marche, kasse_1]
 
 
 def written(line: Line) -> str:

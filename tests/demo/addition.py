@@ -9,22 +9,25 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from contracts.commands import Malformed, read_command
+from tests.demo.figures import Body, Session, minors, moved, over_short, total
 
-Body = dict[str, Any]
 ADDS = ("pay_in", "float_loan")
-COUNTS = ("finished", "forced_close")
-MANAGERS = ("approve_closing", "force_close", "recount", "void_session")
+MANAGERS = ("approve_closing", "force_close", "recount", "set_profile", "void_session")
 MONEY = ("move_cash", "record_order")
 WORDS = {
     "count_drawer": "drawer_counted",
     "hand_over": "session_handed_over",
-    "amend_session": "session_amended",
 }
 """What changes no figure, and its answer."""
+CLAIMLESS = [f"refused: {what}_unknown" for what in ("profile", "session", "tender", "movement")]
+"""What is missing may come: the command is decided afresh when it is sent again."""
+DEFAULTS = {"over_short_limit_minor": None, "allow_negative_drawer": True, "enabled": True, "time_zone": None}
 
 
 @dataclass
@@ -33,28 +36,9 @@ class Till:
 
     rules: dict[str, str]
     open_session: str | None = None
+    last: Session | None = None
     closed: list[Body] = field(default_factory=list)
     corrections: list[Body] = field(default_factory=list)
-
-
-@dataclass
-class Session:
-    """Running sums, taken back and added anew when an order changes."""
-
-    currency: str
-    tenders: dict[str, Body]
-    drawer: Counter[str] = field(default_factory=Counter)
-    sums: Counter[str] = field(default_factory=Counter)
-    orders: dict[str, Body] = field(default_factory=dict)
-    moves: dict[str, tuple[str, int]] = field(default_factory=dict)
-    voided: set[str] = field(default_factory=set)
-    numbers: set[int] = field(default_factory=set)
-    state: str = "open"
-    attempt: Body = field(default_factory=dict)
-    ended_at: str = ""
-    counter: str | None = None
-    counted: dict[str, int] = field(default_factory=dict)
-    corrections: int = 0
 
 
 class Addition:
@@ -81,11 +65,14 @@ class Addition:
         if signed_by != body["store_id"]:
             return "refused: forbidden"
         manager = record.get("manager")
-        assert manager == (body["actor"]["id"] if body["kind"] in MANAGERS else None)
+        assert manager == (body["actor"]["id"] if body["kind"] in MANAGERS or "add_tenders" in body else None)
         before = self.seen.setdefault(body["command_id"], body)
         if before is not body:
             return "repeated" if before == body else "refused: command_id_reused"
-        return self.fresh(body)
+        outcome = self.fresh(body)
+        if outcome in CLAIMLESS:
+            del self.seen[body["command_id"]]
+        return outcome
 
     def fresh(self, body: Body) -> str:
         """The outcome of a command that has the right to speak and comes for the first time."""
@@ -96,6 +83,10 @@ class Addition:
         till = self.tills.get((body["store_id"], body["profile_id"]))
         if till is None:
             return "refused: profile_unknown"
+        if body["kind"] == "set_profile":
+            settings = {**dict.fromkeys(till.rules), **DEFAULTS, **body["profile"]}
+            till.rules = {name: written(value) for name, value in settings.items()}
+            return "profile_set"
         if body["kind"] == "open_session":
             return self.opened(till, body)
         session = self.sessions.get((body["store_id"], body["profile_id"], body["session_id"]))
@@ -108,15 +99,22 @@ class Addition:
         if "register_seq" in body:
             session.numbers.add(body["register_seq"])
         kind = body["kind"]
-        late = kind in MONEY and session.state == "closed" and body["occurred_at"] < session.ended_at
-        if session.state != "open" and not late:
+        early = kind in MONEY and before(body, session.border)
+        if session.state == "suspended" and early:
+            session.clock_adjusted |= never_set(body)
+        elif session.state == "closed" and (early or leaves_the_cash(session, body)):
+            return self.late(
+                till, session, body, {"move_cash": self.move_cash, "record_order": self.record_order}[kind]
+            )
+        elif session.state != "open":
             return self.not_open(till, session, body)
         if kind in WORDS:
             return WORDS[kind]
         if kind == "suspend_session":
-            session.state = "suspended"
+            session.state, session.border = "suspended", body["occurred_at"]
             return "session_suspended"
         rules = {
+            "amend_session": self.amend_session,
             "move_cash": self.move_cash,
             "void_movement": self.void_movement,
             "record_order": self.record_order,
@@ -124,7 +122,7 @@ class Addition:
             "force_close": self.force_close,
             "void_session": self.void_session,
         }
-        return self.late(till, session, body, rules[kind]) if late else rules[kind](till, session, body)
+        return rules[kind](till, session, body)
 
     def not_open(self, till: Till, session: Session, body: Body) -> str:
         """The outcome where the session is suspended, pending, closed or voided."""
@@ -141,21 +139,23 @@ class Addition:
         if (state, kind) == ("counting", "close_session"):
             return self.close_session(till, session, body)
         if (state, kind) == ("closed", "recount"):
-            before = over_short(session)
+            assert "left" not in body
+            off = over_short(session)
             session.counted |= counts(body)
+            session.left |= counts(body)
             session.corrections += 1
-            till.corrections.append(correction(till, session, body, "recount", (before, 0)))
+            till.corrections.append(correction(till, session, body, "recount", (off, 0)))
             return "closing_corrected"
         assert kind not in MANAGERS, "the day holds no refusal of a manager"
         return {"pending": "refused: awaiting_approval"}.get(state, f"refused: session_{state}")
 
     def late(self, till: Till, session: Session, body: Body, rule: Callable[[Till, Session, Body], str]) -> str:
         """The outcome of what occurred before the closing and came after it: a correction."""
-        before = over_short(session), session.sums["sales"]
+        figures = over_short(session), session.sums["sales"]
         outcome = rule(till, session, body)
         session.corrections += 1
         name = {"move_cash": "late_movement", "record_order": "late_order"}[body["kind"]]
-        till.corrections.append(correction(till, session, body, name, before))
+        till.corrections.append(correction(till, session, body, name, figures))
         return outcome
 
     def opened(self, till: Till, body: Body) -> str:
@@ -166,15 +166,26 @@ class Addition:
         if body["currency"] != till.rules["currency"]:
             return "refused: currency_mismatch"
         tenders = body.get("tenders") or json.loads(till.rules["tenders"])
-        session = Session(body["currency"], {tender["id"]: tender for tender in tenders})
-        for line in body["opening"]:
-            assert notes(line) == line["amount_minor"]
-            session.drawer[line["tender"]] += line["amount_minor"]
+        last = till.last
+        left = (
+            {tender: (last.tenders[tender]["currency"], minor) for tender, minor in last.left.items()} if last else {}
+        )
+        by_id = {tender["id"]: tender for tender in tenders}
+        opening = Counter({tender["id"]: 0 for tender in tenders} | counts(body, "opening"))
+        assert all(notes(line) == line["amount_minor"] for line in body["opening"])
+        session = Session(body["currency"], by_id, "tenders" not in body, day_of(till, body), opening, left)
+        session.drawer.update(opening)
         if "register_seq" in body:
             session.numbers.add(body["register_seq"])
         till.open_session = body["session_id"]
         self.sessions[body["store_id"], body["profile_id"], body["session_id"]] = session
         return "session_opened"
+
+    def amend_session(self, _: Till, session: Session, body: Body) -> str:
+        for tender in body.get("add_tenders", []):
+            assert tender["id"] not in session.tenders
+            session.tenders[tender["id"]] = tender
+        return "session_amended"
 
     def move_cash(self, till: Till, session: Session, body: Body) -> str:
         tender = session.tenders.get(body.get("tender", "cash"))
@@ -200,8 +211,11 @@ class Addition:
         session.voided.add(body["movement_id"])
         return "movement_voided"
 
-    def record_order(self, _: Till, session: Session, body: Body) -> str:
-        if any(payment["tender"] not in session.tenders for payment in body["payments"]):
+    def record_order(self, till: Till, session: Session, body: Body) -> str:
+        named = [line["tender"] for line in (*body["payments"], *body.get("change", []))]
+        theirs = {tender["id"]: tender for tender in json.loads(till.rules["tenders"]) if session.follows_profile}
+        added = {tender: theirs[tender] for tender in named if tender in theirs and tender not in session.tenders}
+        if any(tender not in session.tenders | added for tender in named):
             return "refused: tender_unknown"
         for payment in body["payments"]:
             back = payment.get("change_minor", 0)
@@ -209,13 +223,12 @@ class Addition:
                 return "refused: amount_invalid"
         assert body["tax_minor"] <= total(body)
         assert minors(body["discounts"]) <= body["gross_minor"]
-        before = session.orders.get(body["order_id"])
-        if before is not None:
-            if body["revision"] <= before["revision"]:
-                return "refused: order_revision_stale"
-            count(session, before, -1)
-        count(session, body, 1)
-        session.orders[body["order_id"]] = body
+        assert not body.get("taxes") or sum(tax["tax_minor"] for tax in body["taxes"]) == body["tax_minor"]
+        earlier = session.orders.get(body["order_id"])
+        if earlier is not None and body["revision"] <= earlier["revision"]:
+            return "refused: order_revision_stale"
+        session.tenders |= added
+        session.revise(body)
         return "order_recorded"
 
     def close_session(self, till: Till, session: Session, body: Body) -> str:
@@ -238,45 +251,64 @@ class Addition:
 
     def end(self, till: Till, session: Session, body: Body) -> str:
         """Close the session with the count of `body`, or without one."""
-        session.state, session.ended_at, session.counted = "closed", body["occurred_at"], counts(body)
+        session.state, session.border, till.last = "closed", body["occurred_at"], session
+        session.settle(counts(body), body.get("left"))
         session.counter = body["actor"]["id"] if session.counted else None
-        sums = session.sums
-        providers = sorted({name.split("/")[1] for name in sums if name.startswith("sales/")})
         till.closed.append(
             {
                 "store_id": body["store_id"],
                 "profile_id": body["profile_id"],
                 "session_id": body["session_id"],
                 "z_number": len(till.closed) + 1,
-                "business_date": "2025-01-01",
+                "time_zone": till.rules["time_zone"] or None,
                 "register_seq_gaps": missing(session.numbers),
-                "tenders": {
-                    tender: {
-                        "expected_minor": session.drawer[tender],
-                        "counted_minor": amount,
-                        "over_short_minor": amount - session.drawer[tender],
-                    }
-                    for tender, amount in session.counted.items()
-                },
-                "sales_minor": sums["sales"],
-                "orders": sums["orders"],
-                "by_provider": {
-                    name: {"total_minor": sums[f"sales/{name}"], "count": sums[f"orders/{name}"]} for name in providers
-                },
-                "canceled": sums["canceled_by_pos"] + sums["canceled_by_external"],
+                **session.closing(),
             }
         )
         return "session_closed"
 
 
-def counts(body: Body) -> dict[str, int]:
+def counts(body: Body, member: str = "counted") -> dict[str, int]:
     """What a command counted, by tender; nothing where it counts nothing."""
-    return {line["tender"]: line["amount_minor"] for line in body.get("counted", [])}
+    return {line["tender"]: line["amount_minor"] for line in body.get(member, [])}
 
 
-def over_short(session: Session) -> Counter[str]:
-    """By how much each counted tender is off; one that was not counted is off by nothing."""
-    return Counter({tender: amount - session.drawer[tender] for tender, amount in session.counted.items()})
+def written(setting: Any) -> str:
+    """A setting as the file of the profiles has it."""
+    if setting is None or isinstance(setting, str):
+        return setting or ""
+    return json.dumps(setting)
+
+
+def never_set(body: Body) -> bool:
+    """Whether the clock that a command was written by begins before there were such registers."""
+    return datetime.fromisoformat(body["occurred_at"]).year < 2015
+
+
+def before(body: Body, border: str) -> bool:
+    """Whether a command is earlier than a border; the word of a clock that was never set is earlier than any."""
+    return bool(border) and datetime.fromisoformat(body["occurred_at"]) < datetime.fromisoformat(border)
+
+
+def day_of(till: Till, body: Body) -> str:
+    """The trading day of an opening by the shop's clock; by the register's where the shop's zone is not known."""
+    when = datetime.fromisoformat(body["occurred_at"])
+    if till.rules["time_zone"]:
+        when = when.astimezone(ZoneInfo(till.rules["time_zone"]))
+    early = when.time() < time.fromisoformat(till.rules["business_day_starts_at"])
+    day: date = when.date() - timedelta(days=early)
+    return day.isoformat()
+
+
+def leaves_the_cash(session: Session, body: Body) -> bool:
+    """Whether this is a new revision of an order of the session that moves no cash; the day takes no sale back so."""
+    earlier = session.orders.get(body.get("order_id", ""))
+    if body["kind"] != "record_order" or earlier is None or body["revision"] <= earlier["revision"]:
+        return False
+    assert earlier["status"] == body["status"] == "finished"
+    assert total(body) >= total(earlier)
+    now, then = moved(body), moved(earlier)
+    return all(now[tender] == then[tender] for tender in session.cash())
 
 
 def correction(till: Till, session: Session, body: Body, name: str, before: tuple[Counter[str], int]) -> Body:
@@ -296,44 +328,6 @@ def correction(till: Till, session: Session, body: Body, name: str, before: tupl
         "sales_minor": 0 if name == "recount" else session.sums["sales"] - sales,
         "over_short_minor": changes,
     }
-
-
-def count(session: Session, order: Body, sign: int) -> None:
-    """Add an order to the session's sums, or take it out again."""
-    sums = session.sums
-    sums[order["status"]] += sign
-    if order["status"] not in COUNTS:
-        return
-    refund = order.get("refund_of") is not None
-    for payment in order["payments"]:
-        session.drawer[payment["tender"]] += sign * payment["amount_minor"] * (-1 if refund else 1)
-    if refund:
-        return
-    for name in ("sales", f"sales/{order['provider']}"):
-        sums[name] += sign * total(order)
-    for name in ("orders", f"orders/{order['provider']}"):
-        sums[name] += sign
-    for payment in order["payments"]:
-        without_tip = payment["amount_minor"] - payment.get("tip_minor", 0)
-        sums[f"paid/{payment['tender']}"] += sign * without_tip
-    for tender in {payment["tender"] for payment in order["payments"]}:
-        sums[f"payers/{tender}"] += sign
-    side = "own" if order["provider"] == "PARROT" else "providers"
-    sums[f"{side}/gross"] += sign * order["gross_minor"]
-    sums[f"{side}/tax"] += sign * order["tax_minor"]
-    sums[f"{side}/discounts"] += sign * minors(order["discounts"])
-    for entry in order["discounts"]:
-        sums[f"discount/{order['provider']}/{entry['name']}"] += sign * entry["amount_minor"]
-        sums[f"discounts/{order['provider']}/{entry['name']}"] += sign
-
-
-def total(order: Body) -> int:
-    gross: int = order["gross_minor"]
-    return gross - minors(order["discounts"]) + minors(order["service_charges"])
-
-
-def minors(entries: list[Body]) -> int:
-    return sum(entry["amount_minor"] for entry in entries)
 
 
 def notes(line: Body) -> int:

@@ -64,4 +64,8 @@ def test_a_good_shift_adds_its_answers_its_repeat_and_its_closing() -> None:
         "expected_minor": 185_000,
         "counted_minor": 184_000,
         "over_short_minor": -1_000,
+        "prepaid_minor": 0,
+        "change_given_minor": 0,
+        "left_minor": 184_000,
+        "opening_difference_minor": None,
     }

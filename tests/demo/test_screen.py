@@ -28,8 +28,14 @@ def printed(what: RenderableType, width: int = WIDTH) -> list[str]:
 
 @pytest.fixture
 def closing() -> dict[str, Any]:
+    """The published example; its form is that of the first version, and lacks what is 0 here."""
     golden: dict[str, Any] = json.loads(GOLDEN.read_bytes())
-    return golden
+    nothing = ("rounding_minor", "paid_before_minor", "carried_over_minor")
+    golden["sales"] |= dict.fromkeys(nothing, 0) | {"lowered": {"total_minor": 0, "count": 0}}
+    for row in golden["tenders"]:
+        row["base"]["change_given_minor"] = 0
+        row["left_minor"] = row["counted_minor"]
+    return golden | {"prepaid": [], "clock_adjusted": False}
 
 
 def cash(closing: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +53,28 @@ def test_a_closing_shows_its_drawer_in_major_units_with_signs(closing: dict[str,
     assert any(line.split()[-3:] == ["1,981.00", "1,829.00", "-152.00"] for line in lines)
     assert not any("RAPPI" in line and "not counted" in line for line in lines)
     assert "sales 7,041.60 in 107 orders" in "\n".join(lines)
+
+
+def test_a_closing_shows_what_a_restaurant_has_beside_its_sales(closing: dict[str, Any]) -> None:
+    words = " ".join(printed(screen.closing_view(closing)))
+    assert "change given" not in words
+    tabs = json.loads((GOLDEN.parent / "closing.tabs.json").read_bytes())
+    tabs["sales"] |= {"rounding_minor": -2, "paid_before_minor": 1_500, "lowered": {"total_minor": 600, "count": 1}}
+    tabs["sales"]["carried_over_minor"] = 3_000
+    tabs["prepaid"] = [{"tender": "cash", "total_minor": 1_000, "count": 1}]
+    tabs["clock_adjusted"] = True
+    cash(tabs).update(name="Euros", counted_minor=12_300, left_minor=10_000)
+    change = sum(row["base"]["change_given_minor"] for row in tabs["tenders"])
+
+    lines = printed(screen.closing_view(tabs))
+
+    words = " ".join(line.strip() for line in lines)
+    assert change
+    assert (
+        f"change given {grouped_text(change, tabs['currency'])}; rounding -0.02; paid before 15.00; lowered 6.00; "
+        "carried over 30.00; prepaid 10.00; left in the drawer: Euros 100.00; a clock was wrong"
+    ) in words
+    assert max(map(len, lines)) <= WIDTH
 
 
 def test_nothing_is_cut_off_or_wider_than_the_terminal(closing: dict[str, Any]) -> None:

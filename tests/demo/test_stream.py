@@ -24,7 +24,7 @@ async def unserved(corner: Settings, monkeypatch: pytest.MonkeyPatch) -> Setting
 
 async def test_silence_ends_the_demo_and_names_commands_without_an_answer(unserved: Settings) -> None:
     async with stream.producer_of(unserved) as producer:
-        await producer.send_and_wait(unserved.topics.events, b'{"kind":"profile_set"}')
+        await producer.send_and_wait(unserved.topics.events, b'{"kind":"profile_set","command_id":"c"}')
 
     tally, _ = await stream.play(Console(file=io.StringIO()), unserved, read_day(), read_expected())
 

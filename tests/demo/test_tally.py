@@ -10,9 +10,12 @@ import pytest
 from contracts.closings import GENESIS_HASH, closing_hash
 from deploy.demo.day import Entry
 from deploy.demo.tally import Tally, complete, faults
+from deploy.demo.tape import STAFF_FIGURES
 
 COMMAND_ID = "01942005-39ca-770e-8c52-2ec3aff2b0db"
 REFUSED_ID = "01942005-39ca-770e-8c52-2ec3aff2b0dc"
+TO_PAY = {"rounding_minor": -1, "paid_before_minor": 2, "unpaid_minor": 3, "carried_over_minor": 4}
+TAX = {"net_minor": 100, "tax_minor": 7, "refunded_net_minor": 0, "refunded_tax_minor": 0}
 
 
 def entry(command_id: str | None, value: bytes = b"{}") -> Entry:
@@ -25,7 +28,16 @@ def answer(command_id: str, **more: Any) -> bytes:
 
 
 def a_closing(z_number: int = 1, prev_hash: str = GENESIS_HASH) -> dict[str, Any]:
-    drawer = {"tender": "cash", "expected_minor": 5, "counted_minor": 7, "over_short_minor": 2}
+    drawer = {
+        "tender": "cash",
+        "expected_minor": 5,
+        "counted_minor": 7,
+        "over_short_minor": 2,
+        "prepaid_minor": 1,
+        "change_given": {"total_minor": 3, "count": 1},
+        "left_minor": 4,
+        "opening_difference_minor": -1,
+    }
     card = {"tender": "card", "expected_minor": 9, "counted_minor": None, "over_short_minor": None}
     by_provider = [{"provider": "STORE", "total_minor": 5, "count": 1}]
     closing: dict[str, Any] = {
@@ -36,29 +48,45 @@ def a_closing(z_number: int = 1, prev_hash: str = GENESIS_HASH) -> dict[str, Any
         "session_id": str(uuid5(NAMESPACE_URL, str(z_number))),
         "z_number": z_number,
         "business_date": "2025-01-01",
+        "time_zone": "Europe/Berlin",
+        "clock_adjusted": False,
         "register_seq_gaps": [],
         "tenders": [drawer, card],
-        "sales": {"total_minor": 5, "count": 1, "by_provider": by_provider},
+        "sales": {"total_minor": 5, "count": 1, "by_provider": by_provider, "lowered": {"total_minor": 6}} | TO_PAY,
         "cancellations": [],
+        "taxes": [{"name": "VAT", "rate": "7"} | TAX],
+        "staff": [{"id": "ana", "name": "Ana"} | dict.fromkeys(STAFF_FIGURES, 2)],
         "prev_hash": prev_hash,
     }
     return closing | {"hash": closing_hash(closing)}
 
 
 def expected_closing(z_number: int = 1) -> dict[str, Any]:
-    drawer = {"expected_minor": 5, "counted_minor": 7, "over_short_minor": 2}
+    drawer = {
+        "expected_minor": 5,
+        "counted_minor": 7,
+        "over_short_minor": 2,
+        "prepaid_minor": 1,
+        "change_given_minor": 3,
+    }
     return {
         "store_id": "s",
         "profile_id": "p",
         "session_id": str(uuid5(NAMESPACE_URL, str(z_number))),
         "z_number": z_number,
         "business_date": "2025-01-01",
+        "time_zone": "Europe/Berlin",
+        "clock_adjusted": False,
         "register_seq_gaps": [],
-        "tenders": {"cash": drawer},
+        "tenders": {"cash": drawer | {"left_minor": 4, "opening_difference_minor": -1}},
         "sales_minor": 5,
         "orders": 1,
+        **TO_PAY,
+        "lowered_minor": 6,
         "by_provider": {"STORE": {"total_minor": 5, "count": 1}},
         "canceled": 0,
+        "taxes": {"VAT 7": TAX},
+        "staff": {"ana": dict.fromkeys(STAFF_FIGURES, 2)},
     }
 
 
@@ -173,7 +201,10 @@ def test_another_count_of_a_kind_or_reason_is_a_fault() -> None:
         ("register_seq_gaps", [[1, 2]], "register_seq_gaps is [[1, 2]] and not []"),
         ("prev_hash", "f" * 64, "prev_hash is not the hash of the closing before it"),
         ("hash", "f" * 64, "its hash is not that of its content"),
-        ("sales", {"total_minor": 6, "count": 1, "by_provider": []}, "sales_minor is 6 and not 5"),
+        ("time_zone", None, "time_zone is None and not Europe/Berlin"),
+        ("clock_adjusted", True, "clock_adjusted is True and not False"),
+        ("taxes", [], "taxes is {} and not {'VAT 7'"),
+        ("staff", [], "staff is {} and not {'ana'"),
     ],
 )
 def test_a_closing_that_says_something_else_is_a_fault(member: str, value: Any, fault: str) -> None:
@@ -181,6 +212,36 @@ def test_a_closing_that_says_something_else_is_a_fault(member: str, value: Any, 
         closing[member] = value
 
     assert any(fault in sentence for sentence in faults(good_day(change), EXPECTED, DAY))
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "fault"),
+    [
+        ("total_minor", 6, "sales_minor is 6 and not 5"),
+        ("unpaid_minor", 0, "unpaid_minor is 0 and not 3"),
+        ("lowered", {"total_minor": 0}, "lowered_minor is 0 and not 6"),
+    ],
+)
+def test_a_closing_whose_sales_say_something_else_is_a_fault(member: str, value: Any, fault: str) -> None:
+    tally = good_day(lambda closing: closing["sales"].update({member: value}))
+
+    assert any(fault in sentence for sentence in faults(tally, EXPECTED, DAY))
+
+
+@pytest.mark.parametrize("member", ["prepaid_minor", "left_minor", "opening_difference_minor"])
+def test_a_closing_whose_drawer_says_something_else_is_a_fault(member: str) -> None:
+    tally = good_day(lambda closing: closing["tenders"][0].update({member: 99}))
+
+    assert any(f"'{member}': 99" in sentence for sentence in faults(tally, EXPECTED, DAY))
+
+
+def test_settings_that_the_day_asks_for_are_owed_their_answer_and_others_are_passed_over() -> None:
+    tally = Tally()
+    tally.publish(entry(COMMAND_ID))
+
+    assert tally.answer("e0", answer(REFUSED_ID, kind="profile_set")) is None
+    assert tally.answer("e1", answer(COMMAND_ID, kind="profile_set")) is not None
+    assert (tally.unanswered(), dict(tally.accepted)) == ([], {"profile_set": 1})
 
 
 def test_a_missing_and_an_unexpected_closing_are_faults() -> None:
