@@ -1,6 +1,7 @@
 """Strangers who try passwords: they guess nothing, lock nobody out, keep nobody waiting and leave nothing behind."""
 
 import asyncio
+import itertools
 import sys
 import threading
 import time
@@ -256,7 +257,30 @@ async def test_what_a_client_says_of_its_address_is_not_believed_without_a_proxy
 
 def test_a_refusal_takes_longer_than_the_dearest_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a slow machine, too: it is measured by a hash of cost 8, which is a sixteenth."""
-    took_s = iter([0.0, 0.09, 1.0, 1.05, 2.0, 2.07])
+    took_s = itertools.cycle([0.0, 0.09, 1.0, 1.05, 2.0, 2.07])
     monkeypatch.setattr(time, "perf_counter", lambda: next(took_s))
 
     assert passwords.refusal_s() == pytest.approx(1.5 * 0.05 * 2 ** (passwords.BCRYPT_COST_MAX - 8))
+    assert passwords.refusal_s(14) == pytest.approx(1.5 * 0.05 * 2 ** (14 - 8))
+
+
+async def test_a_refusal_takes_longer_than_a_hash_that_an_earlier_version_took(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "refusal_s", lambda cost=passwords.BCRYPT_COST_MAX: cost / 100)
+
+    async def floor_s() -> float:
+        """Of a gateway that was started anew, once somebody was refused."""
+        door.access.passwords = passwords.Passwords(door.access.engine)
+        assert (await door.sign_in("guess", user="nobody", address=STRANGER.format(1))).status_code == 401
+        return door.access.passwords._refusal_s
+
+    assert await floor_s() == 0.12
+    await change(door, f"UPDATE gateway.users SET password_hash = '$2b$13${'x' * 53}' WHERE user_id = 'eva'")  # noqa: S608
+    assert await floor_s() == 0.13
+    await change(
+        door,
+        "INSERT INTO gateway.profile_passwords (store_id, profile_id, password_hash)"  # noqa: S608
+        f" VALUES ('s1', 'p1', '$2y$14${'x' * 53}')",
+    )
+    assert await floor_s() == 0.14

@@ -22,7 +22,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from prometheus_client import Counter
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.access import SUBJECT_BYTES_MAX
 from contracts.values import ID_TEXT
@@ -37,7 +37,7 @@ PASSWORD_BYTES_MAX: Final = 1_024
 BCRYPT_COST_MAX: Final = 12
 """A dearer hash would take longer to check than a refusal takes, and so tell who exists."""
 REFUSAL_S: Final = 0.5
-"""Every refusal takes at least so long from its turn on, or half as long again as the dearest hash takes here."""
+"""Every refusal takes at least so long from its turn on, or half as long again as the dearest stored hash takes."""
 
 HASHED_AT_ONCE_KNOWN: Final = 2
 HASHED_AT_ONCE_STRANGERS: Final = 1
@@ -79,6 +79,11 @@ USER = text("""
     SELECT store_id, user_id, role, profile_id, password_hash FROM gateway.users
      WHERE store_id = :store_id AND user_id = :name AND revoked_at IS NULL
 """)
+DEAREST_COST = text(r"""
+    SELECT max(CAST(substring(password_hash FROM '^\$2[aby]\$(\d\d)\$') AS int))
+      FROM (SELECT password_hash FROM gateway.users
+             UNION ALL SELECT password_hash FROM gateway.profile_passwords) AS stored
+""")
 REHASH: Final = {
     "profile": text("""
         UPDATE gateway.profile_passwords SET password_hash = :fresh
@@ -111,8 +116,8 @@ def read_bcrypt_hash(line: str) -> str:
     return line
 
 
-def refusal_s() -> float:
-    """How long a refusal takes at least: longer than the dearest hash on this machine, measured by a cheap one."""
+def refusal_s(cost: int = BCRYPT_COST_MAX) -> float:
+    """How long a refusal takes at least: longer than a hash of this cost on this machine, measured by a cheap one."""
     cheap_cost = 8
     cheap = bcrypt.hashpw(b"", bcrypt.gensalt(cheap_cost))
     took_s = []
@@ -120,7 +125,7 @@ def refusal_s() -> float:
         begun = time.perf_counter()
         bcrypt.checkpw(b"", cheap)
         took_s.append(time.perf_counter() - begun)
-    return float(max(REFUSAL_S, 1.5 * min(took_s) * 2 ** (BCRYPT_COST_MAX - cheap_cost)))
+    return float(max(REFUSAL_S, 1.5 * min(took_s) * 2 ** (cost - cheap_cost)))
 
 
 def matches(stored: str, password: str) -> bool:
@@ -162,6 +167,7 @@ class Passwords:
         )
         self._nobodys = hash_password(secrets.token_urlsafe())
         self._refusal_s = refusal_s()
+        self._stored_cost: int | None = None
 
     async def check_profile(self, store_id: str, profile_id: str, password: str, address: str) -> bool:
         """Whether this is the profile's password; `address` is from where it is tried."""
@@ -218,6 +224,7 @@ class Passwords:
     async def _try(self, attempt: Attempt, statement: Any, password: str) -> Row[Any] | None:
         """A name that nobody can have costs the same as one that nobody has."""
         async with self._engine.begin() as tx:
+            await self._look_for_dearer_ones(tx)
             await failures.refuse_after_too_many(tx, attempt)
             row = (await tx.execute(statement, attempt.row)).one_or_none()
             stored = self._nobodys if row is None else row.password_hash
@@ -230,6 +237,13 @@ class Passwords:
                 await tx.execute(REHASH[attempt.kind], attempt.row | {"stored": stored, "fresh": fresh})
             await failures.remember(tx, attempt)
             return row
+
+    async def _look_for_dearer_ones(self, tx: AsyncConnection) -> None:
+        """Earlier versions took hashes of any cost; as none comes any more, one look at those that stay is enough."""
+        if self._stored_cost is None:
+            self._stored_cost = (await tx.execute(DEAREST_COST)).scalar_one() or 0
+            if self._stored_cost > BCRYPT_COST_MAX:
+                self._refusal_s = await self._hashed(partial(refusal_s, self._stored_cost))
 
 
 def _of_nobody(attempt: Attempt) -> Attempt:
