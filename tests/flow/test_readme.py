@@ -21,6 +21,7 @@ REPLIES: Final = (
     '"kind":"order_recorded"',
     '"kind":"session_closed"',
     '"state":"closed"',
+    '"reason":"unauthenticated"',
     '"sessionNumber":"S-2025-001"',
     "deleted successfully",
     "session has been started",
@@ -47,6 +48,9 @@ def folder(started: Stack, tmp_path: Path) -> Path:
     commands = tmp_path / ".venv" / "bin"
     commands.mkdir(parents=True)
     (commands / "till").symlink_to(Path(sys.executable).parent / "till")
+    # A link would be taken for a Python without this one's packages.
+    (commands / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (commands / "python").chmod(0o755)
     return tmp_path
 
 
