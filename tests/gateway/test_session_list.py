@@ -38,6 +38,13 @@ COPIES = f"""
       FROM sessions s, generate_series(0, {MANY - 1}) AS n WHERE s.session_id = :session_id
 """  # noqa: S608 - constants
 
+OFTEN_REFUSED = "0195e3a0-0000-7000-8000-00000000ffff"
+REFUSALS = """
+    INSERT INTO place_answers (store_id, topic_id, partition, record_offset, kind, received_at, answer, command_id)
+    SELECT 'many-010', 't', 0, n, 'command_rejected', timestamptz '2024-01-01Z' + make_interval(secs => n), '{}',
+           CAST(:command_id AS uuid)
+      FROM generate_series(1, 50000) AS n
+"""
 
 TILL_COPIES = f"""
     INSERT INTO {{table}}
@@ -155,7 +162,7 @@ async def test_a_page_of_tills_reads_a_few_entries_of_each(
     assert plan.pages <= 20 * TILLS + 200
 
 
-async def test_the_other_lists_are_looked_up_too(many: AsyncEngine) -> None:
+async def test_the_other_lists_are_looked_up_too(market: Market, many: AsyncEngine) -> None:
     of_session = {"store_id": "many-010", "session_id": str(uuid4())}
     at = {"topic_id": "t", "partition": 0, "offset": 5}
     published = {
@@ -166,6 +173,10 @@ async def test_the_other_lists_are_looked_up_too(many: AsyncEngine) -> None:
         "command_ids": [uuid4() for _ in range(20)],
         "body_hashes": [b"x" * 32] * 20,
     }
+    # What strangers may send as often as they like, under one id.
+    async with market.engine.begin() as tx:
+        await tx.execute(text("SET LOCAL session_replication_role = replica"))
+        await tx.execute(text(REFUSALS), {"command_id": OFTEN_REFUSED})
     page = page_values(100)
     statements = [
         (ledger_queries.JOURNAL, page | of_session | {"after": 0}),
@@ -177,6 +188,7 @@ async def test_the_other_lists_are_looked_up_too(many: AsyncEngine) -> None:
         (ledger_queries.ANSWERS_TO, published),
         (ledger_queries.FIND_SESSION, {"stores": ["many-003", "many-010"], "session_id": str(uuid4())}),
         (ledger_queries.ANSWERS_OF, {"stores": ["many-003", "many-010"], "command_id": str(uuid4())}),
+        (ledger_queries.UNCLAIMED_OF, {"stores": ["many-003", "many-010"], "command_id": OFTEN_REFUSED}),
         (ledger_queries.APPLIED, {"store_id": "many-010"} | at),
         (ledger_queries.CLOSING, of_session),
     ]

@@ -86,6 +86,14 @@ async def test_lists_are_looked_up_after_ten_calls(many: AsyncEngine) -> None:
     assert plan.rows <= 1_100
     assert "Seq Scan" not in plan.kinds_of("closings")
 
+    # So they are for its page, wherever that lies: their order is that of the second, then of the session.
+    for skip in (0, 900):
+        page = span | {"skip": skip, "limit": 100}
+        plan = await plan_of(many, closed_pages.LIST_CLOSED.format(and_stores=of_store), page)
+
+        assert plan.rows <= 1_100
+        assert "Seq Scan" not in plan.kinds_of("closings")
+
 
 async def test_closings_are_searched_by_index(many: AsyncEngine) -> None:
     asked: list[dict[str, Any]] = [

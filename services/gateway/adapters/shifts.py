@@ -44,12 +44,11 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
 MESSAGES: Final[Mapping[str, str]] = {"session_already_open": "A shift is open at this till already."}
 NONE_OPEN: Final = "No open shift was found."
 
-USERS = text("""
+USERS: Final = """
     SELECT store_id, profile_id FROM gateway.users
-     WHERE user_id = :user_id AND revoked_at IS NULL
-       AND (CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))
-     ORDER BY store_id LIMIT 2
-""")
+     WHERE user_id = :user_id AND revoked_at IS NULL {and_stores} ORDER BY store_id LIMIT 2
+"""
+AND_STORES: Final = "AND store_id = ANY(CAST(:stores AS text[]))"
 
 
 def error_body(_: int, message: str) -> dict[str, Any]:
@@ -225,8 +224,10 @@ async def _store_and_till(request: Request, who: Caller) -> tuple[str, str | Non
     stores = await ledger_queries.stores_in(resources(request).ledger, scope)
     if named is not None and not stores:
         raise Refused(HTTPStatus.FORBIDDEN, "This token does not allow that store.")
+    of_stores = {} if stores is None else {"stores": stores}
+    statement = text(USERS.format(and_stores=AND_STORES if of_stores else ""))
     async with resources(request).own.connect() as tx:
-        rows = (await tx.execute(USERS, {"user_id": who.claims.sub, "stores": stores})).all()
+        rows = (await tx.execute(statement, {"user_id": who.claims.sub} | of_stores)).all()
     if len(rows) > 1:
         raise Refused(HTTPStatus.CONFLICT, "This user works in several stores: name one in the header x-store-id.")
     if rows:

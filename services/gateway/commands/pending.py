@@ -30,12 +30,11 @@ NOTE = text("""
 """)
 FORGET = forget("pending", 2 * AT_ONCE_MAX)
 # The own store of each id is found by the index on ids alone, whatever the number of stores.
-FIND = text("""
+FIND: Final = """
     SELECT store_id, topic_id, partition, record_offset FROM gateway.pending
-     WHERE command_id = :command_id
-       AND (CAST(:stores AS text[]) IS NULL OR store_id = ANY(CAST(:stores AS text[])))
-     ORDER BY store_id LIMIT 1
-""")
+     WHERE command_id = :command_id {and_stores} ORDER BY store_id LIMIT 1
+"""
+AND_STORES: Final = "AND store_id = ANY(CAST(:stores AS text[]))"
 
 
 async def note(engine: AsyncEngine, published: Sequence[Noted]) -> None:
@@ -72,7 +71,8 @@ async def _write(engine: AsyncEngine, latest: Mapping[tuple[str, str], Position]
 
 async def find(engine: AsyncEngine, stores: Collection[str] | None, command_id: str) -> tuple[str, Position] | None:
     """The store and place of a command that was noted for one of these stores (None: for any)."""
+    of_stores = {} if stores is None else {"stores": sorted(stores)}
+    statement = text(FIND.format(and_stores=AND_STORES if of_stores else ""))
     async with engine.connect() as tx:
-        values = {"command_id": command_id, "stores": None if stores is None else sorted(stores)}
-        row = (await tx.execute(FIND, values)).first()
+        row = (await tx.execute(statement, {"command_id": command_id} | of_stores)).first()
     return None if row is None else (row.store_id, Position(row.topic_id, row.partition, row.record_offset))
