@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,9 +16,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from structlog.testing import capture_logs
 
 from contracts.events import claimless_event_id_of, event_id_of
 from deploy.embedded.stack import Stack, start_server, stop_server
+from services.gateway.commands import batched, pending
+from services.gateway.commands.batched import Batched
 from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import open_ledger
 from services.platform.kafka.connection import connection
@@ -389,3 +395,56 @@ async def test_a_broker_that_was_away_is_found_again(market: Market, stack: Stac
     assert back.json()["kind"] == "cash_moved"
     # It came by the topic, not from the ledger at the end of the wait.
     assert (next_one.status_code, time.monotonic() - begun < FAST_S) == (200, True)
+
+
+async def test_where_no_worker_runs_a_store_that_sends_very_much_gets_202_or_503_and_others_202(market: Market) -> None:
+    session_id = await market.open_session("p1")
+    assert await market.worker.stopped() == 0
+    many = [movement("p1", session_id, 1) for _ in range(300)]
+    few = [movement("p1", str(uuid4()), 1) | {"store_id": "s2"} for _ in range(20)]
+    # A store may have fifty of these places.
+    async with (
+        market.another_gateway(gateway_wait_s=3.0, gateway_waiting_max=200) as crowded,
+        httpx.AsyncClient(base_url=crowded.base_url, timeout=60) as other,
+    ):
+
+        async def statuses(client: httpx.AsyncClient, bodies: Sequence[Any], store: str) -> list[int]:
+            headers = market.bearer(store)
+            replies = (client.post("/api/commands", json=body, headers=headers) for body in bodies)
+            return [reply.status_code for reply in await asyncio.gather(*replies)]
+
+        of_many, of_few = await asyncio.gather(statuses(crowded, many, "s1"), statuses(other, few, "s2"))
+    await market.start_worker()
+
+    assert of_few == [202] * 20
+    assert set(of_many) == {202, 503}
+    assert of_many.count(202) >= 50
+
+
+async def test_more_notes_than_are_kept_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batched, "QUEUED_MAX", 3)
+    away = asyncio.Event()
+
+    async def work(questions: Sequence[int]) -> Sequence[int]:
+        await away.wait()
+        return questions
+
+    notes = Batched(work)
+    kept = [notes.put(number) for number in range(3)]
+    with pytest.raises(asyncio.QueueFull):
+        notes.put(3)
+    away.set()
+    assert await asyncio.gather(*kept) == [0, 1, 2]
+    assert await notes.put(4) == 4, "there is room again"
+
+
+async def test_a_note_waits_so_long_for_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "RETRY_S", 0.0)
+    monkeypatch.setattr(pending, "NOTE_TRIES_MAX", 3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = f"postgresql+asyncpg://x@127.0.0.1:{listener.getsockname()[1]}/x"
+    engine = create_async_engine(nobody, poolclass=NullPool)
+    with capture_logs() as logs:
+        await pending.note(engine, [("s1", str(uuid4()), Position("t", 0, 1))])
+
+    assert [line["event"] for line in logs] == ["pending_not_noted"] * 3

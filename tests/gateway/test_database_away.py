@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +14,10 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from deploy.embedded.stack import Stack, start_server, stop_server
+from services.gateway import remembered
 from services.gateway.access import api_keys
 from services.gateway.main import gateway
+from services.gateway.remembered import Remembered
 from services.platform import access_log
 from tests.gateway.final_client import EXAMPLE, OPEN, PATH, set_up
 from tests.support.commands import movement, opening
@@ -213,3 +216,34 @@ async def test_a_database_that_was_away_is_found_again(market: Market, stack: St
     assert ready.status_code == 200, "a Service sends callers to it, for it takes their commands"
     assert back is not None
     assert back.json()["kind"] == "cash_moved"
+
+
+async def test_what_was_read_counts_for_so_long_while_nobody_can_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(remembered, "time", SimpleNamespace(monotonic=lambda: now))
+    away = False
+
+    async def read() -> str:
+        if away:
+            raise OSError("away")
+        return "found"
+
+    keys, tills = Remembered[str](), Remembered[str]()
+    assert await keys.look("key", read) == "found"
+    assert await tills.look("till", read, lambda _: 10.0) == "found"
+    away = True
+    now += 9.9
+    assert await tills.look("till", read, lambda _: 10.0) == "found"
+    now += 0.1
+    with pytest.raises(OSError, match="away"):
+        await tills.look("till", read, lambda _: 10.0)
+    now = 1_000.0 + remembered.REMEMBERED_S - 0.1
+    assert await keys.look("key", read) == "found"
+    now += 0.1
+    with pytest.raises(OSError, match="away"):
+        await keys.look("key", read)
+    away = False
+    assert await keys.look("key", read) == "found", "and is read anew"
+    away = True
+    now += remembered.REMEMBERED_S - 0.1
+    assert await keys.look("key", read) == "found", "from when on it counts again"

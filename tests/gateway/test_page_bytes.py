@@ -7,6 +7,9 @@ import orjson
 import pytest
 from sqlalchemy import text
 
+from services.gateway import ledger_queries
+from services.gateway.till_list import UNCLOSED_MAX, till_page
+from services.platform.postgres import pages as bounds
 from services.platform.postgres.pages import PAGE_BYTES_MAX
 from tests.support.commands import closing, opening
 from tests.support.market import Market
@@ -44,6 +47,12 @@ PROFILE_COPIES = """
     SELECT (jsonb_populate_record(p, jsonb_build_object(
                'store_id', 'large', 'profile_id', 'p' || n, 'tenders', CAST(:tenders AS jsonb)))).*
       FROM profiles p, generate_series(1, CAST(:last AS bigint)) AS n WHERE p.store_id = 's1' AND p.profile_id = 'p1'
+"""
+PENDING_COPIES = """
+    INSERT INTO sessions
+    SELECT (jsonb_populate_record(s, jsonb_build_object(
+               'state', 'pending', 'ordinal', 1000 + n, 'session_id', gen_random_uuid()))).*
+      FROM sessions s, generate_series(1, CAST(:last AS bigint)) AS n WHERE s.session_id = :session_id
 """
 VERSION_COPIES = """
     INSERT INTO profile_versions (store_id, profile_id, version, settings, hash, set_at, command_id, actor_id)
@@ -135,3 +144,34 @@ async def test_a_page_of_tills_with_large_sessions_ends_early_and_loses_none(mar
     assert len(listed) > 1
     assert len({till["profile_id"] for page in listed for till in page}) == 300
     assert all(len(till["sessions"]) == 1 for page in listed for till in page)
+
+
+async def test_of_a_till_whose_closings_nobody_approves_the_latest_are_shown(market: Market, session_id: str) -> None:
+    await fill(market, PENDING_COPIES, session_id=session_id, last=UNCLOSED_MAX + 5)
+
+    statement, values = till_page(["s1"], "p1", None, 10)
+    (till,) = await market.rows(str(statement), **values)
+    latest = await market.rows(
+        "SELECT session_id FROM sessions WHERE profile_id = 'p1' AND state = 'pending' ORDER BY ordinal DESC"
+    )
+
+    assert till.session_ids == [row.session_id for row in latest][:UNCLOSED_MAX]
+    assert len(latest) == UNCLOSED_MAX + 5
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(ledger_queries, "PROFILE_NAMES_MAX"), (bounds, "PAGE_BYTES_MAX")], ids=["tills", "bytes"]
+)
+async def test_a_list_without_pages_refuses_what_it_could_not_show_whole(
+    market: Market, monkeypatch: pytest.MonkeyPatch, module: object, name: str
+) -> None:
+    async def ask() -> Any:
+        headers = market.bearer("s1", role="manager", sub="mona") | {"x-store-id": "s1"}
+        return await market.client.get("/pos-session/profiles", headers=headers)
+
+    assert len((await ask()).json()) > 2
+    monkeypatch.setattr(module, name, 2)
+    refused = await ask()
+
+    assert refused.status_code == 409
+    assert "/api/stores" in refused.text

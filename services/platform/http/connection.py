@@ -47,6 +47,11 @@ For whom there is no room has as long to say who asks, before they are told so: 
 REFUSED_MAX: Final = 100
 """Connections beyond the last that are told so; more are ended without a word."""
 
+HEAD_S: Final = 10.0
+BODY_S: Final = 30.0
+REPLY_S: Final = 30.0
+KEEP_ALIVE_S: Final = 75
+
 _OFFER: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 ENDED = Counter(
@@ -60,10 +65,10 @@ ENDED = Counter(
 class TimeLimits:
     """How long a client may take, in seconds: for a head, for a body, for taking a reply, and between requests."""
 
-    head_s: float = 10.0
-    body_s: float = 30.0
-    reply_s: float = 30.0
-    keep_alive_s: int = 75
+    head_s: float = HEAD_S
+    body_s: float = BODY_S
+    reply_s: float = REPLY_S
+    keep_alive_s: int = KEEP_ALIVE_S
 
 
 TIME_LIMITS: Final = TimeLimits()
