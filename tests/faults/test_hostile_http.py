@@ -1,6 +1,7 @@
 """What anybody may do to a service's HTTP port without a token, done to real processes of all three services."""
 
 import asyncio
+import re
 import socket
 from functools import partial
 from uuid import uuid4
@@ -8,6 +9,7 @@ from uuid import uuid4
 import httpx
 import psutil
 
+from services.platform.http.server import CONNECTIONS_MAX
 from services.platform.postgres.migrate import upgrade
 from tests.support.commands import opening
 from tests.support.market import Market
@@ -15,7 +17,8 @@ from tests.support.waiting import eventually
 
 MEGABYTE = 1_000_000
 HEAD_BYTES = 60 * MEGABYTE
-SILENT = 490
+SILENT = CONNECTIONS_MAX + 20
+"""More than worker and reporting have places for; the gateway has ten thousand."""
 
 
 async def test_neither_an_endless_head_nor_silence_takes_a_service_from_others(market: Market) -> None:
@@ -47,6 +50,9 @@ async def test_neither_an_endless_head_nor_silence_takes_a_service_from_others(m
                 assert (await newcomer.get("/health/live")).status_code == 200
                 # A busy machine may need more than one look.
                 await eventually(partial(_is_ready, newcomer))
+                told = (await newcomer.get("/metrics")).text
+            displaced = re.search(r'^till_http_connections_ended_total\{why="displaced"\} (\S+)', told, re.MULTILINE)
+            assert (displaced is not None and float(displaced[1]) > 0) == (process is not gateway)
             for _, writer in silent:
                 writer.transport.abort()
     async with httpx.AsyncClient(base_url=addresses[gateway], timeout=60) as http:
