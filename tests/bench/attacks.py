@@ -4,6 +4,7 @@ Those who need a token have one of a store that is theirs alone. The rest need n
 """
 
 import asyncio
+import base64
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
 
 from contracts.topics import key_of
+from services.platform.auth.signing_keys import ALGORITHM
 from services.platform.auth.tokens import mint
 from services.platform.settings import Settings
 from tests.bench.traffic import BATCH_BYTES, Headers, connected
@@ -79,10 +81,22 @@ def _openings(settings: Settings, currency: str) -> Iterator[Record]:
 
 def strangers_commands(_settings: Settings) -> Iterator[Record]:
     """50,000 commands without a token that name a neighbour's tills."""
+    for key, value in _thefts():
+        yield key, value, []
+
+
+def strangers_forged_tokens(_settings: Settings) -> Iterator[Record]:
+    """50,000 commands with tokens of keys that there are not, that name a neighbour's tills."""
+    for key, value in _thefts():
+        head = base64.urlsafe_b64encode(orjson.dumps({"alg": ALGORITHM, "kid": uuid4().hex[:8]})).rstrip(b"=")
+        yield key, value, [("authorization", b"Bearer %s.e30.AA" % head)]
+
+
+def _thefts() -> Iterator[tuple[bytes, bytes]]:
     for number in range(50_000):
         body = _command("move_cash") | {"store_id": "store-000", "profile_id": f"till-{number % 20:02}"}
         value = orjson.dumps(body | {"movement": "pay_out", "amount_minor": 1, "category": "theft"})
-        yield key_of("store-000", f"till-{number % 20:02}"), value, []
+        yield key_of("store-000", f"till-{number % 20:02}"), value
 
 
 async def bad_header_names(settings: Settings) -> None:
@@ -174,6 +188,7 @@ RECORDS: Final[tuple[Callable[[Settings], Iterable[Record]], ...]] = (
     refused_openings,
     malformed_openings,
     strangers_commands,
+    strangers_forged_tokens,
 )
 ON_KAFKA: Final[tuple[Callable[[Settings], Any], ...]] = (bad_header_names, *RECORDS)
 BY_HTTP: Final[tuple[Callable[[Settings], Awaitable[None]], ...]] = (

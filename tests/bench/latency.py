@@ -15,6 +15,7 @@ from tests.bench.workload import Command
 
 ANSWERED_LIMIT_S: Final = 60.0
 WARM_UP_COMMANDS: Final = 200
+PARKED: Final = b"till.command_parked.v1"
 BEHIND_LIMIT_S: Final = 2
 """A way that is this much behind, in commands of the rate, does not hold the rate."""
 
@@ -62,7 +63,8 @@ async def measure(
 
     `headers` are what each till's records carry.
     A command's time begins when its turn was due: a publisher that is late adds to it, so nothing is left out.
-    Raises Behind where the way does not hold the rate, and BenchFailed where answers are missing.
+    Raises Behind where the way does not hold the rate, and BenchFailed where answers are missing or say that their
+    command was parked.
     """
     pulse = Pulse(commands, warm_up, max(per_s * BEHIND_LIMIT_S, WARM_UP_COMMANDS))
     try:
@@ -79,6 +81,9 @@ async def measure(
     except ExceptionGroup as errors:
         if errors.subgroup(Behind):
             raise Behind(f"{way} does not hold {per_s} commands/s.") from None
+        for parked in errors.exceptions:
+            if isinstance(parked, BenchFailed):
+                raise BenchFailed(f"{way}: {parked}") from None
         raise
     return summed_up(way, per_s, [pulse.took[command.command_id] for command in commands[warm_up:]])
 
@@ -119,6 +124,8 @@ async def _follow(consumer: AIOKafkaConsumer, pulse: Pulse, progress: Callable[[
             for record in records:
                 command_id = command_id_of(record)
                 if command_id in pulse.due:
+                    if ("ce_type", PARKED) in record.headers:
+                        raise BenchFailed(f"The service gave up on the command {command_id}.")
                     pulse.took.setdefault(command_id, now - pulse.due[command_id])
         if len(pulse.took) >= pulse.warm_up:
             pulse.warm.set()

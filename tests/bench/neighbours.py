@@ -14,10 +14,13 @@ from typing import Any, Final
 import psutil
 from aiokafka import AIOKafkaConsumer
 from kafka.admin import KafkaAdminClient
+from sqlalchemy import text
 
 from services.operations.kafka_principals import limit
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.sessions.ledger.engine import ledger_engine
+from services.sessions.tools.verify import verify
 from tests.bench import attacks, gateway, latency
 from tests.bench.corner import OURS, BenchFailed, prepare, tokens, worker
 from tests.bench.gateway import GATEWAY
@@ -38,6 +41,11 @@ BEGIN_LIMIT_S: Final = 120.0
 """An attack begins as soon as Python has imported it: on a machine that is busy elsewhere that took half a minute."""
 MIB: Final = 2**20
 ANSWERED: Final = frozenset({200, 404, 409, 422})
+IN_LEDGER: Final = text("""
+    SELECT count(*) FROM unnest(cast(:ids AS uuid[])) AS asked (command_id)
+     WHERE command_id IN (SELECT command_id FROM journal UNION ALL SELECT command_id FROM place_answers)
+""")
+"""Also what was refused, as a command is whose session the store could not open before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ async def measure(settings: Settings, seconds: int, logs: Path, bar: Bar) -> Nei
     """One worker, one gateway; a store at a steady rate, alone first and then beside each attack in turn.
 
     `settings` ask for tokens, and name a free port for the gateway. Raises BenchFailed where the store's commands are
-    not answered while nobody attacks.
+    not answered while nobody attacks, or where what was answered is not in the ledger at the end.
     """
     count = PER_S * seconds
     rounds = len(attacks.ON_KAFKA) + len(attacks.BY_HTTP) + 4
@@ -78,7 +86,7 @@ async def measure(settings: Settings, seconds: int, logs: Path, bar: Bar) -> Nei
     await upgrade(settings.database_url, "services.gateway.migrations")
     await asyncio.to_thread(_limit_attackers, settings)
     headers, commands = tokens(settings, workload.tills()), workload.commands()
-    neighbours = Neighbours()
+    neighbours, answered = Neighbours(), list[Command]()
     async with (
         worker(OURS, settings, logs / "neighbours-worker.log") as sessions,
         worker(GATEWAY, settings, logs / "neighbours-gateway.log") as door,
@@ -90,15 +98,36 @@ async def measure(settings: Settings, seconds: int, logs: Path, bar: Bar) -> Nei
             ("by the gateway", _by_gateway(settings, headers), attacks.BY_HTTP),
         ):
             progress = bar(f"a store {way}", count * (len(hostile) + 1))
-            await steady(list(islice(commands, WARM_UP_COMMANDS)))
-            neighbours.calm[way] = await steady(list(islice(commands, count)))
+            part = list(islice(commands, WARM_UP_COMMANDS))
+            await steady(part)
+            answered += part
+            part = list(islice(commands, count))
+            neighbours.calm[way] = await steady(part)
+            answered += part
             neighbours.beside[way] = []
             for number, attack in enumerate(hostile, 1):
                 progress(number * count)
                 part = list(islice(commands, count))
-                neighbours.beside[way].append(await _beside(settings, attack, steady, part, processes, logs))
+                beside = await _beside(settings, attack, steady, part, processes, logs)
+                neighbours.beside[way].append(beside)
+                answered += part if beside.steady is not None else []
             progress(count * (len(hostile) + 1))
+    await check_ledger(settings, answered)
     return neighbours
+
+
+async def check_ledger(settings: Settings, answered: list[Command]) -> None:
+    """Raises BenchFailed where one of these is not in the ledger, LedgerMismatch where that does not prove right."""
+    engine = ledger_engine(settings.database_url)
+    try:
+        await verify(engine, progress=lambda _done, _total: None)
+        asked = {"ids": [command.command_id for command in answered]}
+        async with engine.connect() as tx:
+            held = (await tx.execute(IN_LEDGER, asked)).scalar_one()
+    finally:
+        await engine.dispose()
+    if held != len(answered):
+        raise BenchFailed(f"{len(answered) - held} of {len(answered)} answered commands are not in the ledger.")
 
 
 def _limit_attackers(settings: Settings) -> None:

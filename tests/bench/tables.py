@@ -30,6 +30,8 @@ GATEWAY_GOAL: Final = 3.0
 NEIGHBOUR_GOAL: Final = 10.0
 """A store's slowest hundredth may take this many times as long while somebody else attacks."""
 NEIGHBOUR_GOAL_MS: Final = 1_000
+NEIGHBOUR_MEMORY_MIB: Final = 512
+"""No attack may make a process larger: it is what a container of `docker-compose.yml` may have."""
 NEIGHBOUR_EXACT_MS: Final = 10
 """Below so many milliseconds a figure of theirs has a decimal."""
 
@@ -182,7 +184,7 @@ def _show_neighbours(neighbours: Neighbours, console: Console) -> None:
             table.add_column(name, justify="right")
         table.add_row("nobody", *_milliseconds(calm), "", f"{calm.max_ms:,.0f} ms")
         for one in neighbours.beside[way]:
-            left = (f"{one.settled_s:,.0f} s", *(f"{mib:,.0f} MiB" for mib in one.memory_mib.values()))
+            left = (f"{one.settled_s:,.0f} s", *map(_memory, one.memory_mib.values()))
             if one.steady is None:
                 table.add_row(one.meaning, "", "", "[red]not held[/red]", "", *left)
                 continue
@@ -196,9 +198,10 @@ def _show_neighbours(neighbours: Neighbours, console: Console) -> None:
                 console.print(f"[red]{one.attack}:[/red] {one.failed}", highlight=False)
     _say(
         console,
-        f"Goal: a p99 of at most {NEIGHBOUR_GOAL:g} times the calm one and below {NEIGHBOUR_GOAL_MS:,} ms. `Worked "
-        "off`: from the store's last answer until nothing of the attack was left on the topic. Memory is the most that "
-        "a process had meanwhile. Who attacks on Kafka has the quota of a "
+        f"Goal: a p99 of at most {NEIGHBOUR_GOAL:g} times the calm one and below {NEIGHBOUR_GOAL_MS:,} ms, and at most "
+        f"{NEIGHBOUR_MEMORY_MIB} MiB a process, which is the most that it had meanwhile. `Worked off`: from the "
+        "store's last answer until nothing of the attack was left on the topic. All that was answered is in the "
+        "ledger, and the ledger proves right. Who attacks on Kafka has the quota of a "
         "register's principal. Attackers, servers, services and the bench share the cores.",
     )
 
@@ -220,6 +223,10 @@ def neighbour_rows(neighbours: Neighbours, way: str) -> list[str]:
         )
     head = [(way, "p50", "p99", "× calm", "longest", process), ("---",) * 6]
     return [f"| {' | '.join(row)} |" for row in (*head, *rows)]
+
+
+def _memory(mib: float) -> str:
+    return f"{mib:,.0f} MiB" if mib <= NEIGHBOUR_MEMORY_MIB else f"[red]{mib:,.0f} MiB[/red]"
 
 
 def _rounded(*values: float) -> list[str]:
