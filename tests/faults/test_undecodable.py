@@ -4,6 +4,7 @@ import asyncio
 from contextlib import closing
 from uuid import uuid4
 
+import psutil
 from aiokafka import AIOKafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
@@ -12,11 +13,15 @@ from tests.faults.checks import check_answers
 from tests.faults.tally import Tally
 from tests.support.commands import movement, opening, written
 from tests.support.headers import NOT_UTF8, OfBytes, batch_producer
+from tests.support.processes import ServiceProcess
 from tests.support.sessions_service import SessionsService, header
 
 KEY = b"s1/p0"
 FLOOD = 20_000
 """Three calls of the worker take half of them."""
+FLOOD_AT_LENGTH = 100_000
+WORKED_OFF_CPU_S_MAX = 5.0
+"""Of the worker's process, for the flood at length."""
 
 
 async def test_good_records_behind_a_bad_one_of_the_same_producer_batch_are_answered(
@@ -62,27 +67,36 @@ async def test_the_frontier_passes_a_bad_one_at_the_end_of_its_partition(
 
 
 async def test_a_flood_of_bad_ones_is_parked_once_each_and_holds_up_no_other_partition(
-    service: SessionsService, tally: Tally
+    service: SessionsService, tally: Tally, at_length: bool
 ) -> None:
+    flood = FLOOD_AT_LENGTH if at_length else FLOOD
     sessions = {name: str(uuid4()) for name in ("p0", "p1")}
     await service.profiles(sessions)
     async with batch_producer(service.settings.kafka, service.settings.topics.commands) as producer:
-        batches = await producer.send([(None, b"", NOT_UTF8)] * FLOOD, partition=0)
-    tally.check(batches < FLOOD / 10_000, f"they were sent in {batches} batches")
+        batches = await producer.send([(None, b"", NOT_UTF8)] * flood, partition=0)
+    tally.check(batches < flood / 10_000, f"they were sent in {batches} batches")
     behind, beside = opening("p0", sessions["p0"]), opening("p1", sessions["p1"])
     await service.send([behind], partitions=[0])
     await service.send([beside], partitions=[1])
-    await service.ready_worker()
-    await service.all_answered(within_s=120)
-    await service.until(lambda: len(service.seen.letters) >= FLOOD)
+    worker = await service.ready_worker()
+    begun_s = _cpu_s(worker)
+    await service.all_answered(within_s=300)
+    await service.until(lambda: len(service.seen.letters) >= flood, within_s=300)
+    took_s = _cpu_s(worker) - begun_s
+    tally.check(took_s < WORKED_OFF_CPU_S_MAX, f"they took {took_s:.1f} s of processor time")
     places = {(header(letter, "till-partition"), header(letter, "till-offset")) for letter in service.seen.letters}
-    tally.check(places == {(b"0", b"%d" % offset) for offset in range(FLOOD)}, f"{len(places)} were parked")
-    tally.check(len(service.seen.letters) == FLOOD, f"there are {len(service.seen.letters)} dead letters")
+    tally.check(places == {(b"0", b"%d" % offset) for offset in range(flood)}, f"{len(places)} were parked")
+    tally.check(len(service.seen.letters) == flood, f"there are {len(service.seen.letters)} dead letters")
     (answer,) = service.seen.answers()[beside["command_id"]]
     before = sum(letter.timestamp < answer.timestamp for letter in service.seen.letters)
-    tally.check(before < FLOOD / 2, f"{before} of another partition were parked before it was answered")
-    tally.rounds, tally.faults, tally.commands = 1, FLOOD, 2
+    tally.check(before < flood / 2, f"{before} of another partition were parked before it was answered")
+    tally.rounds, tally.faults, tally.commands = 1, flood, 2
     tally.hold()
+
+
+def _cpu_s(worker: ServiceProcess) -> float:
+    times = psutil.Process(worker.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 async def test_a_bad_one_as_large_as_the_topic_takes_is_parked_without_its_headers(
