@@ -16,6 +16,8 @@ from contracts.topics import key_of
 SESSION_COMMANDS: Final = 20
 MOVES: Final = 4
 ORDERS: Final = SESSION_COMMANDS - MOVES - 2
+TOLD_MORE_EVERY: Final = 3
+"""Of a session's commands, where it is an order: so many of them say their taxes by rate, and who sold."""
 STORE_TILLS: Final = 40
 BEGIN_MS: Final = 1_767_600_000_000
 """2026-01-05: long before any broker's clock, so that no register's clock is ahead of it."""
@@ -122,6 +124,7 @@ def _details(kind: str, number: int, at: int, chance: random.Random) -> dict[str
             return {"movement": movement, "amount_minor": chance.randint(1, 5_000), "category": "change"}
         case "record_order":
             cash, card = chance.randint(1, 5_000), chance.randint(100, 9_000)
+            tax = (cash + card) // 10
             return {
                 "order_id": f"{number}-{at}",
                 "revision": 0,
@@ -131,14 +134,23 @@ def _details(kind: str, number: int, at: int, chance: random.Random) -> dict[str
                 "gross_minor": cash + card,
                 "discounts": [],
                 "service_charges": [],
-                "tax_minor": (cash + card) // 10,
+                "tax_minor": tax,
                 "payments": [
                     {"tender": "cash", "amount_minor": cash},
                     {"tender": "card", "amount_minor": card, "tip_minor": 50},
                 ],
+                **(_told_more(cash + card - tax, tax, number) if at % TOLD_MORE_EVERY == 0 else {}),
             }
     counted = [{"tender": "cash", "amount_minor": 10_000}, {"tender": "card", "amount_minor": 70_000}]
     return {"counted": counted}
+
+
+def _told_more(net_minor: int, tax_minor: int, number: int) -> dict[str, Any]:
+    """Members that no answer shows: the peers need but take them."""
+    return {
+        "taxes": [{"name": "VAT", "rate": "10", "net_minor": net_minor, "tax_minor": tax_minor}],
+        "sold_by": {"id": f"waiter-{number % 3}", "name": "Ben"},
+    }
 
 
 def tender_of(tender_id: str, name: str, kind: str) -> dict[str, str]:
