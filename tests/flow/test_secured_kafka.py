@@ -74,9 +74,10 @@ async def test_who_does_not_say_who_it_is_comes_in_nowhere(
     await consumer.stop()
 
 
-async def test_a_worker_answers_behind_tokens(kafka: SecuredKafka, corner: Settings, stack: Stack) -> None:
+@pytest.mark.parametrize("way", ["plain", "oauth", "mtls"])
+async def test_a_worker_answers_behind_each(kafka: SecuredKafka, corner: Settings, stack: Stack, way: str) -> None:
     settings = corner.model_copy(update={"kafka": kafka.plaintext})
-    there = kafka.settings("oauth").model_dump(include=LOG_IN, exclude_defaults=True)
+    there = kafka.settings(way).model_dump(include=LOG_IN, exclude_defaults=True)
     async with opened_service(settings, stack) as service:
         await service.profiles(["p1"])
         await service.ready_worker(**{f"TILL_{name.upper()}": str(value) for name, value in there.items()})

@@ -2,15 +2,19 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import httpx
 from aiokafka import AIOKafkaProducer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import RECORD_BYTES_MAX
+from services.cli.app import main
+from services.platform.auth.signing_keys import ensure_key
+from services.platform.auth.tokens import mint
 from services.platform.settings import Settings
 from services.reporting import store
 from services.reporting.follow import Progress
@@ -106,6 +110,24 @@ def reader_process(settings: Settings) -> ServiceProcess:
     """A reader as a process of its own, which asks for no tokens."""
     log = settings.home / f"reader-{next(READERS)}.log"
     return ServiceProcess(_read, [], log, settings, {"TILL_AUTH": "off"})
+
+
+@asynccontextmanager
+async def checking_reader(settings: Settings) -> AsyncIterator[tuple[ServiceProcess, httpx.AsyncClient]]:
+    """A reader as a process of its own, which asks for tokens, and a client of it; there is a key for `bearer` then."""
+    ensure_key(settings)
+    process = ServiceProcess(main, ["run", "reporting"], settings.home / f"reader-{next(READERS)}.log", settings, {})
+    try:
+        await process.until_logged("reporting_started")
+        async with httpx.AsyncClient(base_url=process.address("reporting_started"), timeout=20) as http:
+            yield process, http
+    finally:
+        process.kill()
+
+
+def bearer(settings: Settings, *stores: str, sub: str = "rita") -> dict[str, str]:
+    """The header with a reader's token for these stores."""
+    return {"authorization": f"Bearer {mint(settings, sub=sub, role='reader', stores=stores, ttl_s=600)}"}
 
 
 def _read() -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 from sqlalchemy import text
 
+from contracts.access import Revoked, write_access
 from services.platform.kafka.topics import admin_client, create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting.store import reporting_engine
 from tests.reporting.closing_messages import closing, value
+from tests.reporting.closing_pages import PATH
 from tests.reporting.mirror import mirror_maker
-from tests.reporting.reader import publish, reader_process, until_read
+from tests.reporting.reader import bearer, checking_reader, publish, reader_process, until_read
 from tests.support.waiting import eventually
 
 
@@ -36,6 +38,31 @@ async def test_a_mirrored_topic_of_another_name_is_followed_without_any_other(co
     finally:
         process.kill()
         await engine.dispose()
+
+
+async def test_revocations_are_followed_under_the_name_that_a_mirror_gives_them(corner: Settings) -> None:
+    mirror = corner.model_copy(update={"topic_prefix": f"source.{corner.topic_prefix}"}).topics
+    settings = corner.model_copy(update={"closings_topic": mirror.closings, "access_topic": mirror.access})
+    await upgrade(settings.reader_database_url, "services.reporting.migrations")
+    with ended(admin_client(settings)) as admin:
+        for topic in (mirror.closings, mirror.access):
+            admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka)
+    await producer.start()
+    try:
+        async with checking_reader(settings) as (_, http):
+            rita, nora = bearer(settings, "s1"), bearer(settings, "s1", sub="nora")
+            assert (await http.get(PATH, headers=rita)).status_code == 200
+            key, revoked = write_access(Revoked(store_id="*", subject="rita"))
+            await producer.send_and_wait(mirror.access, revoked, key)
+
+            async def refused() -> bool:
+                return (await http.get(PATH, headers=rita)).status_code == 401
+
+            await eventually(refused)
+            assert (await http.get(PATH, headers=nora)).status_code == 200
+    finally:
+        await producer.stop()
 
 
 async def test_what_mirror_maker_itself_copies_is_followed_byte_for_byte(corner: Settings, tmp_path: Path) -> None:

@@ -2,46 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx
 from aiokafka import AIOKafkaProducer
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.access import AccessRecord, Restored, Revoked
-from services.cli.app import main
 from services.platform import access_log
-from services.platform.auth.signing_keys import ensure_key
-from services.platform.auth.tokens import mint
 from services.platform.http.event_stream import write_id
 from services.platform.settings import Settings
 from tests.reporting.closing_messages import closing, value
 from tests.reporting.closing_pages import PATH, z_numbers
 from tests.reporting.listener import listening, stream_status
-from tests.reporting.reader import publish
-from tests.support.processes import ServiceProcess
+from tests.reporting.reader import TABLES, bearer, checking_reader, publish, until_read
 from tests.support.waiting import eventually
 
 WITHIN_S = 5.0
 TICKETS = "/api/stream-tickets"
 GOING_ON = {"last-event-id": write_id({}).decode()}
 PARROT = "/v1/cashier-sessions/?startTimestamp=2025-01-01T00:00:00Z&endTimestamp=2025-01-02T00:00:00Z"
-
-
-@asynccontextmanager
-async def reader(settings: Settings) -> AsyncIterator[tuple[ServiceProcess, httpx.AsyncClient]]:
-    ensure_key(settings)
-    process = ServiceProcess(main, ["run", "reporting"], settings.home / "reader.log", settings, {})
-    try:
-        await process.until_logged("reporting_started")
-        async with httpx.AsyncClient(base_url=process.address("reporting_started"), timeout=20) as http:
-            yield process, http
-    finally:
-        process.kill()
-
-
-def bearer(settings: Settings, *stores: str, sub: str = "rita") -> dict[str, str]:
-    return {"authorization": f"Bearer {mint(settings, sub=sub, role='reader', stores=stores, ttl_s=600)}"}
 
 
 async def say(settings: Settings, *records: AccessRecord) -> None:
@@ -60,7 +40,7 @@ async def until_stream_ends(
 
 async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Settings) -> None:
     await publish(reporting, [value(closing(1)), value(closing(2, store_id="s2"))])
-    async with reader(reporting) as (_, http):
+    async with checking_reader(reporting) as (_, http):
         rita, nora = bearer(reporting, "s1"), bearer(reporting, "s1", sub="nora")
 
         async def read() -> bool:
@@ -103,10 +83,30 @@ async def test_a_revoked_token_reads_nothing_and_its_streams_end(reporting: Sett
         assert await stream_status(http, {}, ticket=ticket) == 401, "and so was what it was made from"
 
 
+async def test_a_reader_that_begins_anew_over_empty_tables_forgets_no_revocation(
+    reporting: Settings, engine: AsyncEngine
+) -> None:
+    """Its database knows the key of its tickets alone, as one that was restored from before the revocation does."""
+    await publish(reporting, [value(closing(1))])
+    async with checking_reader(reporting) as (_, http):
+        rita, nora = bearer(reporting, "s1"), bearer(reporting, "s1", sub="nora")
+        await until_read(engine, 1)
+        before = [(await http.post(TICKETS, headers=asked)).json()["ticket"] for asked in (rita, nora)]
+    await say(reporting, Revoked(store_id="*", subject="rita"))
+    async with engine.begin() as tx:
+        await tx.execute(text(f"TRUNCATE {', '.join(f'reporting.{table}' for table in TABLES)}"))
+    async with checking_reader(reporting) as (_, http):
+        await until_read(engine, 1)
+        assert z_numbers(await http.get(PATH, headers=nora)) == [1]
+        assert (await http.get(PATH, headers=rita)).status_code == 401
+        assert await stream_status(http, rita) == 401
+        assert [await stream_status(http, GOING_ON, ticket=ticket) for ticket in before] == [401, 200]
+
+
 async def test_a_revocation_in_one_store_leaves_the_others(reporting: Settings) -> None:
     await publish(reporting, [value(closing(1)), value(closing(2, store_id="s2"))])
     await say(reporting, Revoked(store_id="s1", subject="rita"))
-    async with reader(reporting) as (_, http):
+    async with checking_reader(reporting) as (_, http):
         everywhere, both = bearer(reporting, "*"), bearer(reporting, "s1", "s2")
 
         async def read() -> bool:
@@ -127,7 +127,7 @@ async def test_a_revocation_in_one_store_leaves_the_others(reporting: Settings) 
 
 async def test_a_reader_without_the_access_topic_says_so_and_knows_of_no_revocations(reporting: Settings) -> None:
     await say(reporting, Revoked(store_id="*", subject="rita"))
-    async with reader(reporting.model_copy(update={"access_topic": ""})) as (process, http):
+    async with checking_reader(reporting.model_copy(update={"access_topic": ""})) as (process, http):
         assert process.has_logged("no_revocations")
         assert (await http.get(PATH, headers=bearer(reporting, "s1"))).status_code == 200
 
@@ -139,7 +139,7 @@ async def test_what_can_not_be_read_on_the_access_topic_stops_readiness(reportin
     await producer.stop()
     await say(reporting, Revoked(store_id="*", subject="rita"))
 
-    async with reader(reporting) as (process, http):
+    async with checking_reader(reporting) as (process, http):
         assert "access" in (await http.get("/health/ready")).json()["failed"]
         assert process.has_logged("access_record_unreadable")
         assert (await http.get(PATH, headers=bearer(reporting, "s1"))).status_code == 401, "what follows it was read"
