@@ -13,6 +13,11 @@ from tests.support import recount
 from tests.support.till import CASH, DOLLARS, Till, amounts, row
 
 ANA, BOSS = {"id": "ana"}, {"id": "boss"}
+TAXES = [
+    {"name": "IVA", "rate": "16", "net_minor": 50, "tax_minor": 8},
+    {"name": "IVA", "rate": "8", "net_minor": 41, "tax_minor": 1},
+]
+CASH_BACK = amounts({"cash": 20})
 BEFORE, AT_CLOSE = "2026-03-02T07:00:00Z", "2026-03-02T07:59:00Z"
 
 
@@ -93,7 +98,11 @@ def calls_to_close(orders: int) -> int:
     till = Till()
     till.open()
     for number in range(orders):
-        till.order(str(number), {"cash": 100})
+        seller = {"id": f"waiter {number % 4}"}
+        answer = till.order(
+            str(number), {"card": 120}, gross_minor=100, taxes=TAXES, tax_minor=9, change=CASH_BACK, sold_by=seller
+        )
+        assert answer["kind"] == "order_recorded"
     count = 0
 
     def counting(_frame: Any, event: str, _argument: Any) -> None:
@@ -102,7 +111,7 @@ def calls_to_close(orders: int) -> int:
 
     sys.setprofile(counting)
     try:
-        till.close({"cash": 100 * orders}, occurred_at=AT_CLOSE)
+        till.close({"card": 120 * orders}, occurred_at=AT_CLOSE)
     finally:
         sys.setprofile(None)
     return count
