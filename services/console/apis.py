@@ -85,13 +85,30 @@ class Apis:
         items: list[dict[str, Any]] = (await self._get(self.gateway, person, path, **asked))["items"]
         return items
 
-    async def closings(self, person: Person, store_id: str, **filters: str) -> list[dict[str, Any]]:
-        """The closings of a store by when they were closed, oldest first. Raises Refused or Away."""
-        return await self._all(person, "/api/closings", client=self.reporting, store=store_id, **filters)
+    async def closings(
+        self, person: Person, store_id: str, filters: Mapping[str, str], limit: int = PAGE_ITEMS
+    ) -> dict[str, Any]:
+        """`{items, next_cursor, as_it_stands}`, a page of a store's closings, latest first. Raises Refused or Away."""
+        asked = {**filters, "store": store_id, "order": "desc", "as_it_stands": "true", "limit": str(limit)}
+        return await self._get(self.reporting, person, "/api/closings", **asked)
 
     async def closing(self, person: Person, closing_id: str) -> dict[str, Any]:
-        """`{closing, corrections}`, the first 500 of these. Raises Refused or Away."""
-        return await self._get(self.reporting, person, f"/api/closings/{_segment(closing_id)}")
+        """`{closing, corrections}`; with `next_cursor` where there are more than PAGES_MAX pages of these.
+
+        Raises Refused or Away.
+        """
+        path = f"/api/closings/{_segment(closing_id)}"
+        reply = await self._get(self.reporting, person, path)
+        for _ in range(1, PAGES_MAX):
+            if "next_cursor" not in reply:
+                break
+            more = await self._get(self.reporting, person, path, cursor=reply["next_cursor"])
+            reply = more | {"corrections": reply["corrections"] + more["corrections"]}
+        return reply
+
+    async def over_short(self, person: Person, store_id: str, asked: Mapping[str, str]) -> dict[str, Any]:
+        """`{by, items, more}`: what was over and short in a store. Raises Refused or Away."""
+        return await self._get(self.reporting, person, "/api/over-short", **{**asked, "store": store_id})
 
     async def send(self, person: Person, command: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a command; `status: pending` where there is none yet. Raises Refused or Away."""
@@ -147,20 +164,18 @@ class Apis:
         """The figures of a session as they are now. Raises Refused or Away."""
         return await self._get(self.gateway, person, f"/api/sessions/{_segment(session_id)}/x-report")
 
-    async def _all(
-        self, person: Person, path: str, *, client: httpx.AsyncClient | None = None, **params: str
-    ) -> list[dict[str, Any]]:
+    async def _all(self, person: Person, path: str, /, **params: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         asked = params | {"limit": str(PAGE_ITEMS)}
         for _ in range(PAGES_MAX):
-            page = await self._get(client or self.gateway, person, path, **asked)
+            page = await self._get(self.gateway, person, path, **asked)
             items += page["items"]
             if page["next_cursor"] is None:
                 break
             asked["cursor"] = page["next_cursor"]
         return items
 
-    async def _get(self, client: httpx.AsyncClient, person: Person, path: str, **params: str) -> dict[str, Any]:
+    async def _get(self, client: httpx.AsyncClient, person: Person, path: str, /, **params: str) -> dict[str, Any]:
         return await _send(client, "GET", path, params=params, headers=_bearer(person))
 
 

@@ -18,7 +18,17 @@ from services.console.desk import Desk, NobodySignedIn, Visit
 from services.console.forms import ForeignForm
 from services.console.headers import Guarded
 from services.console.languages import phrase
-from services.console.pages import closings, now, session, sign_in, stores, till_settings
+from services.console.pages import (
+    closings,
+    export,
+    now,
+    over_short,
+    proof,
+    session,
+    sign_in,
+    stores,
+    till_settings,
+)
 from services.platform.http.links import Prefixed
 from services.platform.http.plain import Plain
 from services.platform.http.problems import Problem
@@ -79,6 +89,9 @@ def console_app(desk: Desk, checks: Mapping[str, Check]) -> ASGIApp:
             *session.ROUTES,
             *closings.ROUTES,
             *till_settings.ROUTES,
+            *export.ROUTES,
+            *proof.ROUTES,
+            *over_short.ROUTES,
         ],
         exception_handlers={
             NobodySignedIn: _nobody,

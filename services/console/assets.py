@@ -17,7 +17,17 @@ from starlette.responses import Response
 OWN: Final = Path(__file__).parent / "static"
 HTMX_PACKAGE: Final = "django-htmx"
 HTMX: Final = "django_htmx/static/django_htmx/"
-SHEETS: Final = ("tokens.css", "page.css", "parts.css", "tills.css", "session.css", "closings.css", "settings.css")
+SHEETS: Final = (
+    "tokens.css",
+    "page.css",
+    "parts.css",
+    "search.css",
+    "tills.css",
+    "session.css",
+    "closings.css",
+    "settings.css",
+    "over_short.css",
+)
 """One sheet in the end, in this order."""
 DIGEST_CHARACTERS: Final = 12
 KEPT_FOR_GOOD: Final = "public, max-age=31536000, immutable"

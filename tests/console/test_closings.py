@@ -58,12 +58,12 @@ async def test_a_slip_says_all_that_its_closing_says_and_that_it_is_genuine(mona
     assert EVIL not in page.text
     assert EVIL in text
 
-    page = await mona.get("/stores/s1/closings?day=2026-11-20")
+    page = await mona.get("/stores/s1/closings?from=2026-11-20&to=2026-11-20")
     assert f'href="{path}"' in page.text
     assert "−MX$1.50" in plain(mona.text)
-    await mona.get("/stores/s1/closings?day=2026-11-19")
-    assert "No closing here" in mona.text
-    page = await mona.get("/stores/s1/closings?day=<b>")
+    await mona.get("/stores/s1/closings?to=2026-11-19")
+    assert "No closing is like that" in mona.text
+    page = await mona.get("/stores/s1/closings?from=<b>")
     assert page.status_code == 400
     assert "That is no day of the calendar" in mona.text
 
@@ -104,7 +104,7 @@ async def _look(browser: Browser, mona: Visitor, address: str, path: str) -> Non
     await context.add_cookies([{"name": "till", "value": mona.cookies["till"], "url": address}])
     page = await context.new_page()
     seen = {}
-    for where in (path, "/stores/s1/closings?day=2026-11-20"):
+    for where in (path, "/stores/s1/closings?from=2026-11-20&to=2026-11-20"):
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
             for width in WIDTHS:

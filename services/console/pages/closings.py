@@ -1,6 +1,7 @@
-"""Closings: those of a day or of the last week, latest first; and one as its slip, with what came to light after it."""
+"""Closings: searched, latest first, page by page; and one as its slip, with what came to light after it."""
 
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -9,49 +10,73 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from contracts.closings import closing_hash
-from contracts.times import read_date
 from contracts.values import UUID_TEXT
-from services.console import slip
+from services.console import chain, sheet, slip, standing
+from services.console.closing_search import PARTS, Search, currency_of, listed, read_search
+from services.console.days import today, usual_spans
 from services.console.desk import Visit
-from services.console.languages import phrase
 from services.console.pages.now import store_of
 
-LATEST: Final = timedelta(days=7)
-"""What is listed where no day is chosen."""
-NO_DAY: Final = phrase("That is no day of the calendar: write it as 2026-01-31.")
+PATH: Final = "/stores/{store_id}/closings"
+ROWS: Final = 50
+"""Closings on one page: some screens on a phone, and half a megabyte from the reader at most days."""
 
 
 async def show_list(request: Request) -> Response:
-    """The closings of the day that is asked for, else of the last week."""
+    """The closings that are searched for; all of the store where nothing is filled in."""
     visit, store_id = Visit(request), store_of(request)
-    day, note = request.query_params.get("day", "").strip(), ""
-    since = datetime.now(UTC) - LATEST
-    filters = {"closed_from": since.isoformat(timespec="seconds")}
-    if day:
-        try:
-            filters = {"business_date": read_date(day)}
-        except ValueError:
-            note = visit.say(NO_DAY)
-    closings = await visit.desk.apis.closings(visit.person, store_id, **filters)
-    status = HTTPStatus.BAD_REQUEST if note else HTTPStatus.OK
-    return visit.page("closings.html", status, closings=closings[::-1], day=day, note=note, store_id=store_id)
+    search, tills = await searched(visit, store_id)
+    cursor = request.query_params.get("cursor", "")
+    page: Mapping[str, Any] = {"items": [], "next_cursor": None}
+    if not search.wrong:
+        filters = {**search.filters, **({"cursor": cursor} if cursor else {})}
+        page = await visit.desk.apis.closings(visit.person, store_id, filters, ROWS)
+    values = {
+        "closings": listed(page),
+        "currency": currency_of(tills, search.fields.get("till", "")),
+        "cursor": cursor,
+        "next_cursor": page["next_cursor"],
+        "parts": PARTS,
+        "rows_max": sheet.ROWS_MAX,
+        "search": search,
+        "spans": usual_spans(today(tills, time.time())),
+        "store_id": store_id,
+        "tills": sorted(tills, key=lambda till: str(till["name"]).casefold()),
+        "zones": {till["profile_id"]: till["time_zone"] for till in tills},
+    }
+    return visit.page("closings.html", HTTPStatus.BAD_REQUEST if search.wrong else HTTPStatus.OK, **values)
+
+
+async def searched(visit: Visit, store_id: str) -> tuple[Search, list[dict[str, Any]]]:
+    """What the address searches for, and the tills of the store. Raises Refused or Away."""
+    asked = visit.request.query_params
+    tills = await visit.desk.apis.tills_as_set_up(visit.person, store_id)
+    return read_search(asked, currency_of(tills, asked.get("till", ""))), tills
+
+
+async def closing_of(visit: Visit) -> dict[str, Any]:
+    """The closing that the path names, with its corrections. Raises Refused or Away, and the 404."""
+    closing_id = visit.request.path_params["closing_id"]
+    if not UUID_TEXT.fullmatch(closing_id):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    reply = await visit.desk.apis.closing(visit.person, closing_id)
+    if reply["closing"]["store_id"] != store_of(visit.request):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return reply
 
 
 async def show(request: Request) -> Response:
     """One closing as it was printed, and its corrections beside it."""
     visit, store_id = Visit(request), store_of(request)
-    closing_id = request.path_params["closing_id"]
-    if not UUID_TEXT.fullmatch(closing_id):
-        raise HTTPException(HTTPStatus.NOT_FOUND)
-    reply = await visit.desk.apis.closing(visit.person, closing_id)
-    closing: dict[str, Any] = reply["closing"]
-    if closing["store_id"] != store_id:
-        raise HTTPException(HTTPStatus.NOT_FOUND)
+    reply = await closing_of(visit)
+    closing, corrections = reply["closing"], reply["corrections"]
     values = {
         "closing": closing,
-        "corrections": reply["corrections"],
-        "is_genuine": closing_hash(closing) == closing["hash"],
+        "corrections": corrections,
+        "drawers": standing.drawers(closing, corrections),
+        "is_genuine": chain.link(closing).is_genuine,
+        "is_whole": "next_cursor" not in reply,
+        "sales_now": standing.sales(closing, corrections),
         "slip": slip,
         "store_id": store_id,
         "tenders": {row["tender"]: row for row in closing["tenders"]},
@@ -61,6 +86,6 @@ async def show(request: Request) -> Response:
 
 
 ROUTES: Final[list[BaseRoute]] = [
-    Route("/stores/{store_id}/closings", show_list, methods=["GET"]),
-    Route("/stores/{store_id}/closings/{closing_id}", show, methods=["GET"]),
+    Route(PATH, show_list, methods=["GET"]),
+    Route(f"{PATH}/{{closing_id}}", show, methods=["GET"]),
 ]
