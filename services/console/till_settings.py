@@ -123,25 +123,25 @@ def tender_rows(filled: Mapping[str, str], spare: int) -> list[dict[str, str]]:
 
 def objections(settings: Settings) -> dict[str, str]:
     """What the wire's contract has against these settings, as `sentences` has it; empty for good ones."""
-    found = first_errors(ProfileSettings, settings, ERRORS_MAX)
-    return sentences((".".join(map(str, location)), problem) for location, problem in found)
+    errors = first_errors(ProfileSettings, settings, ERRORS_MAX)
+    return sentences((".".join(map(str, location)), problem) for location, problem in errors)
 
 
 def sentences(errors: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Sentences by the names of fields in the form, for errors as the wire has them: where, and what is wrong there."""
-    said: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for where, problem in errors:
         name, _, rest = where.partition(".")
         number, _, field = rest.partition(".")
         if name == "tenders" and field in TENDER_FIELDS:
-            said.setdefault(f"tender_{number}_{field}", SENTENCES[f"tenders.{field}"])
+            problems.setdefault(f"tender_{number}_{field}", SENTENCES[f"tenders.{field}"])
         elif name in SENTENCES:
-            said.setdefault(name, SENTENCES[name])
+            problems.setdefault(name, SENTENCES[name])
         elif not name:
             # Settings that are wrong only together: there are two such rules, and one is about blind tills.
             about = "allow_negative_drawer" if "blind" in problem else "tenders"
-            said.setdefault(about, SENTENCES[about])
-    return said
+            problems.setdefault(about, SENTENCES[about])
+    return problems
 
 
 def in_full(store_id: str, settings: Settings) -> Settings:
@@ -151,7 +151,7 @@ def in_full(store_id: str, settings: Settings) -> Settings:
 
 def changes(before: Settings, after: Settings, say: Say, formats: Formats) -> list[Change]:
     """What is set otherwise, in the order of the form; both have their defaults filled in."""
-    found = [
+    rows = [
         Change(say(label), setting_text(before, name, say, formats), setting_text(after, name, say, formats))
         for name, label in SETTINGS.items()
         if name != "tenders" and before[name] != after[name]
@@ -159,8 +159,8 @@ def changes(before: Settings, after: Settings, say: Say, formats: Formats) -> li
     if before[LIMIT] is not None and before["currency"] != after["currency"] and before[LIMIT] == after[LIMIT]:
         # So many of the smallest coin of another currency are another amount.
         texts = (setting_text(settings, LIMIT, say, formats) for settings in (before, after))
-        found.append(Change(say(SETTINGS[LIMIT]), *texts))
-    return found + _tender_changes(before, after, say)
+        rows.append(Change(say(SETTINGS[LIMIT]), *texts))
+    return rows + _tender_changes(before, after, say)
 
 
 def setting_text(settings: Settings, name: str, say: Say, formats: Formats) -> str:
@@ -186,12 +186,12 @@ def _tender_changes(before: Settings, after: Settings, say: Say) -> list[Change]
     if old is None or new is None:
         return [Change(label, _all_tenders(old, say), _all_tenders(new, say))]
     olds, news = ({tender["id"]: tender for tender in tenders} for tenders in (old, new))
-    found = [
+    rows = [
         Change(f"{label}: {name}", _tender(olds.get(name), say), _tender(news.get(name), say))
         for name in olds | news
         if olds.get(name) != news.get(name)
     ]
-    return found or [Change(label, ", ".join(olds), ", ".join(news))]
+    return rows or [Change(label, ", ".join(olds), ", ".join(news))]
 
 
 def _all_tenders(tenders: list[dict[str, str]] | None, say: Say) -> str:

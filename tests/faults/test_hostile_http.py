@@ -50,8 +50,8 @@ async def test_neither_an_endless_head_nor_silence_takes_a_service_from_others(m
                 assert (await newcomer.get("/health/live")).status_code == 200
                 # A busy machine may need more than one look.
                 await eventually(partial(_is_ready, newcomer))
-                told = (await newcomer.get("/metrics")).text
-            displaced = re.search(r'^till_http_connections_ended_total\{why="displaced"\} (\S+)', told, re.MULTILINE)
+                metrics = (await newcomer.get("/metrics")).text
+            displaced = re.search(r'^till_http_connections_ended_total\{why="displaced"\} (\S+)', metrics, re.MULTILINE)
             assert (displaced is not None and float(displaced[1]) > 0) == (process is not gateway)
             for _, writer in silent:
                 writer.transport.abort()

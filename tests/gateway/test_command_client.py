@@ -430,11 +430,11 @@ async def test_more_notes_than_are_kept_are_let_go(monkeypatch: pytest.MonkeyPat
         return questions
 
     notes = Batched(work)
-    kept = [notes.put(number) for number in range(3)]
+    waiting = [notes.put(number) for number in range(3)]
     with pytest.raises(asyncio.QueueFull):
         notes.put(3)
     away.set()
-    assert await asyncio.gather(*kept) == [0, 1, 2]
+    assert await asyncio.gather(*waiting) == [0, 1, 2]
     assert await notes.put(4) == 4, "there is room again"
 
 

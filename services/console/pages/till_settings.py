@@ -50,8 +50,8 @@ async def show(request: Request) -> Response:
     visit, store_id, profile_id = Visit(request), store_of(request), _profile_of(request)
     in_force = await visit.desk.apis.settings(visit.person, store_id, profile_id)
     note, tone = NOTES.get(request.query_params.get("note", ""), ("", ""))
-    said = visit.say(note) if note else ""
-    return await _form(visit, in_force, filled_of(in_force["profile"]), note=said, tone=tone)
+    sentence = visit.say(note) if note else ""
+    return await _form(visit, in_force, filled_of(in_force["profile"]), note=sentence, tone=tone)
 
 
 async def change(request: Request) -> Response:
@@ -123,8 +123,8 @@ async def _form(
 
 
 def _confirm(visit: Visit, in_force: dict[str, Any], filled: Mapping[str, str], **values: Any) -> Response:
-    kept = {name: text for name, text in filled.items() if name not in {"seen", "step", "change_id"}}
-    return visit.page("till_confirm.html", **_common(in_force), filled=kept, change_id=str(uuid4()), **values)
+    shown = {name: text for name, text in filled.items() if name not in {"seen", "step", "change_id"}}
+    return visit.page("till_confirm.html", **_common(in_force), filled=shown, change_id=str(uuid4()), **values)
 
 
 async def _history(visit: Visit, in_force: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
