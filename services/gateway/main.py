@@ -24,7 +24,7 @@ from services.gateway.adapters.final import routes as final
 from services.gateway.commands import pending
 from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import open_ledger
-from services.gateway.own_api import documentation, profiles, stream
+from services.gateway.own_api import documentation, people, profiles, stream
 from services.gateway.own_api import routes as own_api
 from services.gateway.problems import problems
 from services.gateway.resources import Resources
@@ -153,6 +153,7 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     app.include_router(stream.router)
     app.include_router(own_api.router)
     app.include_router(profiles.router)
+    app.include_router(people.router)
     app.include_router(sign_in.router)
     for adapter in (final, jethings, shifts):
         app.include_router(adapter.router)

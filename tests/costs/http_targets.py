@@ -23,7 +23,7 @@ from services.gateway.access.callers import Caller, key_caller
 from services.gateway.commands.client import CommandClient, NotPublished
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.main import gateway_app
-from services.gateway.own_api import views
+from services.gateway.own_api import people, views
 from services.gateway.resources import Resources
 from services.platform.auth.claims import VIA_KEY, Claims
 from services.platform.auth.revocations import Revocations
@@ -56,6 +56,7 @@ JETHINGS: Final = {"profileId": "caja-1", "openningCash": 15_000, "password": "s
 SHIFT: Final = {"amount": 50_000, "type": "cash_in", "category": "Cash Drop", "description": "Midday"}
 TENDER: Final = {"id": "cash", "name": "Efectivo", "type": "cash", "currency": "MXN", "exchange_rate": "1"}
 SETTINGS: Final = {"name": "Caja 1", "currency": "MXN", "tenders": [TENDER], "over_short_limit_minor": 5_000}
+USER: Final = {"user": "ana", "role": "cashier", "profile_id": "caja-1", "password": "what only Ana knows"}
 SIGN_IN: Final = {"store_id": STORE, "user": "ana", "password": "what only Ana knows"}
 QUERY_TOKENS: Final = (
     *(
@@ -143,6 +144,7 @@ BODIES: Final = {
     "Jethings, session": Body("/pos-session/create-session", compact(JETHINGS)),
     "Shifts, cash": Body("/api/v1/shifts/cash-transaction", compact(SHIFT)),
     "own API, settings": Body(f"/api/stores/{STORE}/profiles/caja-1", compact(SETTINGS), method="PUT"),
+    "own API, user": Body(f"/api/stores/{STORE}/users", compact(USER), people.BODY_BYTES_MAX),
     "signing in": Body("/auth/token", compact(SIGN_IN), sign_in.BODY_BYTES_MAX),
 }
 
@@ -179,7 +181,7 @@ def gateway(home: Path, tills: Callable[[str, object], None]) -> tuple[FastAPI, 
     """The gateway, and the headers of one who may do all. `tills` patches the name of a function of the ledger's."""
     settings = Settings(home=home)
     away: Any = Away()
-    log: Any = SimpleNamespace(revocations=Revocations())
+    log: Any = SimpleNamespace(revocations=Revocations(), read_to_end=away.connect)
     client = Unpublished(
         kafka=dict,
         topics=settings.topics,

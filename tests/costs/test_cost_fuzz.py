@@ -37,6 +37,7 @@ NAMES: Final = (
     "Jethings, session",
     "Shifts, cash",
     "own API, settings",
+    "own API, user",
     "signing in",
     "own API, packed command",
     "own API, sessions asked",

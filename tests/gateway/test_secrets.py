@@ -32,9 +32,11 @@ async def test_no_secret_is_written_anywhere(market: Market) -> None:
     good, bad = market.token(role="manager", sub="mona"), market.token() + "x"
     async with httpx.AsyncClient(base_url=process.address("gateway_started"), timeout=60) as client:
         traded = await _use_everything(client, good, bad, key)
+        admin = market.token(role="admin", sub="root")
+        made = await _let_people_in(client, admin)
     await _send_past_the_gateway(market, [good, bad, traded])
 
-    secrets = [PASSWORD, WRONG, key, *(token.split(".")[-1] for token in (good, bad, traded))]
+    secrets = [PASSWORD, WRONG, key, made, *(token.split(".")[-1] for token in (good, bad, traded, admin))]
     written_down = {
         "logs": b"".join(one.log.read_bytes() for one in market.processes),
         "topics": await _written_by_services(market),
@@ -64,6 +66,19 @@ async def _use_everything(client: httpx.AsyncClient, good: str, bad: str, key: s
         await client.post("/api/commands", json=opening("p1", str(uuid4())), headers=headers)
         await client.post("/api/commands", content=b"{", headers=headers)
     return token
+
+
+async def _let_people_in(client: httpx.AsyncClient, admin: str) -> str:
+    """Add a user well and badly over HTTP, and make a key, which is told."""
+    headers = {"authorization": f"Bearer {admin}"}
+    body = {"user": "eva", "role": "cashier", "password": PASSWORD}
+    for each in (body, body | {"role": "x"}, body | {"password": [WRONG]}, body | {"passwort": WRONG}):
+        reply = await client.post("/api/stores/s1/users", json=each, headers=headers)
+        assert reply.status_code in {200, 422}
+        assert PASSWORD not in reply.text
+        assert WRONG not in reply.text
+    made = await client.post("/api/stores/s1/keys", json={"company_id": "cafes"}, headers=headers)
+    return str(made.json()["secret"])
 
 
 async def _send_past_the_gateway(market: Market, tokens: list[str]) -> None:

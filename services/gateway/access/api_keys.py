@@ -39,6 +39,9 @@ ALL = text("""
     SELECT * FROM gateway.api_keys WHERE CAST(:store_id AS text) IS NULL OR store_id = :store_id
      ORDER BY store_id, created_at, key_id
 """)
+# Others who make a key for the store wait until it is done, so that all of them count alike.
+LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('gateway.api_keys ' || :store_id, 0))")
+COUNT = text("SELECT count(*) FROM gateway.api_keys WHERE store_id = :store_id")
 FIND = text("""
     SELECT *, CASE WHEN key_hash = :key_hash THEN NULL
                    ELSE CAST(extract(epoch FROM previous_until - clock_timestamp()) AS float8) END AS counts_s
@@ -92,6 +95,12 @@ async def revoke(tx: AsyncConnection, store_id: str, key_id: str, publish: Publi
 async def listed(tx: AsyncConnection, store_id: str | None) -> list[ApiKey]:
     """All keys, of one store or of all."""
     return [_as_key(row) for row in await tx.execute(ALL, {"store_id": store_id})]
+
+
+async def has_room(tx: AsyncConnection, store_id: str, at_most: int) -> bool:
+    """Whether the store has fewer keys than `at_most`, revoked ones too; no other is made until the end of `tx`."""
+    await tx.execute(LOCK, {"store_id": store_id})
+    return int((await tx.execute(COUNT, {"store_id": store_id})).scalar_one()) < at_most
 
 
 async def find(tx: AsyncConnection, secret: str) -> ApiKey | None:

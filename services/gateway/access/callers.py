@@ -5,6 +5,7 @@ the same. A token's claims are remembered, its verdict never: expiry and revocat
 Who was revoked is known from the access topic, which the process follows: no database is asked.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,10 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.access import api_keys
 from services.gateway.access.api_keys import ApiKey
+from services.gateway.access.bounded_queue import BoundedQueue
 from services.gateway.access.passwords import HASHED_AT_ONCE, LOOKED_UP_AT_ONCE, Passwords
 from services.gateway.access.topic_tokens import TopicTokens
 from services.gateway.remembered import Remembered
-from services.platform.access_log import AccessLog
+from services.platform.access_log import ASK_LIMIT_S, AccessLog
 from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
 from services.platform.auth.tokens import Verifier
 from services.platform.http.bearer import request_claims, token_needed
@@ -33,7 +35,12 @@ KEY_CLAIMS_TTL_S: Final = 300
 KEY_CLAIMS_RENEWED_S: Final = 120
 """What is signed for a key is used again for so long: a token that is new each time no worker would know."""
 KEYS_REMEMBERED_MAX: Final = 1_000
-CONNECTIONS: Final = HASHED_AT_ONCE + LOOKED_UP_AT_ONCE + 4
+CHANGES_AT_ONCE: Final = 1
+"""Changes of who may come in: each may take a password's hash and a look through the access topic."""
+CHANGES_WAITING_MAX: Final = 20
+CHANGES_OF_SUBJECT_WAITING_MAX: Final = 5
+"""So many of them wait, and of one admin."""
+CONNECTIONS: Final = HASHED_AT_ONCE + LOOKED_UP_AT_ONCE + CHANGES_AT_ONCE + 4
 
 
 log = structlog.get_logger(__name__)
@@ -58,6 +65,8 @@ class Access:
         self.engine = engine
         self._warned_of_proxy = False
         self.passwords = Passwords(engine)
+        self.changes = BoundedQueue(CHANGES_AT_ONCE, CHANGES_WAITING_MAX, CHANGES_OF_SUBJECT_WAITING_MAX)
+        """The turns of those who say who may come in, by their subjects."""
         self._verifier = verifier
         self._log = log
         self._keys = Remembered[ApiKey]()
@@ -89,6 +98,12 @@ class Access:
         claims = self._claims_of(key, time.time())
         # A restored database may have forgotten that the key was revoked; the topic has not.
         return None if self._log.revocations.refuses(claims, key.store_id) else Caller(claims)
+
+    async def revoked_in(self, subject: str) -> frozenset[str]:
+        """The stores (`*`: all) in which somebody is revoked, by all that the topic says now. Raises its OUTAGES."""
+        async with asyncio.timeout(ASK_LIMIT_S):
+            await self._log.read_to_end()
+        return self._log.revocations.revoked_in(subject)
 
     def address_of(self, request: Request) -> str:
         """From where a request comes, as passwords are counted by it."""

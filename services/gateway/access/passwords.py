@@ -189,6 +189,10 @@ class Passwords:
         """Whether somebody has signed in from this address here within the hour."""
         return self._familiar.get(address, 0.0) > time.monotonic()
 
+    async def hashed(self, password: str) -> str:
+        """How a new password is kept. Raises ValueError with a sentence for one that can't be used."""
+        return await self._hashed(partial(hash_password, password))
+
     async def _check(self, attempt: Attempt, statement: Any, password: str) -> Row[Any] | None:
         try:
             attempt = replace(attempt, known=await self._is_known(attempt))

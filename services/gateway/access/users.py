@@ -25,6 +25,14 @@ ALL = text("""
     SELECT store_id, user_id, role, profile_id, revoked_at FROM gateway.users
      WHERE CAST(:store_id AS text) IS NULL OR store_id = :store_id ORDER BY store_id, user_id
 """)
+PAGE = text("""
+    SELECT store_id, user_id, role, profile_id, revoked_at FROM gateway.users
+     WHERE store_id = :store_id AND user_id > :after ORDER BY user_id LIMIT :limit
+""")
+FIND = text("SELECT * FROM gateway.users WHERE store_id = :store_id AND user_id = :user_id")
+# Others who add somebody to the store wait until it is done, so that all of them count alike.
+LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('gateway.users ' || :store_id, 0))")
+OTHERS = text("SELECT count(*) FROM gateway.users WHERE store_id = :store_id AND user_id <> :user_id")
 SET_PROFILE_PASSWORD = text("""
     INSERT INTO gateway.profile_passwords (store_id, profile_id, password_hash)
     SELECT store_id, profile_id, :password_hash FROM profiles WHERE store_id = :store_id AND profile_id = :profile_id
@@ -72,6 +80,25 @@ async def revoke(tx: AsyncConnection, store_id: str, user_id: str, publish: Publ
 async def listed(tx: AsyncConnection, store_id: str | None) -> list[tuple[User, bool]]:
     """All users, of one store or of all, and whether each is revoked."""
     return [(as_user(row), row.revoked_at is not None) for row in await tx.execute(ALL, {"store_id": store_id})]
+
+
+async def page(tx: AsyncConnection, store_id: str, after: str, limit: int) -> list[tuple[User, bool]]:
+    """So many users of a store from behind this id on, and whether each is revoked."""
+    rows = await tx.execute(PAGE, {"store_id": store_id, "after": after, "limit": limit})
+    return [(as_user(row), row.revoked_at is not None) for row in rows]
+
+
+async def find(tx: AsyncConnection, store_id: str, user_id: str) -> User | None:
+    """The user of this id, revoked or not."""
+    row = (await tx.execute(FIND, {"store_id": store_id, "user_id": user_id})).one_or_none()
+    return None if row is None else as_user(row)
+
+
+async def has_room(tx: AsyncConnection, user: User, at_most: int) -> bool:
+    """Whether the store has no more than `at_most` users with this one; nobody else is added until the end of `tx`."""
+    await tx.execute(LOCK, {"store_id": user.store_id})
+    others = await tx.execute(OTHERS, {"store_id": user.store_id, "user_id": user.user_id})
+    return int(others.scalar_one()) < at_most
 
 
 async def set_profile_password(tx: AsyncConnection, store_id: str, profile_id: str, password_hash: str) -> bool:

@@ -92,6 +92,8 @@ CommandId = Annotated[
 SessionId = Annotated[str, Path(description="The session's id, a UUID.", examples=[_SESSION_ID])]
 StoreId = Annotated[str, Path(description="The store.", examples=["parrot"])]
 ProfileId = Annotated[str, Path(description="The till.", examples=["caja-1"])]
+UserId = Annotated[str, Path(description="The user.", examples=["ana"])]
+KeyId = Annotated[str, Path(description="The key's id.", examples=["4f1c2ab90d3e"])]
 
 
 def _parameter(name: str, description: str, location: str = "query", **schema: Any) -> dict[str, Any]:
@@ -298,4 +300,98 @@ GET_PROFILE_HISTORY: Final = _operation(
     "All versions, the newest first: {version, profile, set_at, command_id, actor}.",
     [_CURSOR, _LIMIT],
     _PAGE | _MANAGERS | _NO_PROFILE,
+)
+
+_PEOPLE: Final[dict[str, Any]] = {"tags": ["People and keys"]}
+_ADMINS: Final = {"403": "The token is no admin's of the store."}
+_NO_STORE: Final = {"404": "What is named can be no store."}
+_CHANGED: Final = {
+    "503": "Too many changes wait, or the broker or the database is away: nothing of it is sure, do it again."
+}
+_BODY: Final = {
+    "400": "The body is no JSON object, or the path knows no such parameter.",
+    "413": "The body is too long.",
+    "415": CODING,
+    "422": "A field is missing or wrong; errors says which.",
+}
+
+
+def _taken(example: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": example}}}
+
+
+LIST_USERS: Final = (
+    _operation(
+        "List the users of a store",
+        "{user, role, profile_id, revoked}, by their ids; whom other stores know too is listed in each.",
+        [_CURSOR, _LIMIT],
+        _PAGE | _ADMINS | _NO_STORE,
+    )
+    | _PEOPLE
+)
+POST_USER: Final = (
+    _operation(
+        "Add a user",
+        "Or replace one: role, till and password. Who was revoked in the store may come in again; their tokens of "
+        "before stay ended. Tokens of a user who was not revoked count until they expire.",
+        [],
+        {
+            "200": "The user as they are now; never the password.",
+            "409": "The store has no room for more users, or they are revoked in all stores.",
+            **_BODY,
+            **_ADMINS,
+            **_NO_STORE,
+            **_CHANGED,
+        },
+        requestBody=_taken(
+            {"user": "ana", "role": "cashier", "profile_id": "caja-1", "password": "what only Ana knows"}
+        ),
+    )
+    | _PEOPLE
+)
+DELETE_USER: Final = (
+    _operation(
+        "Revoke a user",
+        "Their password and every token of theirs for this store end within 5 s; what they did stays. The revocation "
+        "is on the access topic before this is replied.",
+        [],
+        {"200": "Revoked, also who was so before.", "404": "The store has no such user.", **_ADMINS, **_CHANGED},
+    )
+    | _PEOPLE
+)
+LIST_KEYS: Final = (
+    _operation(
+        "List the API keys of a store",
+        "{key, company_id, role, revoked}: their ids, never what they are. One page.",
+        [],
+        {"200": "{items, next_cursor}; next_cursor is null.", **_ADMINS, **_NO_STORE},
+    )
+    | _PEOPLE
+)
+POST_KEY: Final = (
+    _operation(
+        "Make an API key",
+        "For a company at this store. `secret` is the key: it is replied this once, and only a hash of it is kept.",
+        [],
+        {
+            "201": "The key, and its secret.",
+            "409": "The store has no room for more keys.",
+            **_BODY,
+            **_ADMINS,
+            **_NO_STORE,
+            **_CHANGED,
+        },
+        requestBody=_taken({"company_id": "cafes", "role": "manager"}),
+    )
+    | _PEOPLE
+)
+DELETE_KEY: Final = (
+    _operation(
+        "Revoke an API key",
+        "It and the tokens that were signed for it end within 5 s. The revocation is on the access topic before this "
+        "is replied.",
+        [],
+        {"200": "Revoked.", "404": "The store has no such key, or it was revoked before.", **_ADMINS, **_CHANGED},
+    )
+    | _PEOPLE
 )

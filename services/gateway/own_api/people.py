@@ -1,0 +1,225 @@
+"""Who may come into a store, over HTTP: its users and its API keys, for its admins, as the command line keeps them.
+
+A revocation is on the access topic before anything is replied. Nothing here replies or logs a password, and the secret
+of a key is replied once.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Final, TypeVar
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from contracts.access import SUBJECT_BYTES_MAX, Subject
+from contracts.jsontext import Unreadable, read_object
+from contracts.values import ID_PATTERN, ID_TEXT
+from services.gateway.access import api_keys, users
+from services.gateway.access.api_keys import ApiKey, KeyRole
+from services.gateway.access.bounded_queue import RETRY_AFTER_S, QueueFull
+from services.gateway.access.callers import Access, ByToken, Caller, access_of
+from services.gateway.access.passwords import PASSWORD_BYTES_MAX
+from services.gateway.access.users import User
+from services.gateway.own_api import documentation, views
+from services.gateway.own_api.documentation import KeyId, StoreId, UserId
+from services.platform import access_log
+from services.platform.access_log import AccessUnwritten
+from services.platform.auth.claims import EVERY_STORE, RESERVED_PREFIXES, VIA_KEY, Role
+from services.platform.http.body import read_body
+from services.platform.http.problems import Problem
+from services.platform.http.replies import json_reply
+
+BODY_BYTES_MAX: Final = 8_192
+TOO_LONG: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body has at most {bytes_max} bytes.")
+USERS_OF_STORE_MAX: Final = 1_000
+"""Users of one store that are made over HTTP, revoked ones too: every process knows each revocation for good."""
+KEYS_OF_STORE_MAX: Final = 200
+"""API keys of one store, in the same way."""
+REVOKED_EVERYWHERE: Final = (
+    "They are revoked in all stores: only who runs Tillstream, or an admin of every store, lets them in again."
+)
+
+Model = TypeVar("Model", bound=BaseModel)
+
+log = structlog.get_logger(__name__)
+router = APIRouter()
+
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+
+
+class NewUser(BaseModel):
+    """Somebody who may sign in, or what is to be said of them anew."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    user: Subject
+    role: Role
+    profile_id: Id | None = None
+    password: Annotated[str, StringConstraints(min_length=1)]
+
+
+class NewKey(BaseModel):
+    """A key of a company for the store."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    company_id: Id
+    role: KeyRole = "manager"
+
+
+@router.get("/api/stores/{store_id}/users", **documentation.LIST_USERS)
+async def list_users(request: Request, who: ByToken, store_id: StoreId) -> Response:
+    """The users of a store, revoked ones too."""
+    limit, after = views.read_limit(request), views.read_cursor(request, str)
+    _check_admin(who, store_id)
+    async with access_of(request).engine.connect() as tx:
+        found = await users.page(tx, store_id, after[0] if after else "", limit + 1)
+    last = [found[limit - 1][0].user_id] if len(found) > limit else None
+    return json_reply(views.page([_user_view(user, revoked=revoked) for user, revoked in found[:limit]], last))
+
+
+@router.post("/api/stores/{store_id}/users", **documentation.POST_USER)
+async def post_user(request: Request, who: ByToken, store_id: StoreId) -> Response:
+    """Add a user, or replace one; whoever was revoked in the store may come in again."""
+    _check_admin(who, store_id)
+    access, new = access_of(request), await _read(request, NewUser)
+    if new.user.startswith(RESERVED_PREFIXES):
+        raise _wrong("user", "A user's id begins neither with key: nor with till-.")
+    stores = {store_id} | ({EVERY_STORE} & who.claims.stores)
+    user = User(store_id, new.user, new.role, new.profile_id)
+    async with _turn(access, who):
+        revoked = await access.revoked_in(user.user_id)
+        if EVERY_STORE in revoked - stores:
+            raise Problem(HTTPStatus.CONFLICT, REVOKED_EVERYWHERE)
+        try:
+            stored = await access.passwords.hashed(new.password)
+        except ValueError:
+            raise _wrong("password", f"A password has 1 to {PASSWORD_BYTES_MAX} bytes.") from None
+        async with access.engine.begin() as tx:
+            if not await users.has_room(tx, user, USERS_OF_STORE_MAX):
+                raise _no_room(f"A store has at most {USERS_OF_STORE_MAX} users, revoked ones too.")
+            await users.add(tx, user, stored)
+        if revoked & stores:
+            await access_log.restore(access.settings, user.user_id, sorted(stores))
+    log.info("user_set", store_id=store_id, user=user.user_id, role=user.role, by=who.claims.sub)
+    return json_reply(_user_view(user, revoked=False))
+
+
+@router.delete("/api/stores/{store_id}/users/{user_id:path}", **documentation.DELETE_USER)
+async def delete_user(request: Request, who: ByToken, store_id: StoreId, user_id: UserId) -> Response:
+    """Revoke a user: their password and every token of theirs for the store. What they did stays."""
+    _check_admin(who, store_id)
+    access = access_of(request)
+    async with _turn(access, who), access.engine.begin() as tx:
+        user = await users.find(tx, store_id, user_id) if _can_be_one(user_id) else None
+        if user is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "There is no such user in this store.")
+        await users.revoke(tx, store_id, user_id, partial(access_log.publish, access.settings))
+    log.info("user_revoked", store_id=store_id, user=user_id, by=who.claims.sub)
+    return json_reply(_user_view(user, revoked=True))
+
+
+@router.get("/api/stores/{store_id}/keys", **documentation.LIST_KEYS)
+async def list_keys(request: Request, who: ByToken, store_id: StoreId) -> Response:
+    """The API keys of a store, revoked ones too; never what they are."""
+    _check_admin(who, store_id)
+    async with access_of(request).engine.connect() as tx:
+        found = await api_keys.listed(tx, store_id)
+    return json_reply(views.page([_key_view(key) for key in found], None))
+
+
+@router.post("/api/stores/{store_id}/keys", **documentation.POST_KEY)
+async def post_key(request: Request, who: ByToken, store_id: StoreId) -> Response:
+    """Make an API key; it is replied this once."""
+    _check_admin(who, store_id)
+    access, new = access_of(request), await _read(request, NewKey)
+    if who.claims.company not in {None, new.company_id}:
+        raise Problem(HTTPStatus.FORBIDDEN, "This token is of another company.", reason="forbidden")
+    async with _turn(access, who), access.engine.begin() as tx:
+        if not await api_keys.has_room(tx, store_id, KEYS_OF_STORE_MAX):
+            raise _no_room(f"A store has at most {KEYS_OF_STORE_MAX} API keys, revoked ones too.")
+        key, secret = await api_keys.add(tx, new.company_id, store_id, new.role)
+    log.info("key_made", store_id=store_id, key=key.key_id, role=key.role, by=who.claims.sub)
+    return json_reply(_key_view(key) | {"secret": secret}, HTTPStatus.CREATED)
+
+
+@router.delete("/api/stores/{store_id}/keys/{key_id}", **documentation.DELETE_KEY)
+async def delete_key(request: Request, who: ByToken, store_id: StoreId, key_id: KeyId) -> Response:
+    """Revoke an API key, and the tokens that were signed for it."""
+    _check_admin(who, store_id)
+    access = access_of(request)
+    async with _turn(access, who), access.engine.begin() as tx:
+        if not ID_TEXT.fullmatch(key_id) or not await api_keys.revoke(
+            tx, store_id, key_id, partial(access_log.publish, access.settings)
+        ):
+            raise Problem(HTTPStatus.NOT_FOUND, "There is no such key in this store, or it was revoked before.")
+    log.info("key_revoked", store_id=store_id, key=key_id, by=who.claims.sub)
+    return json_reply({"key": key_id, "revoked": True})
+
+
+def _check_admin(who: Caller, store_id: str) -> None:
+    """Raises the Problem for one who is no admin of the store, or where there can be no such store."""
+    views.check_store(who.claims, store_id)
+    if who.claims.role != "admin" or who.claims.via == VIA_KEY:
+        raise Problem(HTTPStatus.FORBIDDEN, "Only admins of the store see and say who may come in.", reason="forbidden")
+    # A revocation of `*` would be one in all stores.
+    if not ID_TEXT.fullmatch(store_id):
+        raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
+
+
+@asynccontextmanager
+async def _turn(access: Access, who: Caller) -> AsyncIterator[None]:
+    """One change at a time: each is dear, and few are made. Raises the Problem where too many wait or Kafka is away."""
+    headers = {"retry-after": str(RETRY_AFTER_S)}
+    try:
+        async with access.changes.turn(who.claims.sub):
+            yield
+    except QueueFull:
+        detail = "Too many changes wait already. Nothing was changed: try again."
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers) from None
+    except (AccessUnwritten, *access_log.OUTAGES) as error:
+        log.warning("access_topic_away", error=repr(error)[:500])
+        detail = "The message broker did not confirm it. Nothing of it is sure: do it again."
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers) from None
+
+
+async def _read(request: Request, model: type[Model]) -> Model:
+    """Neither the reply nor a log ever quotes the body: it may hold a password."""
+    body = await read_body(request, BODY_BYTES_MAX, TOO_LONG)
+    try:
+        return model.model_validate(read_object(body))
+    except Unreadable:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The body is no JSON object that can be read.") from None
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        fields = [{"field": ".".join(map(str, one["loc"]))[:64], "problem": one["msg"]} for one in problems[:10]]
+        detail = "A field is missing or wrong; see errors."
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=fields) from None
+
+
+def _can_be_one(user_id: str) -> bool:
+    """Whether anybody can be called so: what can't be can't be asked of the database, either."""
+    try:
+        return 1 <= len(user_id.encode()) <= SUBJECT_BYTES_MAX and "\0" not in user_id
+    except UnicodeEncodeError:
+        return False
+
+
+def _wrong(field: str, sentence: str) -> Problem:
+    errors = [{"field": field, "problem": sentence}]
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, errors=errors)
+
+
+def _no_room(sentence: str) -> Problem:
+    return Problem(HTTPStatus.CONFLICT, f"{sentence} Whoever runs Tillstream can make room.")
+
+
+def _user_view(user: User, *, revoked: bool) -> dict[str, Any]:
+    return {"user": user.user_id, "role": user.role, "profile_id": user.profile_id, "revoked": revoked}
+
+
+def _key_view(key: ApiKey) -> dict[str, Any]:
+    return {"key": key.key_id, "company_id": key.company_id, "role": key.role, "revoked": key.revoked}
