@@ -104,7 +104,7 @@ async def _look(browser: Browser, mona: Visitor, address: str, path: str) -> Non
     await context.add_cookies([{"name": "till", "value": mona.cookies["till"], "url": address}])
     page = await context.new_page()
     seen = {}
-    for where in (path, "/stores/s1/closings?from=2026-11-20&to=2026-11-20"):
+    for where in (path, f"{path}/proof", "/stores/s1/closings?from=2026-11-20&to=2026-11-20&part=any"):
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
             for width in WIDTHS:
