@@ -23,6 +23,10 @@ DUMP = Path(__file__).with_name("first_round.sql")
 COMMANDS = 59
 NOON = "2026-03-02T12:00:00Z"
 BOSS = {"id": "mona"}
+FINAL = "0195e3a0-0000-7000-8000-000000000011"
+"""A command that it refused for good."""
+PAID_IN = "0195e3a0-0000-7000-8000-000000000003"
+"""A movement whose id was used again."""
 
 
 @pytest.fixture
@@ -74,6 +78,34 @@ async def test_what_the_version_before_wrote_proves_right_and_stays_as_it_is(led
     assert await stored(ledger) == before
 
 
+async def test_what_it_answered_is_answered_again_byte_for_byte(ledger: Ledger) -> None:
+    """What it accepted, what it refused for good, and an id that was used again; bodies of refusals are not kept."""
+    before = await stored(ledger)
+    rows = await ledger.sql("SELECT command, answer, reason, session_id FROM journal ORDER BY received_at")
+    accepted = [row for row in rows if row.command is not None]
+    (refused,) = [row for row in rows if row.command is None and row.reason == "amount_invalid"]
+    (reused,) = await ledger.sql("SELECT answer FROM reused_answers")
+    till = Till()
+    till.session_id = str(refused.session_id)
+    nothing = till.body("move_cash", command_id=FINAL, movement="pay_out", amount_minor=0, category="refused")
+    another = till.body("move_cash", command_id=PAID_IN, movement="pay_in", amount_minor=51, category="reused")
+    outcomes = (await ledger.apply(*(row.command for row in accepted), nothing, another)).outcomes
+    assert [outcome.value for outcome in outcomes] == [row.answer for row in (*accepted, refused, reused)]
+    assert await stored(ledger) == before
+
+
+async def test_what_it_refused_without_a_claim_is_decided_afresh(ledger: Ledger) -> None:
+    busy = await session_in(ledger, "p", "open")
+    rows = await ledger.sql("SELECT command_id, answer FROM place_answers ORDER BY record_offset")
+    assert [json.loads(row.answer)["reason"] for row in rows] == ["tender_unknown", "profile_unknown"]
+    again = [
+        busy.body("move_cash", command_id=str(row.command_id), movement="pay_in", amount_minor=1, category="change")
+        for row in rows
+    ]
+    assert await answered(ledger, *again) == ["cash_moved", "cash_moved"]
+    await verify(ledger.engine, progress=lambda *_: None)
+
+
 async def test_its_sessions_go_on_and_are_closed_in_their_form(ledger: Ledger) -> None:
     busy, limited = await session_in(ledger, "p", "open"), await session_in(ledger, "limited", "pending")
     aside = await session_in(ledger, "aside", "suspended")
@@ -110,6 +142,23 @@ async def test_its_sessions_go_on_and_are_closed_in_their_form(ledger: Ledger) -
     # What the version before counted was nobody's sale; what was revised or recorded since is its first actor's.
     (seller,) = closings[busy.session_id]["staff"]
     assert (seller["id"], seller["sales_minor"], seller["sales_count"]) == ("lucia", 40 + 80 + 10, 3)
+    await verify(ledger.engine, progress=lambda *_: None)
+
+
+async def test_its_orders_are_revised_after_the_count(ledger: Ledger) -> None:
+    """What moves no cash: an amount on a card, and an order that it left open, whose deposit it never counted."""
+    (row,) = await ledger.sql("SELECT session_id FROM closings WHERE profile_id = 'p' AND z_number = 1")
+    till = Till(name="p", ids=0x90000)
+    till.session_id = str(row.session_id)
+    assert await answered(
+        ledger,
+        till.body("record_order", **order("A", {"cash": 500, "card": 25}, revision=2), occurred_at=NOON),
+        till.body("record_order", **order("open", {"card": 60}, revision=1), occurred_at=NOON),
+        till.body("record_order", **order("A", {"cash": 499, "card": 25}, revision=3), occurred_at=NOON),
+    ) == ["order_recorded", "order_recorded", "session_closed"]
+    bodies = await ledger.sql("SELECT body FROM corrections ORDER BY received_at DESC LIMIT 2")
+    deltas = [json.loads(body)["deltas"]["tenders"] for (body,) in bodies]
+    assert [{one["tender"]: one["expected_minor"] for one in tenders}["card"] for tenders in deltas] == [60, 5]
     await verify(ledger.engine, progress=lambda *_: None)
 
 
