@@ -22,6 +22,8 @@ s1,till-d,D,IDR,,
 s1,till-e,E,IDR,,
 s1,till-f,F,IDR,,
 s1,strict,Strict,IDR,,
+s1,till-g,G,IDR,"[{""id"":""cash"",""name"":""Cash"",""type"":""cash"",""currency"":""IDR"",""exchange_rate"":""1""},\
+{""id"":""card"",""name"":""Card"",""type"":""debit_card"",""currency"":""IDR"",""exchange_rate"":""1""}]",
 """
 FIELDS = [
     "id",
@@ -135,6 +137,19 @@ async def test_a_day_by_the_published_requests(tills: Market) -> None:
         {"total_minor": 100_000, "count": 1},
     )
     assert books["closed_by"] == {"id": "ana-a", "name": None}
+
+
+async def test_deposits_and_change_for_a_card_are_in_what_is_expected(tills: Market) -> None:
+    gil = await worker(tills, "gil", "till-g")
+    session_id = shift(await gil.start(1_000), 201)["id"]
+    deposit = order("till-g", session_id, "tab", 20_000) | {"status": "open"}
+    by_card = [{"tender": "card", "amount_minor": 15_000}]
+    given = [{"tender": "cash", "amount_minor": 5_000}]
+    cash_back = order("till-g", session_id, "o1", 10_000) | {"payments": by_card, "change": given}
+    for body in (deposit, cash_back):
+        assert (await tills.post(body)).status_code == 200
+    ended = shift(await gil.end(1_150))
+    assert (ended["expected_cash_end"], ended["difference"]) == (1_000 + 200 - 50, 0)
 
 
 async def test_a_sum_made_in_binary_is_rounded_and_told_from_another_under_its_key(tills: Market) -> None:
