@@ -65,10 +65,10 @@ class Countable:
 
 
 def countables(action: Action, session: Mapping[str, Any]) -> list[Countable]:
-    """What is counted for this action: cash alone while a session goes on, at its end whatever can be counted."""
+    """What is counted for this action, cash first: cash alone while a session goes on, at its end whatever can be."""
     if not action.asks & {"cash", "count"}:
         return []
-    return [
+    all_of_them = [
         Countable(
             tender,
             f"amount-{number}",
@@ -78,6 +78,7 @@ def countables(action: Action, session: Mapping[str, Any]) -> list[Countable]:
         for number, tender in enumerate(session["tenders"])
         if tender["type"] == "cash" or ("count" in action.asks and tender["type"] != "third_party")
     ]
+    return sorted(all_of_them, key=lambda one: one.tender["type"] != "cash")
 
 
 def members_of(action: Action, session: Mapping[str, Any], filled: Mapping[str, str], locale: Locale) -> dict[str, Any]:

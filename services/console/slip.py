@@ -46,8 +46,8 @@ def other_lines(closing: Mapping[str, Any]) -> list[Line]:
     """What else is told of the sales, none of it added to them, in base currency; what is nothing is left out."""
     sales, sides = closing["sales"], closing["summary"].values()
     lines = [
-        _sum(phrase("Discounts, taken off already"), closing["discounts"]),
-        _sum(phrase("Service charges, in it already"), closing["service_charges"]),
+        _sum(phrase("Discounts, taken off already"), closing["discounts"], is_within=True),
+        _sum(phrase("Service charges, in it already"), closing["service_charges"], is_within=True),
         Line(phrase("Net of tax"), sum(side["net_minor"] for side in sides)),
         _sum(phrase("Refunds"), closing["refunds"]),
         _sum(phrase("Canceled"), closing["cancellations"]),
@@ -86,8 +86,8 @@ def _tender(row: Mapping[str, Any]) -> Iterator[Line]:
         yield Line(MOVEMENTS[kind], (-1 if kind in TAKEN_OUT else 1) * moved["total_minor"], moved["count"])
 
 
-def _sum(label: str, rows: list[dict[str, Any]]) -> Line:
-    return Line(label, sum(row["total_minor"] for row in rows), sum(row["count"] for row in rows))
+def _sum(label: str, rows: list[dict[str, Any]], *, is_within: bool = False) -> Line:
+    return Line(label, sum(row["total_minor"] for row in rows), sum(row["count"] for row in rows), is_within)
 
 
 def _line(label: str, row: Mapping[str, int]) -> Line:

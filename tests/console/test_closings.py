@@ -82,7 +82,7 @@ async def test_what_comes_later_stands_beside_the_slip_and_never_in_it(mona: Vis
 
     await eventually(is_corrected)
     assert "Counted again after closing" in mona.text
-    assert "MX$185.00, MX$0.00" in plain(mona.text)
+    assert "cash, counted MX$185.00 cash, over or short MX$0.00" in plain(mona.text)
     assert mona.page.text.partition("<article")[2].partition("</article>")[0] == slip
 
 
