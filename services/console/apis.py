@@ -156,6 +156,33 @@ class Apis:
         headers = _bearer(person) | {"idempotency-key": key}
         return await _send(self.gateway, "PUT", _profile(store_id, profile_id), json=dict(settings), headers=headers)
 
+    async def users(self, person: Person, store_id: str) -> list[dict[str, Any]]:
+        """The users of a store, revoked ones too. Raises Refused or Away."""
+        return await self._all(person, f"/api/stores/{_segment(store_id)}/users")
+
+    async def set_user(self, person: Person, store_id: str, user: Mapping[str, Any]) -> None:
+        """Add a user, or replace one. Raises Refused or Away."""
+        path = f"/api/stores/{_segment(store_id)}/users"
+        await _send(self.gateway, "POST", path, json=dict(user), headers=_bearer(person))
+
+    async def revoke_user(self, person: Person, store_id: str, user_id: str) -> None:
+        """End somebody's password and tokens in a store. Raises Refused or Away."""
+        path = f"/api/stores/{_segment(store_id)}/users/{_segment(user_id)}"
+        await _send(self.gateway, "DELETE", path, headers=_bearer(person))
+
+    async def keys(self, person: Person, store_id: str) -> list[dict[str, Any]]:
+        """The API keys of a store, without what they are. Raises Refused or Away."""
+        keys: list[dict[str, Any]] = (await self._get(self.gateway, person, _keys(store_id)))["items"]
+        return keys
+
+    async def make_key(self, person: Person, store_id: str, key: Mapping[str, Any]) -> dict[str, Any]:
+        """A new API key with its secret. Raises Refused or Away."""
+        return await _send(self.gateway, "POST", _keys(store_id), json=dict(key), headers=_bearer(person))
+
+    async def revoke_key(self, person: Person, store_id: str, key_id: str) -> None:
+        """End an API key. Raises Refused or Away."""
+        await _send(self.gateway, "DELETE", f"{_keys(store_id)}/{_segment(key_id)}", headers=_bearer(person))
+
     async def session(self, person: Person, session_id: str) -> dict[str, Any]:
         """A session. Raises Refused or Away."""
         return await self._get(self.gateway, person, f"/api/sessions/{_segment(session_id)}")
@@ -235,6 +262,10 @@ def _bearer(person: Person) -> dict[str, str]:
 
 def _profile(store_id: str, profile_id: str) -> str:
     return f"/api/stores/{_segment(store_id)}/profiles/{_segment(profile_id)}"
+
+
+def _keys(store_id: str) -> str:
+    return f"/api/stores/{_segment(store_id)}/keys"
 
 
 def _segment(text: str) -> str:

@@ -23,6 +23,7 @@ from services.console.pages import (
     export,
     now,
     over_short,
+    people,
     proof,
     session,
     sign_in,
@@ -92,6 +93,7 @@ def console_app(desk: Desk, checks: Mapping[str, Check]) -> ASGIApp:
             *export.ROUTES,
             *proof.ROUTES,
             *over_short.ROUTES,
+            *people.ROUTES,
         ],
         exception_handlers={
             NobodySignedIn: _nobody,

@@ -1,0 +1,145 @@
+"""People: who may come into a store, with a password or with an API key. For its admins alone; the gateway says so."""
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from services.console.apis import Refused
+from services.console.desk import Visit
+from services.console.languages import phrase
+from services.console.pages.now import store_of
+
+PATH: Final = "/stores/{store_id}/people"
+SET: Final = phrase("Done: they may sign in with this password from now on.")
+REVOKED: Final = phrase("Done: what they were signed in to has ended, or does within 5 seconds.")
+KEY_REVOKED: Final = phrase("Done: the key opens nothing any more, within 5 seconds.")
+NOTES: Final = {"set": SET, "revoked": REVOKED, "key-revoked": KEY_REVOKED}
+NO_ROOM: Final = phrase("There is no room for more, or they are revoked in all stores: ask whoever runs Tillstream.")
+GONE: Final = phrase("They are not in this store, or the key was revoked before.")
+WRONG: Final = phrase("Something that you filled in can't be taken. Nothing was changed.")
+NEEDED: Final[Mapping[str, str]] = {
+    "user": phrase("An id has 1 to 128 bytes, and begins neither with key: nor with till-."),
+    "role": phrase("Choose a role."),
+    "profile_id": phrase("Choose a till of this store, or none."),
+    "password": phrase("A password has 1 to 1024 bytes."),
+    "company_id": phrase("An id has letters, digits and . _ : - and no spaces, 64 at most."),
+}
+"""What is said of a field that is refused."""
+
+
+async def show(request: Request) -> Response:
+    """Who may come in, and the forms to let somebody in."""
+    visit = Visit(request)
+    note = NOTES.get(request.query_params.get("note", ""), "")
+    return await _page(visit, store_of(request), note=visit.say(note) if note else "", tone="good")
+
+
+async def set_user(request: Request) -> Response:
+    """Let somebody in, or say anew how."""
+    visit, store_id = Visit(request), store_of(request)
+    filled = await visit.form()
+    user = {name: filled.get(name, "").strip() for name in ("user", "role", "profile_id")}
+    body = {name: text for name, text in user.items() if text or name != "profile_id"}
+    try:
+        await visit.desk.apis.set_user(visit.person, store_id, body | {"password": filled.get("password", "")})
+    except Refused as refused:
+        return await _refused(visit, store_id, refused, filled=user)
+    return visit.go(f"/stores/{store_id}/people?note=set")
+
+
+async def make_key(request: Request) -> Response:
+    """Make an API key, and show it this once: it stands on no page that can be asked for again."""
+    visit, store_id = Visit(request), store_of(request)
+    filled = await visit.form()
+    key = {"company_id": filled.get("company_id", "").strip(), "role": filled.get("role", "")}
+    try:
+        made = await visit.desk.apis.make_key(visit.person, store_id, key)
+    except Refused as refused:
+        return await _refused(visit, store_id, refused, filled={"company_id": key["company_id"]})
+    return visit.page("key_made.html", HTTPStatus.CREATED, made=made, store_id=store_id)
+
+
+async def ask(request: Request) -> Response:
+    """What a revocation will do, before it is done."""
+    visit, store_id = Visit(request), store_of(request)
+    users, keys = await _everybody(visit, store_id)
+    user_id, key_id = (request.query_params.get(name, "") for name in ("user", "key"))
+    user = next((one for one in users if one["user"] == user_id), None)
+    key = next((one for one in keys if one["key"] == key_id), None)
+    if user is None and key is None:
+        return await _page(visit, store_id, HTTPStatus.NOT_FOUND, note=visit.say(GONE), tone="bad")
+    return visit.page("revoke.html", user=user, key=None if user else key, store_id=store_id)
+
+
+async def revoke(request: Request) -> Response:
+    """End somebody's password and tokens, or a key."""
+    visit, store_id = Visit(request), store_of(request)
+    filled = await visit.form()
+    apis, note = visit.desk.apis, "revoked" if filled.get("user") else "key-revoked"
+    try:
+        if filled.get("user"):
+            await apis.revoke_user(visit.person, store_id, filled["user"])
+        else:
+            await apis.revoke_key(visit.person, store_id, filled.get("key", ""))
+    except Refused as refused:
+        return await _refused(visit, store_id, refused)
+    return visit.go(f"/stores/{store_id}/people?note={note}")
+
+
+async def _refused(visit: Visit, store_id: str, refused: Refused, filled: Mapping[str, str] | None = None) -> Response:
+    """The page again, with what was filled in but for passwords, and why nothing came of it."""
+    if refused.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise refused
+    errors = {field: NEEDED[field] for field, _ in refused.errors if field in NEEDED}
+    sentence = {HTTPStatus.CONFLICT: NO_ROOM, HTTPStatus.NOT_FOUND: GONE}.get(HTTPStatus(refused.status), WRONG)
+    note, status = visit.say(sentence), HTTPStatus(refused.status)
+    return await _page(visit, store_id, status, note=note, tone="bad", filled=filled, errors=errors)
+
+
+async def _page(
+    visit: Visit,
+    store_id: str,
+    status: HTTPStatus = HTTPStatus.OK,
+    *,
+    note: str,
+    tone: str,
+    filled: Mapping[str, str] | None = None,
+    errors: Mapping[str, str] | None = None,
+) -> Response:
+    users, keys = await _everybody(visit, store_id)
+    tills = await visit.desk.apis.tills_as_set_up(visit.person, store_id)
+    return visit.page(
+        "people.html",
+        status,
+        errors=errors or {},
+        filled=filled or {},
+        keys=sorted(keys, key=_last_revoked),
+        note=note,
+        store_id=store_id,
+        tills=tills,
+        tone=tone,
+        users=sorted(users, key=_last_revoked),
+    )
+
+
+async def _everybody(visit: Visit, store_id: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    apis = visit.desk.apis
+    return await asyncio.gather(apis.users(visit.person, store_id), apis.keys(visit.person, store_id))
+
+
+def _last_revoked(one: Mapping[str, Any]) -> tuple[bool, str]:
+    return one["revoked"], one.get("user", one.get("company_id", ""))
+
+
+ROUTES: Final[list[BaseRoute]] = [
+    Route(PATH, show, methods=["GET"]),
+    Route(f"{PATH}/users", set_user, methods=["POST"]),
+    Route(f"{PATH}/keys", make_key, methods=["POST"]),
+    Route(f"{PATH}/revoke", ask, methods=["GET"]),
+    Route(f"{PATH}/revoke", revoke, methods=["POST"]),
+]

@@ -1,0 +1,121 @@
+"""People and keys: only an admin sees them, what a revocation does is said and done, a key is shown once."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.console.chromium import THEMES, WIDTHS, chromium, complaints
+from tests.console.visitor import Visitor
+from tests.support.market import Market
+from tests.support.waiting import eventually
+
+PATH = "/stores/s1/people"
+EVIL = "<b>evil</b>"
+
+
+@pytest.fixture
+async def adam(address: str) -> AsyncIterator[Visitor]:
+    """The admin of s1, signed in."""
+    async with Visitor(address) as visitor:
+        await visitor.sign_in("adam", "what only adam knows")
+        yield visitor
+
+
+async def let_in(adam: Visitor, user: str, password: str, **more: str) -> None:
+    await adam.get(PATH)
+    await adam.send(
+        f"{PATH}/users", **({"user": user, "role": "cashier", "profile_id": "", "password": password} | more)
+    )
+
+
+async def test_an_admin_lets_somebody_in_and_ends_it(adam: Visitor, visitor: Visitor) -> None:
+    await let_in(adam, "eva", "what only eva knows", role="manager", profile_id="p1")
+    assert "they may sign in with this password" in adam.text
+    assert "eva manager · p1 Revoke" in adam.text
+    await visitor.sign_in("eva", "what only eva knows")
+    assert visitor.page.status_code == 200
+    assert visitor.page.url.path == "/stores/s1"
+
+    await adam.get(f"{PATH}/revoke?user=eva")
+    assert "Their password opens nothing any more" in adam.text
+    await adam.send(f"{PATH}/revoke")
+    assert "has ended, or does within 5 seconds" in adam.text
+    assert "eva manager · p1 Revoked" in adam.text
+
+    async def is_out() -> bool:
+        return (await visitor.get("/stores/s1")).url.path == "/sign-in"
+
+    await eventually(is_out)
+
+
+async def test_a_key_is_shown_once_and_revoked(adam: Visitor, market: Market) -> None:
+    await adam.get(PATH)
+    page = await adam.send(f"{PATH}/keys", company_id="cafes", role="manager")
+    assert (page.status_code, page.headers["cache-control"]) == (201, "no-store")
+    (secret,) = re.findall(r"till_[A-Za-z0-9_-]{43}", page.text)
+    assert "It is shown this once" in adam.text
+    (found,) = await market.rows("SELECT key_id FROM gateway.api_keys WHERE company_id = 'cafes'")
+    page = await adam.get(PATH)
+    assert secret not in page.text
+    assert f"cafes manager · {found.key_id} Revoke" in adam.text
+    await adam.get(f"{PATH}/revoke?key={found.key_id}")
+    assert "make another key in its place" in adam.text
+    await adam.send(f"{PATH}/revoke")
+    assert f"cafes manager · {found.key_id} Revoked" in adam.text
+
+
+async def test_what_is_wrong_is_said_at_its_field_and_no_password_comes_back(adam: Visitor) -> None:
+    await let_in(adam, "key:1", "only this once")
+    assert adam.page.status_code == 422
+    assert '<p class="wrong" id="user-wrong">' in adam.page.text
+    assert 'value="key:1"' in adam.page.text
+    assert "only this once" not in adam.page.text
+    await let_in(adam, EVIL, "only this once")
+    assert EVIL in adam.text
+    assert EVIL not in adam.page.text
+    await adam.get(f"{PATH}/revoke?user=nobody")
+    assert adam.page.status_code == 404
+
+
+@pytest.mark.parametrize("role", ["register", "cashier", "reader", "manager"])
+async def test_nobody_else_sees_or_says_who_may_come_in(visitor: Visitor, market: Market, role: str) -> None:
+    await visitor.bring_token(market.token("s1", role=role, sub=f"p-{role}"))
+    page = await visitor.get("/stores/s1")
+    assert f'href="{PATH}"' not in page.text
+    key = {"form_key": visitor.hidden("/sign-out")["form_key"]}
+    for path in (PATH, f"{PATH}/revoke?user=mona", "/stores/s2/people"):
+        page = await visitor.get(path)
+        assert page.status_code == 403
+        assert "adam" not in page.text
+    thief = {"user": "thief", "role": "admin", "password": "x"}
+    for action, fields in (
+        ("users", thief),
+        ("keys", {"company_id": "c", "role": "manager"}),
+        ("revoke", {"user": "mona"}),
+    ):
+        assert (await visitor.post(f"{PATH}/{action}", key | fields)).status_code == 403
+        # Nor does any form of another page.
+        assert (await visitor.post(f"{PATH}/{action}", fields)).status_code == 403
+    assert await market.rows("SELECT 1 FROM gateway.users WHERE user_id = 'thief'") == []
+    assert await market.rows("SELECT 1 FROM gateway.users WHERE user_id = 'mona' AND revoked_at IS NOT NULL") == []
+
+
+# Twelve pages, each looked through by axe.
+@pytest.mark.timeout(180)
+async def test_the_pages_of_people_have_no_barrier(adam: Visitor, address: str) -> None:
+    await let_in(adam, "zoe", "what only zoe knows", profile_id="p1")
+    async with chromium() as browser:
+        context = await browser.new_context(reduced_motion="reduce", locale="es-MX")
+        await context.add_cookies([{"name": "till", "value": adam.cookies["till"], "url": address}])
+        page = await context.new_page()
+        seen = {}
+        for where in (PATH, f"{PATH}/revoke?user=zoe"):
+            for theme in THEMES:
+                await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                for width in WIDTHS:
+                    await page.set_viewport_size({"width": width, "height": 800})
+                    await page.goto(f"{address}{where}")
+                    seen[where, theme, width] = await complaints(page)
+        assert {where: what for where, what in seen.items() if what} == {}
+        await context.close()
