@@ -144,8 +144,8 @@ async def test_deposits_and_change_for_a_card_are_in_what_is_expected(tills: Mar
     session_id = shift(await gil.start(1_000), 201)["id"]
     deposit = order("till-g", session_id, "tab", 20_000) | {"status": "open"}
     by_card = [{"tender": "card", "amount_minor": 15_000}]
-    given = [{"tender": "cash", "amount_minor": 5_000}]
-    cash_back = order("till-g", session_id, "o1", 10_000) | {"payments": by_card, "change": given}
+    coins = [{"tender": "cash", "amount_minor": 5_000}]
+    cash_back = order("till-g", session_id, "o1", 10_000) | {"payments": by_card, "change": coins}
     for body in (deposit, cash_back):
         assert (await tills.post(body)).status_code == 200
     ended = shift(await gil.end(1_150))
