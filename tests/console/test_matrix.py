@@ -44,6 +44,7 @@ MAY: Final = {
 SCREENS: Final = {
     "": frozenset(ROLES),
     "/closings": frozenset(ROLES),
+    "/over-short": frozenset(ROLES),
     "/tills": frozenset(ROLES),
     "/tills/m-open": DECIDES,
 }
@@ -115,7 +116,7 @@ async def places(market: Market) -> list[Place]:
     file.write_text(TILLS)
     await import_profiles(market.engine, read_profiles(file))
 
-    async def place(store: str, state: str) -> Place:
+    async def set_up(store: str, state: str) -> Place:
         session_id = str(uuid4())
         bodies = history(store, state, session_id)
         for body in bodies:
@@ -124,7 +125,7 @@ async def places(market: Market) -> list[Place]:
             assert reply.status_code == 200, reply.text
         return Place(store, state, session_id, bodies[1]["command_id"], reply.json()["sequence"])
 
-    return list(await asyncio.gather(*(place(store, state) for store in STORES for state in MAY)))
+    return list(await asyncio.gather(*(set_up(store, state) for store in STORES for state in MAY)))
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -133,33 +134,33 @@ async def test_who_may_do_what(
 ) -> None:
     await visitor.bring_token(market.token("s1", role=role, sub=f"m-{role}"))
     key, cells, wrong = visitor.hidden("/sign-out")["form_key"], 0, []
-    for place in places:
-        own = place.store == "s1"
-        page = await visitor.get(place.path())
+    for visited in places:
+        own = visited.store == "s1"
+        page = await visitor.get(visited.path())
         texts = [page.text]
         if page.status_code != (200 if own else 404):
-            wrong.append(f"{place}: {page.status_code}")
+            wrong.append(f"{visited}: {page.status_code}")
         for action in ACTIONS:
-            may = own and role in MAY[place.state].get(action, NOBODY)
-            if (f'href="{place.path(action)}"' in page.text) is not may:
-                wrong.append(f"{action} of {place}: offered is not {may}")
-            fields = FILLED | {"form_key": key, "command_id": str(uuid4()), "sequence": str(place.sequence)}
+            may = own and role in MAY[visited.state].get(action, NOBODY)
+            if (f'href="{visited.path(action)}"' in page.text) is not may:
+                wrong.append(f"{action} of {visited}: offered is not {may}")
+            fields = FILLED | {"form_key": key, "command_id": str(uuid4()), "sequence": str(visited.sequence)}
             if may:
-                reply = await visitor.get(place.path(action))
+                reply = await visitor.get(visited.path(action))
                 is_right = reply.status_code == 200 and 'name="command_id"' in reply.text
             else:
-                reply = await visitor.post(place.path(action), fields)
+                reply = await visitor.post(visited.path(action), fields)
                 is_right = reply.status_code == (409 if own else 404) and 'name="command_id"' not in reply.text
             if not is_right:
-                wrong.append(f"{action} of {place}: {reply.status_code}")
+                wrong.append(f"{action} of {visited}: {reply.status_code}")
             texts.append(reply.text)
             cells += 1
         shown = any(figure in text for figure in SOLD_BLIND for text in texts)
-        if place.state == "blind" and shown is not (own and role not in {"register", "cashier"}):
-            wrong.append(f"{place}: figures shown: {shown}")
-        session = (await market.get(f"/api/sessions/{place.session_id}", *STORES)).json()
-        if session["sequence"] != place.sequence:
-            wrong.append(f"{place} has moved")
+        if visited.state == "blind" and shown is not (own and role not in {"register", "cashier"}):
+            wrong.append(f"{visited}: figures shown: {shown}")
+        session = (await market.get(f"/api/sessions/{visited.session_id}", *STORES)).json()
+        if session["sequence"] != visited.sequence:
+            wrong.append(f"{visited} has moved")
     assert wrong == []
     record_property("walls", f"{role}: {cells} cells of role, store, state and action, each as the table says")
 
@@ -181,8 +182,8 @@ async def test_who_sees_which_screen(visitor: Visitor, market: Market, places: l
         for screen, roles in SCREENS.items()
     }
     # Another store's session is not there under the own store's name either.
-    for place in places:
-        path = place.path().replace(f"/stores/{place.store}", f"/stores/{'s2' if place.store == 's1' else 's1'}")
+    for visited in places:
+        path = visited.path().replace(f"/stores/{visited.store}", f"/stores/{'s2' if visited.store == 's1' else 's1'}")
         assert (await visitor.get(path)).status_code == 404
     assert (await visitor.get("/stores/s2/changes")).status_code == 403
 
