@@ -55,14 +55,14 @@ async def test_a_key_is_shown_once_and_revoked(adam: Visitor, market: Market) ->
     assert (page.status_code, page.headers["cache-control"]) == (201, "no-store")
     (secret,) = re.findall(r"till_[A-Za-z0-9_-]{43}", page.text)
     assert "It is shown this once" in adam.text
-    (found,) = await market.rows("SELECT key_id FROM gateway.api_keys WHERE company_id = 'cafes'")
+    (row,) = await market.rows("SELECT key_id FROM gateway.api_keys WHERE company_id = 'cafes'")
     page = await adam.get(PATH)
     assert secret not in page.text
-    assert f"cafes manager · {found.key_id} Revoke" in adam.text
-    await adam.get(f"{PATH}/revoke?key={found.key_id}")
+    assert f"cafes manager · {row.key_id} Revoke" in adam.text
+    await adam.get(f"{PATH}/revoke?key={row.key_id}")
     assert "make another key in its place" in adam.text
     await adam.send(f"{PATH}/revoke")
-    assert f"cafes manager · {found.key_id} Revoked" in adam.text
+    assert f"cafes manager · {row.key_id} Revoked" in adam.text
 
 
 async def test_what_is_wrong_is_said_at_its_field_and_no_password_comes_back(adam: Visitor) -> None:

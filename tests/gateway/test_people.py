@@ -83,13 +83,13 @@ async def test_whom_all_stores_revoked_no_admin_of_one_lets_in_again(market: Mar
 
 
 async def test_a_key_is_told_once_and_ends_when_it_is_revoked(market: Market) -> None:
-    made = await ask(market, "POST", KEYS, {"company_id": "cafes"})
-    assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
-    key, secret = made.json()["key"], made.json()["secret"]
+    reply = await ask(market, "POST", KEYS, {"company_id": "cafes"})
+    assert (reply.status_code, reply.headers["cache-control"]) == (201, "no-store")
+    key, secret = reply.json()["key"], reply.json()["secret"]
     async with market.engine.connect() as tx:
-        found = await api_keys.find(tx, secret)
-    assert found is not None
-    assert (found.key_id, found.store_id, found.company_id, found.role) == (key, "s1", "cafes", "manager")
+        api_key = await api_keys.find(tx, secret)
+    assert api_key is not None
+    assert (api_key.key_id, api_key.store_id, api_key.company_id, api_key.role) == (key, "s1", "cafes", "manager")
     listed = await ask(market, "GET", KEYS)
     assert {"key": key, "company_id": "cafes", "role": "manager", "revoked": False} in listed.json()["items"]
     assert secret not in listed.text
@@ -106,7 +106,7 @@ async def test_a_key_is_told_once_and_ends_when_it_is_revoked(market: Market) ->
 async def test_nobody_but_an_admin_of_the_store_sees_or_says_who_may_come_in(market: Market, role: str) -> None:
     async with market.engine.begin() as tx:
         await users.add(tx, User("s1", "kept", "cashier", None), hash_password(PASSWORD))
-        kept, _ = await api_keys.add(tx, "cafes", "s1", "manager")
+        api_key, _ = await api_keys.add(tx, "cafes", "s1", "manager")
     before = await rows(market)
     for claims in ({"role": role}, {"stores": ("s2",)}):
         for method, path, body in (
@@ -115,7 +115,7 @@ async def test_nobody_but_an_admin_of_the_store_sees_or_says_who_may_come_in(mar
             ("DELETE", f"{USERS}/kept", None),
             ("GET", KEYS, None),
             ("POST", KEYS, {"company_id": "cafes"}),
-            ("DELETE", f"{KEYS}/{kept.key_id}", None),
+            ("DELETE", f"{KEYS}/{api_key.key_id}", None),
         ):
             reply = await ask(market, method, path, body, **claims)
             assert (reply.status_code, reply.json()["reason"]) == (403, "forbidden"), (method, path, claims)
@@ -179,13 +179,13 @@ async def test_users_are_listed_page_by_page_whatever_they_are_called(market: Ma
     for name in names:
         assert (await ask(market, "POST", USERS, ANA | {"user": name})).status_code == 200
     whole = (await ask(market, "GET", USERS)).json()
-    found, cursor = [], ""
+    listed, cursor = [], ""
     while cursor is not None:
         page = (await ask(market, "GET", f"{USERS}?limit=2" + (f"&cursor={cursor}" if cursor else ""))).json()
-        found += page["items"]
+        listed += page["items"]
         cursor = page["next_cursor"]
-    assert found == whole["items"]
-    assert {user["user"] for user in found} >= set(names)
+    assert listed == whole["items"]
+    assert {user["user"] for user in listed} >= set(names)
     reply = await ask(market, "DELETE", f"{USERS}/a%2Fb")
     assert (reply.status_code, reply.json()["user"]) == (200, "a/b")
 
@@ -200,11 +200,11 @@ async def test_a_store_has_room_for_so_many_and_no_more_at_once_either(
     added = await asyncio.gather(
         *(ask(market, "POST", USERS, ANA | {"user": f"new-{number}"}, sub=f"root-{number}") for number in range(3))
     )
-    made = await asyncio.gather(
+    replies = await asyncio.gather(
         *(ask(market, "POST", KEYS, {"company_id": "cafes"}, sub=f"root-{number}") for number in range(3))
     )
     assert sorted(reply.status_code for reply in added) == [200, 409, 409]
-    assert sorted(reply.status_code for reply in made) == [201, 409, 409]
+    assert sorted(reply.status_code for reply in replies) == [201, 409, 409]
     # Who is there already is said anew all the same.
     (there,) = (reply.json()["user"] for reply in added if reply.status_code == 200)
     assert (await ask(market, "POST", USERS, ANA | {"user": there})).status_code == 200
@@ -219,5 +219,5 @@ async def test_one_admin_who_sends_many_changes_at_once_is_told_to_come_again(ma
 
 async def rows(market: Market) -> list[Any]:
     """Everybody who may come in, or might once."""
-    found = await market.rows("SELECT u::text FROM gateway.users u")
-    return sorted(map(str, found + await market.rows("SELECT k::text FROM gateway.api_keys k")))
+    rows = await market.rows("SELECT u::text FROM gateway.users u")
+    return sorted(map(str, rows + await market.rows("SELECT k::text FROM gateway.api_keys k")))

@@ -33,10 +33,10 @@ async def test_no_secret_is_written_anywhere(market: Market) -> None:
     async with httpx.AsyncClient(base_url=process.address("gateway_started"), timeout=60) as client:
         traded = await _use_everything(client, good, bad, key)
         admin = market.token(role="admin", sub="root")
-        made = await _let_people_in(client, admin)
+        created = await _let_people_in(client, admin)
     await _send_past_the_gateway(market, [good, bad, traded])
 
-    secrets = [PASSWORD, WRONG, key, made, *(token.split(".")[-1] for token in (good, bad, traded, admin))]
+    secrets = [PASSWORD, WRONG, key, created, *(token.split(".")[-1] for token in (good, bad, traded, admin))]
     written_down = {
         "logs": b"".join(one.log.read_bytes() for one in market.processes),
         "topics": await _written_by_services(market),
@@ -77,8 +77,8 @@ async def _let_people_in(client: httpx.AsyncClient, admin: str) -> str:
         assert reply.status_code in {200, 422}
         assert PASSWORD not in reply.text
         assert WRONG not in reply.text
-    made = await client.post("/api/stores/s1/keys", json={"company_id": "cafes"}, headers=headers)
-    return str(made.json()["secret"])
+    reply = await client.post("/api/stores/s1/keys", json={"company_id": "cafes"}, headers=headers)
+    return str(reply.json()["secret"])
 
 
 async def _send_past_the_gateway(market: Market, tokens: list[str]) -> None:

@@ -58,10 +58,10 @@ async def make_key(request: Request) -> Response:
     filled = await visit.form()
     key = {"company_id": filled.get("company_id", "").strip(), "role": filled.get("role", "")}
     try:
-        made = await visit.desk.apis.make_key(visit.person, store_id, key)
+        reply = await visit.desk.apis.make_key(visit.person, store_id, key)
     except Refused as refused:
         return await _refused(visit, store_id, refused, filled={"company_id": key["company_id"]})
-    return visit.page("key_made.html", HTTPStatus.CREATED, made=made, store_id=store_id)
+    return visit.page("key_made.html", HTTPStatus.CREATED, made=reply, store_id=store_id)
 
 
 async def ask(request: Request) -> Response:

@@ -76,9 +76,9 @@ async def list_users(request: Request, who: ByToken, store_id: StoreId) -> Respo
     limit, after = views.read_limit(request), views.read_cursor(request, str)
     _check_admin(who, store_id)
     async with access_of(request).engine.connect() as tx:
-        found = await users.page(tx, store_id, after[0] if after else "", limit + 1)
-    last = [found[limit - 1][0].user_id] if len(found) > limit else None
-    return json_reply(views.page([_user_view(user, revoked=revoked) for user, revoked in found[:limit]], last))
+        users_page = await users.page(tx, store_id, after[0] if after else "", limit + 1)
+    last = [users_page[limit - 1][0].user_id] if len(users_page) > limit else None
+    return json_reply(views.page([_user_view(user, revoked=revoked) for user, revoked in users_page[:limit]], last))
 
 
 @router.post("/api/stores/{store_id}/users", **documentation.POST_USER)
@@ -127,8 +127,8 @@ async def list_keys(request: Request, who: ByToken, store_id: StoreId) -> Respon
     """The API keys of a store, revoked ones too; never what they are."""
     _check_admin(who, store_id)
     async with access_of(request).engine.connect() as tx:
-        found = await api_keys.listed(tx, store_id)
-    return json_reply(views.page([_key_view(key) for key in found], None))
+        keys = await api_keys.listed(tx, store_id)
+    return json_reply(views.page([_key_view(key) for key in keys], None))
 
 
 @router.post("/api/stores/{store_id}/keys", **documentation.POST_KEY)
