@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from babel import Locale
-from babel.numbers import NumberFormatError, parse_decimal
 
 from contracts.money import AMOUNT_MAX, CURRENCY_EXPONENTS
 from services.console.actions import REASON_BYTES_MAX, Action
 from services.console.denominations import DENOMINATIONS
+from services.console.formats import read_minor
 from services.console.languages import phrase
 from services.platform.errors import TillError
 
@@ -38,7 +38,6 @@ NO_PERSON: Final = phrase("Say who gets the drawer.")
 NO_REASON: Final = phrase("Say why: the reason stands in the journal for good.")
 TOO_LONG: Final = phrase("“%(what)s…” is too long.")
 
-_TYPED: Final = re.compile(r"[0-9.,'\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE} ]{1,24}")
 _COUNT: Final = re.compile(r"[0-9]{1,7}")
 _SHOWN_AGAIN: Final = 24
 """So many characters of what can't be read are shown in the sentence."""
@@ -98,19 +97,10 @@ def members_of(action: Action, session: Mapping[str, Any], filled: Mapping[str, 
 
 def read_amount(text: str, currency: str, locale: Locale) -> int:
     """An amount in minor units, written as the locale writes it. Raises Unreadable."""
-    exponent = CURRENCY_EXPONENTS[currency]
-    unreadable = Unreadable(NO_AMOUNT, what=text[:_SHOWN_AGAIN], currency=currency)
-    if not _TYPED.fullmatch(text):
-        raise unreadable
-    try:
-        amount = parse_decimal(text, locale=locale, strict=True)
-    except NumberFormatError:
-        raise unreadable from None
-    # 1.500 is a thousand and a half to many: with more decimals than there are it is asked for again.
-    minor = amount.scaleb(exponent)
-    if not minor.is_finite() or minor.as_tuple().exponent < 0 or not 0 <= minor <= AMOUNT_MAX:  # type: ignore[operator]
-        raise unreadable
-    return int(minor)
+    minor = read_minor(text, CURRENCY_EXPONENTS[currency], locale)
+    if minor is None or minor > AMOUNT_MAX:
+        raise Unreadable(NO_AMOUNT, what=text[:_SHOWN_AGAIN], currency=currency)
+    return minor
 
 
 def _counts(

@@ -1,20 +1,26 @@
-"""How amounts, counts and times are written: by the reader's language, the shop's clock, the currency's decimals."""
+"""How amounts, counts and times are written: by the reader's language, the shop's clock, the currency's decimals.
 
+Numbers are read by the same language, strictly: what the reader would write otherwise is not guessed at.
+"""
+
+import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale
 from babel.dates import format_date, format_skeleton, format_time
-from babel.numbers import NumberPattern, format_decimal
+from babel.numbers import NumberFormatError, NumberPattern, format_decimal, parse_decimal
 
 from contracts.money import CURRENCY_EXPONENTS
 
 MINUS = "\N{MINUS SIGN}"
+_TYPED: Final = re.compile(r"[0-9.,'\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE} ]{1,24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Formats:
             "money": self.money,
             "signed_money": self.signed_money,
             "amount_example": self.amount_example,
+            "rate": self.rate,
             "number": self.number,
             "clock": self.clock,
             "day": self.day,
@@ -55,6 +62,16 @@ class Formats:
         """How an amount of this currency is typed in."""
         decimals = "0" * CURRENCY_EXPONENTS.get(currency, 2)
         return format_decimal(1_250, f"#,##0.{decimals}" if decimals else "#,##0", locale=self.locale)
+
+    def typed_amount(self, minor: int, currency: str) -> str:
+        """An amount as it stands in a field: without the currency's sign, in digits that nothing groups."""
+        exponent = CURRENCY_EXPONENTS.get(currency, 2)
+        return format_decimal(Decimal(minor).scaleb(-exponent), _ungrouped(exponent), locale=self.locale)
+
+    def rate(self, written: str) -> str:
+        """A rate as the wire writes it, with the same decimals. Nothing groups its digits: 4.000 may be four."""
+        decimals = len(written.partition(".")[2])
+        return format_decimal(Decimal(written), _ungrouped(decimals), locale=self.locale)
 
     def number(self, count: int) -> str:
         """A whole number."""
@@ -90,6 +107,29 @@ class Formats:
         if moment is None or moment.date() == datetime.fromtimestamp(now_s, moment.tzinfo).date():
             return self.clock(written, zone)
         return f"{format_skeleton('MMMd', moment, locale=self.locale)}, {self.clock(written, zone)}"
+
+
+def read_number(text: str, locale: Locale) -> Decimal | None:
+    """A number of zero or more as the locale writes it; None for what it would write otherwise."""
+    if not _TYPED.fullmatch(text):
+        return None
+    try:
+        number = parse_decimal(text, locale=locale, strict=True)
+    except NumberFormatError:
+        return None
+    return number if number.is_finite() else None
+
+
+def read_minor(text: str, exponent: int, locale: Locale) -> int | None:
+    """An amount as the locale writes it, in minor units; None for none, or one with more decimals than there are."""
+    number = read_number(text, locale)
+    # 1.500 is a thousand and a half to many: with more decimals than there are it is asked for again.
+    minor = None if number is None else number.scaleb(exponent)
+    return None if minor is None or minor.as_tuple().exponent < 0 else int(minor)  # type: ignore[operator]
+
+
+def _ungrouped(decimals: int) -> str:
+    return f"0.{'0' * decimals}" if decimals else "0"
 
 
 def _date(written: str) -> datetime:

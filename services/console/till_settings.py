@@ -8,16 +8,16 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
 
+from babel import Locale
 from babel.units import format_unit
 
 from contracts.first_errors import first_errors
 from contracts.money import CURRENCY_EXPONENTS
 from contracts.profiles import ProfileSettings, settings_object
 from contracts.values import TENDERS_MAX
-from services.console.formats import Formats
+from services.console.formats import Formats, read_minor, read_number
 from services.console.languages import phrase
 from services.console.words import SETTINGS, TENDER_TYPES
 
@@ -36,10 +36,11 @@ TENDER_FIELDS: Final = ("id", "name", "type", "currency", "exchange_rate")
 ERRORS_MAX: Final = 10
 """As many as the wire names."""
 
-_AMOUNT: Final = re.compile(r"([0-9]{1,16})(?:[.,]([0-9]{1,4}))?")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 _UNREADABLE: Final = -1
 """Stands for a number that can't be read; the contract refuses it where it stands."""
+_NO_RATE: Final = "?"
+"""Stands for a rate that can't be read, in the same way."""
 
 NO_ID: Final = phrase("An id has letters, digits and . _ : - and no spaces, 64 at most.")
 NO_CURRENCY: Final = phrase("That is no currency: write its three letters, as in MXN.")
@@ -79,36 +80,40 @@ class Change:
     after: str
 
 
-def filled_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What the fields of the form hold for settings with their defaults filled in."""
+def filled_of(settings: Mapping[str, Any], formats: Formats) -> dict[str, str]:
+    """What the fields of the form hold for settings with their defaults filled in, numbers as their reader writes."""
     filled = {name: settings[name] or "" for name in TEXTS}
     filled |= {name: "yes" for name in YES_NO if settings[name]}
     limit = settings[LIMIT]
-    exponent = CURRENCY_EXPONENTS.get(settings["currency"], 2)
-    filled[LIMIT] = "" if limit is None else f"{Decimal(limit).scaleb(-exponent):f}"
+    filled[LIMIT] = "" if limit is None else formats.typed_amount(limit, settings["currency"])
     for name in DURATIONS:
         count, unit = _in_units(settings[name])
         filled |= {name: count, f"{name}_unit": unit}
     for number, tender in enumerate(settings["tenders"] or ()):
-        filled |= {f"tender_{number}_{field}": str(tender[field]) for field in TENDER_FIELDS}
+        shown = tender | {"exchange_rate": formats.rate(tender["exchange_rate"])}
+        filled |= {f"tender_{number}_{field}": str(shown[field]) for field in TENDER_FIELDS}
     return filled
 
 
-def settings_of(filled: Mapping[str, str]) -> Settings:
-    """The settings that a form says, as the wire takes them, good or not; what is left empty is absent."""
+def settings_of(filled: Mapping[str, str], locale: Locale) -> Settings:
+    """The settings that a form says, as the wire takes them, good or not; what is left empty is absent.
+
+    Amounts and rates are read as the locale writes them: 4.000 is four to some, and four thousand to others.
+    """
     settings: Settings = {name: filled.get(name, "").strip() for name in TEXTS}
     settings["currency"] = settings["currency"].upper()
     settings = {name: text for name, text in settings.items() if text or name in NEEDED}
     settings |= {name: filled.get(name) == "yes" for name in YES_NO}
     limit = filled.get(LIMIT, "").strip()
     if limit:
-        settings[LIMIT] = _minor(limit, CURRENCY_EXPONENTS.get(settings["currency"], 2))
+        minor = read_minor(limit, CURRENCY_EXPONENTS.get(settings["currency"], 2), locale)
+        settings[LIMIT] = _UNREADABLE if minor is None else minor
     for name in DURATIONS:
         count = filled.get(name, "").strip()
         if count:
             unit_s = UNITS.get(filled.get(f"{name}_unit", ""), _UNREADABLE)
             settings[name] = int(count) * unit_s if _COUNT.fullmatch(count) else _UNREADABLE
-    tenders = list(_tenders_of(filled))
+    tenders = [row | {"exchange_rate": _rate(row["exchange_rate"], locale)} for row in _tenders_of(filled)]
     if tenders:
         settings["tenders"] = tenders
     return settings
@@ -160,7 +165,7 @@ def changes(before: Settings, after: Settings, say: Say, formats: Formats) -> li
         # So many of the smallest coin of another currency are another amount.
         texts = (setting_text(settings, LIMIT, say, formats) for settings in (before, after))
         rows.append(Change(say(SETTINGS[LIMIT]), *texts))
-    return rows + _tender_changes(before, after, say)
+    return rows + _tender_changes(before, after, say, formats)
 
 
 def setting_text(settings: Settings, name: str, say: Say, formats: Formats) -> str:
@@ -178,49 +183,47 @@ def setting_text(settings: Settings, name: str, say: Say, formats: Formats) -> s
     return str(value) if value else "\N{EN DASH}"
 
 
-def _tender_changes(before: Settings, after: Settings, say: Say) -> list[Change]:
+def _tender_changes(before: Settings, after: Settings, say: Say, formats: Formats) -> list[Change]:
     old, new = before["tenders"], after["tenders"]
     if old == new:
         return []
     label = say(SETTINGS["tenders"])
     if old is None or new is None:
-        return [Change(label, _all_tenders(old, say), _all_tenders(new, say))]
+        return [Change(label, _all_tenders(old, say, formats), _all_tenders(new, say, formats))]
     olds, news = ({tender["id"]: tender for tender in tenders} for tenders in (old, new))
     rows = [
-        Change(f"{label}: {name}", _tender(olds.get(name), say), _tender(news.get(name), say))
+        Change(f"{label}: {name}", _tender(olds.get(name), say, formats), _tender(news.get(name), say, formats))
         for name in olds | news
         if olds.get(name) != news.get(name)
     ]
     return rows or [Change(label, ", ".join(olds), ", ".join(news))]
 
 
-def _all_tenders(tenders: list[dict[str, str]] | None, say: Say) -> str:
-    return say(phrase("cash alone")) if tenders is None else "; ".join(_tender(tender, say) for tender in tenders)
+def _all_tenders(tenders: list[dict[str, str]] | None, say: Say, formats: Formats) -> str:
+    if tenders is None:
+        return say(phrase("cash alone"))
+    return "; ".join(_tender(tender, say, formats) for tender in tenders)
 
 
-def _tender(tender: Mapping[str, str] | None, say: Say) -> str:
+def _tender(tender: Mapping[str, str] | None, say: Say, formats: Formats) -> str:
     if tender is None:
         return "\N{EN DASH}"
     kind = say(TENDER_TYPES.get(tender["type"], tender["type"]))
-    return f"{tender['name']} ({kind}, {tender['currency']}, {tender['exchange_rate']})"
+    return f"{tender['name']} ({kind}, {tender['currency']}, {formats.rate(tender['exchange_rate'])})"
 
 
 def _tenders_of(filled: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """The rows that are filled in; a row of which only the kind is chosen is none."""
+    """The rows that are filled in, rates as they are typed; a row of which only the kind is chosen is none."""
     for number in range(TENDERS_MAX):
         row = {field: filled.get(f"tender_{number}_{field}", "").strip() for field in TENDER_FIELDS}
         if any(text for field, text in row.items() if field != "type"):
             row["currency"] = row["currency"].upper()
-            row["exchange_rate"] = row["exchange_rate"].replace(",", ".")
             yield row
 
 
-def _minor(text: str, exponent: int) -> int:
-    match = _AMOUNT.fullmatch(text)
-    decimals = (match[2] or "") if match else ""
-    if match is None or len(decimals) > exponent:
-        return _UNREADABLE
-    return int(match[1] + decimals.ljust(exponent, "0"))
+def _rate(text: str, locale: Locale) -> str:
+    number = read_number(text, locale)
+    return _NO_RATE if number is None else f"{number:f}"
 
 
 def _in_units(seconds: int | None) -> tuple[str, str]:

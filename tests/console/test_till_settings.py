@@ -5,16 +5,19 @@ from html import unescape
 from typing import Any, get_args
 
 import pytest
+from babel import Locale
 
 from contracts.profiles import ProfileSettings
 from contracts.values import TenderType
-from services.console.till_settings import SENTENCES, filled_of, in_full, objections, settings_of
+from services.console.formats import Formats
+from services.console.till_settings import SENTENCES, changes, filled_of, in_full, objections, settings_of
 from services.console.words import SETTINGS, TENDER_TYPES
 from tests.console.chromium import THEMES, WIDTHS, chromium, complaints
 from tests.console.visitor import Visitor
 from tests.support.market import Market
 
 PATH = "/stores/s1/tills"
+US, SPAIN = Locale.parse("en_US"), Locale.parse("es_ES")
 INPUT = re.compile(r'<input (?!type="hidden")[^>]*?name="([^"]+)"[^>]*>')
 SELECT = re.compile(r'<select name="([^"]+)".*?<option value="([^"]*)" selected>', re.DOTALL)
 EVIL = "<script>alert(1)</script>"
@@ -74,12 +77,15 @@ def test_every_setting_and_every_kind_of_payment_has_its_words() -> None:
 
 @pytest.mark.parametrize("limit", [None, 0, 1, 500, 2**53 - 1])
 @pytest.mark.parametrize("currency", ["MXN", "JPY", "KWD"])
-def test_what_a_form_shows_is_what_it_says(limit: int | None, currency: str) -> None:
+@pytest.mark.parametrize("locale", [US, SPAIN], ids=str)
+def test_what_a_form_shows_is_what_it_says(limit: int | None, currency: str, locale: Locale) -> None:
     settings: dict[str, Any] = BAR | {"over_short_limit_minor": limit, "currency": currency, "late_window_s": 90}
-    settings["tenders"] = [{**BAR["tenders"][0], "currency": currency}]
+    rates = ["17.5", "17.50", "4000", "0.000000001"]
+    dear = [{**BAR["tenders"][1], "id": f"usd-{rate}", "exchange_rate": rate} for rate in rates]
+    settings["tenders"] = [{**BAR["tenders"][0], "currency": currency}, *dear]
     before = in_full("s1", settings)
-    assert objections(settings_of(filled_of(before))) == {}
-    assert in_full("s1", settings_of(filled_of(before))) == before
+    assert objections(settings_of(filled_of(before, Formats(locale)), locale)) == {}
+    assert in_full("s1", settings_of(filled_of(before, Formats(locale)), locale)) == before
 
 
 @pytest.mark.parametrize(
@@ -101,19 +107,57 @@ def test_what_a_form_shows_is_what_it_says(limit: int | None, currency: str) -> 
         ({"tender_0_exchange_rate": "2"}, "tenders"),
         ({"tender_1_id": "cash"}, "tenders"),
         ({"tender_1_exchange_rate": "much"}, "tender_1_exchange_rate"),
+        ({"tender_1_exchange_rate": "17,5"}, "tender_1_exchange_rate"),
         ({"tender_1_name": ""}, "tender_1_name"),
         ({"tender_1_type": "gold"}, "tender_1_type"),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(changed: dict[str, str], at: str) -> None:
-    assert list(objections(settings_of(filled_of(in_full("s1", BAR)) | changed))) == [at]
+    assert list(objections(settings_of(filled_of(in_full("s1", BAR), Formats(US)) | changed, US))) == [at]
+
+
+@pytest.mark.parametrize(
+    ("locale", "typed", "rate", "shown"),
+    [
+        (US, "4.000", "4.000", "4.000"),
+        (US, "4,000", "4000", "4000"),
+        (SPAIN, "4.000", "4000", "4000"),
+        (SPAIN, "4,000", "4.000", "4,000"),
+        (SPAIN, "17,5", "17.5", "17,5"),
+    ],
+)
+def test_a_rate_is_read_and_written_as_its_reader_writes_it(locale: Locale, typed: str, rate: str, shown: str) -> None:
+    before, formats = in_full("s1", BAR), Formats(locale)
+    settings = settings_of(filled_of(before, formats) | {"tender_1_exchange_rate": typed}, locale)
+    assert settings["tenders"][1]["exchange_rate"] == rate
+    after = in_full("s1", settings | {"name": "Bar"})
+    assert filled_of(after, formats)["tender_1_exchange_rate"] == shown
+    told = [change.after for change in changes(before, after, str, formats)]
+    assert told == ([] if rate == "17.5" else [f"Dollars (cash, USD, {shown})"])
+
+
+@pytest.mark.parametrize(("locale", "text", "minor"), [(US, "1,250", 1_250_000), (SPAIN, "1,250", 1_250)], ids=str)
+def test_a_limit_is_read_as_its_reader_writes_it(locale: Locale, text: str, minor: int) -> None:
+    filled_in = {"name": "Bar", "currency": "KWD", "over_short_limit_minor": text}
+    assert settings_of(filled_in, locale)["over_short_limit_minor"] == minor
+
+
+async def test_a_rate_of_thousands_is_confirmed_as_such(market: Market, address: str) -> None:
+    await put(market, "rates")
+    for language, typed, rate in (("es-ES", "4.000", "4000"), ("en-US", "4.000", "4.000")):
+        async with Visitor(address, **{"accept-language": language}) as mona:
+            await mona.sign_in("mona", "what only mona knows")
+            await ask_for(mona, "rates", tender_1_exchange_rate=typed)
+            assert f"USD, {rate})" in mona.text
+            await mona.send(f"{PATH}/rates", step="do")
+        assert (await in_force(market, "rates"))["profile"]["tenders"][1]["exchange_rate"] == rate
 
 
 async def test_a_manager_sets_a_limit_once_it_was_shown_what_changes(mona: Visitor, market: Market) -> None:
     await put(market, "bar")
     page = await mona.get(PATH)
     assert f'href="{PATH}/bar"' in page.text
-    await ask_for(mona, "bar", over_short_limit_minor="12,50", blind="yes")
+    await ask_for(mona, "bar", over_short_limit_minor="12.50", blind="yes")
 
     assert "This will change" in mona.text
     assert "Limit for over and short before: MX$5.00 → now: MX$12.50" in plain(mona.text)

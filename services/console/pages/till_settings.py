@@ -51,7 +51,7 @@ async def show(request: Request) -> Response:
     in_force = await visit.desk.apis.settings(visit.person, store_id, profile_id)
     note, tone = NOTES.get(request.query_params.get("note", ""), ("", ""))
     sentence = visit.say(note) if note else ""
-    return await _form(visit, in_force, filled_of(in_force["profile"]), note=sentence, tone=tone)
+    return await _form(visit, in_force, filled_of(in_force["profile"], visit.formats), note=sentence, tone=tone)
 
 
 async def change(request: Request) -> Response:
@@ -59,7 +59,7 @@ async def change(request: Request) -> Response:
     visit, store_id, profile_id = Visit(request), store_of(request), _profile_of(request)
     filled = await visit.form()
     in_force = await visit.desk.apis.settings(visit.person, store_id, profile_id)
-    settings = settings_of(filled)
+    settings = settings_of(filled, visit.reader.locale)
     errors = objections(settings)
     if errors:
         note = visit.say(NOT_LIKE_THIS)
