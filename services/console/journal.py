@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.console.words import KINDS, MOVEMENTS, TAKEN_OUT
+from services.console.words import KINDS, MOVEMENTS, OTHER, TAKEN_OUT
 
 SHOWN_MAX: Final = 200
 """So many entries stand on a page, the latest of them."""
@@ -26,7 +26,6 @@ class Entry:
     title: str
     detail: str
     amounts: tuple[tuple[str, int], ...]
-    answer: str
     movement_id: str | None
     """Where it is a movement: the id by which it is voided."""
     is_voided: bool
@@ -50,7 +49,7 @@ def counted_by(journal: Iterable[Mapping[str, Any]]) -> str | None:
 def _entry(one: Mapping[str, Any], currencies: Mapping[str, str], base: str, voided: Collection[str]) -> Entry:
     command, answer = one["command"], one["answer"]
     kind, actor = command["kind"], command["actor"]
-    title, detail, movement_id = KINDS.get(kind, kind), command.get("reason") or "", None
+    title, detail, movement_id = KINDS.get(kind, OTHER), command.get("reason") or "", None
     if kind == "move_cash":
         title, detail, movement_id = MOVEMENTS[command["movement"]], command["category"], command["command_id"]
     elif kind == "record_order":
@@ -69,7 +68,6 @@ def _entry(one: Mapping[str, Any], currencies: Mapping[str, str], base: str, voi
         title,
         detail,
         amounts,
-        answer["kind"],
         movement_id,
         movement_id in voided,
     )

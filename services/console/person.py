@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.platform.auth.claims import EVERY_STORE
+from services.platform.auth.claims import EVERY_STORE, ROLES
 
 DECIDES: Final = frozenset({"manager", "admin"})
 """Who may approve, void, recount and force a closing; the APIs refuse it to everybody else, whatever a page offers."""
@@ -42,7 +42,7 @@ class Person:
 
 
 def read_person(token: str) -> Person | None:
-    """Whoever the token names, its signature unseen; None for what is none, or has ended."""
+    """Whoever the token names, its signature unseen; None for what is none, has ended, or names no role there is."""
     if not _TOKEN.fullmatch(token):
         return None
     try:
@@ -50,6 +50,8 @@ def read_person(token: str) -> Person | None:
         stores = tuple(_text(store) for store in payload["stores"])
         person = Person(token, _text(payload["sub"]), _text(payload["role"]), stores, float(payload["exp"]))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+    if person.role not in ROLES:
         return None
     return person if stores and math.isfinite(person.expires_at) and person.expires_at > time.time() else None
 

@@ -208,7 +208,7 @@ def _all_tenders(tenders: list[dict[str, str]] | None, say: Say, formats: Format
 def _tender(tender: Mapping[str, str] | None, say: Say, formats: Formats) -> str:
     if tender is None:
         return "\N{EN DASH}"
-    kind = say(TENDER_TYPES.get(tender["type"], tender["type"]))
+    kind = say(TENDER_TYPES[tender["type"]]) if tender["type"] in TENDER_TYPES else tender["type"]
     return f"{tender['name']} ({kind}, {tender['currency']}, {formats.rate(tender['exchange_rate'])})"
 
 

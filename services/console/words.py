@@ -52,6 +52,8 @@ KINDS: Final[Mapping[str, str]] = {
     "set_profile": phrase("Till set up"),
 }
 """What was done, by the commands of the wire."""
+OTHER: Final = phrase("Something else")
+"""What was done by a command that this console does not know yet."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     "name": phrase("Name"),

@@ -77,6 +77,15 @@ def test_no_text_of_a_register_is_a_formula(sign: str) -> None:
     assert all(cell == f"'{evil}" for cell in cells)
 
 
+@pytest.mark.parametrize("behind", [";", "; ", "\t", "|", "\n", "\r\n", ';"', ";\N{NO-BREAK SPACE}"], ids=ascii)
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d"], ids=ascii)
+def test_no_text_is_a_formula_behind_what_parts_cells_elsewhere(behind: str, sign: str) -> None:
+    (row,) = read(Listed(closing(profile_name=f"Caja{behind}{sign}1+1"), 0, needs_review=False))
+    assert row["Till"] == f"Caja{behind}'{sign}1+1"
+    (row,) = read(Listed(closing(profile_name=f"A{sign}B; C, D|E"), 0, needs_review=False))
+    assert row["Till"] == f"A{sign}B; C, D|E"
+
+
 def test_a_zone_or_a_currency_that_nobody_knows_any_more_does_not_stop_it() -> None:
     one = closing(time_zone="Nowhere/Atall", currency="XXX", sales={"count": 1, "total_minor": 7})
     (row,) = read(Listed(one, None, needs_review=False))

@@ -59,6 +59,7 @@ UNREADABLE = {
     "half a character for a name": written_token(CLAIMS % (r'"\ud800"', '"s1"', "9e9")),
     "half a character for a store": written_token(CLAIMS % ('"x"', r'"\ud800"', "9e9")),
     "a foreign signature": written_token(CLAIMS % ('"x"', '"s1"', "9e9"), "ñ"),
+    "a role that is none": written_token(CLAIMS.replace("manager", "<b>x</b>") % ('"x"', '"s1"', "9e9")),
     "a line in it": written_token(CLAIMS % ('"x"', '"s1"', "9e9"), "AA\nAA"),
 }
 
@@ -70,7 +71,8 @@ def test_what_no_page_could_show_or_send_on_is_no_token(what: str) -> None:
 
 
 async def test_what_strangers_make_up_is_answered_with_the_form(visitor: Visitor) -> None:
-    for token in (UNREADABLE["an end of 400 digits"], UNREADABLE["half a character for a name"]):
+    for what in ("an end of 400 digits", "half a character for a name", "a role that is none"):
+        token = UNREADABLE[what]
         await visitor.get("/sign-in?next=//%5B")
         page = await visitor.send("/sign-in", token=token)
         assert page.status_code == 400
