@@ -1,6 +1,7 @@
 """Closings as a table for spreadsheets: CSV as RFC 4180 has it, in UTF-8 with its mark, and harmless. Pure."""
 
 import csv
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from io import StringIO
@@ -18,6 +19,8 @@ MARK: Final = b"\xef\xbb\xbf"
 """By this, spreadsheets know that names are written in UTF-8."""
 FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet may take for the beginning of a formula, wide ones too: such a name is text behind a '."""
+_BEHIND_A_PART: Final = re.compile(r'([;|\t\r\n][\s"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])')
+"""A sign behind what parts cells where a comma parts decimals: there, half of such a name is a cell of its own."""
 
 CUT_OFF: Final = phrase(
     "There are more closings: this file has the latest %(number)s. Choose fewer days for the others."
@@ -73,6 +76,7 @@ def _line(cells: list[str]) -> bytes:
 
 
 def _text(text: str) -> str:
+    text = _BEHIND_A_PART.sub(r"\1'", text)
     return f"'{text}" if text.lstrip(" ").startswith(FORMULA_SIGNS) else text
 
 
