@@ -65,6 +65,37 @@ async def test_a_key_is_shown_once_and_revoked(adam: Visitor, market: Market) ->
     assert f"cafes manager · {row.key_id} Revoked" in adam.text
 
 
+async def test_a_form_that_is_sent_twice_makes_one_key(adam: Visitor, market: Market) -> None:
+    await adam.get(PATH)
+    fields = adam.hidden(f"{PATH}/keys") | {"company_id": "twice", "role": "register"}
+    assert (await adam.post(f"{PATH}/keys", fields)).status_code == 201
+    assert (await adam.post(f"{PATH}/keys", fields)).status_code == 409
+    assert "No key was made: since this page was shown another one was" in adam.text
+    assert len(await market.rows("SELECT 1 FROM gateway.api_keys WHERE company_id = 'twice'")) == 1
+    # The page that says so knows it: another one may be made from there.
+    page = await adam.send(f"{PATH}/keys", company_id="twice", role="register")
+    assert page.status_code == 201
+
+
+async def test_somebody_who_is_there_already_is_replaced_only_once_it_was_said(adam: Visitor, visitor: Visitor) -> None:
+    await let_in(adam, "kim", "what only kim knows", profile_id="p1")
+    await let_in(adam, "kim", "what a thief knows", role="admin")
+    assert "kim is there already" in adam.text
+    assert "Role before: cashier → now: admin" in adam.text
+    assert "what a thief knows" not in adam.page.text
+    old = adam.hidden(f"{PATH}/users")
+    await visitor.sign_in("kim", "what only kim knows")
+    assert visitor.page.url.path == "/stores/s1"
+    await adam.send(f"{PATH}/users", password="what kim knows now")
+    assert "kim admin Revoke" in adam.text
+    # What was confirmed was something else than what there is by now.
+    await adam.post(f"{PATH}/users", old | {"password": "another one"})
+    assert "kim is there already" in adam.text
+    await visitor.bring_token("none")
+    await visitor.sign_in("kim", "what kim knows now")
+    assert visitor.page.url.path == "/stores/s1"
+
+
 async def test_what_is_wrong_is_said_at_its_field_and_no_password_comes_back(adam: Visitor) -> None:
     await let_in(adam, "key:1", "only this once")
     assert adam.page.status_code == 422

@@ -13,6 +13,8 @@ from services.console.apis import Refused
 from services.console.desk import Visit
 from services.console.languages import phrase
 from services.console.pages.now import store_of
+from services.console.till_settings import Change
+from services.console.words import ROLES
 
 PATH: Final = "/stores/{store_id}/people"
 SET: Final = phrase("Done: they may sign in with this password from now on.")
@@ -22,6 +24,10 @@ NOTES: Final = {"set": SET, "revoked": REVOKED, "key-revoked": KEY_REVOKED}
 NO_ROOM: Final = phrase("There is no room for more, or they are revoked in all stores: ask whoever runs Tillstream.")
 GONE: Final = phrase("They are not in this store, or the key was revoked before.")
 WRONG: Final = phrase("Something that you filled in can't be taken. Nothing was changed.")
+MADE_MEANWHILE: Final = phrase(
+    "No key was made: since this page was shown another one was, perhaps by this same form sent twice. Look at the"
+    " list, revoke what nobody has copied, and then make one."
+)
 NEEDED: Final[Mapping[str, str]] = {
     "user": phrase("An id has 1 to 128 bytes, and begins neither with key: nor with till-."),
     "role": phrase("Choose a role."),
@@ -45,6 +51,10 @@ async def set_user(request: Request) -> Response:
     filled = await visit.form()
     user = {name: filled.get(name, "").strip() for name in ("user", "role", "profile_id")}
     body = {name: text for name, text in user.items() if text or name != "profile_id"}
+    users = await visit.desk.apis.users(visit.person, store_id)
+    before = next((one for one in users if one["user"] == user["user"]), None)
+    if before and filled.get("in_place_of") != _as_it_is(before):
+        return await _ask_to_replace(visit, store_id, before, user)
     try:
         await visit.desk.apis.set_user(visit.person, store_id, body | {"password": filled.get("password", "")})
     except Refused as refused:
@@ -57,11 +67,43 @@ async def make_key(request: Request) -> Response:
     visit, store_id = Visit(request), store_of(request)
     filled = await visit.form()
     key = {"company_id": filled.get("company_id", "").strip(), "role": filled.get("role", "")}
+    # A form that is sent twice, as by reloading its page, comes with the keys of before the first.
+    seen = filled.get("seen", "").split()
+    if any(one["key"] not in seen for one in await visit.desk.apis.keys(visit.person, store_id)):
+        note, shown = visit.say(MADE_MEANWHILE), {"company_id": key["company_id"]}
+        return await _page(visit, store_id, HTTPStatus.CONFLICT, note=note, tone="bad", filled=shown)
     try:
         reply = await visit.desk.apis.make_key(visit.person, store_id, key)
     except Refused as refused:
         return await _refused(visit, store_id, refused, filled={"company_id": key["company_id"]})
     return visit.page("key_made.html", HTTPStatus.CREATED, made=reply, store_id=store_id)
+
+
+async def _ask_to_replace(visit: Visit, store_id: str, before: Mapping[str, Any], after: Mapping[str, str]) -> Response:
+    """What becomes of somebody who is there already, before it does. Their new password is filled in there."""
+    tills = await visit.desk.apis.tills_as_set_up(visit.person, store_id)
+    names = {till["profile_id"]: till["name"] for till in tills}
+    told = [
+        (phrase("Role"), *(_role(visit, one["role"]) for one in (before, after))),
+        (phrase("Till that they work at"), *(_till(names, one["profile_id"] or "") for one in (before, after))),
+        (phrase("May come in"), visit.say("no") if before["revoked"] else visit.say("yes"), visit.say("yes")),
+    ]
+    changes = [Change(visit.say(label), was, becomes) for label, was, becomes in told if was != becomes]
+    values = {"after": after, "before": before, "changes": changes, "in_place_of": _as_it_is(before)}
+    return visit.page("replace.html", store_id=store_id, **values)
+
+
+def _as_it_is(user: Mapping[str, Any]) -> str:
+    """What is shown of a user before they are replaced: when that has changed meanwhile it is shown anew."""
+    return f"{user['role']} {user['profile_id'] or ''} {'revoked' if user['revoked'] else 'in'}"
+
+
+def _till(names: Mapping[str, str], profile_id: str) -> str:
+    return names.get(profile_id, profile_id) or "\N{EN DASH}"
+
+
+def _role(visit: Visit, role: str) -> str:
+    return visit.say(ROLES[role]) if role in ROLES else role
 
 
 async def ask(request: Request) -> Response:
