@@ -89,8 +89,8 @@ async def _ask_to_replace(visit: Visit, store_id: str, before: Mapping[str, Any]
         (phrase("May come in"), visit.say("no") if before["revoked"] else visit.say("yes"), visit.say("yes")),
     ]
     changes = [Change(visit.say(label), was, becomes) for label, was, becomes in told if was != becomes]
-    values = {"after": after, "before": before, "changes": changes, "in_place_of": _as_it_is(before)}
-    return visit.page("replace.html", store_id=store_id, **values)
+    seen = _as_it_is(before)
+    return visit.page("replace.html", after=after, changes=changes, in_place_of=seen, store_id=store_id)
 
 
 def _as_it_is(user: Mapping[str, Any]) -> str:
