@@ -115,6 +115,10 @@ class Apis:
         headers = _bearer(person)
         return await _send(self.gateway, "POST", "/api/commands", json=dict(command), headers=headers)
 
+    async def answer(self, person: Person, store_id: str, command_id: str) -> dict[str, Any]:
+        """The answer to a command that was sent before; `status: pending` where it waits. Raises Refused or Away."""
+        return await self._get(self.gateway, person, f"/api/commands/{_segment(command_id)}", store=store_id)
+
     @asynccontextmanager
     async def changes_of(self, person: Person, store_id: str) -> AsyncIterator[AsyncIterator[None]]:
         """Something whenever something changed in a store, from now on; it ends with the token, or the line.

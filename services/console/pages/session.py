@@ -4,11 +4,13 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,33 +19,56 @@ from starlette.routing import BaseRoute, Route
 from contracts.values import UUID_TEXT
 from services.console import journal
 from services.console.actions import ACTIONS, Action, command_of, is_offered, offered, offered_on_lines
-from services.console.apis import Refused
+from services.console.apis import Away, Refused
 from services.console.desk import Visit
 from services.console.filled import MOVABLE, Unreadable, countables, members_of
 from services.console.languages import phrase
 from services.console.pages.now import store_of
 from services.console.words import REASONS
 
+log = structlog.get_logger(__name__)
+
 PATH: Final = "/stores/{store_id}/sessions/{session_id}"
 SEQUENCE_TEXT: Final = re.compile(r"[0-9]{1,15}")
 """What the wire can count to, in digits."""
+TIME_TEXT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}[+]00:00")
+"""When a command was made, as its form carries it."""
+NOBODY_KNOWS: Final = phrase("Nobody knows whether it was taken: send it again from here, it counts once.")
+NOT_SENT: Final = phrase("The tills can't be asked just now: send it again from here, it counts once.")
 DONE: Final = phrase("Done: it stands in the journal.")
 ON_ITS_WAY: Final = phrase(
     "It is on its way, but nobody has answered yet. It counts once; this page shows when it is done."
 )
+NO_ANSWER: Final = phrase("Nobody has answered it, or the answer is not kept any more: the journal says what was done.")
 NOT_NOW: Final = phrase("This can't be done to the session as it is now. Go back to it and look again.")
+PARKED: Final = phrase("It could not be done: that is our fault, and it is written down. Tell whoever runs Tillstream.")
 LOOKED: Final = "sure"
 """What the page that shows once more what was filled in sends: yes, or no to change it."""
-NOTES: Final = {"done": (DONE, "good"), "waits": (ON_ITS_WAY, "wait")}
+MADE: Final = {"command_id": UUID_TEXT, "occurred_at": TIME_TEXT}
+"""What makes a command the same one however often its form is sent: made together, and dropped together."""
+NOT_DONE: Final = {"command_rejected": NOT_NOW, "command_parked": PARKED}
+"""Answers that say that nothing was done, and what is said where they have no reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command that was sent from here; `sentence` is a phrase, `answer` None while there is none."""
+
+    sentence: str
+    tone: str
+    answer: Mapping[str, Any] | None = None
+    waits: bool = False
 
 
 async def show(request: Request) -> Response:
     """The page; only what may have changed where the page asks for it again."""
     visit = Visit(request)
     values = await _values(visit, store_of(request), _session_id(request))
-    note, tone = NOTES.get(request.query_params.get("note", ""), ("", ""))
+    command_id = request.query_params.get("command", "")
+    sent: dict[str, Any] = {"command_id": command_id, "outcome": await _outcome(visit, values["session"], command_id)}
     template = "session_part.html" if visit.is_partial else "session.html"
-    return visit.page(template, **values, note=visit.say(note) if note else "", tone=tone)
+    note = visit.say(REASONS["command_id_reused"]) if request.query_params.get("note") == "reused" else ""
+    return visit.page(template, **values, **sent, note=note)
 
 
 async def ask(request: Request) -> Response:
@@ -57,43 +82,72 @@ async def do(request: Request) -> Response:
     """Send the command, and go back to the session; or say why it was refused, or what was understood first."""
     visit, action = Visit(request), _action(request)
     filled = await visit.form()
-    values = await _values(visit, store_of(request), _session_id(request))
-    session = values["session"]
-    sentence = _objection(visit, action, values, filled)
+    try:
+        values = await _values(visit, store_of(request), _session_id(request))
+        sentence = _objection(visit, action, values, filled)
+        # What the command did may be the very thing that stands in its way now.
+        if sentence and await _answer(visit, values["session"], filled.get("command_id", "")):
+            return visit.go(_sent_path(values["session"], filled))
+    except Away as away:
+        return _unasked(visit, action, filled, away)
     if sentence:
         return _confirm(visit, action, values, filled, sentence, HTTPStatus.CONFLICT)
     try:
-        members = members_of(action, session, filled, visit.reader.locale)
+        members = members_of(action, values["session"], filled, visit.reader.locale)
     except Unreadable as unreadable:
         sentence = visit.say(unreadable.sentence, **unreadable.values)
         return _confirm(visit, action, values, filled, sentence, HTTPStatus.CONFLICT)
     if action.of_line:
         members["movement_id"] = visit.request.query_params["movement"]
     if action.asks and filled.get(LOOKED) != "yes":
+        is_to_change = LOOKED in filled
         return (
-            _confirm(visit, action, values, filled)
-            if LOOKED in filled
-            else _review(visit, action, values, filled, members)
+            _confirm(visit, action, values, filled) if is_to_change else _review(visit, action, values, filled, members)
         )
-    command = command_of(action, session, visit.person, filled, members)
-    occurred_at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+    return await _send(visit, action, values, filled, members)
+
+
+async def _send(
+    visit: Visit, action: Action, values: Mapping[str, Any], filled: Mapping[str, str], members: Mapping[str, Any]
+) -> Response:
+    """Send the command, and go back to the session, which says what became of it; its form again where nobody knows."""
+    command = command_of(action, values["session"], visit.person, filled, members)
     try:
-        answer = await visit.desk.apis.send(visit.person, command | {"occurred_at": occurred_at})
+        await visit.desk.apis.send(visit.person, command | {"occurred_at": filled["occurred_at"]})
+    except Away as away:
+        log.warning("command_unanswered", error=str(away))
+        sentence, status = visit.say(NOBODY_KNOWS), HTTPStatus.SERVICE_UNAVAILABLE
+        if action.asks:
+            return _review(visit, action, values, filled, members, sentence, status)
+        return _confirm(visit, action, values, filled, sentence, status, sequence=int(filled["sequence"]))
     except Refused as refused:
         if refused.status == HTTPStatus.UNAUTHORIZED:
             raise
+        if refused.reason == "command_id_reused":
+            return visit.go(f"{_path(values['session'])}?note=reused")
         sentence = visit.say(REASONS.get(refused.reason, NOT_NOW))
         # What is filled in now is another command than the one that was refused.
-        again = {name: text for name, text in filled.items() if name != "command_id"}
+        again = {name: text for name, text in filled.items() if name not in MADE}
         return _confirm(visit, action, values, again, sentence, HTTPStatus(refused.status))
-    note = "waits" if answer.get("status") == "pending" else "done"
-    return visit.go(f"{_path(session)}?note={note}")
+    return visit.go(_sent_path(values["session"], filled))
+
+
+def _unasked(visit: Visit, action: Action, filled: Mapping[str, str], away: Away) -> Response:
+    """All that was filled in, to be sent again: its session can't be asked for."""
+    log.warning("api_away", error=str(away))
+    shown: dict[str, Any] = {
+        "action": action,
+        "filled": filled,
+        "note": visit.say(NOT_SENT),
+        "store_id": store_of(visit.request),
+    }
+    return visit.page("again.html", HTTPStatus.SERVICE_UNAVAILABLE, **shown)
 
 
 def _objection(visit: Visit, action: Action, values: Mapping[str, Any], filled: Mapping[str, str]) -> str:
     """Why the command is not even sent: what the person saw, or the session by now, is not what it takes."""
     session = values["session"]
-    if not UUID_TEXT.fullmatch(filled.get("command_id", "")) or not SEQUENCE_TEXT.fullmatch(filled.get("sequence", "")):
+    if not _is_made(filled) or not SEQUENCE_TEXT.fullmatch(filled.get("sequence", "")):
         return visit.say(REASONS["malformed"])
     if not _is_possible(visit, action, values):
         return visit.say(NOT_NOW)
@@ -123,6 +177,7 @@ def _confirm(
     filled: Mapping[str, str],
     sentence: str = "",
     status: HTTPStatus = HTTPStatus.OK,
+    sequence: int | None = None,
 ) -> Response:
     """What the action does, with its form as far as it is filled in."""
     is_possible = _is_possible(visit, action, values)
@@ -133,18 +188,26 @@ def _confirm(
         status,
         **values,
         action=action,
-        command_id=_command_id(filled),
+        made=_made(filled),
         countables=countables(action, values["session"]),
         filled=filled,
         is_possible=is_possible,
         line=_line(visit, values) if action.of_line else None,
         movable=MOVABLE,
         note=sentence,
+        sequence=values["session"]["sequence"] if sequence is None else sequence,
+        tone="wait" if status == HTTPStatus.SERVICE_UNAVAILABLE else "bad",
     )
 
 
 def _review(
-    visit: Visit, action: Action, values: Mapping[str, Any], filled: Mapping[str, str], members: Mapping[str, Any]
+    visit: Visit,
+    action: Action,
+    values: Mapping[str, Any],
+    filled: Mapping[str, str],
+    members: Mapping[str, Any],
+    sentence: str = "",
+    status: HTTPStatus = HTTPStatus.OK,
 ) -> Response:
     """What was understood of what was filled in, before it is sent."""
     shown: dict[str, Any] = {
@@ -153,13 +216,47 @@ def _review(
         "stays": {row["tender"]: row["amount_minor"] for row in members.get("left", ())},
         "tenders": {tender["id"]: tender for tender in values["session"]["tenders"]},
     }
-    return visit.page("review.html", **values, **shown, action=action)
+    return visit.page("review.html", status, **values, **shown, action=action, note=sentence)
 
 
-def _command_id(filled: Mapping[str, str]) -> str:
-    """The id that a form has had, so that it counts once however often it is sent; else a new one."""
-    command_id = filled.get("command_id", "")
-    return command_id if UUID_TEXT.fullmatch(command_id) else str(uuid4())
+def _made(filled: Mapping[str, str]) -> dict[str, str]:
+    """The id and the time that a form has had, so that it counts once however often it is sent; else both anew."""
+    if _is_made(filled):
+        return {name: filled[name] for name in MADE}
+    occurred_at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+    return {"command_id": str(uuid4()), "occurred_at": occurred_at}
+
+
+def _is_made(filled: Mapping[str, str]) -> bool:
+    return all(text.fullmatch(filled.get(name, "")) for name, text in MADE.items())
+
+
+async def _outcome(visit: Visit, session: Mapping[str, Any], command_id: str) -> Outcome | None:
+    """What became of the command that the address names, as often as it is asked; None where it names none."""
+    if not UUID_TEXT.fullmatch(command_id):
+        return None
+    answer = await _answer(visit, session, command_id)
+    if answer is None:
+        return Outcome(NO_ANSWER, "plain")
+    if answer.get("status") == "pending":
+        return Outcome(ON_ITS_WAY, "wait", waits=True)
+    if answer["kind"] in NOT_DONE:
+        return Outcome(REASONS.get(answer.get("reason", ""), NOT_DONE[answer["kind"]]), "bad", answer)
+    return Outcome(DONE, "good", answer)
+
+
+async def _answer(visit: Visit, session: Mapping[str, Any], command_id: str) -> dict[str, Any] | None:
+    """The answer to a command to this session, or that it waits; None where none is known."""
+    if not UUID_TEXT.fullmatch(command_id):
+        return None
+    try:
+        answer = await visit.desk.apis.answer(visit.person, session["store_id"], command_id)
+    except Refused as refused:
+        if refused.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+    is_its = answer.get("status") == "pending" or answer.get("session_id") == session["session_id"]
+    return answer if is_its else None
 
 
 async def _values(visit: Visit, store_id: str, session_id: str) -> dict[str, Any]:
@@ -211,6 +308,11 @@ async def _unless_hidden(asked: Any) -> Any:
         if refused.status in {HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT}:
             return None
         raise
+
+
+def _sent_path(session: Mapping[str, Any], filled: Mapping[str, str]) -> str:
+    """The session, asked what became of the command of this form."""
+    return f"{_path(session)}?command={filled['command_id']}"
 
 
 def _path(session: Mapping[str, Any]) -> str:
