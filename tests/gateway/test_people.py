@@ -1,18 +1,21 @@
 """Who may come in, over HTTP: admins say it, passwords are told nobody, and a revocation counts at once."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 
-from services.gateway.access import api_keys, users
+from contracts.access import AccessRecord, Revoked
+from services.gateway.access import api_keys, callers, users
 from services.gateway.access.passwords import PASSWORD_BYTES_MAX, hash_password
 from services.gateway.access.users import User
 from services.gateway.own_api import people
 from services.platform import access_log
 from services.platform.auth.revocations import Revocations
 from services.platform.auth.tokens import mint
+from services.platform.settings import Settings
 from tests.support.market import Market
 from tests.support.waiting import eventually
 
@@ -127,12 +130,45 @@ async def test_nobody_but_an_admin_of_the_store_sees_or_says_who_may_come_in(mar
     assert await rows(market) == before
 
 
-async def test_an_admin_of_a_company_makes_keys_of_no_other(market: Market) -> None:
+async def test_an_admin_of_a_company_keeps_to_its_keys_and_makes_no_users(market: Market) -> None:
     token = mint(market.settings, sub="root", role="admin", stores=["s1"], company="cafes", ttl_s=600)
     headers = {"authorization": f"Bearer {token}"}
+    others = (await ask(market, "POST", KEYS, {"company_id": "others"})).json()["key"]
     reply = await market.client.post(KEYS, json={"company_id": "others"}, headers=headers)
     assert reply.status_code == 403
     assert (await market.client.post(KEYS, json={"company_id": "cafes"}, headers=headers)).status_code == 201
+    listed = (await market.client.get(KEYS, headers=headers)).json()["items"]
+    assert {key["company_id"] for key in listed} == {"cafes"}
+    assert (await market.client.delete(f"{KEYS}/{others}", headers=headers)).status_code == 404
+    # Signed in, a user of theirs would have no company to keep to.
+    assert (await market.client.post(USERS, json=ANA, headers=headers)).status_code == 403
+
+
+async def test_what_is_said_again_and_again_leaves_nothing_behind(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = list[Any]()
+    publish = access_log.publish
+
+    async def noted(settings: Settings, news: Sequence[AccessRecord]) -> None:
+        published.extend(news)
+        await publish(settings, news)
+
+    monkeypatch.setattr(access_log, "publish", noted)
+    assert (await ask(market, "POST", USERS, ANA | {"user": "tom"})).status_code == 200
+    replies = [await ask(market, "DELETE", f"{USERS}/tom") for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [200] * 3
+    assert published == [Revoked(store_id="s1", subject="tom")]
+
+    # There and back, it does: a store has so many changes a day.
+    monkeypatch.setattr(callers, "CHANGES_OF_STORE_A_DAY_MAX", 2)
+    async with market.another_gateway() as client:
+        headers = market.bearer("s1", role="admin", sub="root")
+        replies = [await client.delete(f"{USERS}/tom", headers=headers) for _ in range(3)]
+        elsewhere = await client.delete("/api/stores/s2/users/tom", headers=market.bearer("s2", role="admin"))
+    assert [reply.status_code for reply in replies] == [200, 200, 429]
+    assert 0 < int(replies[2].headers["retry-after"]) <= 86_400
+    assert elsewhere.status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,19 @@ async def test_requests_that_can_not_be_served_yet_have_a_limit_together(
         assert await client.status() == 200
 
 
+async def test_small_requests_that_come_in_one_piece_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUESTS_BYTES_MAX", 10 * 15_000)
+    async with open_door(LEISURE) as door:
+        before = ended("requests")
+        for _ in range(40):
+            await (await door.client()).send(HELD + (BODY % 2_000 + b"y" * 2_000) * 7)
+
+        async def bounded() -> bool:
+            return ended("requests") >= before + 25
+
+        await eventually(bounded)
+
+
 async def test_what_was_served_or_refused_or_has_left_counts_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "REQUESTS_BYTES_MAX", 4 * BODY_BYTES_MAX)
     async with open_door(LEISURE) as door:

@@ -115,22 +115,29 @@ async def test_a_void_and_its_closing_on_their_way_at_once_are_counted_once(engi
 
 
 async def test_what_an_operator_takes_away_is_counted_no_more(engine: AsyncEngine) -> None:
-    messages = [closing(number, store_id=f"s{number}") for number in (1, 2, 3)]
-    await save(engine, *messages, voided(messages[2]))
+    messages = [closing(number, store_id=f"s{number}") for number in (1, 2, 3, 4)]
+    await save(engine, *messages, voided(messages[2]), voided(messages[3]))
     closed_at = moment(messages[0]["closed_at"])
     day = closed_at - timedelta(hours=20), closed_at + timedelta(hours=20)
 
-    async def counted() -> int:
-        return (await closed_between(engine, StoreScope(None), *day, skip=0, limit=5))[0]
+    async def counted(*stores: str) -> int:
+        return (await closed_between(engine, StoreScope(stores or None), *day, skip=0, limit=5))[0]
 
     counts = [await counted()]
     for statement in (
         "DELETE FROM reporting.closings WHERE store_id IN ('s1', 's3')",
-        "TRUNCATE reporting.closings, reporting.corrections",
+        "DELETE FROM reporting.corrections WHERE store_id IN ('s3', 's4')",
+        "DELETE FROM reporting.closings WHERE store_id = 's4'",
     ):
         async with engine.begin() as tx:
             await tx.execute(text(statement))
         counts.append(await counted())
+    await save(engine, *messages, voided(messages[0]))
+    for statement in ("TRUNCATE reporting.corrections", "TRUNCATE reporting.closings, reporting.corrections"):
+        counts.append(await counted())
+        async with engine.begin() as tx:
+            await tx.execute(text(statement))
     await save(engine, *messages)
 
-    assert [*counts, await counted()] == [2, 1, 0, 3]
+    assert counts == [2, 1, 2, 1, 3, 4]
+    assert [await counted(), await counted("s4")] == [4, 1]

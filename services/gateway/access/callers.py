@@ -19,10 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.gateway.access import api_keys
 from services.gateway.access.api_keys import ApiKey
 from services.gateway.access.bounded_queue import BoundedQueue
+from services.gateway.access.daily_share import DailyShare
 from services.gateway.access.passwords import HASHED_AT_ONCE, LOOKED_UP_AT_ONCE, Passwords
 from services.gateway.access.topic_tokens import TopicTokens
 from services.gateway.remembered import Remembered
-from services.platform.access_log import ASK_LIMIT_S, AccessLog
+from services.platform.access_log import ASK_LIMIT_S, OUTAGES, AccessLog, AccessUnread
 from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
 from services.platform.auth.tokens import Verifier
 from services.platform.http.bearer import request_claims, token_needed
@@ -37,9 +38,11 @@ KEY_CLAIMS_RENEWED_S: Final = 120
 KEYS_REMEMBERED_MAX: Final = 1_000
 CHANGES_AT_ONCE: Final = 1
 """Changes of who may come in: each may take a password's hash and a look through the access topic."""
-CHANGES_WAITING_MAX: Final = 20
-CHANGES_OF_SUBJECT_WAITING_MAX: Final = 5
-"""So many of them wait, and of one admin."""
+CHANGES_INSIDE_MAX: Final = 20
+CHANGES_OF_STORE_INSIDE_MAX: Final = 5
+"""So many of them are made or wait, and of one store."""
+CHANGES_OF_STORE_A_DAY_MAX: Final = 1_000
+"""By one process. What is revoked stays on the access topic for good, and every process reads it all at its start."""
 CONNECTIONS: Final = HASHED_AT_ONCE + LOOKED_UP_AT_ONCE + CHANGES_AT_ONCE + 4
 
 
@@ -65,8 +68,9 @@ class Access:
         self.engine = engine
         self._warned_of_proxy = False
         self.passwords = Passwords(engine)
-        self.changes = BoundedQueue(CHANGES_AT_ONCE, CHANGES_WAITING_MAX, CHANGES_OF_SUBJECT_WAITING_MAX)
-        """The turns of those who say who may come in, by their subjects."""
+        self.changes = BoundedQueue(CHANGES_AT_ONCE, CHANGES_INSIDE_MAX, CHANGES_OF_STORE_INSIDE_MAX)
+        """The turns of those who say who may come in, by their stores."""
+        self.changes_of_day = DailyShare(CHANGES_OF_STORE_A_DAY_MAX)
         self._verifier = verifier
         self._log = log
         self._keys = Remembered[ApiKey]()
@@ -100,9 +104,12 @@ class Access:
         return None if self._log.revocations.refuses(claims, key.store_id) else Caller(claims)
 
     async def revoked_in(self, subject: str) -> frozenset[str]:
-        """The stores (`*`: all) in which somebody is revoked, by all that the topic says now. Raises its OUTAGES."""
-        async with asyncio.timeout(ASK_LIMIT_S):
-            await self._log.read_to_end()
+        """The stores (`*`: all) in which somebody is revoked, by all that the topic says now. Raises AccessUnread."""
+        try:
+            async with asyncio.timeout(ASK_LIMIT_S):
+                await self._log.read_to_end()
+        except OUTAGES as error:
+            raise AccessUnread(f"the access topic can't be read: {error!r}") from error
         return self._log.revocations.revoked_in(subject)
 
     def address_of(self, request: Request) -> str:

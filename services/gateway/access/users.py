@@ -30,6 +30,7 @@ PAGE = text("""
      WHERE store_id = :store_id AND user_id > :after ORDER BY user_id LIMIT :limit
 """)
 FIND = text("SELECT * FROM gateway.users WHERE store_id = :store_id AND user_id = :user_id")
+HOLD = text("SELECT * FROM gateway.users WHERE store_id = :store_id AND user_id = :user_id FOR UPDATE")
 # Others who add somebody to the store wait until it is done, so that all of them count alike.
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('gateway.users ' || :store_id, 0))")
 OTHERS = text("SELECT count(*) FROM gateway.users WHERE store_id = :store_id AND user_id <> :user_id")
@@ -88,9 +89,9 @@ async def page(tx: AsyncConnection, store_id: str, after: str, limit: int) -> li
     return [(as_user(row), row.revoked_at is not None) for row in rows]
 
 
-async def find(tx: AsyncConnection, store_id: str, user_id: str) -> User | None:
-    """The user of this id, revoked or not."""
-    row = (await tx.execute(FIND, {"store_id": store_id, "user_id": user_id})).one_or_none()
+async def find(tx: AsyncConnection, store_id: str, user_id: str, *, hold: bool = False) -> User | None:
+    """The user of this id, revoked or not; `hold` keeps all others from changing them until the end of `tx`."""
+    row = (await tx.execute(HOLD if hold else FIND, {"store_id": store_id, "user_id": user_id})).one_or_none()
     return None if row is None else as_user(row)
 
 

@@ -338,6 +338,7 @@ POST_USER: Final = (
         {
             "200": "The user as they are now; never the password.",
             "409": "The store has no room for more users, or they are revoked in all stores.",
+            "429": "The store has no more changes today; Retry-After says when.",
             **_BODY,
             **_ADMINS,
             **_NO_STORE,
@@ -376,6 +377,7 @@ POST_KEY: Final = (
         {
             "201": "The key, and its secret.",
             "409": "The store has no room for more keys.",
+            "429": "The store has no more changes today; Retry-After says when.",
             **_BODY,
             **_ADMINS,
             **_NO_STORE,

@@ -4,29 +4,30 @@ A revocation is on the access topic before anything is replied. Nothing here rep
 of a key is replied once.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar
 
 import structlog
+from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from contracts.access import SUBJECT_BYTES_MAX, Subject
+from contracts.access import SUBJECT_BYTES_MAX, AccessRecord, Restored, Subject
 from contracts.jsontext import Unreadable, read_object
 from contracts.values import ID_PATTERN, ID_TEXT
 from services.gateway.access import api_keys, users
 from services.gateway.access.api_keys import ApiKey, KeyRole
 from services.gateway.access.bounded_queue import RETRY_AFTER_S, QueueFull
-from services.gateway.access.callers import Access, ByToken, Caller, access_of
+from services.gateway.access.callers import CHANGES_OF_STORE_A_DAY_MAX, Access, ByToken, Caller, access_of
 from services.gateway.access.passwords import PASSWORD_BYTES_MAX
 from services.gateway.access.users import User
 from services.gateway.own_api import documentation, views
 from services.gateway.own_api.documentation import KeyId, StoreId, UserId
 from services.platform import access_log
-from services.platform.access_log import AccessUnwritten
+from services.platform.access_log import AccessUnread, AccessUnwritten
 from services.platform.auth.claims import EVERY_STORE, RESERVED_PREFIXES, VIA_KEY, Role
 from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
@@ -88,12 +89,13 @@ async def post_user(request: Request, who: ByToken, store_id: StoreId) -> Respon
     access, new = access_of(request), await _read(request, NewUser)
     if new.user.startswith(RESERVED_PREFIXES):
         raise _wrong("user", "A user's id begins neither with key: nor with till-.")
+    if who.claims.company is not None:
+        # A user belongs to the store: signed in, they would have no company to keep to.
+        raise Problem(HTTPStatus.FORBIDDEN, "This token is of one company: it makes no users.", reason="forbidden")
     stores = {store_id} | ({EVERY_STORE} & who.claims.stores)
     user = User(store_id, new.user, new.role, new.profile_id)
-    async with _turn(access, who):
-        revoked = await access.revoked_in(user.user_id)
-        if EVERY_STORE in revoked - stores:
-            raise Problem(HTTPStatus.CONFLICT, REVOKED_EVERYWHERE)
+    async with _turn(access, store_id):
+        await _revoked_in(access, user, stores)
         try:
             stored = await access.passwords.hashed(new.password)
         except ValueError:
@@ -102,8 +104,11 @@ async def post_user(request: Request, who: ByToken, store_id: StoreId) -> Respon
             if not await users.has_room(tx, user, USERS_OF_STORE_MAX):
                 raise _no_room(f"A store has at most {USERS_OF_STORE_MAX} users, revoked ones too.")
             await users.add(tx, user, stored)
-        if revoked & stores:
-            await access_log.restore(access.settings, user.user_id, sorted(stores))
+            # The row is held now: whoever revokes them by another gateway did so before, or does it after this.
+            revoked = await _revoked_in(access, user, stores)
+            if revoked:
+                restored = [Restored(store_id=one, subject=user.user_id) for one in revoked]
+                await access_log.publish(access.settings, restored)
     log.info("user_set", store_id=store_id, user=user.user_id, role=user.role, by=who.claims.sub)
     return json_reply(_user_view(user, revoked=False))
 
@@ -113,11 +118,13 @@ async def delete_user(request: Request, who: ByToken, store_id: StoreId, user_id
     """Revoke a user: their password and every token of theirs for the store. What they did stays."""
     _check_admin(who, store_id)
     access = access_of(request)
-    async with _turn(access, who), access.engine.begin() as tx:
-        user = await users.find(tx, store_id, user_id) if _can_be_one(user_id) else None
+    async with _turn(access, store_id), access.engine.begin() as tx:
+        user = await users.find(tx, store_id, user_id, hold=True) if _can_be_one(user_id) else None
         if user is None:
             raise Problem(HTTPStatus.NOT_FOUND, "There is no such user in this store.")
-        await users.revoke(tx, store_id, user_id, partial(access_log.publish, access.settings))
+        # Done again, it says nothing new: the topic is kept for good.
+        known = store_id in await access.revoked_in(user_id)
+        await users.revoke(tx, store_id, user_id, _nothing if known else partial(access_log.publish, access.settings))
     log.info("user_revoked", store_id=store_id, user=user_id, by=who.claims.sub)
     return json_reply(_user_view(user, revoked=True))
 
@@ -128,7 +135,7 @@ async def list_keys(request: Request, who: ByToken, store_id: StoreId) -> Respon
     _check_admin(who, store_id)
     async with access_of(request).engine.connect() as tx:
         keys = await api_keys.listed(tx, store_id)
-    return json_reply(views.page([_key_view(key) for key in keys], None))
+    return json_reply(views.page([_key_view(key) for key in keys if _is_theirs(key, who)], None))
 
 
 @router.post("/api/stores/{store_id}/keys", **documentation.POST_KEY)
@@ -138,7 +145,7 @@ async def post_key(request: Request, who: ByToken, store_id: StoreId) -> Respons
     access, new = access_of(request), await _read(request, NewKey)
     if who.claims.company not in {None, new.company_id}:
         raise Problem(HTTPStatus.FORBIDDEN, "This token is of another company.", reason="forbidden")
-    async with _turn(access, who), access.engine.begin() as tx:
+    async with _turn(access, store_id), access.engine.begin() as tx:
         if not await api_keys.has_room(tx, store_id, KEYS_OF_STORE_MAX):
             raise _no_room(f"A store has at most {KEYS_OF_STORE_MAX} API keys, revoked ones too.")
         key, secret = await api_keys.add(tx, new.company_id, store_id, new.role)
@@ -151,8 +158,9 @@ async def delete_key(request: Request, who: ByToken, store_id: StoreId, key_id: 
     """Revoke an API key, and the tokens that were signed for it."""
     _check_admin(who, store_id)
     access = access_of(request)
-    async with _turn(access, who), access.engine.begin() as tx:
-        if not ID_TEXT.fullmatch(key_id) or not await api_keys.revoke(
+    async with _turn(access, store_id), access.engine.begin() as tx:
+        theirs = {key.key_id for key in await api_keys.listed(tx, store_id) if _is_theirs(key, who)}
+        if key_id not in theirs or not await api_keys.revoke(
             tx, store_id, key_id, partial(access_log.publish, access.settings)
         ):
             raise Problem(HTTPStatus.NOT_FOUND, "There is no such key in this store, or it was revoked before.")
@@ -170,17 +178,33 @@ def _check_admin(who: Caller, store_id: str) -> None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
 
 
+def _is_theirs(key: ApiKey, who: Caller) -> bool:
+    """Whether a token may see the key: one of a company those of no other."""
+    return who.claims.company in {None, key.company_id}
+
+
+async def _revoked_in(access: Access, user: User, stores: set[str]) -> list[str]:
+    """In which of these stores they are revoked. Raises the Problem where it is in all, and that isn't one of them."""
+    revoked = await access.revoked_in(user.user_id)
+    if EVERY_STORE in revoked - stores:
+        raise Problem(HTTPStatus.CONFLICT, REVOKED_EVERYWHERE)
+    return sorted(revoked & stores)
+
+
 @asynccontextmanager
-async def _turn(access: Access, who: Caller) -> AsyncIterator[None]:
+async def _turn(access: Access, store_id: str) -> AsyncIterator[None]:
     """One change at a time: each is dear, and few are made. Raises the Problem where too many wait or Kafka is away."""
     headers = {"retry-after": str(RETRY_AFTER_S)}
+    if not access.changes_of_day.take(store_id):
+        detail = f"A store has at most {CHANGES_OF_STORE_A_DAY_MAX} changes a day. `till users` and `till keys` go on."
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"retry-after": str(access.changes_of_day.left_s())})
     try:
-        async with access.changes.turn(who.claims.sub):
+        async with access.changes.turn(store_id):
             yield
     except QueueFull:
         detail = "Too many changes wait already. Nothing was changed: try again."
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers) from None
-    except (AccessUnwritten, *access_log.OUTAGES) as error:
+    except (AccessUnwritten, AccessUnread, KafkaError) as error:
         log.warning("access_topic_away", error=repr(error)[:500])
         detail = "The message broker did not confirm it. Nothing of it is sure: do it again."
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers) from None
@@ -198,6 +222,10 @@ async def _read(request: Request, model: type[Model]) -> Model:
         fields = [{"field": ".".join(map(str, one["loc"]))[:64], "problem": one["msg"]} for one in problems[:10]]
         detail = "A field is missing or wrong; see errors."
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=fields) from None
+
+
+async def _nothing(_news: Sequence[AccessRecord]) -> None:
+    """Publish what the topic says already."""
 
 
 def _can_be_one(user_id: str) -> bool:

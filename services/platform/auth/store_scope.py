@@ -37,5 +37,5 @@ def scope_of(claims: Claims, named: Sequence[str] = ()) -> StoreScope:
         # What can't be a store's id is none; it must not reach the database as one.
         return StoreScope([store_id for store_id in named if ID_TEXT.fullmatch(store_id)])
     if EVERY_STORE not in claims.stores:
-        return StoreScope(sorted(claims.stores - claims.revoked))
+        return StoreScope(sorted(one for one in claims.stores - claims.revoked if ID_TEXT.fullmatch(one)))
     return StoreScope(None, claims.revoked)

@@ -41,9 +41,7 @@ REPLIES_BYTES_MAX: Final = 64 * 1024 * 1024
 WRITE_HIGH_WATER_BYTES: Final = 16 * 1024
 """From here on a reply counts as not taken; below, it is as small as the connection itself."""
 LINGER_S: Final = 2.0
-"""Who is refused while still sending has so long to read why: closing at once would take the reply away from them.
-
-For whom there is no room has as long to say who asks, before they are told so: a page could not read it else."""
+"""Who is refused while still sending has so long to read why; for whom there is no room, to say which page asks."""
 REFUSED_MAX: Final = 100
 """Connections beyond the last that are told so; more are ended without a word."""
 
@@ -51,7 +49,6 @@ HEAD_S: Final = 10.0
 BODY_S: Final = 30.0
 REPLY_S: Final = 30.0
 KEEP_ALIVE_S: Final = 75
-
 _OFFER: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 ENDED = Counter(
@@ -132,7 +129,7 @@ class Connection(HttpToolsProtocol):
         self._crowd = crowd
         self._headers_seen = self._headers_bytes = self._url_bytes = self._separators = self._held_bytes = 0
         self._in_body = self._refused = self._coming = False
-        self._request_bytes = self._unserved_bytes = 0
+        self._request_bytes = self._unserved_bytes = self._piece_bytes = 0
         self._behind_bytes: list[int] = []
         self._refusal = _UNREADABLE
         self._no_room: _Refusal | None = None
@@ -174,6 +171,7 @@ class Connection(HttpToolsProtocol):
 
     def _read(self, piece: bytes) -> None:
         self._held_bytes += len(piece)
+        self._piece_bytes = len(piece)
         self._keep(len(piece))
         if self.transport.is_closing():
             return
@@ -185,8 +183,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(self._refusal)
         else:
             if self._coming and not self._request_bytes:
-                # It began in this piece, behind the end of another.
-                self._keep(len(piece))
+                self._keep(self._piece_bytes)
             if self._held_bytes > HELD_BYTES_MAX:
                 self._refuse(_UNREADABLE if self._in_body else self._too_much or _HEADERS_TOO_LARGE)
 
@@ -238,6 +235,10 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Count anew."""
         super().on_message_begin()
+        if self.cycle is not None and not self.cycle.response_complete and not self._request_bytes:
+            # Behind what this piece ended or has: its bytes count once more.
+            self._keep(self._piece_bytes)
+            self._piece_bytes = 0
         self._coming = True
         self._too_much = self._no_room
         self._headers_seen = self._headers_bytes = self._url_bytes = self._separators = 0

@@ -35,8 +35,20 @@ _VOIDED = """
 """
 
 
+_COUNT_ALL = _COUNT.format(sign=1, closings="reporting.closings AS c", where=_NOT_VOIDED)
+# Of what is no longer voided, now that these are gone.
+_COUNTED_AGAIN = """
+    (SELECT DISTINCT v.store_id, v.closing_id, n.closed_at, v."partition"
+       FROM added AS v JOIN reporting.closings AS n USING (store_id, closing_id)
+      WHERE v.correction = 'session_voided') AS c
+"""
+
+
 def upgrade() -> None:
-    """Adds the counts, kept by triggers: whoever writes, a reader of the version before too. Reads go on meanwhile."""
+    """Adds the counts, kept by triggers: whoever writes, a reader of the version before too.
+
+    Reads go on meanwhile; the reader takes nothing until all closings are counted, and is not ready after 8 s of that.
+    """
     # A partition's rows are written by its reader alone: no two wait for each other. `store_id` '' is all stores. The
     # voids that come by another partition than their closing take away there: a row alone may be below zero.
     op.execute("""
@@ -50,8 +62,10 @@ def upgrade() -> None:
             CONSTRAINT closed_counts_of_an_hour_or_a_minute CHECK (seconds IN (3600, 60))
         )
     """)
-    op.execute("LOCK TABLE reporting.closings, reporting.corrections IN SHARE ROW EXCLUSIVE MODE")
-    op.execute(_COUNT.format(sign=1, closings="reporting.closings AS c", where=_NOT_VOIDED))
+    # A batch begins with its offsets; what fills in the rows of before, with corrections: so nobody waits in a circle.
+    op.execute("LOCK TABLE reporting.consumed IN EXCLUSIVE MODE")
+    op.execute("LOCK TABLE reporting.corrections, reporting.closings IN SHARE ROW EXCLUSIVE MODE")
+    op.execute(_COUNT_ALL)
     _on("closings", "insert", "new", _COUNT.format(sign=1, closings="added AS c", where=_NOT_VOIDED) + ";")
     _on("closings", "delete", "old", _COUNT.format(sign=-1, closings="added AS c", where=_NOT_VOIDED) + ";")
     # A void that comes before its closing, which may be on its way in another transaction, waits for that one: else
@@ -74,11 +88,13 @@ def upgrade() -> None:
         END IF;
         """,  # noqa: S608 - of constants
     )
-    _function("count_nothing", "DELETE FROM reporting.closed_counts;")
-    op.execute("""
-        CREATE TRIGGER counted_truncate AFTER TRUNCATE ON reporting.closings
-           FOR EACH STATEMENT EXECUTE FUNCTION reporting.count_nothing()
-    """)
+    _on("corrections", "delete", "old", _COUNT.format(sign=1, closings=_COUNTED_AGAIN, where=_NOT_VOIDED) + ";")
+    _function("count_anew", "DELETE FROM reporting.closed_counts; " + _COUNT_ALL + ";")  # noqa: S608 - constants
+    for table in ("closings", "corrections"):
+        op.execute(f"""
+            CREATE TRIGGER counted_truncate AFTER TRUNCATE ON reporting.{table}
+               FOR EACH STATEMENT EXECUTE FUNCTION reporting.count_anew()
+        """)
 
 
 def _on(table: str, event: str, transition: str, body: str) -> None:
