@@ -11,6 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Match
 
 from services.console import words
 from services.console.apis import Apis
@@ -98,9 +99,17 @@ class Visit:
 
     @property
     def here(self) -> str:
-        """The path that is asked for, with its query."""
+        """The path that is asked for, with its query; of a form that was sent, the page that it most likely was on."""
         url = self.request.url
-        return f"{url.path}?{url.query}" if url.query else url.path
+        if self.request.method == "GET" or self._is_page(url.path):
+            return f"{url.path}?{url.query}" if url.query else url.path
+        parent = url.path.rpartition("/")[0]
+        return parent if self._is_page(parent) else "/"
+
+    def _is_page(self, path: str) -> bool:
+        """Whether this path can be asked for by whoever follows a link."""
+        scope = {**self.request.scope, "method": "GET", "path": path}
+        return any(route.matches(scope)[0] == Match.FULL for route in self.request.app.routes)
 
     def link(self, path: str) -> str:
         """The path as the browser has to ask for it."""
