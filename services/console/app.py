@@ -112,10 +112,12 @@ def console_app(desk: Desk, checks: Mapping[str, Check]) -> ASGIApp:
 
 async def _nobody(request: Request, error: Exception) -> Response:
     visit, ended = Visit(request), isinstance(error, NobodySignedIn) and error.ended
-    asked = visit.here if request.method == "GET" and not visit.is_partial else "/"
-    reply = visit.go(sign_in.sign_in_path(asked, "ended" if ended else ""))
-    # A link on another site brings no strict cookie: its owner is signed in all the same, and stays so.
-    return visit.forget(reply) if visit.token else reply
+    # Who has a page that asks for a part of itself was signed in when it came.
+    note = "ended" if ended or visit.is_partial else ""
+    reply = visit.go(sign_in.sign_in_path(visit.shown if visit.is_partial else visit.here, note))
+    # A link on another site brings no strict cookie: its owner is signed in all the same, and stays so. Nor is anything
+    # forgotten where only a page listens: the page itself is led to the form, and says why.
+    return visit.forget(reply) if visit.token and not visit.listens else reply
 
 
 async def _refused(request: Request, error: Exception) -> Response:

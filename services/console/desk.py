@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -27,6 +28,8 @@ from services.platform.settings import Settings
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 HTMX_REQUEST: Final = "hx-request"
+HTMX_CURRENT_URL: Final = "hx-current-url"
+EVENT_STREAM: Final = "text/event-stream"
 
 
 class NobodySignedIn(TillError):
@@ -83,6 +86,21 @@ class Visit:
     def is_partial(self) -> bool:
         """Whether a part of a page is asked for, by the page that is there already."""
         return HTMX_REQUEST in self.request.headers
+
+    @property
+    def listens(self) -> bool:
+        """Whether a page listens for changes, and shows nothing of the reply."""
+        return EVENT_STREAM in self.request.headers.get("accept", "")
+
+    @property
+    def shown(self) -> str:
+        """The path of the page that asks for a part of itself, with its query; home where it does not say."""
+        try:
+            url = urlsplit(self.request.headers.get(HTMX_CURRENT_URL, ""))
+        except ValueError:
+            return "/"
+        path = (f"{url.path}?{url.query}" if url.query else url.path) or "/"
+        return path.removeprefix(self.link("")) or "/"
 
     def say(self, sentence: str, **values: Any) -> str:
         """The sentence in the reader's language; `%(name)s` stands for a value."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import time
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -142,6 +143,33 @@ async def test_a_sign_in_ends_with_its_token(visitor: Visitor, market: Market) -
     page = await visitor.get("/stores/s1")
     assert page.url.path == "/sign-in"
     assert "Your sign-in has ended." in visitor.text
+    assert "till" not in visitor.cookies
+
+
+@pytest.mark.parametrize(
+    ("shown", "goal"),
+    [
+        ("http://127.0.0.1/stores/s1/sessions/x?command=y", "/stores/s1/sessions/x?command=y"),
+        ("http://127.0.0.1//evil.example", "/"),
+        ("http://[", "/"),
+        ("", "/"),
+    ],
+)
+async def test_a_live_page_says_that_the_sign_in_ended_and_leads_back_to_it(
+    visitor: Visitor, market: Market, shown: str, goal: str
+) -> None:
+    visitor.plant("till", market.token("s1", role="manager", sub="mona", ttl_s=1))
+    await asyncio.sleep(1.1)
+    # The line of the page ends first, and has nothing forgotten that the page needs to say why.
+    page = await visitor.get("/stores/s1/changes", accept="text/event-stream")
+    assert page.url.path == "/sign-in"
+    assert "till" in visitor.cookies
+    for _ in range(2):
+        page = await visitor.get("/stores/s1", **{"hx-request": "true", "hx-current-url": shown})
+        assert page.status_code == 204
+        led = urlsplit(page.headers["hx-redirect"])
+        assert led.path == "/sign-in"
+        assert dict(parse_qsl(led.query)) == {"next": goal, "note": "ended"}
     assert "till" not in visitor.cookies
 
 
