@@ -1,5 +1,6 @@
 """The public HTTP APIs of gateway and reporting reader, as the console asks them: with the person's own token."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ PAGE_ITEMS: Final = 500
 """What one request may bring; the APIs' own limit."""
 PAGES_MAX: Final = 10
 """So many pages of a list make one page of the console: beyond 5,000 rows nobody reads on."""
+_DATA: Final = "data:"
 
 
 class Refused(TillError):
@@ -120,10 +122,12 @@ class Apis:
         return await self._get(self.gateway, person, f"/api/commands/{_segment(command_id)}", store=store_id)
 
     @asynccontextmanager
-    async def changes_of(self, person: Person, store_id: str) -> AsyncIterator[AsyncIterator[None]]:
-        """Something whenever something changed in a store, from now on; it ends with the token, or the line.
+    async def changes_of(
+        self, person: Person, store_id: str, session_id: str | None
+    ) -> AsyncIterator[AsyncIterator[None]]:
+        """Something whenever something changed in a store, of sessions this one alone where one is named.
 
-        Raises Refused or Away.
+        It goes on from now to the end of the token, or of the line. Raises Refused or Away.
         """
         params, timeout = {"store": store_id}, httpx.Timeout(SILENCE_S, connect=CONNECT_S)
         path, headers = "/api/sessions/stream", _bearer(person)
@@ -132,7 +136,7 @@ class Apis:
                 if reply.is_error:
                     await reply.aread()
                     _body(reply)
-                yield _changes(reply)
+                yield _changes(reply, session_id)
         except httpx.HTTPError as error:
             raise Away(f"GET {path}: {type(error).__name__}") from error
 
@@ -244,11 +248,21 @@ def _body(reply: httpx.Response) -> dict[str, Any]:
     return body
 
 
-async def _changes(reply: httpx.Response) -> AsyncIterator[None]:
+async def _changes(reply: httpx.Response, session_id: str | None) -> AsyncIterator[None]:
     """Every line of the stream that tells of a change, or asks to look anew; what changed is asked for then."""
     async for line in reply.aiter_lines():
-        if line.startswith("data:"):
+        if line.startswith(_DATA) and (session_id is None or is_about(line.removeprefix(_DATA), session_id)):
             yield
+
+
+def is_about(change: str, session_id: str) -> bool:
+    """Whether a change may show on this session's page: what names no other session may, as settings of tills do."""
+    try:
+        read = json.loads(change)
+    except ValueError:
+        return True
+    named = read.get("session_id") if isinstance(read, dict) else None
+    return named is None or named == session_id
 
 
 def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> TillError:

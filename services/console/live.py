@@ -27,9 +27,9 @@ CHANGED: Final = b"event: changed\ndata: {}\n\n"
 OPEN: Final = Gauge("till_console_live_pages", "Pages that are told of changes as they happen.")
 
 
-async def live(visit: Visit, store_id: str) -> Response:
-    """The stream of a page about this store. Raises Refused or Away where there is none."""
-    lines = _lines(visit, store_id)
+async def live(visit: Visit, store_id: str, session_id: str | None = None) -> Response:
+    """The stream of a page about this store, or one session of it. Raises Refused or Away where there is none."""
+    lines = _lines(visit, store_id, session_id)
     # The first line is there once the gateway has taken the reader: refusals are replies, not streams that end.
     first = await anext(lines)
     return _Stream(_from(first, lines), headers={"x-accel-buffering": "no"}, media_type="text/event-stream")
@@ -50,9 +50,9 @@ async def _from(first: bytes, lines: AsyncGenerator[bytes, None]) -> AsyncIterat
             yield line
 
 
-async def _lines(visit: Visit, store_id: str) -> AsyncGenerator[bytes, None]:
+async def _lines(visit: Visit, store_id: str, session_id: str | None) -> AsyncGenerator[bytes, None]:
     changed, stop = asyncio.Event(), visit.desk.stop
-    async with visit.desk.apis.changes_of(visit.person, store_id) as changes:
+    async with visit.desk.apis.changes_of(visit.person, store_id, session_id) as changes:
         # Whoever comes back may have missed something.
         yield b"retry: %d\n%s" % (RETRY_MS, CHANGED)
         listening = asyncio.create_task(_listen(changes, changed))

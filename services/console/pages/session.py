@@ -23,6 +23,7 @@ from services.console.apis import Away, Refused
 from services.console.desk import Visit
 from services.console.filled import MOVABLE, Unreadable, countables, members_of
 from services.console.languages import phrase
+from services.console.live import live
 from services.console.pages.now import store_of
 from services.console.words import REASONS
 
@@ -69,6 +70,11 @@ async def show(request: Request) -> Response:
     template = "session_part.html" if visit.is_partial else "session.html"
     note = visit.say(REASONS["command_id_reused"]) if request.query_params.get("note") == "reused" else ""
     return visit.page(template, **values, **sent, note=note)
+
+
+async def changes(request: Request) -> Response:
+    """Tell the page whenever something changed in its session; what else its store does shows nowhere on it."""
+    return await live(Visit(request), store_of(request), _session_id(request).lower())
 
 
 async def ask(request: Request) -> Response:
@@ -335,6 +341,7 @@ def _action(request: Request) -> Action:
 
 ROUTES: Final[list[BaseRoute]] = [
     Route(PATH, show, methods=["GET"]),
+    Route(f"{PATH}/changes", changes, methods=["GET"]),
     Route(f"{PATH}/{{action}}", ask, methods=["GET"]),
     Route(f"{PATH}/{{action}}", do, methods=["POST"]),
 ]
