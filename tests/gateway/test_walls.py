@@ -10,7 +10,7 @@ from dataclasses import replace
 import httpx
 
 from tests.gateway.identities import SPEAK_FOR_THEMSELVES, Identity, forged
-from tests.gateway.walls import LOOKS, MANAGERS_LOOKS, Target, Tell, asked, leaked, nothing_changes
+from tests.gateway.walls import ADMINS_LOOKS, LOOKS, MANAGERS_LOOKS, Target, Tell, asked, leaked, nothing_changes
 from tests.support.commands import Body
 from tests.support.kafka_register import ask, commands_on_topic
 from tests.support.market import Market
@@ -216,6 +216,8 @@ def _as_it_should_be(who: Identity, target: Target, name: str, reply: httpx.Resp
         return reply.status_code == 401
     if name in MANAGERS_LOOKS and refusal(who, target.store, "set_profile", who.sub):
         return reply.status_code == 403
+    if name in ADMINS_LOOKS:
+        return reply.status_code == (200 if who.has(target.store) and who.role == "admin" and who.key is None else 403)
     if who.has(target.store):
         # Not only let in: the very thing that others must not see is there.
         return reply.status_code == 200 and any(secret in reply.text for secret in target.secrets)

@@ -11,7 +11,18 @@ from services.gateway.access import api_keys, users
 from services.gateway.access.passwords import hash_password
 from services.gateway.access.users import User
 from tests.gateway.identities import Identity, forged
-from tests.gateway.walls import LOOKS, MANAGERS_LOOKS, STORES, STREAM, Target, Tell, asked, leaked, nothing_changes
+from tests.gateway.walls import (
+    ADMINS_LOOKS,
+    LOOKS,
+    MANAGERS_LOOKS,
+    STORES,
+    STREAM,
+    Target,
+    Tell,
+    asked,
+    leaked,
+    nothing_changes,
+)
 from tests.support.access import revoke_key
 from tests.support.commands import Body
 from tests.support.market import Market
@@ -207,6 +218,8 @@ async def test_the_matrix_knows_every_door(market: Market) -> None:
 
     known = {("GET", re.sub(r"[ ?].*", "", name)) for name in LOOKS}
     known |= {("PUT", name) for name in MANAGERS_LOOKS if not name.endswith("history")}
+    known |= {("POST", name) for name in ADMINS_LOOKS}
+    known |= {("DELETE", f"{name}/{{id}}") for name in ADMINS_LOOKS}
     known |= {("GET", STREAM), ("POST", "/api/commands"), ("POST", "/auth/token")}
     known |= {(door.method, door.template) for door in (*JETHINGS, *SHIFTS, *FINAL, FINAL_CREATE)}
     assert doors == {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in known}

@@ -40,12 +40,16 @@ LOOKS = {
     "/api/stores/{store_id}/profiles": "/api/stores/{store}/profiles",
     "/api/stores/{store_id}/profiles/{profile_id}": "/api/stores/{store}/profiles/p1",
     "/api/stores/{store_id}/profiles/{profile_id}/history": "/api/stores/{store}/profiles/p1/history",
+    "/api/stores/{store_id}/users": "/api/stores/{store}/users",
+    "/api/stores/{store_id}/keys": "/api/stores/{store}/keys",
 }
 """What can be looked at over HTTP: the path as documented, and as it is asked for."""
 STREAM = "/api/sessions/stream"
 """What has no end: its walls are tried by who listens."""
 MANAGERS_LOOKS = {name for name in LOOKS if "{profile_id}" in name}
 """Only managers and admins see what a till was set to, and by whom; an API key is neither."""
+ADMINS_LOOKS = {"/api/stores/{store_id}/users", "/api/stores/{store_id}/keys"}
+"""Who may come in, only admins see; what they say of it is tried in test_people.py."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The reader takes what the wire promises: the golden messages of the closings topic."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,5 +30,5 @@ def test_a_golden_correction_becomes_a_row_with_its_bytes(path: Path) -> None:
     row = read_record(path.read_bytes())
 
     assert isinstance(row, CorrectionRow)
-    assert path.stem == f"closing_correction.{row.correction}"
+    assert row.correction == json.loads(row.value)["correction"]
     assert row.value == path.read_bytes()
