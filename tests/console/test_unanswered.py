@@ -29,7 +29,7 @@ class Between:
         self.loses = ""
         """The answer to a command, `answer`, or `all` that is asked for."""
         self.answers: dict[str, Response] = {}
-        """What is replied on a path whatever the gateway says."""
+        """What is replied on a path whatever the gateway says; a refusal in its place."""
 
     async def reply(self, request: Request) -> Response:
         """Ask the gateway."""
@@ -37,12 +37,15 @@ class Between:
             return AWAY
         headers = {name: request.headers[name] for name in ("authorization", "content-type") if name in request.headers}
         path, body = request.url.path, await request.body()
+        answer = self.answers.get(path)
+        if answer and answer.status_code >= 400:
+            return answer
         reply = await self._client.request(
             request.method, path, params=request.url.query, content=body, headers=headers
         )
         if request.method == "POST" and self.loses == "answer":
             return AWAY
-        return self.answers.get(path) or Response(reply.content, reply.status_code, media_type="application/json")
+        return answer or Response(reply.content, reply.status_code, media_type="application/json")
 
 
 @pytest.fixture
@@ -139,6 +142,23 @@ async def test_what_waits_is_told_by_the_part_when_it_is_done_or_refused(
     between.answers = {}
     await mona.get(part, **{"hx-request": "true"})
     assert DONE in mona.text
+
+
+async def test_only_what_was_decided_on_is_another_command_when_it_is_sent_again(
+    mona: Visitor, market: Market, between: Between
+) -> None:
+    suspending = path_of(await market.open_session("p2"), "suspend")
+    await mona.get(suspending)
+    first = mona.hidden(suspending)
+    # Whoever has no room has decided nothing, and a command that was lost before may yet be taken.
+    between.answers = {"/api/commands": JSONResponse({"detail": "No room."}, 429)}
+    assert (await mona.send(suspending)).status_code == 429
+    assert mona.hidden(suspending) == first
+    rejected = {"kind": "command_rejected", "reason": "forbidden", "message": "No."}
+    between.answers = {"/api/commands": JSONResponse(rejected, 403)}
+    assert (await mona.send(suspending)).status_code == 403
+    again = mona.hidden(suspending)
+    assert {name for name in first if first[name] != again[name]} >= {"command_id"}
 
 
 async def test_no_link_says_done_of_what_was_not(mona: Visitor, market: Market) -> None:

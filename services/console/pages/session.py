@@ -132,8 +132,8 @@ async def _send(
         if refused.reason == "command_id_reused":
             return visit.go(f"{_path(values['session'])}?note=reused")
         sentence = visit.say(REASONS.get(refused.reason, NOT_NOW))
-        # What is filled in now is another command than the one that was refused.
-        again = {name: text for name, text in filled.items() if name not in MADE}
+        # What is filled in now is another command than the one that was refused; who gives no reason decided nothing.
+        again = {name: text for name, text in filled.items() if not refused.reason or name not in MADE}
         return _confirm(visit, action, values, again, sentence, HTTPStatus(refused.status))
     return visit.go(_sent_path(values["session"], filled))
 
