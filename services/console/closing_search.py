@@ -12,7 +12,7 @@ from contracts.values import ID_TEXT
 from services.console.days import read_days
 from services.console.languages import phrase
 
-FIELDS: Final = ("from", "to", "till", "person", "part", "z_number", "session_number", "above", "review")
+FIELDS: Final = ("from", "to", "till", "person", "part", "z_number", "session_number", "above", "currency", "review")
 LESS_USUAL: Final = frozenset(FIELDS[3:])
 """Fields that are folded away while none of them is filled in."""
 PARTS: Final[Mapping[str, str]] = {"any": phrase("had a part in it"), "opened": phrase("opened it")}
@@ -24,7 +24,7 @@ AMOUNT_DIGITS_MAX: Final = 13
 NO_TILL: Final = phrase("There is no such till.")
 NO_NUMBER: Final = phrase("That is no number: write it in digits alone.")
 TOO_LONG: Final = phrase("That is longer than any there is.")
-NO_AMOUNT: Final = phrase("That is no amount: write it as 12.50, with no more decimals than the currency has.")
+NO_AMOUNT: Final = phrase("That is no amount: write it as %(example)s, with no more decimals than the currency has.")
 
 _AMOUNT: Final = re.compile(rf"([0-9]{{1,{AMOUNT_DIGITS_MAX}}})(?:[.,]([0-9]{{1,4}}))?")
 _DIGITS: Final = re.compile(r"[0-9]{1,16}")
@@ -32,11 +32,15 @@ _DIGITS: Final = re.compile(r"[0-9]{1,16}")
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`fields` are those that are filled in, `filters` what the reader is asked, `wrong` a phrase by its field."""
+    """`fields` are those that are filled in, `filters` what the reader is asked, `wrong` a phrase by its field.
+
+    `currency` is what its amount is in; empty where nobody knows.
+    """
 
     fields: Mapping[str, str]
     filters: Mapping[str, str]
     wrong: Mapping[str, str]
+    currency: str
 
     @property
     def query(self) -> str:
@@ -65,7 +69,9 @@ class Listed:
 
 
 def read_search(asked: Mapping[str, str], currency: str) -> Search:
-    """The search that an address asks for; its amount is in this currency."""
+    """The search that an address asks for; its amount is in this currency where the address names none."""
+    if asked.get("currency") in CURRENCY_EXPONENTS:
+        currency = asked["currency"]
     fields = {name: text for name in FIELDS if (text := asked.get(name, "").strip())}
     days, wrong = read_days(fields)
     filters = {f"business_{name}": day.isoformat() for name, day in days.items()}
@@ -84,7 +90,10 @@ def read_search(asked: Mapping[str, str], currency: str) -> Search:
                 wrong[field] = sentence
             else:
                 filters[name] = value
-    return Search(fields, filters, wrong)
+    if "over_short_above" in filters and currency:
+        # So many of the smallest coin are another amount in every currency.
+        filters["currency"] = currency
+    return Search(fields, filters, wrong, currency)
 
 
 def currency_of(tills: Sequence[Mapping[str, Any]], profile_id: str) -> str:

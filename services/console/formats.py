@@ -36,6 +36,7 @@ class Formats:
             "signed_money": self.signed_money,
             "amount_example": self.amount_example,
             "rate": self.rate,
+            "typed_amount": self.typed_amount,
             "number": self.number,
             "clock": self.clock,
             "day": self.day,

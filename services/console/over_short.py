@@ -150,7 +150,7 @@ def _sum(row: Mapping[str, Any], asked: Asked, largest: int) -> Sum:
         row["over_minor"],
         row["short_minor"],
         row["net_minor"],
-        urlencode({**asked.query, **_narrowed(key, asked), "above": "0"}),
+        urlencode({**asked.query, **_narrowed(key, asked), "above": "0", "currency": row["currency"]}),
         short_share=_share(-row["short_minor"], largest),
         over_share=_share(row["over_minor"], largest),
     )

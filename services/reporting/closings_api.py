@@ -111,6 +111,7 @@ def _selection(params: QueryParams, stores: StoreScope, *, latest_first: bool) -
         session_number=_text(params, "session_number", NUMBER_BYTES_MAX),
         needs_review=_one_of(params, "needs_review", {"true": True, "false": False}),
         over_short_above=_number(params, "over_short_above"),
+        currency=_currency(params),
         latest_first=latest_first,
     )
 
@@ -140,6 +141,13 @@ def _number(params: QueryParams, name: str) -> int | None:
     if text is not None and not (re.fullmatch(r"[0-9]{1,16}", text) and int(text) <= SAFE_INTEGER):
         raise bad(f"{name} is a whole number from 0")
     return None if text is None else int(text)
+
+
+def _currency(params: QueryParams) -> str | None:
+    code = params.get("currency")
+    if code is not None and not re.fullmatch(r"[A-Z]{3}", code):
+        raise bad("currency is the three letters of ISO 4217, A to Z")
+    return code
 
 
 def _one_of(params: QueryParams, name: str, words: dict[str, bool]) -> bool | None:
@@ -277,6 +285,7 @@ _LIST: Final[dict[str, Any]] = {
             type="integer",
             minimum=0,
         ),
+        parameter("currency", "Only in this currency: the one that over_short_above counts minor units of."),
         parameter(
             "order",
             "desc: the latest first; asc without it. A cursor goes on in its own.",

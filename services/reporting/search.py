@@ -45,6 +45,7 @@ class Selection:
     session_number: str | None = None
     needs_review: bool | None = None
     over_short_above: int | None = None
+    currency: str | None = None
     business_from: date | None = None
     business_to: date | None = None
     """The last business date, included: they are days, as they are for sums."""
@@ -81,6 +82,7 @@ _CLAUSES: Final = {
     "z_number": "c.z_number = :z_number",
     "session_number": "c.session_number = :session_number",
     "needs_review": "c.needs_review = :needs_review",
+    "currency": "c.currency = :currency",
     "over_short_above": "c.over_short_now_minor <> 0 AND abs(c.over_short_now_minor) > :over_short_above",
     "after_time": "(c.closed_at, c.store_id, c.closing_id) {behind} (:after_time, :after_store, :after_id)",
 }
@@ -153,6 +155,7 @@ def list_page(selection: Selection, after: Key | None, limit: int) -> tuple[str,
         "session_number": selection.session_number,
         "needs_review": selection.needs_review,
         "over_short_above": selection.over_short_above,
+        "currency": selection.currency,
         "after_time": None if after is None else after[0],
     }
     chosen = {name: value for name, value in filters.items() if value is not None}

@@ -32,6 +32,7 @@ def test_every_field_is_asked_for() -> None:
         "z_number": "17",
         "session_number": "308",
         "over_short_above": "1250",
+        "currency": "MXN",
         "needs_review": "true",
     }
     assert read_search({"person": "ana", "part": "opened"}, "MXN").filters == {"opened_by": "ana"}
@@ -80,8 +81,17 @@ def test_days_that_lie_the_wrong_way_round_are_said() -> None:
     [("0", "MXN", "0"), ("1,5", "MXN", "150"), ("12", "JPY", "12"), ("1.505", "KWD", "1505"), ("2", "", "200")],
 )
 def test_an_amount_has_the_decimals_of_its_currency(text: str, currency: str, minor: str) -> None:
-    assert read_search({"above": text}, currency).filters == {"over_short_above": minor}
+    of_currency = {"currency": currency} if currency else {}
+    assert read_search({"above": text}, currency).filters == {"over_short_above": minor, **of_currency}
     assert list(read_search({"above": "1.5"}, "JPY").wrong) == ["above"]
+
+
+def test_an_amount_is_in_the_currency_that_is_named_beside_it() -> None:
+    search = read_search({"above": "12", "currency": "JPY"}, "MXN")
+    assert (search.filters, search.currency) == ({"over_short_above": "12", "currency": "JPY"}, "JPY")
+    assert read_search({"above": "12", "currency": "gold"}, "MXN").filters["currency"] == "MXN"
+    # It says what an amount is in, and chooses nothing alone.
+    assert read_search({"currency": "JPY"}, "MXN").filters == {}
 
 
 def test_amounts_are_in_the_currency_of_the_till_that_is_searched() -> None:

@@ -73,10 +73,10 @@ def test_a_trend_leaves_out_no_day_and_no_week() -> None:
 @pytest.mark.parametrize(
     ("by", "key", "query"),
     [
-        ("person", "a&b", "from=2026-11-02&to=2026-11-10&person=a%26b&part=opened&above=0"),
-        ("profile", "s1/p1", "from=2026-11-02&to=2026-11-10&till=p1&above=0"),
-        ("day", "2026-11-03", "from=2026-11-03&to=2026-11-03&above=0"),
-        ("week", "2026-11-09", "from=2026-11-09&to=2026-11-10&above=0"),
+        ("person", "a&b", "from=2026-11-02&to=2026-11-10&person=a%26b&part=opened&above=0&currency=MXN"),
+        ("profile", "s1/p1", "from=2026-11-02&to=2026-11-10&till=p1&above=0&currency=MXN"),
+        ("day", "2026-11-03", "from=2026-11-03&to=2026-11-03&above=0&currency=MXN"),
+        ("week", "2026-11-09", "from=2026-11-09&to=2026-11-10&above=0&currency=MXN"),
     ],
 )
 def test_a_sum_leads_to_its_closings(by: str, key: str, query: str) -> None:

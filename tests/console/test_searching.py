@@ -76,6 +76,8 @@ async def test_the_latest_come_first_and_each_stands_as_it_is_now(mona: Visitor,
         ("session_number=6", (6,)),
         ("above=0", (6, 5, 4, 3, 2, 1)),
         ("above=0.05", ()),
+        ("above=0&currency=USD", ()),
+        ("above=&currency=USD", (7, 6, 5, 4, 3, 2, 1)),
         ("review=1", ()),
         ("till=p2", ()),
         ("from=&to=&till=&person=&part=any&z_number=&session_number=&above=", (7, 6, 5, 4, 3, 2, 1)),
@@ -95,10 +97,17 @@ async def test_a_field_that_cant_be_read_is_said_there_and_nothing_is_searched(
     assert listed(mona) == []
     assert "That is no amount" in mona.text
     assert "<b>" not in page.text
+    assert "write it as 12.50" in mona.text
     assert 'id="above-wrong"' in page.text
     # So is it where the file was asked for.
     page = await mona.get(f"{PAGE}.csv?above=much")
     assert (page.status_code, page.headers["content-type"]) == (400, "text/html; charset=utf-8")
+
+
+async def test_a_till_that_is_gone_is_searched_for_by_its_id(mona: Visitor, closed: list[str]) -> None:
+    await mona.get(f"{PAGE}?till=gone")
+    assert '<option value="gone" selected>' in mona.page.text
+    assert "gone: there is no such till any more" in mona.text
 
 
 async def test_pages_follow_each_other_and_keep_what_was_searched(

@@ -120,6 +120,8 @@ async def test_a_token_for_several_stores_shows_which(visitor: Visitor, market: 
     assert visitor.page.url.path == "/stores"
     assert 'href="/stores/s2"' in visitor.page.text
     await visitor.bring_token(market.token("*", role="admin", sub="adam"))
+    page = await visitor.get("/stores?store=a%20b")
+    assert (page.status_code, 'value="a b"' in page.text) == (400, True)
     page = await visitor.get("/stores?store=s2")
     assert (page.status_code, page.url.path) == (200, "/stores/s2")
 

@@ -132,8 +132,8 @@ def test_a_rate_is_read_and_written_as_its_reader_writes_it(locale: Locale, type
     assert settings["tenders"][1]["exchange_rate"] == rate
     after = in_full("s1", settings | {"name": "Bar"})
     assert filled_of(after, formats)["tender_1_exchange_rate"] == shown
-    told = [change.after for change in changes(before, after, str, formats)]
-    assert told == ([] if rate == "17.5" else [f"Dollars (cash, USD, {shown})"])
+    after_them = [change.after for change in changes(before, after, str, formats)]
+    assert after_them == ([] if rate == "17.5" else [f"Dollars (cash, USD, {shown})"])
 
 
 @pytest.mark.parametrize(("locale", "text", "minor"), [(US, "1,250", 1_250_000), (SPAIN, "1,250", 1_250)], ids=str)

@@ -132,6 +132,8 @@ async def test_filters(client: httpx.AsyncClient, engine: AsyncEngine, token: To
         {"z_number": "-1"},
         {"z_number": "9007199254740992"},
         {"over_short_above": "1.5"},
+        {"currency": "mxn"},
+        {"currency": ""},
         {"needs_review": "yes"},
         {"order": "down"},
     ],

@@ -102,6 +102,7 @@ async def test_closings_are_searched_by_index(many: AsyncEngine) -> None:
         {"session_number": "12345"},
         {"needs_review": True},
         {"over_short_above": 800},
+        {"over_short_above": 800, "currency": "MXN"},
         {"business_from": DAY, "business_to": DAY},
         {"business_from": date(2024, 1, 1), "opened_by": "p7"},
         {"business_from": date(2024, 1, 2), "business_to": date(2024, 1, 8), "over_short_above": 0, "opened_by": "p7"},

@@ -102,6 +102,10 @@ async def test_closings_are_found_by_what_they_are_now(
     for above in (0, 20, 70, 500, 649, 650, 900):
         expected = {number for number, minor in NOW.items() if abs(minor) > above}
         assert await numbers(over_short_above=str(above)) == expected
+    assert await numbers(currency="USD") == {5}
+    assert await numbers(currency="USD", over_short_above="70") == set()
+    assert await numbers(currency="MXN", over_short_above="20") == {1, 2, 6, 7}
+    assert await numbers(currency="XXX") == set()
     assert await numbers(session_number=MESSAGES[0]["session_number"]) >= {1}
     assert await numbers(person="ana", over_short_above="100", store="s1") == {1, 2, 7}
 

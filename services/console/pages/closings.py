@@ -31,10 +31,12 @@ async def show_list(request: Request) -> Response:
     if not search.wrong:
         filters = {**search.filters, **({"cursor": cursor} if cursor else {})}
         page = await visit.desk.apis.closings(visit.person, store_id, filters, ROWS)
+    till = search.fields.get("till", "")
     values = {
         "closings": listed(page),
-        "currency": currency_of(tills, search.fields.get("till", "")),
+        "currencies": sorted({str(till["currency"]) for till in tills} | {search.currency}),
         "cursor": cursor,
+        "gone": "" if any(one["profile_id"] == till for one in tills) else till,
         "next_cursor": page["next_cursor"],
         "parts": PARTS,
         "rows_max": sheet.ROWS_MAX,
@@ -42,7 +44,6 @@ async def show_list(request: Request) -> Response:
         "spans": usual_spans(today(tills, time.time())),
         "store_id": store_id,
         "tills": sorted(tills, key=lambda till: str(till["name"]).casefold()),
-        "zones": {till["profile_id"]: till["time_zone"] for till in tills},
     }
     return visit.page("closings.html", HTTPStatus.BAD_REQUEST if search.wrong else HTTPStatus.OK, **values)
 

@@ -83,12 +83,12 @@ async def _ask_to_replace(visit: Visit, store_id: str, before: Mapping[str, Any]
     """What becomes of somebody who is there already, before it does. Their new password is filled in there."""
     tills = await visit.desk.apis.tills_as_set_up(visit.person, store_id)
     names = {till["profile_id"]: till["name"] for till in tills}
-    told = [
+    rows = [
         (phrase("Role"), *(_role(visit, one["role"]) for one in (before, after))),
         (phrase("Till that they work at"), *(_till(names, one["profile_id"] or "") for one in (before, after))),
         (phrase("May come in"), visit.say("no") if before["revoked"] else visit.say("yes"), visit.say("yes")),
     ]
-    changes = [Change(visit.say(label), was, becomes) for label, was, becomes in told if was != becomes]
+    changes = [Change(visit.say(label), was, becomes) for label, was, becomes in rows if was != becomes]
     seen = _as_it_is(before)
     return visit.page("replace.html", after=after, changes=changes, in_place_of=seen, store_id=store_id)
 

@@ -29,7 +29,7 @@ async def choose(request: Request) -> Response:
         return visit.go(f"/stores/{store_id}")
     note = visit.say(NO_ID) if store_id else ""
     status = HTTPStatus.BAD_REQUEST if note else HTTPStatus.OK
-    return visit.page("stores.html", status, names_any=EVERY_STORE in visit.person.stores, note=note)
+    return visit.page("stores.html", status, names_any=EVERY_STORE in visit.person.stores, note=note, typed=store_id)
 
 
 ROUTES: Final[list[BaseRoute]] = [
