@@ -194,7 +194,7 @@ def _confirm(
         status,
         **values,
         action=action,
-        made=_made(filled),
+        made=_carried(filled),
         countables=countables(action, values["session"]),
         filled=filled,
         is_possible=is_possible,
@@ -225,7 +225,7 @@ def _review(
     return visit.page("review.html", status, **values, **shown, action=action, note=sentence)
 
 
-def _made(filled: Mapping[str, str]) -> dict[str, str]:
+def _carried(filled: Mapping[str, str]) -> dict[str, str]:
     """The id and the time that a form has had, so that it counts once however often it is sent; else both anew."""
     if _is_made(filled):
         return {name: filled[name] for name in MADE}
