@@ -87,12 +87,11 @@ async def test_after_a_fault_what_waits_is_read_again_with_all_that_lies_between
     assert len(consumer._runner.deferred) == 0
 
 
-@pytest.mark.parametrize("unit", ["RECORDS", "BYTES"])
-async def test_a_flood_that_fills_all_room_is_worked_off_before_more_is_taken(
-    unit: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = FLOOD if unit == "RECORDS" else FLOOD * len(a_record(0).value)
-    monkeypatch.setattr(deferred, f"DEFERRED_{unit}_MAX", whole - 1)
+def whole_flood(unit: str) -> int:
+    return FLOOD if unit == "RECORDS" else FLOOD * len(a_record(0).value)
+
+
+async def heard_of_a_flood_and_one_behind() -> list[str]:
     heard, hold = list[str](), asyncio.Event()
     consumer, kafka = deferring(heard, hold)
     await consumer.on_batch(handed_out(kafka, range(FLOOD)))
@@ -102,22 +101,22 @@ async def test_a_flood_that_fills_all_room_is_worked_off_before_more_is_taken(
     hold.set()
     await behind
     await consumer.finish()
+    return heard
+
+
+@pytest.mark.parametrize("unit", ["RECORDS", "BYTES"])
+async def test_a_flood_that_fills_all_room_is_worked_off_before_more_is_taken(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deferred, f"DEFERRED_{unit}_MAX", whole_flood(unit) - 1)
+    heard = await heard_of_a_flood_and_one_behind()
     assert heard[-2:] == ["200 refused to 1199", "batch to 1200"]
 
 
 @pytest.mark.parametrize("unit", ["RECORDS", "BYTES"])
 async def test_a_flood_that_has_just_room_holds_up_nobody(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = FLOOD if unit == "RECORDS" else FLOOD * len(a_record(0).value)
-    monkeypatch.setattr(deferred, f"DEFERRED_{unit}_MAX", whole)
-    heard, hold = list[str](), asyncio.Event()
-    consumer, kafka = deferring(heard, hold)
-    await consumer.on_batch(handed_out(kafka, range(FLOOD)))
-    await asyncio.sleep(0.01)
-    behind = asyncio.create_task(consumer.on_batch(handed_out(kafka, range(FLOOD, FLOOD + 1))))
-    await asyncio.sleep(0.01)
-    hold.set()
-    await behind
-    await consumer.finish()
+    monkeypatch.setattr(deferred, f"DEFERRED_{unit}_MAX", whole_flood(unit))
+    heard = await heard_of_a_flood_and_one_behind()
     assert heard[-1] == "200 refused to 1199"
 
 
