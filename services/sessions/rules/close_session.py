@@ -33,16 +33,8 @@ def close_session(context: RuleContext, session: Session, command: CloseSession)
     refusal = bad_count(session, command.counted, in_report=True, left=command.left or ())
     if refusal is not None:
         return refusal
-    limit = context.till.profile.over_short_limit_minor
-    _release(context, session)
-    accept(context, session)
-    attempt = attempt_of(
-        command,
-        session.opening.tenders,
-        closed_at=border_time(context, session),
-        limit_minor=limit,
-        profile=in_force(context.till),
-    )
+    attempt = _attempt(context, session, command)
+    limit = attempt.limit_minor
     if limit is not None and _off_by(session, attempt.counted) > limit:
         session.state, session.attempt = "pending", attempt
         answer = fill(
@@ -72,16 +64,7 @@ def approve_closing(context: RuleContext, session: Session, command: ApproveClos
 
 def force_close(context: RuleContext, session: Session, command: ForceClose) -> Decision | Refusal:
     """Close a session that nobody counted."""
-    limit = context.till.profile.over_short_limit_minor
-    _release(context, session)
-    accept(context, session)
-    uncounted = attempt_of(
-        command,
-        session.opening.tenders,
-        closed_at=border_time(context, session),
-        limit_minor=limit,
-        profile=in_force(context.till),
-    )
+    uncounted = _attempt(context, session, command)
     closing = _end(context, session, uncounted, origin=origin_of(command), approved_by=None)
     return _closed(context, session, command, closing)
 
@@ -200,6 +183,20 @@ def end_session(
 def no_figures(session: Session) -> dict[str, Any]:
     """The figures of a session in which nothing was, as of one that is voided."""
     return report(new_totals(session.opening.tenders, {}), session.opening.tenders, NOTHING_DECLARED)
+
+
+def _attempt(context: RuleContext, session: Session, command: CloseSession | ForceClose) -> Attempt:
+    """Accept a command that ends the session by the settings in force, and let the profile go."""
+    limit = context.till.profile.over_short_limit_minor
+    _release(context, session)
+    accept(context, session)
+    return attempt_of(
+        command,
+        session.opening.tenders,
+        closed_at=border_time(context, session),
+        limit_minor=limit,
+        profile=in_force(context.till),
+    )
 
 
 def _release(context: RuleContext, session: Session) -> None:
