@@ -35,6 +35,15 @@ async def chromium() -> AsyncIterator[Browser]:
             await browser.close()
 
 
+async def looks(page: Page) -> AsyncIterator[tuple[str, int]]:
+    """The page in each theme and at each width, which are told."""
+    for theme in THEMES:
+        await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        for width in WIDTHS:
+            await page.set_viewport_size({"width": width, "height": 800})
+            yield theme, width
+
+
 async def complaints(page: Page) -> list[str]:
     """What is wrong with the page for people: barriers that axe finds, what runs out of it, what is hard to touch."""
     results = await Axe().run(page, options={"resultTypes": ["violations"]})

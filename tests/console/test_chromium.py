@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from services.console.live import TOGETHER_S
-from tests.console.chromium import THEMES, WIDTHS, chromium, complaints
+from tests.console.chromium import chromium, complaints, looks
 from tests.support.commands import closing, opening, order
 from tests.support.market import Market
 
@@ -65,16 +65,13 @@ async def test_pages_have_no_barrier_and_nothing_runs_out_of_them(
     for path in ("/sign-in", "/stores/s1", "/stores", session, f"{session}/approve", *forms(counted)):
         if path == "/stores/s1":
             await sign_in(page, address)
-        for theme in THEMES:
-            await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-            for width in WIDTHS:
-                await page.set_viewport_size({"width": width, "height": 800})
-                await page.goto(f"{address}{path}")
-                if path != "/sign-in":
-                    await page.click("details.menu summary")
-                for notes in await page.query_selector_all("details.more summary"):
-                    await notes.click()
-                seen[path, theme, width] = await complaints(page)
+        async for theme, width in looks(page):
+            await page.goto(f"{address}{path}")
+            if path != "/sign-in":
+                await page.click("details.menu summary")
+            for notes in await page.query_selector_all("details.more summary"):
+                await notes.click()
+            seen[path, theme, width] = await complaints(page)
     assert {where: what for where, what in seen.items() if what} == {}
     # A policy that stops something of our own would say so here.
     assert errors == []

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser
 
-from tests.console.chromium import THEMES, WIDTHS, chromium, complaints
+from tests.console.chromium import chromium, complaints, looks
 from tests.console.visitor import Visitor
 from tests.support.commands import closing, command, movement, opening, order
 from tests.support.market import Market
@@ -105,12 +105,9 @@ async def _look(browser: Browser, mona: Visitor, address: str, path: str) -> Non
     page = await context.new_page()
     seen = {}
     for where in (path, f"{path}/proof", "/stores/s1/closings?from=2026-11-20&to=2026-11-20&part=any"):
-        for theme in THEMES:
-            await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-            for width in WIDTHS:
-                await page.set_viewport_size({"width": width, "height": 800})
-                await page.goto(f"{address}{where}")
-                seen[where, theme, width] = await complaints(page)
+        async for theme, width in looks(page):
+            await page.goto(f"{address}{where}")
+            seen[where, theme, width] = await complaints(page)
     assert {where: what for where, what in seen.items() if what} == {}
     await page.goto(f"{address}{path}")
     await page.emulate_media(media="print", color_scheme="light")

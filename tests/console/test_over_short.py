@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser
 
 from services.console.over_short import DAYS_MAX, Asked, read_asked, sections
-from tests.console.chromium import THEMES, WIDTHS, chromium, complaints
+from tests.console.chromium import chromium, complaints, looks
 from tests.console.visitor import Visitor
 from tests.support.commands import closing, command, opening
 from tests.support.market import Market
@@ -153,12 +153,9 @@ async def _look(browser: Browser, mona: Visitor, address: str) -> None:
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     seen = {}
     for by in ("person", "day"):
-        for theme in THEMES:
-            await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-            for width in WIDTHS:
-                await page.set_viewport_size({"width": width, "height": 800})
-                await page.goto(f"{address}{PAGE}?{NOVEMBER}&by={by}")
-                seen[by, theme, width] = await complaints(page)
+        async for theme, width in looks(page):
+            await page.goto(f"{address}{PAGE}?{NOVEMBER}&by={by}")
+            seen[by, theme, width] = await complaints(page)
     assert {where: what for where, what in seen.items() if what} == {}
     # The policy lets charts through as they are.
     assert errors == []

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.console.chromium import THEMES, WIDTHS, chromium, complaints
+from tests.console.chromium import chromium, complaints, looks
 from tests.console.visitor import Visitor
 from tests.support.market import Market
 from tests.support.waiting import eventually
@@ -142,11 +142,8 @@ async def test_the_pages_of_people_have_no_barrier(adam: Visitor, address: str) 
         page = await context.new_page()
         seen = {}
         for where in (PATH, f"{PATH}/revoke?user=zoe"):
-            for theme in THEMES:
-                await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-                for width in WIDTHS:
-                    await page.set_viewport_size({"width": width, "height": 800})
-                    await page.goto(f"{address}{where}")
-                    seen[where, theme, width] = await complaints(page)
+            async for theme, width in looks(page):
+                await page.goto(f"{address}{where}")
+                seen[where, theme, width] = await complaints(page)
         assert {where: what for where, what in seen.items() if what} == {}
         await context.close()

@@ -12,7 +12,7 @@ from contracts.values import TenderType
 from services.console.formats import Formats
 from services.console.till_settings import SENTENCES, changes, filled_of, in_full, objections, settings_of
 from services.console.words import SETTINGS, TENDER_TYPES
-from tests.console.chromium import THEMES, WIDTHS, chromium, complaints
+from tests.console.chromium import chromium, complaints, looks
 from tests.console.visitor import Visitor
 from tests.support.market import Market
 
@@ -285,16 +285,13 @@ async def test_the_pages_of_tills_have_no_barrier_and_work_without_scripts(
         page = await context.new_page()
         seen = {}
         for where in (PATH, f"{PATH}/seen", "wrong"):
-            for theme in THEMES:
-                await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-                for width in WIDTHS:
-                    await page.set_viewport_size({"width": width, "height": 800})
-                    await page.goto(f"{address}{f'{PATH}/seen' if where == 'wrong' else where}")
-                    if where == "wrong":
-                        await page.fill("#time_zone", "Mars/Base")
-                        await page.click("button.main")
-                        await page.wait_for_selector(".wrong")
-                    seen[where, theme, width] = await complaints(page)
+            async for theme, width in looks(page):
+                await page.goto(f"{address}{f'{PATH}/seen' if where == 'wrong' else where}")
+                if where == "wrong":
+                    await page.fill("#time_zone", "Mars/Base")
+                    await page.click("button.main")
+                    await page.wait_for_selector(".wrong")
+                seen[where, theme, width] = await complaints(page)
         assert {where: what for where, what in seen.items() if what} == {}
         await context.close()
 
