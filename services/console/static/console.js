@@ -17,6 +17,48 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful) tell("answers", true);
 });
 
+// Over HTTP/1.1 a browser has six connections to a host for all its tabs together, and a line holds one of them. So a page
+// has its line only while somebody sees it; when they come back it connects anew, and whoever connects is told to look.
+htmx.createEventSource = (url) => {
+  const heard = [], ended = new AbortController();
+  let source = null;
+  const line = {
+    get readyState() { return source ? source.readyState : EventSource.CONNECTING; },
+    addEventListener(name, listener) {
+      heard.push([name, listener]);
+      if (source) source.addEventListener(name, listener);
+    },
+    removeEventListener(name, listener) {
+      const at = heard.findIndex(([of, one]) => of === name && one === listener);
+      if (at >= 0) heard.splice(at, 1);
+      if (source) source.removeEventListener(name, listener);
+    },
+    close() { ended.abort(); hangUp(); },
+  };
+  const hangUp = () => {
+    if (source) source.close();
+    source = null;
+  };
+  const connect = () => {
+    if (source || document.visibilityState !== "visible") return;
+    source = new EventSource(url);
+    for (const [name, listener] of heard) source.addEventListener(name, listener);
+    source.onopen = (event) => line.onopen && line.onopen(event);
+    source.onerror = (event) => {
+      // The browser has given it up, and htmx makes another line in place of this one.
+      if (source && source.readyState === EventSource.CLOSED) ended.abort();
+      if (line.onerror) line.onerror(event);
+    };
+  };
+  const look = () => (document.visibilityState === "visible" ? connect() : hangUp());
+  document.addEventListener("visibilitychange", look, { signal: ended.signal });
+  window.addEventListener("pagehide", hangUp, { signal: ended.signal });
+  window.addEventListener("pageshow", look, { signal: ended.signal });
+  // Whoever asks for a line hangs up its handlers right after it.
+  queueMicrotask(look);
+  return line;
+};
+
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented) return;
