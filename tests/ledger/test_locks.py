@@ -6,7 +6,7 @@ import json
 from asyncpg import Connection
 from sqlalchemy import text
 
-from services.sessions.ledger.frontier import know_partition, lock_frontier, note_restored, restored_partitions
+from services.sessions.ledger.frontier import Reached, know_partition, lock_frontier, note_restored, restored_partitions
 from services.sessions.ledger.load import load_state, lock_tills
 from services.sessions.ledger.save import Frontier, save_batch
 from services.sessions.ledger.transaction import transaction
@@ -105,14 +105,14 @@ async def test_the_frontier_is_locked_too_and_read_as_it_is_now(ledger: Ledger) 
     async with transaction(ledger.engine) as tx:
         await lock_frontier(tx, TOPIC_ID, [0], {})
 
-        async def wait() -> dict[int, int]:
+        async def wait() -> dict[int, Reached]:
             async with transaction(ledger.engine) as other:
                 return await lock_frontier(other, TOPIC_ID, [0], {})
 
         waiting = asyncio.create_task(wait())
         await somebody_waits(ledger)
-        await save_batch(tx, BatchState(), [], [], Frontier(TOPIC_ID, {0: 9}, {}), 0)
-    assert await waiting == {0: 9}
+        await save_batch(tx, BatchState(), [], [], Frontier(TOPIC_ID, {0: 9}, {0: 4}), 0)
+    assert await waiting == {0: Reached(9, 4)}
 
 
 async def test_the_same_batch_by_two_workers_is_applied_once(ledger: Ledger) -> None:

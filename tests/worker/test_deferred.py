@@ -1,26 +1,32 @@
-"""Those without a token wait behind those with one: in portions, up to a bound, and none is committed unanswered."""
+"""Those without the right wait behind the others: in portions, up to a bound, and none is committed unanswered."""
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from aiokafka import ConsumerRecord
 
+from services.platform.auth.claims import Claims, Flaw
 from services.sessions.worker import deferred
 from services.sessions.worker.apply import PositionedRead
 from services.sessions.worker.consumer import Consumer
 from services.sessions.worker.read_record import Parked, read
-from tests.support.commands import movement, written
+from tests.support.commands import STORE, movement, written
 from tests.worker.own_consumer import Broker, a_consumer
 
 TOPIC = "commands"
 FLOOD = 1_200
 
 
+KEY = b"s/p0"
+HEADERS = (("authorization", b"Bearer x.y.z"), ("empty", None))
+STORE_OF = {"of this store": STORE, "of another store": "elsewhere"}
+
+
 def a_record(offset: int, partition: int = 0) -> ConsumerRecord:
     value = written(movement("p0", "00000000-0000-4000-8000-000000000001", 1))
-    return ConsumerRecord(TOPIC, partition, offset, 1_000, 1, b"s/p0", value, None, 4, len(value), ())
+    return ConsumerRecord(TOPIC, partition, offset, 1_000, 1, KEY, value, None, 4, len(value), HEADERS)
 
 
 def handed_out(kafka: Any, offsets: range) -> Any:
@@ -88,7 +94,8 @@ async def test_after_a_fault_what_waits_is_read_again_with_all_that_lies_between
 
 
 def whole_flood(unit: str) -> int:
-    return FLOOD if unit == "RECORDS" else FLOOD * len(a_record(0).value)
+    headers = sum(len(name) + len(value or b"") for name, value in HEADERS)
+    return FLOOD if unit == "RECORDS" else FLOOD * (len(KEY) + len(a_record(0).value) + headers)
 
 
 async def heard_of_a_flood_and_one_behind() -> list[str]:
@@ -120,14 +127,20 @@ async def test_a_flood_that_has_just_room_holds_up_nobody(unit: str, monkeypatch
     assert heard[-1] == "200 refused to 1199"
 
 
-def test_only_what_needs_no_secret_to_be_sent_is_put_off() -> None:
-    record = a_record(0)
-    for flaw in ("missing", "unreadable"):
-        assert deferred.brings_no_token(read(record, lambda *_, flaw=flaw: flaw))  # type: ignore[misc]
-    for flaw in ("unknown_key", "expired", "revoked"):
-        assert not deferred.brings_no_token(read(record, lambda *_, flaw=flaw: flaw))  # type: ignore[misc]
-    assert not deferred.brings_no_token(read(record, None))
-    assert not deferred.brings_no_token(Parked(record, "no command", "unreadable"))
+@pytest.mark.parametrize("flaw", get_args(Flaw))
+def test_what_brings_no_token_that_counts_is_put_off_whatever_is_wrong_with_it(flaw: Flaw) -> None:
+    assert deferred.has_no_right(read(a_record(0), lambda *_: flaw))
+
+
+@pytest.mark.parametrize(("whose", "put_off"), [("of this store", False), ("of another store", True)])
+def test_of_those_with_a_token_who_may_not_ask_for_it_is_put_off(whose: str, put_off: bool) -> None:
+    claims = Claims("x", "register", frozenset({STORE_OF[whose]}), None, None, None, 4e9)
+    assert deferred.has_no_right(read(a_record(0), lambda *_: claims)) is put_off
+
+
+def test_nothing_is_put_off_that_nobody_is_asked_a_right_for() -> None:
+    assert not deferred.has_no_right(read(a_record(0), None))
+    assert not deferred.has_no_right(Parked(a_record(0), "no command", "unreadable"))
 
 
 def test_each_partition_has_its_share_of_a_portion_and_the_bytes_that_wait_are_counted() -> None:

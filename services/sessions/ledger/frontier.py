@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 from sqlalchemy import text
@@ -30,7 +30,7 @@ TOUCH = text("""
 WORKS_S: Final = 2.0
 """A database that takes longer for one small row is slow, and no command is to blame."""
 LOCK_FRONTIER: Final = """
-    SELECT partition, next_offset, vouched_offset FROM consumed
+    SELECT partition, next_offset, answered_offset, vouched_offset FROM consumed
      WHERE topic_id = $1 AND partition = ANY($2::integer[]) ORDER BY partition FOR UPDATE
 """
 NOTE_EXPIRED = text("""
@@ -66,6 +66,13 @@ COUNT_HELD = text("""
 """)
 
 
+class Reached(NamedTuple):
+    """How far a partition is applied, and below which offset all is known to be answered."""
+
+    next_offset: int
+    answered_offset: int
+
+
 class LedgerRestored(TillError):
     """The ledger is older than what was answered from it. Workers wait until their operator knows of it."""
 
@@ -77,12 +84,12 @@ class LedgerRestored(TillError):
         )
 
 
-async def know_partition(tx: AsyncConnection, topic_id: str, partition: int, start: int) -> tuple[int, int]:
-    """The frontier of a partition: (next offset, below which all is answered); it begins at `start` when it is new."""
+async def know_partition(tx: AsyncConnection, topic_id: str, partition: int, start: int) -> Reached:
+    """The frontier of a partition; it begins at `start` when it is new."""
     key = {"topic_id": topic_id, "partition": partition}
     await tx.execute(KNOW_PARTITION, key | {"start": start})
     row = (await tx.execute(READ_FRONTIER, key)).one()
-    return row.next_offset, row.answered_offset
+    return Reached(row.next_offset, row.answered_offset)
 
 
 async def note_expired(tx: AsyncConnection, topic_id: str, partition: int, log_start: int) -> None:
@@ -131,14 +138,15 @@ async def vouch(tx: AsyncConnection, topic_id: str, begins: Mapping[int, int], e
 
 async def lock_frontier(
     tx: asyncpg.Connection, topic_id: str, partitions: Iterable[int], answered: Mapping[int, int]
-) -> dict[int, int]:
-    """The next offset of each partition, its row locked. `save` moves it.
+) -> dict[int, Reached]:
+    """How far each partition is, its row locked. `save` moves it.
 
     Raises LedgerRestored where commands below `answered` are not in the ledger and nobody has vouched for it.
     """
     frontier = {}
-    for partition, next_offset, vouched_offset in await tx.fetch(LOCK_FRONTIER, topic_id, sorted(partitions)):
+    rows = await tx.fetch(LOCK_FRONTIER, topic_id, sorted(partitions))
+    for partition, next_offset, answered_offset, vouched_offset in rows:
         if vouched_offset is None or answered.get(partition, 0) > max(next_offset, vouched_offset):
             raise LedgerRestored
-        frontier[partition] = next_offset
+        frontier[partition] = Reached(next_offset, answered_offset)
     return frontier

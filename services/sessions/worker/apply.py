@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from asyncpg import Connection
@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.commands import Command, RecordOrder
 from contracts.topics import Topics
+from services.platform.auth.claims import Flaw
 from services.platform.errors import TillError
-from services.sessions.ledger.frontier import lock_frontier
+from services.sessions.ledger.frontier import Reached, lock_frontier
 from services.sessions.ledger.load import load_known, load_state, lock_tills
 from services.sessions.ledger.parts import Row
 from services.sessions.ledger.save import Frontier, journal_row, save_batch
@@ -28,17 +29,17 @@ from services.sessions.worker.replayed_answers import stored_outcomes
 Read = Received | Parked
 PositionedRead = tuple[int, int, Read]
 """A record that was read, with its partition and offset."""
-Whom = Literal["all", "with token", "deferred"]
-"""Who of a batch is answered. `with token`: what brings none is left for later, though the frontier passes it;
+Whom = Literal["all", "entitled", "deferred"]
+"""Who of a batch is answered. `entitled`: what has no right is left for later, though the frontier passes it;
 `deferred`: these were."""
 FaultPoint = Callable[[str], Awaitable[None]]
 """Called between the steps of a batch; the fault tests put their kills there."""
 
 
 UNKNOWN: Final = -1
-NO_TOKEN: Final = frozenset({"missing", "unreadable"})
-"""Flaws for which nobody needs a secret. They depend on the record's bytes alone: no key that comes or goes, and no
-clock, makes another verdict of them, so such a record may be refused later, and by another process."""
+TURN_MISSED: Final[Flaw] = "unknown_key"
+"""Of a record that was left for later, and has a right by the time that another process reads it again: a key that
+nobody knew when its turn came has come since. What lay behind it was applied, so it stays refused."""
 DECIDE_SLICE_S: Final = 0.01
 """Deciding lets the loop go on after so many seconds. What a record costs here is no matter of its bytes: a closing of
 a busy session is made by a command of 400."""
@@ -123,8 +124,8 @@ async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: 
         frontier = await lock_frontier(tx, batch.topic_id, batch.first, batch.answered)
         _check_gaps(batch, frontier)
         received = [read for _, _, read in batch.reads if isinstance(read, Received)]
-        commands = [read for read in received if read.offset >= frontier[read.partition]]
-        reread = [read for read in received if read.offset < frontier[read.partition]]
+        commands = [read for read in received if read.offset >= frontier[read.partition].next_offset]
+        reread = [read for read in received if read.offset < frontier[read.partition].next_offset]
         state = BatchState()
         # A sender without the right, or one who was revoked, locks and reads nothing; for parking nobody does.
         entitled = [] if batch.park is not None else [c for c in commands if c.refused_right is None]
@@ -141,7 +142,7 @@ async def apply(engine: AsyncEngine, topics: Topics, batch: Batch, fault_point: 
         batch.timer.ended("load")
         decided = await _decide(topics, state, batch, frontier, stored)
         batch.timer.ended("decide")
-        next_offsets = {p: max(last + 1, frontier[p]) for p, last in batch.last.items()}
+        next_offsets = {p: max(last + 1, frontier[p].next_offset) for p, last in batch.last.items()}
         answered = batch.answered if batch.all_answered is None else batch.all_answered
         moved = Frontier(batch.topic_id, next_offsets, answered)
         await save_batch(tx, state, decided.outcomes, decided.entries, moved, batch.token)
@@ -155,7 +156,7 @@ async def _decide(
     topics: Topics,
     state: BatchState,
     batch: Batch,
-    frontier: Mapping[int, int],
+    frontier: Mapping[int, Reached],
     stored: Mapping[tuple[int, int], Outcome],
 ) -> _Decided:
     """Record by record, each to its journal entry and its publications: it is in the processor's caches only now.
@@ -172,13 +173,16 @@ async def _decide(
         if isinstance(read, Parked):
             decided.publications.append(dead_letter(topics, read))
             continue
-        if offset < frontier[partition]:
+        reached = frontier[partition]
+        if offset < reached.next_offset:
             again = stored.get((partition, offset))
-            if again is not None or read.refused_right not in NO_TOKEN:
+            if again is not None or (offset < reached.answered_offset and batch.whom != "deferred"):
                 decided.publications.extend(published(topics, read if again is None else again.record, again))
                 continue
-            # Left for later when it was first met, and nobody came back to it.
-        elif batch.whom == "with token" and read.refused_right in NO_TOKEN:
+            # Left for later when it was first met, for it had no right, and nobody came back to it.
+            if read.refused_right is None:
+                read = replace(read, refused_right=TURN_MISSED)  # noqa: PLW2901 - the first verdict stands
+        elif batch.whom == "entitled" and read.refused_right is not None:
             decided.deferred.append((partition, offset, read))
             continue
         if batch.park is None or read.refused_right is not None:
@@ -192,12 +196,13 @@ async def _decide(
     return decided
 
 
-def _check_gaps(batch: Batch, frontier: dict[int, int]) -> None:
+def _check_gaps(batch: Batch, frontier: Mapping[int, Reached]) -> None:
     """A gap that is still there after seeking back is a true one: markers of transactions take offsets too."""
     for partition, first in batch.first.items():
-        behind = frontier.get(partition, UNKNOWN)
-        if behind == UNKNOWN:
+        reached = frontier.get(partition)
+        if reached is None:
             raise Gap(partition, UNKNOWN, first)
+        behind = reached.next_offset
         if first > behind and batch.gaps_seen.get(partition) != behind:
             raise Gap(partition, behind, first)
         if batch.whom == "deferred" and batch.last[partition] >= behind:

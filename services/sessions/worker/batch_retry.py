@@ -68,7 +68,7 @@ class BatchRunner:
         self._gaps_seen: dict[int, int] = {}
         """The frontiers above which a gap was met before."""
         self.deferred = Deferred()
-        """What brought no token while a flood of such records came."""
+        """What had no right while a flood of such records came."""
         DEFERRED.set_function(self.deferred.__len__)
 
     def expect_gap(self, partition: int, frontier: int) -> None:
@@ -82,7 +82,7 @@ class BatchRunner:
         if wrong:
             report_wrong_keys(wrong)
         count_wrong_partitions(whole, self._partitions)
-        await self._bring_to_end(whole, "with token" if is_flood(whole) else "all")
+        await self._bring_to_end(whole, "entitled" if is_flood(whole) else "all")
         came_again = self.deferred.ended(whole)
         below = self.all_answered()
         self._lag.answered({partition: below[partition] - 1 for partition in came_again})

@@ -154,7 +154,7 @@ class Consumer:
             self._in_hand.release()
 
     async def _refuse_deferred(self, kafka: AIOKafkaConsumer) -> None:
-        """Answer what brought no token, some at a time: whoever waits for the turn has it in between.
+        """Answer what had no right, some at a time: whoever waits for the turn has it in between.
 
         No error leaves here: after one all that is deferred is read again, with what lies between.
         """

@@ -1,7 +1,7 @@
-"""Refusals that are put off: of a flood of records without a token, each is answered behind those that bring one.
+"""Refusals that are put off: of a flood of records whose senders have no right, each is answered behind the others.
 
-They change nothing, so nobody's command depends on when that is. What they are answered depends on their bytes alone:
-where a process ends before it has answered them, they are read again and get the same.
+They change nothing, so nobody's command depends on when that is. The first verdict stands: where a process ends before
+it has answered them, they are read again and refused, also where their token would count by then.
 """
 
 from collections import deque
@@ -10,26 +10,27 @@ from itertools import islice
 from typing import Any, Final
 
 from services.sessions.rules.model import Received
-from services.sessions.worker.apply import NO_TOKEN, PositionedRead, Read
+from services.sessions.worker.apply import PositionedRead, Read
 
 DEFERRED_FROM_RECORDS: Final = 500
-"""A batch with more records without a token leaves them for later; so many are answered in one go, a fortieth of a
-second, and then whoever brings a token is next."""
+"""A batch with more records that have no right leaves them for later; so many are answered in one go, a fortieth of a
+second, and then whoever has one is next."""
 DEFERRED_RECORDS_MAX: Final = 12_000
 DEFERRED_BYTES_MAX: Final = 16_777_216
-"""Of bodies. Where so much waits, it is worked off before anything else is taken: half a second, 40 MB of memory."""
+"""Of keys, headers and bodies. Where so much waits, it is worked off before anything else is taken: half a second, and
+40 MB of memory."""
 
 
-def brings_no_token(read: Read) -> bool:
-    """Whether anybody could have sent this, and nothing will ever follow from it but its refusal."""
-    return isinstance(read, Received) and read.refused_right in NO_TOKEN
+def has_no_right(read: Read) -> bool:
+    """Whether nothing will ever follow from this but its refusal, whatever is wrong with its token."""
+    return isinstance(read, Received) and read.refused_right is not None
 
 
 def is_flood(reads: Sequence[PositionedRead]) -> bool:
-    """Whether so many of these bring no token that the others are not to wait for their answers."""
+    """Whether so many of these have no right that the others are not to wait for their answers."""
     if len(reads) <= DEFERRED_FROM_RECORDS:
         return False
-    return sum(brings_no_token(read) for _, _, read in reads) > DEFERRED_FROM_RECORDS
+    return sum(has_no_right(read) for _, _, read in reads) > DEFERRED_FROM_RECORDS
 
 
 class Deferred:
@@ -55,7 +56,7 @@ class Deferred:
             waiting = self._waiting.setdefault(read[0], deque())
             if not waiting or waiting[-1][1] < read[1]:
                 waiting.append(read)
-                self._bytes += _body_bytes(read)
+                self._bytes += _record_bytes(read)
 
     def some(self) -> list[PositionedRead]:
         """The next ones to be answered, the first of each partition, in the order of their positions."""
@@ -70,7 +71,7 @@ class Deferred:
             if not waiting or waiting[0] is not read:
                 continue
             waiting.popleft()
-            self._bytes -= _body_bytes(read)
+            self._bytes -= _record_bytes(read)
             if not waiting:
                 del self._waiting[read[0]]
 
@@ -118,5 +119,7 @@ def _record_of(read: PositionedRead) -> Any:
     return read[2].raw if isinstance(read[2], Received) else read[2].record
 
 
-def _body_bytes(read: PositionedRead) -> int:
-    return len(_record_of(read).value or b"")
+def _record_bytes(read: PositionedRead) -> int:
+    record = _record_of(read)
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers

@@ -47,7 +47,7 @@ RESTORED = Gauge("till_ledger_restored", "1 while workers wait because the ledge
 
 LAG = Gauge("till_lag_seconds", "Age of the oldest command that this worker has not answered; 0 when there is none.")
 BEHIND = Gauge("till_lag_commands", "Places of its partitions that this worker has not taken yet.")
-DEFERRED = Gauge("till_deferred_records", "Records without a token that wait for their refusal.")
+DEFERRED = Gauge("till_deferred_records", "Records of senders without the right that wait for their refusal.")
 PARTITIONS = Gauge("till_partitions", "Partitions that this worker reads.")
 TOPIC_PARTITIONS = Gauge("till_topic_partitions", "Partitions that the commands topic has.")
 SESSIONS = Gauge("till_sessions", "Sessions of the whole ledger that hold their till, by state.", ["state"])
