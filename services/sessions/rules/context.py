@@ -117,9 +117,10 @@ def apply_change(
     What comes after the closing is never refused for want of cash: the drawer is long counted.
     """
     tenders, totals = session.opening.tenders, session.totals
-    counted = session.counted
     never_short = context.late or context.till.profile.allow_negative_drawer or _enough_cash(totals, tenders, moved)
-    bound = totals.bound + weight + (tenders.weight(*counted.values()) if counted else 0)
+    bound = totals.bound + weight
+    if session.state != "open":
+        bound += tenders.weight(*session.counted.values())
     # From one end of the range to the other is twice its length: that is how far a correction can go.
     if never_short and 2 * bound <= SAFE_INTEGER:
         totals.bound += weight

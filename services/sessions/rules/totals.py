@@ -5,12 +5,13 @@ Amounts are integers in minor units: of a tender where a tender's own figures ar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from contracts.closings import OTHER, ROWS_MAX
 from contracts.commands import RecordOrder
 from contracts.money import Exchange, exchange
-from contracts.values import Actor, NamedAmount, Tax, Tender
+from contracts.values import Actor, Change, NamedAmount, Tax, Tender
 
 MOVEMENTS: Final = (
     "pay_in",
@@ -58,6 +59,8 @@ Key = TypeVar("Key", str, tuple[str, str])
 OTHER_PAIR: Final = (OTHER, OTHER)
 NOTHING: Final[Mapping[str, int]] = {}
 OTHER_TAX: Final = (OTHER, "0")
+RATES_CACHED_MAX: Final = 1_024
+"""Rates of taxes, of at most 19 characters: a shop has a handful, and each is asked for twice an order."""
 
 
 @dataclass(slots=True)
@@ -98,13 +101,14 @@ class Totals:
 class Tenders:
     """The tenders of a session as they were frozen at its opening, with their exchanges into base currency."""
 
-    __slots__ = ("_factor", "exchanges", "tenders")
+    __slots__ = ("_cash", "_factor", "exchanges", "tenders")
 
     def __init__(self, tenders: Sequence[Tender], base_currency: str) -> None:
         self.tenders = {tender.id: tender for tender in sorted(tenders, key=lambda tender: tender.id)}
         self.exchanges: dict[str, Exchange] = {
             tender.id: exchange(tender.exchange_rate, tender.currency, base_currency) for tender in tenders
         }
+        self._cash = frozenset(tender.id for tender in tenders if tender.type == "cash")
         self._factor = 1 + max(1 + e.numerator // e.denominator for e in self.exchanges.values())
 
     def has_drawer(self, tender_id: str) -> bool:
@@ -114,8 +118,7 @@ class Tenders:
 
     def is_cash(self, tender_id: str) -> bool:
         """Whether this is a tender of type cash."""
-        tender = self.tenders.get(tender_id)
-        return tender is not None and tender.type == "cash"
+        return tender_id in self._cash
 
     def weight(self, *amounts_minor: int) -> int:
         """How far these amounts can move any figure, in any currency of the session."""
@@ -196,6 +199,8 @@ def add_lowered(totals: Totals, tenders: Tenders, earlier: RecordOrder, order: R
 
 def order_total(order: RecordOrder) -> int:
     """What an order costs: gross − discounts + service charges, tax included."""
+    if not order.discounts and not order.service_charges:
+        return order.gross_minor
     return order.gross_minor - _sum(order.discounts) + _sum(order.service_charges)
 
 
@@ -205,6 +210,7 @@ def expected(cells: Cells) -> int:
     return cells[OPENING] + sold + moved_in(cells) - moved_out(cells)
 
 
+@lru_cache(RATES_CACHED_MAX)
 def plain_rate(rate: str) -> str:
     """A rate without zeros that say nothing: 07.70 is 7.7."""
     whole, _, fraction = rate.partition(".")
@@ -282,11 +288,12 @@ def _add_sale(order: RecordOrder, rows: tuple[Cells, Cells, Cells], side: Cells,
     for row in rows:
         row[0] += total
         row[1] += sign
-    discounts = sign * _sum(order.discounts)
-    rows[2][S_DISCOUNTS] += discounts
+    if order.discounts or order.service_charges:
+        discounts = sign * _sum(order.discounts)
+        rows[2][S_DISCOUNTS] += discounts
+        side[DISCOUNTS] += discounts
+        side[CHARGES] += sign * _sum(order.service_charges)
     side[GROSS] += sign * order.gross_minor
-    side[DISCOUNTS] += discounts
-    side[CHARGES] += sign * _sum(order.service_charges)
     side[TOTAL] += total
     side[NET] += total - sign * order.tax_minor
 
@@ -305,17 +312,26 @@ def _sum(entries: Sequence[NamedAmount]) -> int:
 
 
 def _add_payments(totals: Totals, tenders: Tenders, staff: Cells, order: RecordOrder, sign: int) -> None:
+    counted: list[str] = []
     for payment in order.payments:
-        cells = totals.tenders[payment.tender]
-        tip = payment.tip_minor or 0
-        cells[SALES] += sign * (payment.amount_minor - tip)
+        tender_id, tip = payment.tender, payment.tip_minor
+        cells = totals.tenders[tender_id]
         if tip:
+            cells[SALES] += sign * (payment.amount_minor - tip)
             cells[TIPS] += sign * tip
             cells[TIP_COUNT] += sign
-            staff[S_TIPS] += sign * tenders.exchanges[payment.tender].base(tip)
-    for tender_id in {payment.tender for payment in order.payments}:
-        totals.tenders[tender_id][ORDER_COUNT] += sign
-    for coins in order.change or ():
+            staff[S_TIPS] += sign * tenders.exchanges[tender_id].base(tip)
+        else:
+            cells[SALES] += sign * payment.amount_minor
+        if tender_id not in counted:
+            counted.append(tender_id)
+            cells[ORDER_COUNT] += sign
+    if order.change:
+        _add_change(totals, tenders, staff, order.change, sign)
+
+
+def _add_change(totals: Totals, tenders: Tenders, staff: Cells, change: Sequence[Change], sign: int) -> None:
+    for coins in change:
         cells = totals.tenders[coins.tender]
         cells[SALES] -= sign * coins.amount_minor
         cells[CHANGE] += sign * coins.amount_minor
@@ -342,14 +358,18 @@ def _paid(tenders: Tenders, order: RecordOrder) -> int:
 
 def order_weight(tenders: Tenders, order: RecordOrder) -> int:
     """How far an order can move any figure."""
-    amounts = [payment.amount_minor for payment in order.payments]
-    amounts += [order.gross_minor, order.tax_minor, _sum(order.discounts), _sum(order.service_charges)]
+    moved = order.gross_minor + order.tax_minor
+    for payment in order.payments:
+        moved += payment.amount_minor
+    if order.discounts or order.service_charges:
+        moved += _sum(order.discounts) + _sum(order.service_charges)
     if order.change:
-        amounts += [coins.amount_minor for coins in order.change]
+        moved += sum(coins.amount_minor for coins in order.change)
     if order.taxes:
-        amounts += [tax.net_minor + tax.tax_minor for tax in order.taxes]
+        for tax in order.taxes:
+            moved += tax.net_minor + tax.tax_minor
     if order.rounding_minor:
-        amounts.append(abs(order.rounding_minor))
+        moved += abs(order.rounding_minor)
     if order.paid_before is not None:
-        amounts.append(order.paid_before.amount_minor)
-    return tenders.weight(*amounts)
+        moved += order.paid_before.amount_minor
+    return tenders.weight(moved)
