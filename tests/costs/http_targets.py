@@ -18,12 +18,12 @@ from urllib.parse import quote_from_bytes
 from fastapi import FastAPI
 
 from contracts.jsontext import BODY_BYTES_MAX, compact
-from services.gateway.access import sign_in
+from services.gateway import secret_body
 from services.gateway.access.callers import Caller, key_caller
 from services.gateway.commands.client import CommandClient, NotPublished
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.main import gateway_app
-from services.gateway.own_api import people, views
+from services.gateway.own_api import views
 from services.gateway.resources import Resources
 from services.platform.auth.claims import VIA_KEY, Claims
 from services.platform.auth.revocations import Revocations
@@ -144,8 +144,11 @@ BODIES: Final = {
     "Jethings, session": Body("/pos-session/create-session", compact(JETHINGS)),
     "Shifts, cash": Body("/api/v1/shifts/cash-transaction", compact(SHIFT)),
     "own API, settings": Body(f"/api/stores/{STORE}/profiles/caja-1", compact(SETTINGS), method="PUT"),
-    "own API, user": Body(f"/api/stores/{STORE}/users", compact(USER), people.BODY_BYTES_MAX),
-    "signing in": Body("/auth/token", compact(SIGN_IN), sign_in.BODY_BYTES_MAX),
+    "own API, user": Body(f"/api/stores/{STORE}/users", compact(USER), secret_body.BODY_BYTES_MAX),
+    "own API, rotation": Body(
+        f"/api/stores/{STORE}/keys/4f1c2ab90d3e/rotate", compact({"previous_until": None}), secret_body.BODY_BYTES_MAX
+    ),
+    "signing in": Body("/auth/token", compact(SIGN_IN), secret_body.BODY_BYTES_MAX),
 }
 
 

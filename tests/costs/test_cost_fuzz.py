@@ -38,6 +38,7 @@ NAMES: Final = (
     "Shifts, cash",
     "own API, settings",
     "own API, user",
+    "own API, rotation",
     "signing in",
     "own API, packed command",
     "own API, sessions asked",

@@ -1,7 +1,9 @@
 """Who may come in, over HTTP: admins say it, passwords are told nobody, and a revocation counts at once."""
 
 import asyncio
+import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ from services.gateway.access import api_keys, callers, users
 from services.gateway.access.passwords import PASSWORD_BYTES_MAX, hash_password
 from services.gateway.access.users import User
 from services.gateway.own_api import people
+from services.gateway.secret_body import BODY_BYTES_MAX
 from services.platform import access_log
 from services.platform.auth.revocations import Revocations
 from services.platform.auth.tokens import mint
@@ -93,16 +96,111 @@ async def test_a_key_is_told_once_and_ends_when_it_is_revoked(market: Market) ->
         api_key = await api_keys.find(tx, secret)
     assert api_key is not None
     assert (api_key.key_id, api_key.store_id, api_key.company_id, api_key.role) == (key, "s1", "cafes", "manager")
+    shown = {"key": key, "company_id": "cafes", "role": "manager", "revoked": False, "previous_until": None}
     listed = await ask(market, "GET", KEYS)
-    assert {"key": key, "company_id": "cafes", "role": "manager", "revoked": False} in listed.json()["items"]
+    assert shown in listed.json()["items"]
     assert secret not in listed.text
 
     assert (await ask(market, "DELETE", f"{KEYS}/{key}")).json() == {"key": key, "revoked": True}
     assert (await revocations(market)).revoked_in(f"key:{key}") == {"s1"}
     assert (await ask(market, "DELETE", f"{KEYS}/{key}")).status_code == 404
-    assert {"key": key, "company_id": "cafes", "role": "manager", "revoked": True} in (
-        await ask(market, "GET", KEYS)
-    ).json()["items"]
+    assert shown | {"revoked": True} in (await ask(market, "GET", KEYS)).json()["items"]
+
+
+async def test_a_request_for_a_key_that_is_sent_twice_makes_one_whichever_gateway_takes_it(market: Market) -> None:
+    headers = market.bearer("s1", role="admin", sub="root") | {"idempotency-key": "the form of ten o'clock"}
+    body = {"company_id": "twice"}
+    async with market.another_gateway() as other:
+        replies = await asyncio.gather(
+            *(client.post(KEYS, json=body, headers=headers) for client in (market.client, other, market.client, other))
+        )
+    assert sorted(reply.status_code for reply in replies) == [200, 200, 200, 201]
+    assert len({reply.json()["key"] for reply in replies}) == 1
+    (secret,) = {reply.json()["secret"] for reply in replies} - {None}
+    assert len(await market.rows("SELECT 1 FROM gateway.api_keys WHERE company_id = 'twice'")) == 1
+    async with market.engine.connect() as tx:
+        assert await api_keys.find(tx, secret) is not None
+    # It is another request than the one that the Idempotency-Key belongs to, and no second key either.
+    reply = await market.client.post(KEYS, json=body | {"role": "register"}, headers=headers)
+    assert (reply.status_code, "Idempotency-Key" in reply.json()["detail"]) == (422, True)
+    reply = await market.client.post(KEYS, json=body, headers=headers | {"idempotency-key": ""})
+    assert reply.status_code == 400
+    # In another store it is another one: a key is of its store.
+    elsewhere = market.bearer("s2", role="admin", sub="root") | {"idempotency-key": "the form of ten o'clock"}
+    reply = await market.client.post("/api/stores/s2/keys", json=body, headers=elsewhere)
+    assert reply.status_code == 201
+    assert reply.json()["key"] != replies[0].json()["key"]
+
+
+async def test_a_key_that_is_rotated_has_both_secrets_for_as_long_as_was_said(market: Market) -> None:
+    made = (await ask(market, "POST", KEYS, {"company_id": "rotated"})).json()
+    path = f"{KEYS}/{made['key']}/rotate"
+
+    async def opens(secret: str) -> bool:
+        reply = await market.client.get("/v1/api/session/none", headers={"x-api-key": secret})
+        return reply.status_code != 401
+
+    seen = {"previous_until": None, "overlap_s": 3_600}
+    replies = await asyncio.gather(*(ask(market, "POST", path, seen, sub=f"root-{number}") for number in range(3)))
+    assert sorted(reply.status_code for reply in replies) == [200, 409, 409]
+    (first,) = (reply.json() for reply in replies if reply.status_code == 200)
+    assert {name: first[name] for name in ("key", "company_id", "role", "revoked")} == {
+        name: made[name] for name in ("key", "company_id", "role", "revoked")
+    }
+    left_s = datetime.fromisoformat(first["previous_until"]).timestamp() - time.time()
+    assert 3_500 < left_s < 3_700
+    assert [await opens(secret) for secret in (made["secret"], first["secret"])] == [True, True]
+    listed = (await ask(market, "GET", KEYS)).json()["items"]
+    assert {name: value for name, value in first.items() if name != "secret"} in listed
+
+    again = await ask(market, "POST", path, {"previous_until": first["previous_until"], "overlap_s": 0})
+    assert again.status_code == 200
+    assert [await opens(one) for one in (made["secret"], first["secret"], again.json()["secret"])] == [
+        False,
+        False,
+        True,
+    ]
+    for body in (
+        {},
+        seen | {"overlap_s": -1},
+        seen | {"overlap_s": api_keys.OVERLAP_S_MAX + 1},
+        seen | {"overlap_s": True},
+    ):
+        assert (await ask(market, "POST", path, body)).status_code == 422, body
+    assert (await ask(market, "DELETE", f"{KEYS}/{made['key']}")).status_code == 200
+    assert (await ask(market, "POST", path, seen)).status_code == 404
+    assert not await opens(again.json()["secret"])
+    assert (await ask(market, "POST", f"{KEYS}/a%20b/rotate", seen)).status_code == 404
+
+
+async def test_an_admin_of_one_store_takes_nobody_from_another(market: Market) -> None:
+    for store in ("s1", "s2"):
+        async with market.engine.begin() as tx:
+            await users.add(tx, User(store, "mia", "manager", None), hash_password(f"what mia knows in {store}"))
+    token = mint(market.settings, sub="mia", role="manager", stores=["s1", "s2"], ttl_s=600)
+    theirs = {"authorization": f"Bearer {token}"}
+    # Replaced there, with a password that somebody else chose: it opens that store alone.
+    assert (await ask(market, "POST", USERS, ANA | {"user": "mia"})).status_code == 200
+    assert (await ask(market, "DELETE", f"{USERS}/mia")).status_code == 200
+
+    async def is_out() -> bool:
+        asked = {"store": "s1"}
+        return (await market.client.get("/api/sessions", params=asked, headers=theirs)).status_code == 403
+
+    await eventually(is_out)
+    reply = await market.client.get("/api/sessions", params={"store": "s2"}, headers=theirs)
+    assert reply.status_code == 200
+    body = {"store_id": "s2", "user": "mia", "password": "what mia knows in s2"}
+    assert (await market.client.post("/auth/token", json=body)).status_code == 200
+    made = await ask(market, "POST", "/api/stores/s2/keys", {"company_id": "cafes"}, stores=("s2",))
+    key = made.json()["key"]
+    for method, path, body in (
+        ("DELETE", f"{KEYS}/{key}", None),
+        ("POST", f"{KEYS}/{key}/rotate", {"previous_until": None}),
+    ):
+        assert (await ask(market, method, path, body)).status_code == 404
+    listed = (await ask(market, "GET", "/api/stores/s2/keys", stores=("s2",))).json()["items"]
+    assert [one["revoked"] for one in listed if one["key"] == key] == [False]
 
 
 @pytest.mark.parametrize("role", ["register", "cashier", "reader", "manager"])
@@ -118,6 +216,7 @@ async def test_nobody_but_an_admin_of_the_store_sees_or_says_who_may_come_in(mar
             ("DELETE", f"{USERS}/kept", None),
             ("GET", KEYS, None),
             ("POST", KEYS, {"company_id": "cafes"}),
+            ("POST", f"{KEYS}/{api_key.key_id}/rotate", {"previous_until": None}),
             ("DELETE", f"{KEYS}/{api_key.key_id}", None),
         ):
             reply = await ask(market, method, path, body, **claims)
@@ -140,6 +239,8 @@ async def test_an_admin_of_a_company_keeps_to_its_keys_and_makes_no_users(market
     listed = (await market.client.get(KEYS, headers=headers)).json()["items"]
     assert {key["company_id"] for key in listed} == {"cafes"}
     assert (await market.client.delete(f"{KEYS}/{others}", headers=headers)).status_code == 404
+    rotation = {"previous_until": None}
+    assert (await market.client.post(f"{KEYS}/{others}/rotate", json=rotation, headers=headers)).status_code == 404
     # Signed in, a user of theirs would have no company to keep to.
     assert (await market.client.post(USERS, json=ANA, headers=headers)).status_code == 403
 
@@ -202,7 +303,7 @@ async def test_what_is_wrong_is_named_and_quotes_no_password(
 
 async def test_bodies_and_names_that_can_be_none_are_refused(market: Market) -> None:
     headers = market.bearer("s1", role="admin", sub="root")
-    long = b'{"user":"' + b"x" * people.BODY_BYTES_MAX + b'"}'
+    long = b'{"user":"' + b"x" * BODY_BYTES_MAX + b'"}'
     for body, status in ((b"", 400), (b"[]", 400), (b'{"user":1,"user":2}', 400), (long, 413)):
         assert (await market.client.post(USERS, content=body, headers=headers)).status_code == status
     for path in (f"{USERS}/nobody", f"{USERS}/a%00b", f"{USERS}/{'x' * 200}", f"{KEYS}/nothing", f"{KEYS}/a%20b"):

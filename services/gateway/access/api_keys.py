@@ -6,6 +6,7 @@ request. It is found by its hash, so that no comparison tells by its time how mu
 
 import secrets
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, Literal, cast
 
@@ -17,8 +18,12 @@ from services.gateway.access.users import Publish
 from services.platform.auth.claims import KEY_PREFIX
 
 KEY_BYTES: Final = 32
+ID_BYTES: Final = 6
+"""Of the name of a key, which is no secret; twice as many hexadecimal digits."""
 KEY_CHARACTERS_MAX: Final = 200
 OVERLAP_S: Final = 86_400
+OVERLAP_S_MAX: Final = 2_592_000
+"""Thirty days, over HTTP: a secret that counts for longer beside another one is two keys."""
 
 KeyRole = Literal["register", "manager"]
 
@@ -42,6 +47,9 @@ ALL = text("""
 # Others who make a key for the store wait until it is done, so that all of them count alike.
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('gateway.api_keys ' || :store_id, 0))")
 COUNT = text("SELECT count(*) FROM gateway.api_keys WHERE store_id = :store_id")
+HOLD = text("""
+    SELECT * FROM gateway.api_keys WHERE store_id = :store_id AND key_id = :key_id AND revoked_at IS NULL FOR UPDATE
+""")
 FIND = text("""
     SELECT *, CASE WHEN key_hash = :key_hash THEN NULL
                    ELSE CAST(extract(epoch FROM previous_until - clock_timestamp()) AS float8) END AS counts_s
@@ -59,6 +67,8 @@ class ApiKey:
     company_id: str
     role: KeyRole
     revoked: bool
+    previous_until: datetime | None = None
+    """When the secret of before its last rotation ends, or ended; None where it was never rotated."""
     counts_s: float | None = None
     """For so many seconds longer, where it was rotated and this is the secret of before."""
 
@@ -68,9 +78,11 @@ class ApiKey:
         return KEY_PREFIX + self.key_id
 
 
-async def add(tx: AsyncConnection, company_id: str, store_id: str, role: KeyRole) -> tuple[ApiKey, str]:
-    """Make a key; it and the only copy of its secret."""
-    key = ApiKey(store_id, secrets.token_hex(6), company_id, role, revoked=False)
+async def add(
+    tx: AsyncConnection, company_id: str, store_id: str, role: KeyRole, key_id: str | None = None
+) -> tuple[ApiKey, str]:
+    """Make a key, of a new id where none is named; it and the only copy of its secret."""
+    key = ApiKey(store_id, key_id or secrets.token_hex(ID_BYTES), company_id, role, revoked=False)
     secret, key_hash = _new_secret()
     values = {"store_id": store_id, "key_id": key.key_id, "company_id": company_id, "role": role, "key_hash": key_hash}
     await tx.execute(ADD, values)
@@ -82,6 +94,12 @@ async def rotate(tx: AsyncConnection, store_id: str, key_id: str, overlap_s: int
     secret, key_hash = _new_secret()
     values = {"store_id": store_id, "key_id": key_id, "overlap_s": overlap_s, "key_hash": key_hash}
     return secret if (await tx.execute(ROTATE, values)).rowcount > 0 else None
+
+
+async def hold(tx: AsyncConnection, store_id: str, key_id: str) -> ApiKey | None:
+    """The key of this id, unless it is revoked; nobody else changes it until the end of `tx`."""
+    row = (await tx.execute(HOLD, {"store_id": store_id, "key_id": key_id})).one_or_none()
+    return None if row is None else _as_key(row)
 
 
 async def revoke(tx: AsyncConnection, store_id: str, key_id: str, publish: Publish) -> bool:
@@ -122,4 +140,5 @@ def hash_of(secret: str) -> bytes:
 
 
 def _as_key(row: Any) -> ApiKey:
-    return ApiKey(row.store_id, row.key_id, row.company_id, cast("KeyRole", row.role), row.revoked_at is not None)
+    revoked, role = row.revoked_at is not None, cast("KeyRole", row.role)
+    return ApiKey(row.store_id, row.key_id, row.company_id, role, revoked, row.previous_until)

@@ -6,19 +6,17 @@ from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from contracts.jsontext import Unreadable, read_object
 from contracts.values import ID_PATTERN
 from services.gateway.access.bounded_queue import RETRY_AFTER_S, QueueFull
 from services.gateway.access.callers import access_of
 from services.gateway.access.failures import TooManyFailures
+from services.gateway.secret_body import BODY_BYTES_MAX, read_secret_body
 from services.platform.auth.tokens import API_AUDIENCE, mint
-from services.platform.http.body import CODING, read_body
+from services.platform.http.body import CODING
 from services.platform.http.problems import Problem
 
-BODY_BYTES_MAX: Final = 8_192
-TOO_LONG: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body has at most {bytes_max} bytes.")
 WRONG: Final = "The store, the user or the password is wrong."
 
 router = APIRouter(tags=["Signing in"])
@@ -60,7 +58,7 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
 async def sign_in(request: Request) -> Response:
     """Trade a user's password for a bearer token."""
     access = access_of(request)
-    credentials = await _read(request)
+    credentials = await read_secret_body(request, SignIn)
     address = access.address_of(request)
     try:
         user = await access.passwords.check_user(credentials.store_id, credentials.user, credentials.password, address)
@@ -84,20 +82,6 @@ async def sign_in(request: Request) -> Response:
     )
     body = {"access_token": token, "token_type": "Bearer", "expires_in": ttl_s}
     return Response(orjson.dumps(body), media_type="application/json", headers={"cache-control": "no-store"})
-
-
-async def _read(request: Request) -> SignIn:
-    """Neither the reply nor a log ever quotes the body: it holds a password."""
-    body = await read_body(request, BODY_BYTES_MAX, TOO_LONG)
-    try:
-        return SignIn.model_validate(read_object(body))
-    except Unreadable:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body is no JSON object that can be read.") from None
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        fields = [{"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"]} for problem in problems[:10]]
-        detail = "A field is missing or wrong; see errors."
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=fields) from None
 
 
 router.add_api_route(

@@ -96,7 +96,8 @@ UserId = Annotated[str, Path(description="The user.", examples=["ana"])]
 KeyId = Annotated[str, Path(description="The key's id.", examples=["4f1c2ab90d3e"])]
 
 
-def _parameter(name: str, description: str, location: str = "query", **schema: Any) -> dict[str, Any]:
+def parameter(name: str, description: str, location: str = "query", **schema: Any) -> dict[str, Any]:
+    """A parameter of a query, or a header; text where `schema` says nothing else."""
     return {
         "name": name,
         "in": location,
@@ -106,7 +107,7 @@ def _parameter(name: str, description: str, location: str = "query", **schema: A
     }
 
 
-def _operation(
+def operation(
     summary: str, description: str, parameters: list[dict[str, Any]], responses: dict[str, str], **more: Any
 ) -> dict[str, Any]:
     """The keyword arguments of a route."""
@@ -129,37 +130,37 @@ def _operation(
     }
 
 
-_STORE: Final = _parameter(
+_STORE: Final = parameter(
     "store",
     "Only this store; may be repeated. Without it: all stores of the token.",
     type="array",
     items={"type": "string"},
 )
-_CURSOR: Final = _parameter("cursor", "next_cursor of the page before.")
-_LIMIT: Final = _parameter(
+CURSOR: Final = parameter("cursor", "next_cursor of the page before.")
+LIMIT: Final = parameter(
     "limit", "Items on a page.", type="integer", minimum=1, maximum=LIMIT_MAX, default=LIMIT_DEFAULT
 )
 _NO_SESSION: Final = {"404": "None of the token's stores has such a session."}
 _BLIND: Final = {
     "403": "The token does not allow the store, or the till is counted blind and its session is not closed."
 }
-_PAGE: Final = {
+PAGE: Final = {
     "200": "{items, next_cursor}; next_cursor is null on the last page.",
     "400": "A parameter can't be read.",
 }
 _WALL: Final = {"403": "The token does not allow the store."}
 
-POST_COMMAND: Final = _operation(
+POST_COMMAND: Final = operation(
     "Send a command",
     "One command as on Kafka; the reply is its answer as it is on the events topic. The same command again gets the "
     "same answer again and counts once.",
     [
-        _parameter(
+        parameter(
             "Idempotency-Key",
             "Names the command where the body has no command_id: a UUID, or other text of 1 to 255 characters.",
             "header",
         ),
-        _parameter("traceparent", "W3C trace context; the answer's is of the same trace.", "header"),
+        parameter("traceparent", "W3C trace context; the answer's is of the same trace.", "header"),
     ],
     {
         "200": "Accepted: the event.",
@@ -184,7 +185,7 @@ POST_COMMAND: Final = _operation(
         },
     },
 )
-GET_COMMAND: Final = _operation(
+GET_COMMAND: Final = operation(
     "Ask for the answer to a command",
     "What the command's id was answered, as it is on the events topic.",
     [
@@ -197,35 +198,35 @@ GET_COMMAND: Final = _operation(
         **_WALL,
     },
 )
-LIST_SESSIONS: Final = _operation(
+LIST_SESSIONS: Final = operation(
     "List sessions",
     "Ordered by store, profile and opening.",
     [
         _STORE,
-        _parameter("profile", "Only this profile."),
-        _parameter("state", "Only in this state.", enum=["open", "suspended", "pending", "closed", "voided"]),
-        _parameter("business_date", "Only of this day.", format="date"),
-        _CURSOR,
-        _LIMIT,
+        parameter("profile", "Only this profile."),
+        parameter("state", "Only in this state.", enum=["open", "suspended", "pending", "closed", "voided"]),
+        parameter("business_date", "Only of this day.", format="date"),
+        CURSOR,
+        LIMIT,
     ],
-    _PAGE | _WALL,
+    PAGE | _WALL,
 )
-LIST_TILLS: Final = _operation(
+LIST_TILLS: Final = operation(
     "Look at all tills",
     "Ordered by store and profile: each with its sessions that are not closed, the latest first, or with its latest "
     "one. Figures are null where whoever asks counts the till blind; what a blind till should hold is shown to nobody "
     "before it was counted.",
-    [_STORE, _parameter("profile", "Only this till."), _CURSOR, _LIMIT],
-    _PAGE | _WALL,
+    [_STORE, parameter("profile", "Only this till."), CURSOR, LIMIT],
+    PAGE | _WALL,
 )
-FOLLOW_SESSIONS: Final = _operation(
+FOLLOW_SESSIONS: Final = operation(
     "Follow what changes",
     "Server-sent events: of each accepted command that its session changed, by ids and states alone: no amount and no "
     "name. Without Last-Event-ID it begins now. The event reset asks to look anew, cut_off says that lines came faster "
     "than they were taken.",
     [
         _STORE,
-        _parameter("Last-Event-ID", "Goes on after the event with this id, or says reset.", "header"),
+        parameter("Last-Event-ID", "Goes on after the event with this id, or says reset.", "header"),
     ],
     {
         "200": "The stream; it ends when the token does.",
@@ -234,21 +235,21 @@ FOLLOW_SESSIONS: Final = _operation(
         **_WALL,
     },
 )
-GET_SESSION: Final = _operation(
+GET_SESSION: Final = operation(
     "Look at a session", "Its state and its words.", [_STORE], {"200": "The session.", **_NO_SESSION, **_WALL}
 )
-GET_JOURNAL: Final = _operation(
+GET_JOURNAL: Final = operation(
     "Read a session's journal",
     "Its accepted commands in their order, as canonical JSON, each with its answer as it was published.",
     [
         _STORE,
-        _parameter("since", "Only what came after the command of this sequence.", type="integer", minimum=0),
-        _CURSOR,
-        _LIMIT,
+        parameter("since", "Only what came after the command of this sequence.", type="integer", minimum=0),
+        CURSOR,
+        LIMIT,
     ],
-    _PAGE | _NO_SESSION | _BLIND,
+    PAGE | _NO_SESSION | _BLIND,
 )
-GET_X_REPORT: Final = _operation(
+GET_X_REPORT: Final = operation(
     "Make an X report",
     "The figures as they are now, in the shape of a closing; nothing is changed by it. Of a closed session: what the "
     "closing and its corrections add up to. carried_from and not_carried say what was found of the session before, "
@@ -256,21 +257,21 @@ GET_X_REPORT: Final = _operation(
     [_STORE],
     {"200": "The figures.", "409": "The session was voided.", **_NO_SESSION, **_BLIND},
 )
-LIST_PROFILES: Final = _operation(
+LIST_PROFILES: Final = operation(
     "List the tills of a store",
     "How each is set up, and whether a session holds it.",
-    [_CURSOR, _LIMIT],
-    _PAGE | _WALL | {"404": "What is named can be no store."},
+    [CURSOR, LIMIT],
+    PAGE | _WALL | {"404": "What is named can be no store."},
 )
 _MANAGERS: Final = {"403": "The token is no manager's or admin's of the store."}
 _NO_PROFILE: Final = {"404": "The store has no such till."}
-PUT_PROFILE: Final = _operation(
+PUT_PROFILE: Final = operation(
     "Set a till",
     "All settings of a till, in place of those before: the `profile` of a set_profile, which is published for the "
     "bearer. The reply is its answer. Settings that are equal after defaults are no new version.",
     [
-        _parameter("Idempotency-Key", "Makes a repeat the same command: text of 1 to 255 characters.", "header"),
-        _parameter("traceparent", "W3C trace context; the answer's is of the same trace.", "header"),
+        parameter("Idempotency-Key", "Makes a repeat the same command: text of 1 to 255 characters.", "header"),
+        parameter("traceparent", "W3C trace context; the answer's is of the same trace.", "header"),
     ],
     {
         "200": "Set: profile_set, with the version that is in force.",
@@ -288,112 +289,16 @@ PUT_PROFILE: Final = _operation(
         "content": {"application/json": {"schema": {"type": "object"}, "example": SETTINGS}},
     },
 )
-GET_PROFILE: Final = _operation(
+GET_PROFILE: Final = operation(
     "Look at a till's settings",
     "Those in force, defaults filled in, as PUT takes them; their version and hash, as closings state them; who set "
     "them when, by which command. Nobody is named for what was imported before commands set tills.",
     [],
     {"200": "The settings.", **_MANAGERS, **_NO_PROFILE},
 )
-GET_PROFILE_HISTORY: Final = _operation(
+GET_PROFILE_HISTORY: Final = operation(
     "Read the history of a till's settings",
     "All versions, the newest first: {version, profile, set_at, command_id, actor}.",
-    [_CURSOR, _LIMIT],
-    _PAGE | _MANAGERS | _NO_PROFILE,
-)
-
-_PEOPLE: Final[dict[str, Any]] = {"tags": ["People and keys"]}
-_ADMINS: Final = {"403": "The token is no admin's of the store."}
-_NO_STORE: Final = {"404": "What is named can be no store."}
-_CHANGED: Final = {
-    "503": "Too many changes wait, or the broker or the database is away: nothing of it is sure, do it again."
-}
-_BODY: Final = {
-    "400": "The body is no JSON object, or the path knows no such parameter.",
-    "413": "The body is too long.",
-    "415": CODING,
-    "422": "A field is missing or wrong; errors says which.",
-}
-
-
-def _taken(example: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": example}}}
-
-
-LIST_USERS: Final = (
-    _operation(
-        "List the users of a store",
-        "{user, role, profile_id, revoked}, by their ids; whom other stores know too is listed in each.",
-        [_CURSOR, _LIMIT],
-        _PAGE | _ADMINS | _NO_STORE,
-    )
-    | _PEOPLE
-)
-POST_USER: Final = (
-    _operation(
-        "Add a user",
-        "Or replace one: role, till and password. Who was revoked in the store may come in again; their tokens of "
-        "before stay ended. Tokens of a user who was not revoked count until they expire.",
-        [],
-        {
-            "200": "The user as they are now; never the password.",
-            "409": "The store has no room for more users, or they are revoked in all stores.",
-            "429": "The store has no more changes today; Retry-After says when.",
-            **_BODY,
-            **_ADMINS,
-            **_NO_STORE,
-            **_CHANGED,
-        },
-        requestBody=_taken(
-            {"user": "ana", "role": "cashier", "profile_id": "caja-1", "password": "what only Ana knows"}
-        ),
-    )
-    | _PEOPLE
-)
-DELETE_USER: Final = (
-    _operation(
-        "Revoke a user",
-        "Their password and every token of theirs for this store end within 5 s; what they did stays. The revocation "
-        "is on the access topic before this is replied.",
-        [],
-        {"200": "Revoked, also who was so before.", "404": "The store has no such user.", **_ADMINS, **_CHANGED},
-    )
-    | _PEOPLE
-)
-LIST_KEYS: Final = (
-    _operation(
-        "List the API keys of a store",
-        "{key, company_id, role, revoked}: their ids, never what they are. One page.",
-        [],
-        {"200": "{items, next_cursor}; next_cursor is null.", **_ADMINS, **_NO_STORE},
-    )
-    | _PEOPLE
-)
-POST_KEY: Final = (
-    _operation(
-        "Make an API key",
-        "For a company at this store. `secret` is the key: it is replied this once, and only a hash of it is kept.",
-        [],
-        {
-            "201": "The key, and its secret.",
-            "409": "The store has no room for more keys.",
-            "429": "The store has no more changes today; Retry-After says when.",
-            **_BODY,
-            **_ADMINS,
-            **_NO_STORE,
-            **_CHANGED,
-        },
-        requestBody=_taken({"company_id": "cafes", "role": "manager"}),
-    )
-    | _PEOPLE
-)
-DELETE_KEY: Final = (
-    _operation(
-        "Revoke an API key",
-        "It and the tokens that were signed for it end within 5 s. The revocation is on the access topic before this "
-        "is replied.",
-        [],
-        {"200": "Revoked.", "404": "The store has no such key, or it was revoked before.", **_ADMINS, **_CHANGED},
-    )
-    | _PEOPLE
+    [CURSOR, LIMIT],
+    PAGE | _MANAGERS | _NO_PROFILE,
 )

@@ -8,33 +8,32 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import structlog
 from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.access import SUBJECT_BYTES_MAX, AccessRecord, Restored, Subject
-from contracts.jsontext import Unreadable, read_object
+from contracts.times import wire_time
 from contracts.values import ID_PATTERN, ID_TEXT
 from services.gateway.access import api_keys, users
-from services.gateway.access.api_keys import ApiKey, KeyRole
+from services.gateway.access.api_keys import ID_BYTES, OVERLAP_S, OVERLAP_S_MAX, ApiKey, KeyRole
 from services.gateway.access.bounded_queue import RETRY_AFTER_S, QueueFull
 from services.gateway.access.callers import CHANGES_OF_STORE_A_DAY_MAX, Access, ByToken, Caller, access_of
 from services.gateway.access.passwords import PASSWORD_BYTES_MAX
 from services.gateway.access.users import User
-from services.gateway.own_api import documentation, views
+from services.gateway.idempotency import header
+from services.gateway.own_api import people_documentation, views
 from services.gateway.own_api.documentation import KeyId, StoreId, UserId
+from services.gateway.secret_body import read_secret_body
 from services.platform import access_log
 from services.platform.access_log import AccessUnread, AccessUnwritten
 from services.platform.auth.claims import EVERY_STORE, RESERVED_PREFIXES, VIA_KEY, Role
-from services.platform.http.body import read_body
 from services.platform.http.problems import Problem
 from services.platform.http.replies import json_reply
 
-BODY_BYTES_MAX: Final = 8_192
-TOO_LONG: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body has at most {bytes_max} bytes.")
 USERS_OF_STORE_MAX: Final = 1_000
 """Users of one store that are made over HTTP, revoked ones too: every process knows each revocation for good."""
 KEYS_OF_STORE_MAX: Final = 200
@@ -42,8 +41,6 @@ KEYS_OF_STORE_MAX: Final = 200
 REVOKED_EVERYWHERE: Final = (
     "They are revoked in all stores: only who runs Tillstream, or an admin of every store, lets them in again."
 )
-
-Model = TypeVar("Model", bound=BaseModel)
 
 log = structlog.get_logger(__name__)
 router = APIRouter()
@@ -71,7 +68,16 @@ class NewKey(BaseModel):
     role: KeyRole = "manager"
 
 
-@router.get("/api/stores/{store_id}/users", **documentation.LIST_USERS)
+class Rotation(BaseModel):
+    """A new secret for a key. `previous_until` is the key's as it was seen: sent twice, it is one rotation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    previous_until: str | None
+    overlap_s: Annotated[int, Field(ge=0, le=OVERLAP_S_MAX)] = OVERLAP_S
+
+
+@router.get("/api/stores/{store_id}/users", **people_documentation.LIST_USERS)
 async def list_users(request: Request, who: ByToken, store_id: StoreId) -> Response:
     """The users of a store, revoked ones too."""
     limit, after = views.read_limit(request), views.read_cursor(request, str)
@@ -82,11 +88,11 @@ async def list_users(request: Request, who: ByToken, store_id: StoreId) -> Respo
     return json_reply(views.page([_user_view(user, revoked=revoked) for user, revoked in users_page[:limit]], last))
 
 
-@router.post("/api/stores/{store_id}/users", **documentation.POST_USER)
+@router.post("/api/stores/{store_id}/users", **people_documentation.POST_USER)
 async def post_user(request: Request, who: ByToken, store_id: StoreId) -> Response:
     """Add a user, or replace one; whoever was revoked in the store may come in again."""
     _check_admin(who, store_id)
-    access, new = access_of(request), await _read(request, NewUser)
+    access, new = access_of(request), await read_secret_body(request, NewUser)
     if new.user.startswith(RESERVED_PREFIXES):
         raise _wrong("user", "A user's id begins neither with key: nor with till-.")
     if who.claims.company is not None:
@@ -113,7 +119,7 @@ async def post_user(request: Request, who: ByToken, store_id: StoreId) -> Respon
     return json_reply(_user_view(user, revoked=False))
 
 
-@router.delete("/api/stores/{store_id}/users/{user_id:path}", **documentation.DELETE_USER)
+@router.delete("/api/stores/{store_id}/users/{user_id:path}", **people_documentation.DELETE_USER)
 async def delete_user(request: Request, who: ByToken, store_id: StoreId, user_id: UserId) -> Response:
     """Revoke a user: their password and every token of theirs for the store. What they did stays."""
     _check_admin(who, store_id)
@@ -129,7 +135,7 @@ async def delete_user(request: Request, who: ByToken, store_id: StoreId, user_id
     return json_reply(_user_view(user, revoked=True))
 
 
-@router.get("/api/stores/{store_id}/keys", **documentation.LIST_KEYS)
+@router.get("/api/stores/{store_id}/keys", **people_documentation.LIST_KEYS)
 async def list_keys(request: Request, who: ByToken, store_id: StoreId) -> Response:
     """The API keys of a store, revoked ones too; never what they are."""
     _check_admin(who, store_id)
@@ -138,22 +144,48 @@ async def list_keys(request: Request, who: ByToken, store_id: StoreId) -> Respon
     return json_reply(views.page([_key_view(key) for key in keys if _is_theirs(key, who)], None))
 
 
-@router.post("/api/stores/{store_id}/keys", **documentation.POST_KEY)
+@router.post("/api/stores/{store_id}/keys", **people_documentation.POST_KEY)
 async def post_key(request: Request, who: ByToken, store_id: StoreId) -> Response:
     """Make an API key; it is replied this once."""
     _check_admin(who, store_id)
-    access, new = access_of(request), await _read(request, NewKey)
+    access, new, key_id = access_of(request), await read_secret_body(request, NewKey), _id_of_made(request, store_id)
     if who.claims.company not in {None, new.company_id}:
         raise Problem(HTTPStatus.FORBIDDEN, "This token is of another company.", reason="forbidden")
     async with _turn(access, store_id), access.engine.begin() as tx:
-        if not await api_keys.has_room(tx, store_id, KEYS_OF_STORE_MAX):
+        # Whoever makes a key for the store waits from here on: of two requests at once the second sees the first's key.
+        has_room = await api_keys.has_room(tx, store_id, KEYS_OF_STORE_MAX)
+        made = next((key for key in await api_keys.listed(tx, store_id) if key.key_id == key_id), None)
+        if made is not None:
+            if (made.company_id, made.role) != (new.company_id, new.role):
+                raise Problem(
+                    HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request.", errors=[]
+                )
+            return json_reply(_key_view(made) | {"secret": None})
+        if not has_room:
             raise _no_room(f"A store has at most {KEYS_OF_STORE_MAX} API keys, revoked ones too.")
-        key, secret = await api_keys.add(tx, new.company_id, store_id, new.role)
+        key, secret = await api_keys.add(tx, new.company_id, store_id, new.role, key_id)
     log.info("key_made", store_id=store_id, key=key.key_id, role=key.role, by=who.claims.sub)
     return json_reply(_key_view(key) | {"secret": secret}, HTTPStatus.CREATED)
 
 
-@router.delete("/api/stores/{store_id}/keys/{key_id}", **documentation.DELETE_KEY)
+@router.post("/api/stores/{store_id}/keys/{key_id}/rotate", **people_documentation.ROTATE_KEY)
+async def rotate_key(request: Request, who: ByToken, store_id: StoreId, key_id: KeyId) -> Response:
+    """Give a key a new secret, which is replied this once; the one of before counts a while longer."""
+    _check_admin(who, store_id)
+    access, rotation = access_of(request), await read_secret_body(request, Rotation)
+    async with _turn(access, store_id), access.engine.begin() as tx:
+        key = await api_keys.hold(tx, store_id, key_id) if ID_TEXT.fullmatch(key_id) else None
+        if key is None or not _is_theirs(key, who):
+            raise _no_key()
+        if _until(key) != rotation.previous_until:
+            raise Problem(HTTPStatus.CONFLICT, "The key was rotated meanwhile: look at its previous_until, and decide.")
+        secret = await api_keys.rotate(tx, store_id, key_id, rotation.overlap_s)
+        key = await api_keys.hold(tx, store_id, key_id) or key
+    log.info("key_rotated", store_id=store_id, key=key_id, overlap_s=rotation.overlap_s, by=who.claims.sub)
+    return json_reply(_key_view(key) | {"secret": secret})
+
+
+@router.delete("/api/stores/{store_id}/keys/{key_id}", **people_documentation.DELETE_KEY)
 async def delete_key(request: Request, who: ByToken, store_id: StoreId, key_id: KeyId) -> Response:
     """Revoke an API key, and the tokens that were signed for it."""
     _check_admin(who, store_id)
@@ -163,7 +195,7 @@ async def delete_key(request: Request, who: ByToken, store_id: StoreId, key_id: 
         if key_id not in theirs or not await api_keys.revoke(
             tx, store_id, key_id, partial(access_log.publish, access.settings)
         ):
-            raise Problem(HTTPStatus.NOT_FOUND, "There is no such key in this store, or it was revoked before.")
+            raise _no_key()
     log.info("key_revoked", store_id=store_id, key=key_id, by=who.claims.sub)
     return json_reply({"key": key_id, "revoked": True})
 
@@ -176,6 +208,12 @@ def _check_admin(who: Caller, store_id: str) -> None:
     # A revocation of `*` would be one in all stores.
     if not ID_TEXT.fullmatch(store_id):
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such store.")
+
+
+def _id_of_made(request: Request, store_id: str) -> str | None:
+    """The id of the key that a request with an Idempotency-Key makes: sent again it would make the same one."""
+    sent = header.key_of(request)
+    return None if sent is None else header.command_id_of(store_id, sent, "api-key").replace("-", "")[: 2 * ID_BYTES]
 
 
 def _is_theirs(key: ApiKey, who: Caller) -> bool:
@@ -210,20 +248,6 @@ async def _turn(access: Access, store_id: str) -> AsyncIterator[None]:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers) from None
 
 
-async def _read(request: Request, model: type[Model]) -> Model:
-    """Neither the reply nor a log ever quotes the body: it may hold a password."""
-    body = await read_body(request, BODY_BYTES_MAX, TOO_LONG)
-    try:
-        return model.model_validate(read_object(body))
-    except Unreadable:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body is no JSON object that can be read.") from None
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        fields = [{"field": ".".join(map(str, one["loc"]))[:64], "problem": one["msg"]} for one in problems[:10]]
-        detail = "A field is missing or wrong; see errors."
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=fields) from None
-
-
 async def _nothing(_news: Sequence[AccessRecord]) -> None:
     """Publish what the topic says already."""
 
@@ -245,9 +269,18 @@ def _no_room(sentence: str) -> Problem:
     return Problem(HTTPStatus.CONFLICT, f"{sentence} Whoever runs Tillstream can make room.")
 
 
+def _no_key() -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, "There is no such key in this store, or it was revoked before.")
+
+
+def _until(key: ApiKey) -> str | None:
+    return None if key.previous_until is None else wire_time(key.previous_until)
+
+
 def _user_view(user: User, *, revoked: bool) -> dict[str, Any]:
     return {"user": user.user_id, "role": user.role, "profile_id": user.profile_id, "revoked": revoked}
 
 
 def _key_view(key: ApiKey) -> dict[str, Any]:
-    return {"key": key.key_id, "company_id": key.company_id, "role": key.role, "revoked": key.revoked}
+    shown = {"key": key.key_id, "company_id": key.company_id, "role": key.role, "revoked": key.revoked}
+    return shown | {"previous_until": _until(key)}
