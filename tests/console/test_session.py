@@ -1,6 +1,8 @@
 """A session's page: who sees which figures, what is offered to whom, and what becomes of a decision."""
 
+import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import uuid4
 
@@ -121,12 +123,41 @@ async def test_a_form_that_is_sent_twice_counts_once(mona: Visitor, market: Mark
     assert (await state_of(market, session_id))["state"] == "open"
     # Another command under its id is neither taken nor asked for again under a new one.
     page = await mona.post(
-        path_of(session_id, "suspend"), fields | {"occurred_at": "2026-11-20T12:00:00.000+00:00"}, follow_redirects=True
+        path_of(session_id, "suspend"), fields | {"occurred_at": "2026-11-20T12:00:00.000000Z"}, follow_redirects=True
     )
     assert page.url.path == path_of(session_id)
     assert "This was sent already." in mona.text
     assert "Done: it stands in the journal." not in mona.text
     assert (await state_of(market, session_id))["state"] == "open"
+
+
+async def test_what_is_done_occurs_when_its_form_is_sent_not_when_it_was_opened(mona: Visitor, market: Market) -> None:
+    session_id = await market.open_session("p2")
+    suspending = path_of(session_id, "suspend")
+    await mona.get(suspending)
+    fields = mona.hidden(suspending)
+    await asyncio.sleep(0.01)
+    opened = datetime.now(UTC)
+    await asyncio.sleep(0.01)
+    assert (await mona.post(suspending, fields)).status_code == 303
+    (entry,) = (await market.get(f"/api/sessions/{session_id}/journal", since=fields["sequence"])).json()["items"]
+    assert datetime.fromisoformat(entry["command"]["occurred_at"]) > opened
+
+
+async def test_a_form_that_is_sent_twice_at_one_instant_is_one_command(mona: Visitor, market: Market) -> None:
+    session_id = await market.open_session("p1")
+    moving = path_of(session_id, "move-cash")
+    await mona.get(moving)
+    fields = mona.hidden(moving) | {"movement": "pay_in", "amount": "3", "category": "change", "sure": "yes"}
+    pages = await asyncio.gather(*(mona.post(moving, fields) for _ in range(3)))
+    done = f"{path_of(session_id)}?command={fields['command_id']}"
+    assert [page.headers.get("location") for page in pages] == [done] * 3
+    # What says something else under its id is another command, and is not done.
+    page = await mona.post(moving, fields | {"amount": "5"}, follow_redirects=True)
+    assert "This was sent already." in mona.text
+    assert page.url.path == path_of(session_id)
+    (entry,) = (await market.get(f"/api/sessions/{session_id}/journal", since=fields["sequence"])).json()["items"]
+    assert entry["command"]["amount_minor"] == 300
 
 
 @pytest.mark.parametrize("name", ["void", "force-close"])

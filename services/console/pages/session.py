@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from contracts.times import wire_time
 from contracts.values import UUID_TEXT
 from services.console import journal
 from services.console.actions import ACTIONS, Action, command_of, is_offered, offered, offered_on_lines
@@ -32,8 +33,8 @@ log = structlog.get_logger(__name__)
 PATH: Final = "/stores/{store_id}/sessions/{session_id}"
 SEQUENCE_TEXT: Final = re.compile(r"[0-9]{1,15}")
 """What the wire can count to, in digits."""
-TIME_TEXT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}[+]00:00")
-"""When a command was made, as its form carries it."""
+TIME_TEXT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z")
+"""When a command was sent first, as its form carries it from then on."""
 NOBODY_KNOWS: Final = phrase("Nobody knows whether it was taken: send it again from here, it counts once.")
 NOT_SENT: Final = phrase("The tills can't be asked just now: send it again from here, it counts once.")
 DONE: Final = phrase("Done: it stands in the journal.")
@@ -45,8 +46,8 @@ NOT_NOW: Final = phrase("This can't be done to the session as it is now. Go back
 PARKED: Final = phrase("It could not be done: that is our fault, and it is written down. Tell whoever runs Tillstream.")
 LOOKED: Final = "sure"
 """What the page that shows once more what was filled in sends: yes, or no to change it."""
-MADE: Final = {"command_id": UUID_TEXT, "occurred_at": TIME_TEXT}
-"""What makes a command the same one however often its form is sent: made together, and dropped together."""
+SAME: Final = ("command_id", "occurred_at")
+"""What makes a command the same one however often its form is sent: its id, and once it was sent, when that was."""
 NOT_DONE: Final = {"command_rejected": NOT_NOW, "command_parked": PARKED}
 """Answers that say that nothing was done, and what is said where they have no reason."""
 
@@ -117,9 +118,14 @@ async def _send(
     visit: Visit, action: Action, values: Mapping[str, Any], filled: Mapping[str, str], members: Mapping[str, Any]
 ) -> Response:
     """Send the command, and go back to the session, which says what became of it; its form again where nobody knows."""
+    # A form may have been open for hours: what it asks for occurs when it is sent first.
+    sent_before, filled = "occurred_at" in filled, {"occurred_at": _now(), **filled}
     command = command_of(action, values["session"], visit.person, filled, members)
+    command["occurred_at"] = filled["occurred_at"]
     try:
-        await visit.desk.apis.send(visit.person, command | {"occurred_at": filled["occurred_at"]})
+        await (
+            visit.desk.apis.send(visit.person, command) if sent_before else _first(visit, values["session"], command)
+        )
     except Away as away:
         log.warning("command_unanswered", error=str(away))
         sentence, status = visit.say(NOBODY_KNOWS), HTTPStatus.SERVICE_UNAVAILABLE
@@ -133,9 +139,23 @@ async def _send(
             return visit.go(f"{_path(values['session'])}?note=reused")
         sentence = visit.say(REASONS.get(refused.reason, NOT_NOW))
         # What is filled in now is another command than the one that was refused; who gives no reason decided nothing.
-        again = {name: text for name, text in filled.items() if not refused.reason or name not in MADE}
+        again = {name: text for name, text in filled.items() if not refused.reason or name not in SAME}
         return _confirm(visit, action, values, again, sentence, HTTPStatus(refused.status))
     return visit.go(_sent_path(values["session"], filled))
+
+
+async def _first(visit: Visit, session: Mapping[str, Any], command: Mapping[str, Any]) -> None:
+    """Send a command; where a browser has sent its form already, by a double click or a reload, it is that command.
+
+    Raises as `Apis.send`; `command_id_reused` where what was sent under its id before says something else.
+    """
+    try:
+        await visit.desk.apis.send(visit.person, command)
+    except Refused as refused:
+        answer = await _answer(visit, session, command["command_id"]) if refused.reason == "command_id_reused" else None
+        if answer is None or not answer.get("occurred_at"):
+            raise
+        await visit.desk.apis.send(visit.person, {**command, "occurred_at": answer["occurred_at"]})
 
 
 def _unasked(visit: Visit, action: Action, filled: Mapping[str, str], away: Away) -> Response:
@@ -226,15 +246,20 @@ def _review(
 
 
 def _carried(filled: Mapping[str, str]) -> dict[str, str]:
-    """The id and the time that a form has had, so that it counts once however often it is sent; else both anew."""
+    """The id that a form has had, with the time once it was sent, so that it counts once; else an id anew."""
     if _is_made(filled):
-        return {name: filled[name] for name in MADE}
-    occurred_at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
-    return {"command_id": str(uuid4()), "occurred_at": occurred_at}
+        return {name: filled[name] for name in SAME if name in filled}
+    return {"command_id": str(uuid4())}
 
 
 def _is_made(filled: Mapping[str, str]) -> bool:
-    return all(text.fullmatch(filled.get(name, "")) for name, text in MADE.items())
+    is_named = bool(UUID_TEXT.fullmatch(filled.get("command_id", "")))
+    return is_named and ("occurred_at" not in filled or bool(TIME_TEXT.fullmatch(filled["occurred_at"])))
+
+
+def _now() -> str:
+    """As answers write it: so what comes back is what was sent."""
+    return wire_time(datetime.fromtimestamp(time.time(), UTC))
 
 
 async def _outcome(visit: Visit, session: Mapping[str, Any], command_id: str) -> Outcome | None:
