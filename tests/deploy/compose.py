@@ -32,7 +32,10 @@ class Compose:
         for name in ("GATEWAY", "REPORTING", "CONSOLE", "KAFKA"):
             ports[f"TILL_{name}_PORT"] = free_port(set(ports.values()))
         named = {name: str(port) for name, port in ports.items()}
-        return cls(os.environ | named | {"COMPOSE_PROJECT_NAME": f"till-test-{uuid4().hex[:8]}"})
+        own = uuid4()
+        # Two deployments on one machine have no network in common.
+        named["TILL_PAGES_SUBNET"] = f"10.214.{own.int % 256}.0/28"
+        return cls(os.environ | named | {"COMPOSE_PROJECT_NAME": f"till-test-{own.hex[:8]}"})
 
     def port(self, name: str) -> str:
         return self.environment[f"TILL_{name}_PORT"]

@@ -19,6 +19,8 @@ HEALTH_PORT = 8090
 SERVICES = {"sessions", "gateway", "reporting"}
 PAGES = "console"
 """Stands before the services, and needs neither tables nor topics."""
+TRUSTED_BITS_MIN = 14
+"""Of a network of pods; 10.0.0.0/8 and its like have fewer."""
 PORTS = (5432, 6379, 8080, HEALTH_PORT, 9092, 9093)
 
 
@@ -121,10 +123,47 @@ def test_services_start_on_the_schema_that_they_need_and_say_when_they_are_ready
 def test_the_pages_hold_no_secret_and_know_no_server() -> None:
     spec = next(template["spec"] for name, template in pods(objects(BASE)) if name == PAGES)
     (container,) = spec["containers"]
-    assert {variable["name"] for variable in container["env"]} == {"TILL_GATEWAY_URL", "TILL_REPORTING_URL"}
+    environment = {variable["name"]: variable for variable in container["env"]}
+    assert environment.keys() == {"TILL_GATEWAY_URL", "TILL_REPORTING_URL", "TILL_TRUSTED_PROXIES"}
+    named = environment["TILL_TRUSTED_PROXIES"]["valueFrom"]["configMapKeyRef"]
+    assert named == {"name": "tillstream", "key": "TILL_TRUSTED_PROXIES"}
     assert "envFrom" not in container
     assert "initContainers" not in spec
     assert spec["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+
+
+@pytest.mark.parametrize("overlay", [DEV, PRODUCTION])
+def test_wrong_passwords_are_counted_by_the_address_of_people_not_of_pods(overlay: str) -> None:
+    file = ROOT / "deploy/kubernetes" / overlay / "kustomization.yaml"
+    (settings,) = (
+        one["literals"] for one in yaml.safe_load(file.read_text())["configMapGenerator"] if one["name"] == "tillstream"
+    )
+    (named,) = (value for name, _, value in (one.partition("=") for one in settings) if name == "TILL_TRUSTED_PROXIES")
+    (network,) = Settings(trusted_proxies=named).proxy_networks
+    # Whole families of private addresses would be those of shops, too.
+    assert network.prefixlen >= TRUSTED_BITS_MIN
+    template = next(template for name, template in pods(objects(BASE)) if name == "gateway")
+    assert {"configMapRef": {"name": "tillstream"}} in template["spec"]["containers"][0]["envFrom"]
+
+
+def test_the_gateway_of_compose_believes_the_console_and_nobody_else_who_is_not_named() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    services, network = compose["services"], compose["networks"]["pages"]
+    assert {name for name, one in services.items() if "pages" in one.get("networks", ())} == {"gateway", PAGES}
+    # Nobody gets in from outside by it: no port of a container is reached through an internal network.
+    assert network["internal"] is True
+    subnet = "${TILL_PAGES_SUBNET:-10.213.77.0/28}"
+    assert [one["subnet"] for one in network["ipam"]["config"]] == [subnet]
+    believed = services["gateway"]["environment"]["TILL_TRUSTED_PROXIES"]
+    assert believed == subnet + "${TILL_TRUSTED_PROXIES:+,}${TILL_TRUSTED_PROXIES:-}"
+    assert Settings(trusted_proxies="10.213.77.0/28").proxy_networks
+    (alias,) = services["gateway"]["networks"]["pages"]["aliases"]
+    pages = services[PAGES]
+    # By its name on the other networks, the console would come from an address that the gateway doesn't believe.
+    assert pages["environment"]["TILL_GATEWAY_URL"] == f"http://{alias}:8080"
+    assert "servers" not in pages["networks"]
+    for name in (PAGES, "reporting"):
+        assert services[name]["environment"]["TILL_TRUSTED_PROXIES"] == "${TILL_TRUSTED_PROXIES:-}"
 
 
 def test_health_and_metrics_have_a_port_that_no_caller_reaches_and_documentation_is_not_served() -> None:
