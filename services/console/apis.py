@@ -183,9 +183,17 @@ class Apis:
         keys: list[dict[str, Any]] = (await self._get(self.gateway, person, _keys(store_id)))["items"]
         return keys
 
-    async def make_key(self, person: Person, store_id: str, key: Mapping[str, Any]) -> dict[str, Any]:
-        """A new API key with its secret. Raises Refused or Away."""
-        return await _send(self.gateway, "POST", _keys(store_id), json=dict(key), headers=_bearer(person))
+    async def make_key(self, person: Person, store_id: str, key: Mapping[str, Any], once: str) -> dict[str, Any]:
+        """A new API key with its secret, which is None where `once` has made it before. Raises Refused or Away."""
+        headers = _bearer(person) | {"idempotency-key": once}
+        return await _send(self.gateway, "POST", _keys(store_id), json=dict(key), headers=headers)
+
+    async def rotate_key(
+        self, person: Person, store_id: str, key_id: str, rotation: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """An API key with its new secret. Raises Refused or Away."""
+        path = f"{_keys(store_id)}/{_segment(key_id)}/rotate"
+        return await _send(self.gateway, "POST", path, json=dict(rotation), headers=_bearer(person))
 
     async def revoke_key(self, person: Person, store_id: str, key_id: str) -> None:
         """End an API key. Raises Refused or Away."""

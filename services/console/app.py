@@ -21,6 +21,8 @@ from services.console.languages import phrase
 from services.console.pages import (
     closings,
     export,
+    keys,
+    new_till,
     now,
     over_short,
     people,
@@ -90,10 +92,12 @@ def console_app(desk: Desk, checks: Mapping[str, Check]) -> ASGIApp:
             *session.ROUTES,
             *closings.ROUTES,
             *till_settings.ROUTES,
+            *new_till.ROUTES,
             *export.ROUTES,
             *proof.ROUTES,
             *over_short.ROUTES,
             *people.ROUTES,
+            *keys.ROUTES,
         ],
         exception_handlers={
             NobodySignedIn: _nobody,

@@ -6,7 +6,7 @@ refused a moment later.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +32,8 @@ NEEDED: Final = frozenset({"name", "currency"})
 YES_NO: Final = ("enabled", "blind", "allow_negative_drawer")
 DURATIONS: Final = ("idle_close_after_s", "late_window_s")
 LIMIT: Final = "over_short_limit_minor"
+SHARED: Final = ("currency", "business_day_starts_at", "store_name", "company_id", "time_zone")
+"""What the tills of a store most often have in common."""
 TENDER_FIELDS: Final = ("id", "name", "type", "currency", "exchange_rate")
 ERRORS_MAX: Final = 10
 """As many as the wire names."""
@@ -166,6 +168,25 @@ def changes(before: Settings, after: Settings, say: Say, formats: Formats) -> li
         texts = (setting_text(settings, LIMIT, say, formats) for settings in (before, after))
         rows.append(Change(say(SETTINGS[LIMIT]), *texts))
     return rows + _tender_changes(before, after, say, formats)
+
+
+def all_of(settings: Settings, say: Say, formats: Formats) -> list[tuple[str, str]]:
+    """What everything is set to, in the order of the form; defaults are filled in."""
+    return [
+        (
+            say(label),
+            _all_tenders(settings["tenders"], say, formats)
+            if name == "tenders"
+            else setting_text(settings, name, say, formats),
+        )
+        for name, label in SETTINGS.items()
+    ]
+
+
+def in_common(tills: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What the form for a new till begins with: defaults, and of the store's first till what its tills share."""
+    usual = {"enabled": "yes", "allow_negative_drawer": "yes", "late_window_s_unit": "d"}
+    return usual | {name: str(tills[0].get(name) or "") for name in SHARED if tills}
 
 
 def setting_text(settings: Settings, name: str, say: Say, formats: Formats) -> str:

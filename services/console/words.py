@@ -25,7 +25,7 @@ STATES: Final[Mapping[str, str]] = {
 
 MOVEMENTS: Final[Mapping[str, str]] = {
     "pay_in": phrase("Paid in"),
-    "float_loan": phrase("Change brought"),
+    "float_loan": phrase("Change brought in"),
     "pay_out": phrase("Paid out"),
     "safe_drop": phrase("Put into the safe"),
     "bank_pickup": phrase("Taken to the bank"),
@@ -47,7 +47,7 @@ KINDS: Final[Mapping[str, str]] = {
     "hand_over": phrase("Handed over"),
     "suspend_session": phrase("Suspended"),
     "resume_session": phrase("Resumed"),
-    "amend_session": phrase("Words changed"),
+    "amend_session": phrase("Details changed"),
     "void_session": phrase("Session voided"),
     "set_profile": phrase("Till set up"),
 }
@@ -62,7 +62,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "tenders": phrase("Means of payment"),
     "over_short_limit_minor": phrase("Limit for over and short"),
     "blind": phrase("Counted blind"),
-    "allow_negative_drawer": phrase("Less than nothing may be in the drawer"),
+    "allow_negative_drawer": phrase("The drawer may go below zero"),
     "idle_close_after_s": phrase("Closed when nothing happens for"),
     "late_window_s": phrase("Takes what comes late for"),
     "business_day_starts_at": phrase("The business day starts at"),
@@ -119,6 +119,6 @@ REASONS: Final[Mapping[str, str]] = {
     "movement_unknown": phrase("There is no such movement in this session."),
     "movement_already_voided": phrase("This movement was voided before."),
     "order_revision_stale": phrase("A newer version of this order is known."),
-    "not_enough_cash": phrase("There would be less than nothing in the drawer."),
+    "not_enough_cash": phrase("The drawer would go below zero."),
 }
 """Why a command was refused, for whoever sent it from a page."""

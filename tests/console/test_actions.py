@@ -153,7 +153,7 @@ async def test_in_spanish_it_reads_and_is_read_as_spanish_is(address: str, marke
         await reader.send(moving, movement="pay_in", amount=amount, category="cambio")
         assert "¿es correcto?" in reader.text
         await reader.send(moving, sure="yes")
-        assert "Hecho: quedó en el diario." in reader.text
+        assert "Listo: quedó en el diario." in reader.text
     assert (await figures(market, session_id))["expected_minor"] == before + 125_050
 
 

@@ -35,6 +35,17 @@ def test_a_catalogue_has_every_sentence_and_no_other(code: str) -> None:
             assert set(VALUE.findall(texts(message.string)[-1])) == expected, message.id
 
 
+@pytest.mark.parametrize("code", CODES)
+def test_a_language_has_one_term_for_a_thing(code: str) -> None:
+    rows = [line.split("|") for line in (FOLDER / f"{code}.md").read_text(encoding="utf-8").splitlines() if "|" in line]
+    retired = [word for row in rows[2:] for word in row[3].strip().split(", ")]
+    assert retired
+    again = re.compile(rf"\b({'|'.join(retired)})s?\b", re.IGNORECASE)
+    with (FOLDER / f"{code}.po").open("rb") as lines:
+        said = [text for message in read_po(lines, locale=code) if message.id for text in texts(message.string)]
+    assert {text: again.findall(text) for text in said if again.search(text)} == {}
+
+
 def test_what_is_said_is_found() -> None:
     collected_ids = {texts(message.id)[0] for message in collected() if message.id}
     assert {"Sign in", "You are signed out.", "manager", "%(num)s order", "That is our fault"} <= collected_ids

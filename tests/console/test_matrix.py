@@ -20,6 +20,7 @@ from tests.support.profiles import import_profiles
 ROLES: Final = ("register", "cashier", "manager", "admin", "reader")
 WORKS: Final = frozenset({"register", "cashier", "manager", "admin"})
 DECIDES: Final = frozenset({"manager", "admin"})
+ADMINS: Final = frozenset({"admin"})
 NOBODY: Final[frozenset[str]] = frozenset()
 WHILE_OPEN: Final = {
     "move-cash": WORKS,
@@ -47,6 +48,9 @@ SCREENS: Final = {
     "/over-short": frozenset(ROLES),
     "/tills": frozenset(ROLES),
     "/tills/m-open": DECIDES,
+    "/new-till": ADMINS,
+    "/people": ADMINS,
+    "/people/revoke?user=adam": ADMINS,
 }
 """Pages of the own store, and who sees them."""
 STORES: Final = ("s1", "s2")
@@ -201,6 +205,36 @@ def test_what_is_offered_to_a_role_is_what_the_wire_allows_it(name: str, role: A
     body = {**action.members, "store_id": "s1", "actor": {"id": "one"}, "reason": "because"}
     assert (refused_right(claims, "s1", body) is None) is (role in action.roles)
     assert refused_right(claims, "s2", body) == "forbidden"
+
+
+SENT: Final = {
+    "/new-till": {"profile_id": "m-new", "name": "Matrix", "currency": "MXN", "step": "do", "change_id": str(uuid4())},
+    "/people/users": {"user": "m-thief", "role": "admin", "password": "x"},
+    "/people/keys": {"company_id": "m-thief", "role": "manager", "once": str(uuid4())},
+    "/people/renew": {"key": "4f1c2ab90d3e", "previous_until": "", "overlap_s": "0"},
+    "/people/revoke": {"user": "adam"},
+}
+"""Forms that admins alone send, as somebody may make them up; `m-new` is a till that only this would set up."""
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_who_sends_what_is_for_admins(visitor: Visitor, market: Market, role: str, record_property: Any) -> None:
+    """In another store an admin's are refused, too; in the own one theirs are tried where they belong."""
+    await visitor.bring_token(market.token("s1", role=role, sub=f"m-{role}"))
+    key = visitor.hidden("/sign-out")["form_key"]
+    asked = [(store, path) for store in STORES for path in SENT if store != "s1" or role not in ADMINS]
+    refused = {
+        (store, path): (await visitor.post(f"/stores/{store}{path}", SENT[path] | {"form_key": key})).status_code
+        for store, path in asked
+    }
+    assert refused == dict.fromkeys(asked, 403)
+    for found in (
+        "SELECT 1 FROM profiles WHERE profile_id = 'm-new'",
+        "SELECT 1 FROM gateway.users WHERE user_id = 'm-thief' OR user_id = 'adam' AND revoked_at IS NOT NULL",
+        "SELECT 1 FROM gateway.api_keys WHERE company_id = 'm-thief'",
+    ):
+        assert await market.rows(found) == []
+    record_property("walls", f"{role}: {len(asked)} forms of admins, each refused")
 
 
 def test_the_table_names_every_action() -> None:

@@ -1,7 +1,9 @@
 """People and keys: only an admin sees them, what a revocation does is said and done, a key is shown once."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 
@@ -58,23 +60,65 @@ async def test_a_key_is_shown_once_and_revoked(adam: Visitor, market: Market) ->
     (row,) = await market.rows("SELECT key_id FROM gateway.api_keys WHERE company_id = 'cafes'")
     page = await adam.get(PATH)
     assert secret not in page.text
-    assert f"cafes manager · {row.key_id} Revoke" in adam.text
+    assert f"cafes manager · {row.key_id} Renew Revoke" in adam.text
     await adam.get(f"{PATH}/revoke?key={row.key_id}")
     assert "make another key in its place" in adam.text
     await adam.send(f"{PATH}/revoke")
     assert f"cafes manager · {row.key_id} Revoked" in adam.text
 
 
-async def test_a_form_that_is_sent_twice_makes_one_key(adam: Visitor, market: Market) -> None:
+async def test_a_form_that_is_sent_twice_at_one_instant_makes_one_key(adam: Visitor, market: Market) -> None:
     await adam.get(PATH)
     fields = adam.hidden(f"{PATH}/keys") | {"company_id": "twice", "role": "register"}
-    assert (await adam.post(f"{PATH}/keys", fields)).status_code == 201
-    assert (await adam.post(f"{PATH}/keys", fields)).status_code == 409
-    assert "No key was made: since this page was shown another one was" in adam.text
-    assert len(await market.rows("SELECT 1 FROM gateway.api_keys WHERE company_id = 'twice'")) == 1
-    # The page that says so knows it: another one may be made from there.
+    pages = await asyncio.gather(*(adam.post(f"{PATH}/keys", fields) for _ in range(3)))
+    assert sorted(page.status_code for page in pages) == [200, 200, 201]
+    secrets = [page.text for page in pages if "till_" in page.text]
+    assert len(secrets) == 1
+    await adam.post(f"{PATH}/keys", fields)
+    assert "This form was sent twice: it made one key" in adam.text
+    (row,) = await market.rows("SELECT key_id FROM gateway.api_keys WHERE company_id = 'twice'")
+    assert f'href="{PATH}/renew?key={row.key_id}"' in adam.page.text
+    # A form of its own makes another one, whatever was made since its page was shown.
+    await adam.get(PATH)
     page = await adam.send(f"{PATH}/keys", company_id="twice", role="register")
     assert page.status_code == 201
+    assert (await adam.post(f"{PATH}/keys", fields | {"once": "no id"})).status_code == 422
+
+
+async def test_a_key_is_renewed_and_what_it_was_opens_as_long_as_was_said(adam: Visitor, market: Market) -> None:
+    await adam.get(PATH)
+    page = await adam.send(f"{PATH}/keys", company_id="renewed", role="manager")
+    (old,) = re.findall(r"till_[A-Za-z0-9_-]{43}", page.text)
+    (row,) = await market.rows("SELECT key_id FROM gateway.api_keys WHERE company_id = 'renewed'")
+    asked = f"{PATH}/renew?key={row.key_id}"
+
+    async def opens(secret: str) -> bool:
+        reply = await market.client.get("/v1/api/session/none", headers={"x-api-key": secret})
+        return reply.status_code != 401
+
+    await adam.get(asked)
+    assert "ends at once by this" not in adam.text
+    fields = adam.hidden(f"{PATH}/renew")
+    page = await adam.send(f"{PATH}/renew", overlap_s="3600")
+    assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
+    (new,) = re.findall(r"till_[A-Za-z0-9_-]{43}", page.text)
+    assert "What it was before still opens until" in adam.text
+    assert [await opens(secret) for secret in (old, new)] == [True, True]
+    # The same form once more, as by a double click, renews nothing.
+    assert (await adam.post(f"{PATH}/renew", fields | {"overlap_s": "0"})).status_code == 409
+    assert "since this page was shown the key was renewed" in adam.text
+    assert "what it was before opens until" in adam.text
+    assert new not in adam.page.text
+    assert [await opens(secret) for secret in (old, new)] == [True, True]
+    await adam.get(asked)
+    assert "ends at once by this" in adam.text
+    page = await adam.send(f"{PATH}/renew", overlap_s="0")
+    assert "What it was before opens nothing any more." in adam.text
+    (newest,) = re.findall(r"till_[A-Za-z0-9_-]{43}", page.text)
+    assert [await opens(secret) for secret in (old, new, newest)] == [False, False, True]
+    await adam.get(f"{PATH}/revoke?key={row.key_id}")
+    await adam.send(f"{PATH}/revoke")
+    assert (await adam.get(asked)).status_code == 404
 
 
 async def test_somebody_who_is_there_already_is_replaced_only_once_it_was_said(adam: Visitor, visitor: Visitor) -> None:
@@ -115,14 +159,15 @@ async def test_nobody_else_sees_or_says_who_may_come_in(visitor: Visitor, market
     page = await visitor.get("/stores/s1")
     assert f'href="{PATH}"' not in page.text
     key = {"form_key": visitor.hidden("/sign-out")["form_key"]}
-    for path in (PATH, f"{PATH}/revoke?user=mona", "/stores/s2/people"):
+    for path in (PATH, f"{PATH}/revoke?user=mona", f"{PATH}/renew?key=4f1c2ab90d3e", "/stores/s2/people"):
         page = await visitor.get(path)
         assert page.status_code == 403
         assert "adam" not in page.text
     thief = {"user": "thief", "role": "admin", "password": "x"}
     for action, fields in (
         ("users", thief),
-        ("keys", {"company_id": "c", "role": "manager"}),
+        ("keys", {"company_id": "c", "role": "manager", "once": str(uuid4())}),
+        ("renew", {"key": "4f1c2ab90d3e", "previous_until": ""}),
         ("revoke", {"user": "mona"}),
     ):
         assert (await visitor.post(f"{PATH}/{action}", key | fields)).status_code == 403
@@ -132,16 +177,21 @@ async def test_nobody_else_sees_or_says_who_may_come_in(visitor: Visitor, market
     assert await market.rows("SELECT 1 FROM gateway.users WHERE user_id = 'mona' AND revoked_at IS NOT NULL") == []
 
 
-# Twelve pages, each looked through by axe.
+# Eighteen pages, each looked through by axe.
 @pytest.mark.timeout(180)
-async def test_the_pages_of_people_have_no_barrier(adam: Visitor, address: str) -> None:
+async def test_the_pages_of_people_have_no_barrier(adam: Visitor, market: Market, address: str) -> None:
     await let_in(adam, "zoe", "what only zoe knows", profile_id="p1")
+    await adam.get(PATH)
+    await adam.send(f"{PATH}/keys", company_id="seen", role="manager")
+    (row,) = await market.rows("SELECT key_id FROM gateway.api_keys WHERE company_id = 'seen'")
+    await adam.get(f"{PATH}/renew?key={row.key_id}")
+    await adam.send(f"{PATH}/renew")
     async with chromium() as browser:
         context = await browser.new_context(reduced_motion="reduce", locale="es-MX")
         await context.add_cookies([{"name": "till", "value": adam.cookies["till"], "url": address}])
         page = await context.new_page()
         seen = {}
-        for where in (PATH, f"{PATH}/revoke?user=zoe"):
+        for where in (PATH, f"{PATH}/revoke?user=zoe", f"{PATH}/renew?key={row.key_id}"):
             async for theme, width in looks(page):
                 await page.goto(f"{address}{where}")
                 seen[where, theme, width] = await complaints(page)

@@ -13,13 +13,11 @@ from services.console.formats import Formats
 from services.console.till_settings import SENTENCES, changes, filled_of, in_full, objections, settings_of
 from services.console.words import SETTINGS, TENDER_TYPES
 from tests.console.chromium import chromium, complaints, looks
-from tests.console.visitor import Visitor
+from tests.console.visitor import Visitor, filled
 from tests.support.market import Market
 
 PATH = "/stores/s1/tills"
 US, SPAIN = Locale.parse("en_US"), Locale.parse("es_ES")
-INPUT = re.compile(r'<input (?!type="hidden")[^>]*?name="([^"]+)"[^>]*>')
-SELECT = re.compile(r'<select name="([^"]+)".*?<option value="([^"]*)" selected>', re.DOTALL)
 EVIL = "<script>alert(1)</script>"
 BAR: dict[str, Any] = {
     "name": "Bar",
@@ -31,16 +29,6 @@ BAR: dict[str, Any] = {
         {"id": "usd", "name": "Dollars", "type": "cash", "currency": "USD", "exchange_rate": "17.5"},
     ],
 }
-
-
-def filled(page: str) -> dict[str, str]:
-    """What the fields of the form hold."""
-    fields = dict(SELECT.findall(page))
-    for match in INPUT.finditer(page):
-        value = re.search(r' value="([^"]*)"', match[0])
-        if 'type="checkbox"' not in match[0] or " checked" in match[0]:
-            fields[match[1]] = unescape(value[1]) if value else ""
-    return fields
 
 
 async def put(market: Market, profile: str, sub: str = "mel", **changed: Any) -> None:

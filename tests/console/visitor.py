@@ -8,12 +8,24 @@ from typing import Self
 import httpx
 
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
+INPUT = re.compile(r'<input (?!type="hidden")[^>]*?name="([^"]+)"[^>]*>')
+SELECT = re.compile(r'<select name="([^"]+)".*?<option value="([^"]*)" selected>', re.DOTALL)
 FORM = re.compile(r'<form[^>]* action="([^"]*)"[^>]*>(.*?)</form>', re.DOTALL)
 
 
 def seen(html: str) -> str:
     """What people read of it."""
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)))
+
+
+def filled(page: str) -> dict[str, str]:
+    """What the fields of the form on a page hold."""
+    fields = dict(SELECT.findall(page))
+    for match in INPUT.finditer(page):
+        value = re.search(r' value="([^"]*)"', match[0])
+        if 'type="checkbox"' not in match[0] or " checked" in match[0]:
+            fields[match[1]] = unescape(value[1]) if value else ""
+    return fields
 
 
 class Visitor:

@@ -1,9 +1,12 @@
-"""People: who may come into a store, with a password or with an API key. For its admins alone; the gateway says so."""
+"""People: who may come into a store, and the ends of it. For its admins alone; the gateway says so."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
+from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,10 +27,6 @@ NOTES: Final = {"set": SET, "revoked": REVOKED, "key-revoked": KEY_REVOKED}
 NO_ROOM: Final = phrase("There is no room for more, or they are revoked in all stores: ask whoever runs Tillstream.")
 GONE: Final = phrase("They are not in this store, or the key was revoked before.")
 WRONG: Final = phrase("Something that you filled in can't be taken. Nothing was changed.")
-MADE_MEANWHILE: Final = phrase(
-    "No key was made: since this page was shown another one was, perhaps by this same form sent twice. Look at the"
-    " list, revoke what nobody has copied, and then make one."
-)
 NEEDED: Final[Mapping[str, str]] = {
     "user": phrase("An id has 1 to 128 bytes, and begins neither with key: nor with till-."),
     "role": phrase("Choose a role."),
@@ -42,7 +41,7 @@ async def show(request: Request) -> Response:
     """Who may come in, and the forms to let somebody in."""
     visit = Visit(request)
     note = NOTES.get(request.query_params.get("note", ""), "")
-    return await _page(visit, store_of(request), note=visit.say(note) if note else "", tone="good")
+    return await page_of_people(visit, store_of(request), note=visit.say(note) if note else "", tone="good")
 
 
 async def set_user(request: Request) -> Response:
@@ -58,25 +57,8 @@ async def set_user(request: Request) -> Response:
     try:
         await visit.desk.apis.set_user(visit.person, store_id, body | {"password": filled.get("password", "")})
     except Refused as refused:
-        return await _refused(visit, store_id, refused, filled=user)
+        return await refused_page(visit, store_id, refused, filled=user)
     return visit.go(f"/stores/{store_id}/people?note=set")
-
-
-async def make_key(request: Request) -> Response:
-    """Make an API key, and show it this once: it stands on no page that can be asked for again."""
-    visit, store_id = Visit(request), store_of(request)
-    filled = await visit.form()
-    key = {"company_id": filled.get("company_id", "").strip(), "role": filled.get("role", "")}
-    # A form that is sent twice, as by reloading its page, comes with the keys of before the first.
-    seen = filled.get("seen", "").split()
-    if any(one["key"] not in seen for one in await visit.desk.apis.keys(visit.person, store_id)):
-        note, shown = visit.say(MADE_MEANWHILE), {"company_id": key["company_id"]}
-        return await _page(visit, store_id, HTTPStatus.CONFLICT, note=note, tone="bad", filled=shown)
-    try:
-        reply = await visit.desk.apis.make_key(visit.person, store_id, key)
-    except Refused as refused:
-        return await _refused(visit, store_id, refused, filled={"company_id": key["company_id"]})
-    return visit.page("key_made.html", HTTPStatus.CREATED, made=reply, store_id=store_id)
 
 
 async def _ask_to_replace(visit: Visit, store_id: str, before: Mapping[str, Any], after: Mapping[str, str]) -> Response:
@@ -114,7 +96,7 @@ async def ask(request: Request) -> Response:
     user = next((one for one in users if one["user"] == user_id), None)
     key = next((one for one in keys if one["key"] == key_id), None)
     if user is None and key is None:
-        return await _page(visit, store_id, HTTPStatus.NOT_FOUND, note=visit.say(GONE), tone="bad")
+        return await page_of_people(visit, store_id, HTTPStatus.NOT_FOUND, note=visit.say(GONE), tone="bad")
     return visit.page("revoke.html", user=user, key=None if user else key, store_id=store_id)
 
 
@@ -129,21 +111,23 @@ async def revoke(request: Request) -> Response:
         else:
             await apis.revoke_key(visit.person, store_id, filled.get("key", ""))
     except Refused as refused:
-        return await _refused(visit, store_id, refused)
+        return await refused_page(visit, store_id, refused)
     return visit.go(f"/stores/{store_id}/people?note={note}")
 
 
-async def _refused(visit: Visit, store_id: str, refused: Refused, filled: Mapping[str, str] | None = None) -> Response:
+async def refused_page(
+    visit: Visit, store_id: str, refused: Refused, filled: Mapping[str, str] | None = None
+) -> Response:
     """The page again, with what was filled in but for passwords, and why nothing came of it."""
     if refused.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise refused
     errors = {field: NEEDED[field] for field, _ in refused.errors if field in NEEDED}
     sentence = {HTTPStatus.CONFLICT: NO_ROOM, HTTPStatus.NOT_FOUND: GONE}.get(HTTPStatus(refused.status), WRONG)
     note, status = visit.say(sentence), HTTPStatus(refused.status)
-    return await _page(visit, store_id, status, note=note, tone="bad", filled=filled, errors=errors)
+    return await page_of_people(visit, store_id, status, note=note, tone="bad", filled=filled, errors=errors)
 
 
-async def _page(
+async def page_of_people(
     visit: Visit,
     store_id: str,
     status: HTTPStatus = HTTPStatus.OK,
@@ -153,6 +137,7 @@ async def _page(
     filled: Mapping[str, str] | None = None,
     errors: Mapping[str, str] | None = None,
 ) -> Response:
+    """Who may come in, and all forms, with what was filled in and each sentence at its field."""
     users, keys = await _everybody(visit, store_id)
     tills = await visit.desk.apis.tills_as_set_up(visit.person, store_id)
     return visit.page(
@@ -162,11 +147,25 @@ async def _page(
         filled=filled or {},
         keys=sorted(keys, key=_last_revoked),
         note=note,
+        once=str(uuid4()),
+        renewed=[one["key"] for one in keys if has_two(one)],
         store_id=store_id,
         tills=tills,
         tone=tone,
         users=sorted(users, key=_last_revoked),
+        zone=zone_of(tills),
     )
+
+
+def has_two(key: Mapping[str, Any]) -> bool:
+    """Whether what a key was before it was renewed still opens what it opens."""
+    until = key["previous_until"]
+    return until is not None and not key["revoked"] and datetime.fromisoformat(until).timestamp() > time.time()
+
+
+def zone_of(tills: Iterable[Mapping[str, Any]]) -> str | None:
+    """The zone that times of a store are shown in, where one of its tills names one."""
+    return next((till["time_zone"] for till in tills if till["time_zone"]), None)
 
 
 async def _everybody(visit: Visit, store_id: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -181,7 +180,6 @@ def _last_revoked(one: Mapping[str, Any]) -> tuple[bool, str]:
 ROUTES: Final[list[BaseRoute]] = [
     Route(PATH, show, methods=["GET"]),
     Route(f"{PATH}/users", set_user, methods=["POST"]),
-    Route(f"{PATH}/keys", make_key, methods=["POST"]),
     Route(f"{PATH}/revoke", ask, methods=["GET"]),
     Route(f"{PATH}/revoke", revoke, methods=["POST"]),
 ]

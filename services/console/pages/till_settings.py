@@ -35,23 +35,22 @@ SET: Final = phrase("Done: the till goes by these settings now.")
 ON_ITS_WAY: Final = phrase(
     "It is on its way, but nobody has answered yet. It counts once; look here again in a moment."
 )
-NOTES: Final = {"done": (SET, "good"), "waits": (ON_ITS_WAY, "wait")}
+SET_UP: Final = phrase("Done: the till is set up. Registers can open sessions on it.")
+NOTES: Final = {"done": (SET, "good"), "new": (SET_UP, "good"), "waits": (ON_ITS_WAY, "wait")}
 
 
 async def show_list(request: Request) -> Response:
     """All tills of a store with the settings that matter most."""
     visit, store_id = Visit(request), store_of(request)
     tills = await visit.desk.apis.tills_as_set_up(visit.person, store_id)
-    return visit.page("till_list.html", tills=tills, store_id=store_id)
+    return visit.page("till_list.html", tills=tills, store_id=store_id, **_note(visit))
 
 
 async def show(request: Request) -> Response:
     """One till: the form as it is set, and its history."""
     visit, store_id, profile_id = Visit(request), store_of(request), _profile_of(request)
     in_force = await visit.desk.apis.settings(visit.person, store_id, profile_id)
-    note, tone = NOTES.get(request.query_params.get("note", ""), ("", ""))
-    sentence = visit.say(note) if note else ""
-    return await _form(visit, in_force, filled_of(in_force["profile"], visit.formats), note=sentence, tone=tone)
+    return await _form(visit, in_force, filled_of(in_force["profile"], visit.formats), **_note(visit))
 
 
 async def change(request: Request) -> Response:
@@ -83,13 +82,35 @@ async def _set(
     try:
         answer = await visit.desk.apis.set_till(visit.person, store_id, profile_id, settings, filled["change_id"])
     except Refused as refused:
-        if refused.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
-            raise
-        errors = sentences((field.removeprefix("profile").removeprefix("."), why) for field, why in refused.errors)
-        note = visit.say(NOT_LIKE_THIS if errors else REASONS.get(refused.reason, REASONS["malformed"]))
+        note, errors = why_not(visit, refused)
         return await _form(visit, in_force, filled, HTTPStatus(refused.status), note=note, errors=errors)
     note = "waits" if answer.get("status") == "pending" else "done"
     return visit.go(f"/stores/{store_id}/tills/{profile_id}?note={note}")
+
+
+def why_not(visit: Visit, refused: Refused) -> tuple[str, dict[str, str]]:
+    """The sentence of a refusal to set a till, and those at its fields. Raises Refused where another page says it."""
+    if refused.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
+        raise refused
+    errors = sentences((field.removeprefix("profile").removeprefix("."), why) for field, why in refused.errors)
+    return visit.say(NOT_LIKE_THIS if errors else REASONS.get(refused.reason, REASONS["malformed"])), errors
+
+
+def fields_of(filled: Mapping[str, str], errors: Mapping[str, str]) -> dict[str, Any]:
+    """What `till_fields.html` needs: what is filled in, each sentence at its field, and what may be chosen."""
+    return {
+        "currencies": sorted(CURRENCY_EXPONENTS),
+        "errors": errors,
+        "filled": filled,
+        "rows": till_settings.tender_rows(filled, SPARE_ROWS),
+        "units": till_settings.UNITS,
+        "zones": sorted(ZONES),
+    }
+
+
+def _note(visit: Visit) -> dict[str, Any]:
+    note, tone = NOTES.get(visit.request.query_params.get("note", ""), ("", ""))
+    return {"note": visit.say(note) if note else "", "tone": tone}
 
 
 async def _form(
@@ -103,22 +124,10 @@ async def _form(
     errors: Mapping[str, str] | None = None,
 ) -> Response:
     """The form with what was filled in, each sentence at its field, and the history below it."""
-    rows = till_settings.tender_rows(filled, SPARE_ROWS)
     history, earlier = await _history(visit, in_force)
+    shown = {**_common(in_force), **fields_of(filled, errors or {})}
     return visit.page(
-        "till_settings.html",
-        status,
-        **_common(in_force),
-        currencies=sorted(CURRENCY_EXPONENTS),
-        earlier=earlier,
-        errors=errors or {},
-        filled=filled,
-        history=history,
-        note=note,
-        rows=rows,
-        tone=tone,
-        units=till_settings.UNITS,
-        zones=sorted(ZONES),
+        "till_settings.html", status, **shown, earlier=earlier, history=history, is_new=False, note=note, tone=tone
     )
 
 
