@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down env demo test test-fast check bench faults fuzz test-deploy test-kubernetes lint format clean
+.PHONY: help install up down env demo test test-fast check compile uncompile bench faults fuzz test-deploy test-kubernetes lint format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ check: install ## formatting, rules, types, imports, dead code, exported schemas
 	@$(BIN)/lint-imports
 	@$(BIN)/vulture
 	@$(BIN)/till schema --check
+
+compile: install ## the pure rooms in C, for speed: about two minutes and a C compiler; nothing needs it
+	@$(BIN)/python deploy/compile.py
+
+uncompile: install ## remove what was compiled: the sources run again
+	@$(BIN)/python deploy/compile.py --remove
 
 bench: install ## the comparison with other ways to do this; ARGS="--quick" for a short one
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -34,6 +35,12 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)
+
+
+def pytest_report_header() -> str:
+    """Say which code the run is of."""
+    compiled = "till_compiled" in sys.modules and os.environ.get("TILL_COMPILED") != "no"
+    return f"rules: {'compiled' if compiled else 'not compiled'}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,5 +1,6 @@
 """How sessions lie in their rows: JSON as bytes, in the order that the rules keep it in."""
 
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
@@ -199,7 +200,7 @@ def read_ending(session: Session, row: bytes) -> None:
 
 
 def _fields(part: Attempt | Ended) -> dict[str, Any]:
-    return {slot: getattr(part, slot) for slot in part.__slots__}
+    return {member.name: getattr(part, member.name) for member in fields(part)}
 
 
 def register_row(register: RegisterSequence) -> bytes:

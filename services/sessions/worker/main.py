@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from types import BuiltinFunctionType
 from typing import Any, Final
 
 import structlog
@@ -27,6 +28,7 @@ from services.platform.postgres.engine import open_check_engine
 from services.platform.settings import Settings
 from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import LedgerRestored, expired_commands, restored_partitions
+from services.sessions.rules import decide
 from services.sessions.worker.apply import FaultPoint
 from services.sessions.worker.batch_retry import BatchRunner
 from services.sessions.worker.consumer import Consumer, no_fault_point
@@ -130,7 +132,13 @@ async def run(settings: Settings, fault_point: FaultPoint = no_fault_point) -> N
         await stack.enter_async_context(watching(lambda: consumer.kafka, lag, engine, topic_id))
         await stack.enter_async_context(forgetting(engine, kept_s(facts[topics.commands].configs)))
         await stack.enter_async_context(sweeping(settings, engine, topic_id))
-        log.info("worker_starts", topic=topics.commands, group=settings.sessions_group, auth=settings.auth)
+        log.info(
+            "worker_starts",
+            topic=topics.commands,
+            group=settings.sessions_group,
+            auth=settings.auth,
+            compiled=isinstance(decide.answer, BuiltinFunctionType),
+        )
         await app.run(log_level=logging.WARNING)
     if failure:
         raise failure[0]
