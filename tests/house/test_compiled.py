@@ -38,9 +38,9 @@ def compiled(project: Path, tmp_path: Path) -> Compiled:
 
 
 def test_what_was_compiled_runs_in_place_of_its_source(compiled: Compiled, project: Path, tmp_path: Path) -> None:
-    place = compiled.find_spec("contracts.money", [str(project / "contracts")])
-    assert place is not None
-    assert place.origin == str(tmp_path / "contracts" / "money.so")
+    spec = compiled.find_spec("contracts.money", [str(project / "contracts")])
+    assert spec is not None
+    assert spec.origin == str(tmp_path / "contracts" / "money.so")
     assert compiled.find_spec("till__mypyc") is not None
     assert compiled.find_spec("contracts.values", [str(project / "contracts")]) is None
 
