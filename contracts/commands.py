@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from contracts.first_errors import UNKNOWN, first_errors
+from contracts.first_errors import UNKNOWN, first_errors, told_errors
 from contracts.jsontext import SAFE_INTEGER
 from contracts.profiles import ProfileSettings
 from contracts.values import (
@@ -283,8 +283,9 @@ def read_command(body: dict[str, Any]) -> Any:
         raise Malformed([_error((name,), UNKNOWN) for name in unknown[:ERRORS_MAX]])
     try:
         return model.__pydantic_validator__.validate_python(body)
-    except ValidationError:
-        raise Malformed([_error(*error) for error in first_errors(model, body, ERRORS_MAX)]) from None
+    except ValidationError as invalid:
+        errors = told_errors(invalid, ERRORS_MAX) or first_errors(model, body, ERRORS_MAX)
+        raise Malformed([_error(*error) for error in errors]) from None
 
 
 def _error(location: tuple[int | str, ...], problem: str) -> FieldError:

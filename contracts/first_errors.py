@@ -37,6 +37,17 @@ def first_errors(model: type[BaseModel], body: dict[str, Any], at_most: int) -> 
     return list(islice(_errors(model, body, ()), at_most))
 
 
+def told_errors(invalid: ValidationError, at_most: int) -> list[Error]:
+    """All errors of a body, as Pydantic told them: a quarter of what looking for them costs.
+
+    Empty where they are more, or may be: of a list it tells the first bad item's alone.
+    """
+    if invalid.error_count() > at_most:
+        return []
+    errors = _as_errors(invalid, ())
+    return [] if any(isinstance(part, int) for location, _ in errors for part in location) else errors
+
+
 def _errors(model: type[BaseModel], value: dict[str, Any], location: Location) -> Iterator[Error]:
     unpaired = next((name for name in value if not name.isascii() and _SURROGATE.search(name)), None)
     if unpaired is not None:
@@ -110,9 +121,13 @@ def _own_errors(model: type[BaseModel], value: Any, location: Location) -> list[
     try:
         model.__pydantic_validator__.validate_python(value)
     except ValidationError as invalid:
-        errors = invalid.errors(include_url=False, include_input=False, include_context=False)
-        return [((*location, *error["loc"]), error["msg"].removeprefix("Value error, ")) for error in errors]
+        return _as_errors(invalid, location)
     return []
+
+
+def _as_errors(invalid: ValidationError, location: Location) -> list[Error]:
+    errors = invalid.errors(include_url=False, include_input=False, include_context=False)
+    return [((*location, *error["loc"]), error["msg"].removeprefix("Value error, ")) for error in errors]
 
 
 @cache

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.embedded.stack import Stack, StackError, default_home, up, wipe
-from tests.bench import plot, report, tables
+from tests.bench import attacks, plot, report, tables
 from tests.bench.parts import LONG, PARTS, Bench, run_parts
 from tests.bench.report import Report
 from tests.bench.sizes import FULL, QUICK, Sizes, sizes_of
@@ -34,7 +34,7 @@ async def run(stack: Stack, console: Console, names: list[str], sizes: Sizes) ->
 def main() -> int:
     """Run it; exit code 0, or 2 and a sentence where a part can't be counted."""
     chosen = options(sys.argv[1:])
-    sizes = sizes_of(quick=chosen.quick, commands=chosen.commands, stored=chosen.stored)
+    sizes = sizes_of(quick=chosen.quick, commands=chosen.commands, stored=chosen.stored, attacks=chosen.attacks)
     # A topic that was made just now is not led for a moment; the client says so, and tries again.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     console, folder = Console(), default_home() / "bench"
@@ -83,6 +83,12 @@ def options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--commands", type=int, help=f"for the comparison of speed; {FULL.commands:,} unless told")
     parser.add_argument("--stored", type=int, help=f"sessions of the largest ledger; {FULL.steps.stored[-1]:,}")
+    parser.add_argument(
+        "--attacks",
+        type=_attacks,
+        default=attacks.NAMES,
+        help=f"of the part neighbours, with commas between them: {', '.join(attacks.NAMES)}; all unless told",
+    )
     parser.add_argument("--quick", action="store_true", help="little of everything: about four minutes")
     chosen = parser.parse_args(arguments)
     if chosen.commands is not None and chosen.commands < COMMANDS_MIN:
@@ -94,6 +100,13 @@ def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in PARTS]:
         raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: the parts are {', '.join(PARTS)}.")
+    return names
+
+
+def _attacks(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if unknown := [name for name in names if name not in attacks.NAMES]:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: the attacks are {', '.join(attacks.NAMES)}.")
     return names
 
 

@@ -92,6 +92,21 @@ def strangers_forged_tokens(_settings: Settings) -> Iterator[Record]:
         yield key, value, [("authorization", b"Bearer %s.e30.AA" % head)]
 
 
+def strangers_wrong_signatures(settings: Settings) -> Iterator[Record]:
+    """50,000 of them with a good token's claims under signatures of nobody's, each another."""
+    named, _, _ = _token(settings)[0][1].rpartition(b".")
+    for key, value in _thefts():
+        signature = base64.urlsafe_b64encode(uuid4().bytes * 4).rstrip(b"=")
+        yield key, value, [("authorization", named + b"." + signature)]
+
+
+def strangers_worn_out_tokens(settings: Settings) -> Iterator[Record]:
+    """50,000 of them with a token that has expired."""
+    old = mint(settings, sub="mallory", role="register", stores=[STORE], ttl_s=1, now=time.time() - 3_600)
+    for key, value in _thefts():
+        yield key, value, [("authorization", f"Bearer {old}".encode())]
+
+
 def _thefts() -> Iterator[tuple[bytes, bytes]]:
     for number in range(50_000):
         body = _command("move_cash") | {"store_id": "store-000", "profile_id": f"till-{number % 20:02}"}
@@ -189,6 +204,8 @@ RECORDS: Final[tuple[Callable[[Settings], Iterable[Record]], ...]] = (
     malformed_openings,
     strangers_commands,
     strangers_forged_tokens,
+    strangers_wrong_signatures,
+    strangers_worn_out_tokens,
 )
 ON_KAFKA: Final[tuple[Callable[[Settings], Any], ...]] = (bad_header_names, *RECORDS)
 BY_HTTP: Final[tuple[Callable[[Settings], Awaitable[None]], ...]] = (
@@ -198,6 +215,7 @@ BY_HTTP: Final[tuple[Callable[[Settings], Awaitable[None]], ...]] = (
     sign_ins_of_nobody,
     posts_without_a_pause,
 )
+NAMES: Final = tuple(attack.__name__ for attack in (*ON_KAFKA, *BY_HTTP))
 
 
 async def run(name: str, settings: Settings) -> None:

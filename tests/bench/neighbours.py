@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -73,14 +73,16 @@ class Neighbours:
     beside: dict[str, list[Beside]] = field(default_factory=dict)
 
 
-async def measure(settings: Settings, seconds: int, logs: Path, bar: Bar) -> Neighbours:
-    """One worker, one gateway; a store at a steady rate, alone first and then beside each attack in turn.
+async def measure(
+    settings: Settings, seconds: int, logs: Path, bar: Bar, names: Collection[str] = attacks.NAMES
+) -> Neighbours:
+    """One worker, one gateway; a store at a steady rate, alone first and then beside each of these attacks in turn.
 
     `settings` ask for tokens, and name a free port for the gateway. Raises BenchFailed where the store's commands are
     not answered while nobody attacks, or where what was answered is not in the ledger at the end.
     """
     count = PER_S * seconds
-    rounds = len(attacks.ON_KAFKA) + len(attacks.BY_HTTP) + 4
+    rounds = len(attacks.NAMES) + 4
     workload = Workload(sessions=-(-(rounds * (count + WARM_UP_COMMANDS)) // SESSION_COMMANDS), busy=20, tills_total=20)
     await prepare(settings, [*workload.tills(), (attacks.STORE, attacks.TILL)], logs)
     await upgrade(settings.database_url, "services.gateway.migrations")
@@ -93,10 +95,13 @@ async def measure(settings: Settings, seconds: int, logs: Path, bar: Bar) -> Nei
     ):
         await gateway.ready(settings.gateway_http, door)
         processes = {"worker": sessions, "gateway": door}
-        for way, steady, hostile in (
+        for way, steady, all_of_way in (
             ("on Kafka", _on_kafka(settings, headers), attacks.ON_KAFKA),
             ("by the gateway", _by_gateway(settings, headers), attacks.BY_HTTP),
         ):
+            hostile = [attack for attack in all_of_way if attack.__name__ in names]
+            if not hostile:
+                continue
             progress = bar(f"a store {way}", count * (len(hostile) + 1))
             part = list(islice(commands, WARM_UP_COMMANDS))
             await steady(part)

@@ -92,7 +92,9 @@ class Bench:
     async def neighbours(self) -> None:
         """A steady store beside those who attack."""
         async with corner(self.stack, "neighbours", auth="required", gateway_http=gateway.free_address()) as settings:
-            self.results.neighbours = await neighbours.measure(settings, self.sizes.neighbours_s, self.logs, self.bar)
+            self.results.neighbours = await neighbours.measure(
+                settings, self.sizes.neighbours_s, self.logs, self.bar, self.sizes.attacks
+            )
 
     async def closings(self) -> None:
         """Closing a session of a few orders and one of very many."""

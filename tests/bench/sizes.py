@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from tests.bench.attacks import NAMES
 from tests.bench.scaling import Steps
 
 
@@ -25,6 +26,8 @@ class Sizes:
     gateway_s: int
     neighbours_s: int
     """How long a store is watched beside each attack."""
+    attacks: tuple[str, ...]
+    """Their names in `tests.bench.attacks`."""
     close_orders: tuple[int, int]
     closings: int
     listed: int
@@ -50,6 +53,7 @@ FULL: Final = Sizes(
     gateway_per_s=200,
     gateway_s=15,
     neighbours_s=15,
+    attacks=NAMES,
     close_orders=(10, 100_000),
     closings=100,
     listed=1_000_000,
@@ -93,9 +97,9 @@ QUICK: Final = replace(
 )
 
 
-def sizes_of(*, quick: bool, commands: int | None, stored: int | None) -> Sizes:
+def sizes_of(*, quick: bool, commands: int | None, stored: int | None, attacks: tuple[str, ...] = NAMES) -> Sizes:
     """The sizes of a run; `commands` for the comparison of speed and `stored` for the larger ledger where given."""
-    sizes = QUICK if quick else FULL
+    sizes = replace(QUICK if quick else FULL, attacks=attacks)
     if commands is not None:
         sizes = replace(sizes, commands=commands)
     if stored is not None:

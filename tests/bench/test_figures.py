@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import latency, plot, sizes, speed, summary
+from tests.bench import attacks, latency, plot, sizes, speed, summary
 from tests.bench.__main__ import options
 from tests.bench.meter import Meter, Reading
 from tests.bench.parts import PARTS, Bench, run_parts
@@ -44,6 +44,16 @@ def test_the_bench_takes_what_pages_give_it() -> None:
     assert written
     for arguments in written:
         options(shlex.split(arguments))
+
+
+def test_attacks_are_chosen_by_their_names() -> None:
+    assert options([]).attacks == attacks.NAMES
+    assert options(["--attacks", "silent_connections, refused_openings"]).attacks == (
+        "silent_connections",
+        "refused_openings",
+    )
+    with pytest.raises(SystemExit):
+        options(["--attacks", "nothing"])
 
 
 def test_the_clock_starts_where_a_batch_ends() -> None:

@@ -10,7 +10,7 @@ from pydantic_core import SchemaValidator, ValidationError
 
 from contracts import first_errors as module
 from contracts.commands import COMMANDS, ERRORS_MAX
-from contracts.first_errors import Error, first_errors
+from contracts.first_errors import Error, first_errors, told_errors
 from tests.support.full_commands import ACTOR, body, with_value
 
 
@@ -41,7 +41,18 @@ def agree(kind: str, members: dict[str, Any]) -> int:
     assert first_errors(COMMANDS[kind], members, 1_000_000) == expected
     assert first_errors(COMMANDS[kind], members, ERRORS_MAX) == expected[:ERRORS_MAX]
 
+    assert told(kind, members) in ([], expected)
+
     return len(expected)
+
+
+def told(kind: str, members: dict[str, Any]) -> list[Error]:
+    """What is known without looking for it."""
+    try:
+        COMMANDS[kind].__pydantic_validator__.validate_python(members)
+    except ValidationError as invalid:
+        return told_errors(invalid, ERRORS_MAX)
+    return []
 
 
 def bad_row(number: int) -> Any:
@@ -97,6 +108,16 @@ def test_what_fields_say_only_together_is_found_too(name: str) -> None:
     kind, bent = TOGETHER[name]
 
     assert agree(kind, body(kind, **bent)) > 0
+
+
+def test_few_errors_are_not_looked_for() -> None:
+    assert told("open_session", body("open_session", currency="XTS", x=1)) == [
+        (("currency",), "currencies.csv lists no such currency"),
+        (("x",), "Extra inputs are not permitted"),
+    ]
+    assert told("open_session", body("open_session", tenders=[{"id": 7}])) == [], "more may be wrong in the list"
+    assert told("move_cash", body("move_cash") | {f"x{n}": 1 for n in range(ERRORS_MAX)}) != []
+    assert told("move_cash", body("move_cash") | {f"x{n}": 1 for n in range(ERRORS_MAX + 1)}) == []
 
 
 def test_what_comes_after_the_tenth_error_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

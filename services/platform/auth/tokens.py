@@ -4,6 +4,7 @@ A token's signature is verified once and its claims are kept; whether it counts 
 every call, because the same token is asked about for records that were appended at other times.
 """
 
+import base64
 import math
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import jwt
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from contracts.access import SUBJECT_BYTES_MAX
@@ -134,6 +136,10 @@ class Verifier:
 
         What they say is looked at first, for a signature is dearer than all the rest: it alone makes them count.
         """
+        named = _named_key(text)
+        if named is not None:
+            # A name that nobody has is looked at before anything else: the library takes seven times as long.
+            self._signer(named)
         header = jwt.get_unverified_header(text)
         if header.get("alg") != ALGORITHM or "crit" in header:
             raise ValueError("the token's header asks for what this service does not do")
@@ -286,6 +292,19 @@ class Signer:
         if claims.via is not None:
             payload["via"] = claims.via
         return jwt.encode(payload, self._key, ALGORITHM, headers=self._headers)
+
+
+def _named_key(text: str) -> str | None:
+    """The key that a token's header names, unproven; None where the library is to say what is wrong with it."""
+    segment = text.partition(".")[0]
+    try:
+        header = orjson.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    except ValueError:
+        return None
+    if not isinstance(header, dict) or header.get("alg") != ALGORITHM or "crit" in header:
+        return None
+    kid = header.get("kid")
+    return kid if isinstance(kid, str) else None
 
 
 def _decoded(text: str, key: Ed25519PublicKey | None = None) -> dict[str, Any]:
