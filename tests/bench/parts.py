@@ -59,6 +59,7 @@ class Bench:
         for number in range(1, self.sizes.rounds + 1):
             await race.run_round(course, f"speed_{number}", self.results.race)
             await race.run_with_tokens(course, f"tokens_{number}", self.results.race)
+            await race.run_from_sources(course, f"sources_{number}", self.results.race)
 
     async def million(self) -> None:
         """A long backlog for ours and the stream processors."""

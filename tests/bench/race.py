@@ -12,7 +12,7 @@ from tests.bench.corner import BenchFailed, corner, in_postgres, prepare, tokens
 from tests.bench.peers import PeerMissing, textbook
 from tests.bench.speed import Speed
 from tests.bench.traffic import Answers, Bar, publish
-from tests.bench.ways import TOKENS_NAME, Way, ours
+from tests.bench.ways import COMPILED, SOURCES_NAME, TOKENS_NAME, Way, ours
 from tests.bench.workload import Workload
 
 
@@ -73,8 +73,18 @@ async def run_round(course: Course, name: str, race: Race) -> None:
 
 async def run_with_tokens(course: Course, name: str, race: Race) -> None:
     """Ours again, with every record signed by its register's token and every token verified."""
+    await _run_again(course, name, race, TOKENS_NAME, "required")
+
+
+async def run_from_sources(course: Course, name: str, race: Race) -> None:
+    """Ours again, where it is compiled: as it is without."""
+    if COMPILED:
+        await _run_again(course, name, race, SOURCES_NAME, "off", TILL_COMPILED="no")
+
+
+async def _run_again(course: Course, name: str, race: Race, way: str, auth: str, **environment: str) -> None:
     workload = course.workload
-    async with corner(course.stack, name, auth="required") as settings:
+    async with corner(course.stack, name, auth=auth) as settings:
         tills = workload.tills()
         await prepare(settings, tills, course.logs)
         bar = course.bar(f"{name}: publish", len(workload))
@@ -82,13 +92,13 @@ async def run_with_tokens(course: Course, name: str, race: Race) -> None:
             settings,
             settings.topics.commands,
             workload.commands(),
-            tokens(settings, tills),
+            tokens(settings, tills) if auth == "required" else None,
             bar,
             keep=nothing,
         )
         await course.rest()
         measured, _ = await speed.measure(
-            TOKENS_NAME,
+            way,
             ours.command_line(settings),
             settings,
             settings.topics.events,
@@ -97,6 +107,7 @@ async def run_with_tokens(course: Course, name: str, race: Race) -> None:
             servers=course.stack.pids,
             keep=nothing,
             progress=course.bar(f"{name}: ours", len(workload)),
+            **environment,
         )
         race.speeds.append(measured)
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import BuiltinFunctionType
 from typing import Any, Final
 
 import psutil
@@ -18,7 +17,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.embedded.jars import KAFKA_VERSION
 from deploy.embedded.stack import Stack
-from services.sessions.rules import decide
 from tests.bench.closing import Closings
 from tests.bench.gateway import Passage
 from tests.bench.limits import Limits
@@ -29,6 +27,7 @@ from tests.bench.pace import Paces
 from tests.bench.race import Race
 from tests.bench.scaling import Scale
 from tests.bench.summary import summaries
+from tests.bench.ways import COMPILED
 
 LIBRARIES: Final = (
     "faststream",
@@ -78,7 +77,9 @@ async def new_report(stack: Stack, options: list[str]) -> Report:
         "load_1min": load_1min(),
         "stack": "Kafka, PostgreSQL, Redis, worker and bench share the cores",
     }
-    versions = {"python": _python(), "rules": _rules()} | {name: _version(name) for name in LIBRARIES}
+    versions = {"python": _python(), "rules": "compiled" if COMPILED else "not compiled"} | {
+        name: _version(name) for name in LIBRARIES
+    }
     versions["kafka and kafka-streams"] = KAFKA_VERSION
     engine = create_async_engine(stack.database_url)
     async with engine.connect() as connection:
@@ -121,10 +122,6 @@ def _python() -> str:
     else:  # Debian asks for it when it builds, and its Python says nothing of it.
         built = "not saying whether with PGO"
     return f"{platform.python_version()} ({built})"
-
-
-def _rules() -> str:
-    return "compiled" if isinstance(decide.answer, BuiltinFunctionType) else "not compiled"
 
 
 def _processor() -> str:

@@ -1,13 +1,17 @@
 """The ways that are compared: this service first, then its peers."""
 
-from types import SimpleNamespace
+from types import BuiltinFunctionType, SimpleNamespace
 from typing import Final, Protocol
 
 from services.platform.settings import Settings
+from services.sessions.rules import decide
 from tests.bench.corner import OURS, prepare
 from tests.bench.peers import kafka_streams, quix, textbook
 
 TOKENS_NAME: Final = "ours, tokens verified"
+SOURCES_NAME: Final = "ours, not compiled"
+COMPILED: Final = isinstance(decide.answer, BuiltinFunctionType)
+"""Whether `make compile` was run: workers of the bench run what its own process would."""
 
 
 class Way(Protocol):
