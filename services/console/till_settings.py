@@ -185,7 +185,12 @@ def all_of(settings: Settings, say: Say, formats: Formats) -> list[tuple[str, st
 
 def in_common(tills: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What the form for a new till begins with: defaults, and of the store's first till what its tills share."""
-    usual = {"enabled": "yes", "allow_negative_drawer": "yes", "late_window_s_unit": "d"}
+    usual = {
+        "enabled": "yes",
+        "allow_negative_drawer": "yes",
+        "idle_close_after_s_unit": "h",
+        "late_window_s_unit": "d",
+    }
     return usual | {name: str(tills[0].get(name) or "") for name in SHARED if tills}
 
 
