@@ -104,22 +104,29 @@ def env(*, home: Home = None) -> None:
 def demo(
     *,
     home: Home = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running at the end.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Have the console to watch it on, and leave all running at the end.")
+    ] = False,
     running: Annotated[
         bool, typer.Option("--running", help="Start nothing: play on the servers and services that TILL_… name.")
     ] = False,
-    over: Annotated[float, typer.Option(help="Seconds that the day is spread over; 0 as fast as it goes.", min=0)] = 0,
+    over: Annotated[
+        float | None,
+        typer.Option(help="Seconds that the day is spread over, as fast as it goes for 0; 60 with --keep.", min=0),
+    ] = None,
 ) -> None:
     """Play a trading day of several stores through the real stack and show what comes of it.
 
     With --running the ledger must be empty, and TILL_GATEWAY_URL and TILL_REPORTING_URL say where the two answer.
 
-    Example: [bold]till demo[/bold]
+    With --keep the bakery opens again when the day is over, and whoever signs in to the console finds it at work.
+
+    Examples: [bold]till demo[/bold], [bold]till demo --keep[/bold]
     """
     from deploy.demo import play
 
     if running:
-        raise typer.Exit(play.on_running(read_settings(), over_s=over))
+        raise typer.Exit(play.on_running(read_settings(), over_s=over or 0))
     raise typer.Exit(play.demo(home, keep=keep, over_s=over))
 
 

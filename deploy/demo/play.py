@@ -3,38 +3,47 @@
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
 
-from deploy.demo import over_http, report, screen, stream
+from deploy.demo import morning, over_http, report, screen, stream
 from deploy.demo.day import PROFILES, read_day, read_expected
 from deploy.demo.over_http import Visit
 from deploy.demo.tally import Tally, faults
 from deploy.embedded.stack import Stack, StackError, default_home, down, running, up, wipe
-from services.platform.auth import signing_keys
+from services.platform.auth import signing_keys, tokens
 from services.platform.settings import Settings
 
 COMMAND_LIMIT_S = 300
 GOOD, BAD, CANNOT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all as it must be, something was not, the demo could not be played, Ctrl-C."""
 KEPT_SETTINGS = frozenset({"TILL_HOME", "TILL_CACHE"})
+WATCHED_S: Final = 60.0
+"""How long a day takes that somebody may watch on the console: forty sales a second say nothing."""
+PASSWORD_BYTES: Final = 9
+"""Twelve characters: the demo's passwords are typed by hand, and its servers listen on this machine alone."""
+PEOPLE: Final = (("claire", "manager", None), ("adele", "admin", None), ("ines", "cashier", "caisse-2"))
+"""Who may sign in to the console at the bakery, as what, and at which till they work."""
+MORNING_TOKEN_S: Final = 600
 
 
-def demo(home: Path | None = None, *, keep: bool = False, over_s: float = 0) -> int:
+def demo(home: Path | None = None, *, keep: bool = False, over_s: float | None = None) -> int:
     """Play the day and audit it; 0 only if everything came out as it must.
 
     Without `home` the stack lives in a folder of its own that is deleted at the end, unless something was wrong. With
-    `keep` it stays up, and the last lines say how to look at it and how to stop it. The records are spread over
-    `over_s` seconds.
+    `keep` the console is there to watch, a morning follows the day, and all stays up; the last lines say how to look at
+    it and how to stop it. The day is spread over `over_s` seconds; where they are None, over WATCHED_S if it is kept.
     """
     console = Console()
     folder = _fresh_home() if home is None else home.expanduser().resolve()
@@ -42,16 +51,23 @@ def demo(home: Path | None = None, *, keep: bool = False, over_s: float = 0) -> 
         _print_unbroken(console, f"A stack runs in {folder}: stop it with `till down`, or leave --home out.")
         return CANNOT
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = CANNOT
+    code, stack, over_s = CANNOT, None, over_s if over_s is not None else WATCHED_S if keep else 0
+    password = secrets.token_urlsafe(PASSWORD_BYTES) if keep else ""
     try:
-        code = _play(console, _own_stack(console, folder), over_s)
+        stack = _own_stack(console, folder)
+        code = _play(console, stack, over_s, password)
+        if keep and not _morning(console, stack):
+            code = BAD
     except StackError as error:
         console.print(Text(str(error), style="red"))
     except KeyboardInterrupt:
         code = INTERRUPTED
     finally:
         with _undisturbed():
-            _leave(console, folder, code, mine=home is None, keep=keep)
+            if keep and stack is not None and code in {GOOD, BAD}:
+                _say_how_to_look(console, stack, password)
+            else:
+                _leave(console, folder, code, mine=home is None)
         signal.signal(signal.SIGTERM, before)
     return code
 
@@ -73,18 +89,29 @@ def _stack_of(settings: Settings) -> Stack:
     return Stack(settings.home, settings.kafka, settings.database_url, settings.redis_url, *urls, pids={})
 
 
-def _leave(console: Console, home: Path, code: int, *, mine: bool, keep: bool) -> None:
-    """Stop all and tidy up, or say how to go on with what stays."""
-    if keep and code in {GOOD, BAD}:
-        _print_unbroken(console, f'\nThe stack stays up. Look around:  eval "$(till env --home {home})"')
-        _print_unbroken(console, f"Stop it and delete its data:      till down --delete-data --home {home}")
-        return
+def _leave(console: Console, home: Path, code: int, *, mine: bool) -> None:
+    """Stop all and tidy up."""
     console.print("Stopping the services and the servers.")
     if mine and code != BAD:
         wipe(home)
     else:
         down(home)
         _print_unbroken(console, f"Data and logs are kept in {home}.")
+
+
+def _say_how_to_look(console: Console, stack: Stack, password: str) -> None:
+    """What stays up, how to sign in to it, and how to stop it."""
+    till = "till" if shutil.which("till") else Path(sys.executable).with_name("till")
+    _print_unbroken(console, "")
+    _say_sign_in(console, stack, password)
+    _print_unbroken(console, f'All stays up. For till and curl:  eval "$({till} env --home {stack.home})"')
+    _print_unbroken(console, f"Stop it and delete its data:      {till} down --delete-data --home {stack.home}")
+
+
+def _say_sign_in(console: Console, stack: Stack, password: str) -> None:
+    people = ", ".join(f"{user} ({role})" for user, role, _ in PEOPLE)
+    _print_unbroken(console, f"The console:  {stack.console_url}")
+    _print_unbroken(console, f"Sign in:      store {morning.STORE_ID}, user {people}, password {password}")
 
 
 def _print_unbroken(console: Console, sentence: str) -> None:
@@ -135,7 +162,7 @@ def _own_stack(console: Console, home: Path) -> Stack:
     return up(home, progress=lambda sentence, share: _show_progress(console, sentence, share), servers={})
 
 
-def _play(console: Console, stack: Stack, over_s: float) -> int:
+def _play(console: Console, stack: Stack, over_s: float, console_password: str = "") -> int:
     day, expected = read_day(), read_expected()
     settings = _settings(stack)
     screen.phase(
@@ -146,6 +173,8 @@ def _play(console: Console, stack: Stack, over_s: float) -> int:
     )
     _till(console, stack, "profiles", "import", str(PROFILES))
     password = _cashier(console, stack)
+    if console_password:
+        _people(console, stack, console_password)
     visits: list[Visit] = []
 
     def at_the_gateway(tally: Tally) -> dict[str, Any]:
@@ -168,7 +197,7 @@ def _play(console: Console, stack: Stack, over_s: float) -> int:
     expected = visits[0].expect_more(expected) if visits else expected
     problems += silence(tally, stream.SILENCE_LIMIT_S) or faults(tally, expected, day)
     screen.phase(console, "5  The day in numbers", "What was published, and what came of it.")
-    console.print(screen.totals_view(tally, len(day), seconds))
+    console.print(screen.totals_view(tally, len(day), seconds, over_s))
     problems += _audit(console, stack, settings)
     return _verdict(console, problems)
 
@@ -180,6 +209,41 @@ def _cashier(console: Console, stack: Stack) -> str:
     who = ("--id", over_http.USER_ID, "--role", "cashier")
     _till(console, stack, "users", "add", *till, *who, "--password-stdin", typed=password)
     return password
+
+
+def _people(console: Console, stack: Stack, password: str) -> None:
+    """Set up who may look in by the console, and say so before there is something to see."""
+    for user, role, profile_id in PEOPLE:
+        till = ("--profile", profile_id) if profile_id else ()
+        who = ("--store", morning.STORE_ID, "--id", user, "--role", role, *till)
+        _till(console, stack, "users", "add", *who, "--password-stdin", typed=password)
+    console.print(Text("\nWho would rather watch the tills than this may sign in now:"))
+    _say_sign_in(console, stack, password)
+
+
+def _morning(console: Console, stack: Stack) -> bool:
+    """What goes on at the bakery when somebody looks in; whether it came out as it must. Raises StackError."""
+    screen.phase(
+        console,
+        "8  The next morning",
+        "The bakery has opened again: three more tills, a drawer that waits for a manager, rain on the market.",
+    )
+    _till(console, stack, "profiles", "import", str(morning.TILLS))
+    left = {
+        closing["profile_id"]: closing["tenders"].get("cash", {}).get("left_minor")
+        for closing in read_expected()["closings"]
+        if closing["store_id"] == morning.STORE_ID
+    }
+    token = tokens.mint(
+        _settings(stack), sub="registers", role="register", stores=[morning.STORE_ID], ttl_s=MORNING_TOKEN_S
+    )
+    try:
+        sent = morning.send(stack.gateway_url or "", token, morning.morning(datetime.now(UTC), left))
+    except (morning.NotTaken, OSError, ValueError) as error:
+        console.print(Text(f"The morning did not begin as it should: {error}", style="red"))
+        return False
+    console.print(Text(f"  {sent} commands by HTTP, each answered as it must be."))
+    return True
 
 
 def _visit(console: Console, stack: Stack, password: str, tally: Tally) -> Visit:
