@@ -71,6 +71,10 @@ window.addEventListener("pageshow", (event) => {
   if (event.persisted) for (const button of document.querySelectorAll("button")) button.disabled = false;
 });
 
+// Where the ways go on to the side, the one that is open is in sight.
+const way = document.querySelector(".ways [aria-current]");
+if (way) way.scrollIntoView({ block: "nearest", inline: "center" });
+
 // One menu at a time, and Escape or a press elsewhere closes it.
 const menus = () => document.querySelectorAll("details.menu[open]");
 document.addEventListener("click", (event) => {
