@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Match
@@ -20,6 +21,7 @@ from services.console.assets import Assets
 from services.console.cookies import LANGUAGE, SIGN_IN_FORM, SIGNED_IN, Cookies
 from services.console.formats import Formats
 from services.console.forms import FIELD, form_key, read_form
+from services.console.kept import Kept
 from services.console.languages import Language, Reader, choose, load_languages
 from services.console.person import Person, read_person
 from services.platform.errors import TillError
@@ -30,6 +32,8 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 HTMX_REQUEST: Final = "hx-request"
 HTMX_CURRENT_URL: Final = "hx-current-url"
 EVENT_STREAM: Final = "text/event-stream"
+MINUTE_S: Final = 60.0
+"""Times of today are written otherwise than those of yesterday: what is kept beyond midnight is kept so long."""
 
 
 class NobodySignedIn(TillError):
@@ -50,6 +54,7 @@ class Desk:
     cookies: Cookies
     languages: Mapping[str, Language]
     templates: Mapping[str, Environment]
+    kept: Kept
     stop: asyncio.Event
     """Set when the process ends: what stays open ends, too."""
 
@@ -58,7 +63,7 @@ def open_desk(settings: Settings, apis: Apis, stop: asyncio.Event) -> Desk:
     """The desk of a process: languages and templates are read once."""
     languages, assets = load_languages(), Assets()
     environments = {code: _environment(language) for code, language in languages.items()}
-    return Desk(settings, apis, assets, Cookies(https=settings.console_https), languages, environments, stop)
+    return Desk(settings, apis, assets, Cookies(https=settings.console_https), languages, environments, Kept(), stop)
 
 
 class Visit:
@@ -133,6 +138,20 @@ class Visit:
         """The path as the browser has to ask for it."""
         return link_to(self.request, path)
 
+    def part(self, template: str, made_of: Any, **values: Any) -> Markup:
+        """The text of a template that shows nothing but `values`, in the reader's language, by the minute that it is.
+
+        It is made once for all readers of whom `made_of` says the same: it has to name all that `values` come of.
+        """
+        code, now_s = self.reader.language.code, time.time()
+        shown = self.formats.functions() | {"link": self.link, "now_s": now_s, "words": words}
+        return Markup(  # noqa: S704 - a template's own text
+            self.desk.kept.text(
+                [template, code, str(self.reader.locale), self.link(""), now_s // MINUTE_S, made_of],
+                lambda: self.desk.templates[code].get_template(template).render(shown | values),
+            )
+        )
+
     def page(
         self, template: str, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None, **values: Any
     ) -> Response:
@@ -152,8 +171,12 @@ class Visit:
             "words": words,
         }
         text = self.desk.templates[language.code].get_template(template).render(shown | values)
+        return self.reply(text, status, headers)
+
+    def reply(self, text: str, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+        """A text of a template, as it is replied."""
         reply = HTMLResponse(text, status, dict(headers or {}))
-        reply.headers["content-language"] = language.code
+        reply.headers["content-language"] = self.reader.language.code
         reply.headers["vary"] = "accept-language, cookie"
         return reply
 

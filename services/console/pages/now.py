@@ -1,7 +1,9 @@
 """Now: a card for each till of a store, what needs a person first."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,20 +21,29 @@ RELOAD_S: Final = 60
 async def show(request: Request) -> Response:
     """The page; only its cards where the page asks for them again."""
     visit, store_id = Visit(request), store_of(request)
-    shown = cards(await visit.desk.apis.tills(visit.person, store_id))
-    store_name = next((card.till["store_name"] for card in shown if card.till["store_name"]), store_id)
+    tills = await visit.desk.apis.tills(visit.person, store_id)
+    store_name = next((till["store_name"] for till in tills if till["store_name"]), store_id)
+    part = _tills(visit, store_id, store_name, tills)
+    if visit.is_partial:
+        return visit.reply(part)
+    return visit.page("now.html", reload_s=RELOAD_S, store_id=store_id, store_name=store_name, tills=part)
+
+
+def _tills(visit: Visit, store_id: str, store_name: str, tills: Sequence[Mapping[str, Any]]) -> Markup:
+    """What may have changed: of readers who may see and do the same it is the same."""
+    shown, decides = cards(tills), visit.person.decides
     values: dict[str, Any] = {
         "cards": shown,
+        "decides": decides,
         "live": [card for card in shown if card.is_live],
         "open_count": sum(card.session is not None for card in shown),
-        "reload_s": RELOAD_S,
         "resting": [card for card in shown if not card.is_live],
         "store_id": store_id,
         "store_name": store_name,
         "totals": totals(shown),
         "waiting": sum(card.state == "pending" for card in shown),
     }
-    return visit.page("tills.html" if visit.is_partial else "now.html", **values)
+    return visit.part("tills.html", [store_id, decides, tills], **values)
 
 
 def store_of(request: Request) -> str:
