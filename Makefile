@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down env demo test test-fast check compile uncompile bench faults fuzz test-deploy test-kubernetes lint format clean
+.PHONY: help install up down env demo pictures test test-fast check compile uncompile bench faults fuzz test-deploy test-kubernetes lint format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,11 @@ down: install ## stop them; the data stay
 env: install ## print their addresses as shell exports
 	@$(BIN)/till env
 
-demo: install ## a real day of several stores through Kafka, from nothing to the closings
-	@$(BIN)/till demo
+demo: install ## a real day of several stores through Kafka, from nothing to the closings; KEEP=1 to watch it and stay
+	@$(BIN)/till demo $(if $(KEEP),--keep) $(if $(OVER),--over $(OVER))
+
+pictures: install ## those of docs/console.md anew, of the demo that it plays for them; needs Chromium
+	@$(BIN)/python -m tests.console.pictures
 
 test: install ## all tests, shared by two processes with a stack each
 	@$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder

@@ -38,8 +38,10 @@ def test_what_a_target_runs_is_there_and_takes_these_arguments(target: str, pyte
                 _, unknown = pytestconfig._parser.parse_known_and_unknown_args(arguments)
                 assert unknown == []
             case ["python", "-m", module, *_]:
+                spec = find_spec(module)
                 # A package is run by what it has under this name.
-                assert find_spec(f"{module}.__main__"), module
+                assert spec, module
+                assert spec.submodule_search_locations is None or find_spec(f"{module}.__main__"), module
             case _:
                 # With --help a program reads its arguments and does nothing.
                 asked = subprocess.run(
