@@ -63,7 +63,7 @@ async def measure(settings: Settings, stored: int, calls: int, logs: Path, progr
     """Fill a reader with so many closings and ask for each page so often. Raises BenchFailed."""
     engine = create_async_engine(settings.reader_database_url)
     await upgrade(settings.reader_database_url, "services.reporting.migrations")
-    await _fill(engine, await _a_closing(settings, logs), stored, progress)
+    await fill(engine, await _a_closing(settings, logs), stored, progress)
     await engine.dispose()
     own = settings.model_copy(update={"reporting_http": gateway.free_address(), "auth": "required"})
     async with worker(REPORTING, own, logs / f"closings-list-{stored}.log") as process:
@@ -92,9 +92,10 @@ async def _a_closing(settings: Settings, logs: Path) -> bytes:
         await engine.dispose()
 
 
-async def _fill(engine: AsyncEngine, value: bytes, stored: int, progress: Progress) -> None:
+async def fill(engine: AsyncEngine, value: bytes, stored: int, progress: Progress, stores: int = STORES) -> None:
+    """Put so many closings of these bytes into a reader, in so many stores that are called store-0 and so on."""
     all_of_it = {
-        "stores": STORES,
+        "stores": stores,
         "begin": BEGIN,
         "span": SPAN,
         "stored": stored,

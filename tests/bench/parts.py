@@ -9,7 +9,7 @@ import structlog
 from rich.progress import Progress
 
 from deploy.embedded.stack import Stack
-from tests.bench import closing, closings_list, gateway, limits, listing, neighbours, pace, race, speed
+from tests.bench import closing, closings_list, console, gateway, limits, listing, neighbours, pace, race, speed
 from tests.bench.calm import rest
 from tests.bench.corner import STAGES, BenchFailed, corner, prepare
 from tests.bench.latency import WARM_UP_COMMANDS
@@ -121,6 +121,15 @@ class Bench:
                     settings, stored, self.sizes.list_calls, self.logs, bar
                 )
 
+    async def console(self) -> None:
+        """The console's pages before very many closings, and many live ones at once."""
+        stored, pages = self.sizes.console_closings, self.sizes.console_pages
+        async with corner(self.stack, "console", auth="required") as settings:
+            bar = self.bar(f"{stored:,} closings of a store", stored)
+            self.results.console = await console.measure(
+                settings, stored, self.sizes.console_calls, pages, self.logs, bar
+            )
+
     async def stages(self) -> None:
         """Where the time of ours goes. The clocks cost some of it, so this run counts for nothing else."""
         workload = Workload(sessions=self.sizes.stages_commands // SESSION_COMMANDS)
@@ -154,6 +163,7 @@ PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
     "closings": Bench.closings,
     "sessions-list": Bench.lists,
     "closings-list": Bench.closing_pages,
+    "console": Bench.console,
     "stages": Bench.stages,
 }
 """`efficiency` is read off the comparison of speed, so it runs that where it has not run yet."""

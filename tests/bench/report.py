@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from deploy.embedded.jars import KAFKA_VERSION
 from deploy.embedded.stack import Stack
 from tests.bench.closing import Closings
+from tests.bench.console import Figures
 from tests.bench.gateway import Passage
 from tests.bench.limits import Limits
 from tests.bench.listing import Listed
@@ -60,6 +61,7 @@ class Report:
     closings: list[Closings] = field(default_factory=list)
     lists: list[Listed] = field(default_factory=list)
     closing_pages: list[Listed] = field(default_factory=list)
+    console: Figures | None = None
     passage: Passage | None = None
     neighbours: Neighbours | None = None
     stages: dict[str, Any] = field(default_factory=dict)

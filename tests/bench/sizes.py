@@ -35,6 +35,11 @@ class Sizes:
     list_calls: int
     closings_listed: tuple[int, ...]
     """Closings that a reader holds whose pages are asked for."""
+    console_closings: int
+    """Of the one store whose pages are asked for."""
+    console_calls: int
+    console_pages: tuple[int, ...]
+    """Live pages at once."""
     stages_commands: int
     limits_commands: int
     steps: Steps
@@ -59,6 +64,9 @@ FULL: Final = Sizes(
     listed=1_000_000,
     list_calls=300,
     closings_listed=(10_000, 1_000_000),
+    console_closings=100_000,
+    console_calls=100,
+    console_pages=(1, 200),
     stages_commands=100_000,
     limits_commands=100_000,
     steps=Steps(
@@ -84,6 +92,9 @@ QUICK: Final = replace(
     gateway_s=5,
     neighbours_s=5,
     close_orders=(10, 20_000),
+    console_closings=10_000,
+    console_calls=20,
+    console_pages=(1, 20),
     stages_commands=40_000,
     limits_commands=20_000,
     steps=Steps(

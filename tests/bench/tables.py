@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.closing import Closings
+from tests.bench.console import Figures
 from tests.bench.gateway import Passage
 from tests.bench.latency import Latency
 from tests.bench.limits import Limits
@@ -67,6 +68,7 @@ def show(report: Report, console: Console) -> None:
         _show_neighbours(report.neighbours, console)
     _show_lists(report.lists, "A page of sessions, from the call to what is in memory", console)
     _show_lists(report.closing_pages, "A page of closings over HTTP, in two days that hold all of them", console)
+    _show_console(report.console, console)
     if report.closings:
         _show_closings(report.closings, console)
     if report.stages:
@@ -244,6 +246,27 @@ def _show_lists(lists: list[Listed], title: str, console: Console) -> None:
     for one in lists:
         table.add_row(one.filters, one.page, str(one.rows), f"{one.median_ms:,.1f} ms", f"{one.p99_ms:,.1f} ms")
     console.print(table)
+
+
+def _show_console(figures: Figures | None, console: Console) -> None:
+    if figures is None:
+        return
+    table = _table("A page of the console, for a manager of a store of 50 tills", "page", "size", "p50", "p99")
+    for one in figures.pages:
+        table.add_row(one.filters, one.page, f"{one.median_ms:,.0f} ms", f"{one.p99_ms:,.0f} ms")
+    console.print(table)
+    names = ("live pages", "first", "p50", "last", "console CPU", "gateway CPU", "console", "bench")
+    table = _table("From the answer to a sale on Kafka to live pages of all tills", *names)
+    for live in figures.live:
+        table.add_row(
+            f"{live.pages:,}",
+            *(f"{value:,.0f} ms" for value in (live.first_ms, live.p50_ms, live.last_ms)),
+            *(f"{value:,.1f} ms" for value in (live.console_cpu_ms, live.gateway_cpu_ms)),
+            f"{live.console_mib:,.0f} MiB",
+            f"{live.client_share:.2f} cores",
+        )
+    console.print(table)
+    _say(console, "CPU is for one page and one sale; every page asks for its cards anew. Medians of ten sales.")
 
 
 def _show_closings(closings: list[Closings], console: Console) -> None:
