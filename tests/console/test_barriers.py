@@ -127,7 +127,7 @@ WAYS: tuple[Callable[[Page, str], Awaitable[None]], ...] = (
 
 
 # Seventy-two looks by axe.
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_what_comes_of_forms_has_no_barrier(browser: Browser, address: str, session: str) -> None:
     context = await browser.new_context(base_url=address, locale="en-GB", reduced_motion="reduce")
     page = await context.new_page()

@@ -63,7 +63,7 @@ async def look_and_approve(page: Page) -> None:
     await page.get_by_text("Done: it stands in the journal.").wait_for()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_from_the_sign_in_to_an_approved_closing_on_paper(browser: Browser, address: str, market: Market) -> None:
     session_id = str(uuid4())
     for body in (

@@ -91,6 +91,8 @@ def test_an_interrupted_demo_stops_everything(tmp_path: Path, moment: str) -> No
     assert not list(tmp_path.glob("demo-*"))
 
 
+# Three more commands of till, and a morning by HTTP, one after the other: half a minute more where nobody else is busy.
+@pytest.mark.timeout(900)
 def test_a_demo_that_is_kept_is_watched_on_the_console_and_stopped_as_it_says(tmp_path: Path) -> None:
     assert f"    {KEPT}  " in (TOP / "README.md").read_text()
     # As it is typed, with this Python; the day as fast as it goes, and nothing installed.
