@@ -162,6 +162,30 @@ async def test_the_tenders_that_an_open_session_brought_are_those_of_its_opening
         await verify(ledger.engine, progress=silent)
 
 
+@pytest.mark.parametrize(
+    ("brought", "altered"),
+    [
+        (None, """swap(answer, '"exchange_rate":"1"', '"exchange_rate":"2"')"""),
+        (None, """swap(answer, '"tenders":[', '"tenders":[5,')"""),
+        ([RAPPI, CASH], """swap(answer, '"name":"Rappi"', '"name":"Rapida"')"""),
+        ([RAPPI, CASH], """swap(answer, '"tenders"', '"Tenders"')"""),
+    ],
+    ids=["a rate of the till's", "what is none", "a name of one that was brought", "all of them"],
+)
+async def test_the_tenders_of_an_opening_are_those_of_its_answer(
+    ledger: Ledger, brought: list[Body] | None, altered: str
+) -> None:
+    till = Till()
+    till.session_id = till.new_id()
+    await ledger.apply(till.body("open_session", currency="MXN", opening=[], tenders=brought))
+    await verify(ledger.engine, progress=silent)
+    await ledger.sql(SWAP)
+    await ledger.sql(BY_FORCE)
+    await ledger.sql(f"UPDATE journal SET answer = {altered}")  # noqa: S608 - constants
+    with pytest.raises(LedgerMismatch, match="its tenders are not those of its opening's answer"):
+        await verify(ledger.engine, progress=silent)
+
+
 async def test_a_till_without_tenders_has_cash_alone(ledger: Ledger) -> None:
     await ledger.import_profiles(profile(tenders="[]"))
     till = Till()

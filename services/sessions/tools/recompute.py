@@ -49,7 +49,7 @@ from services.sessions.rules.open_session import opening_words
 from services.sessions.rules.report import report
 from services.sessions.rules.session_details import reword
 from services.sessions.rules.totals import Tenders, Totals, add_movement, new_totals
-from services.sessions.tools.settings_of_then import Version, are_of, wrong_at_opening
+from services.sessions.tools.settings_of_then import Version, are_answered, are_of, wrong_at_opening
 from services.sessions.tools.shape_of_before import MARK, figures_of_before, in_the_form_of
 
 DATED: Final = frozenset({"cash_moved", "movement_voided", "order_recorded", "drawer_counted"})
@@ -208,15 +208,7 @@ class Recomputation:
         session = self.session
         match command:
             case OpenSession():
-                # The words as they were at the opening: those in the row may have been amended since.
-                session.opening = replace(session.opening, **opening_words(command, session.ordinal))
-                day = stored_object(entry.opened, f"{where}: its answer").get("business_date")
-                if day != session.opening.business_date:
-                    raise LedgerMismatch(f"{self.name}: its day is not that of its opening's answer")
-                wrong = wrong_at_opening(session.opening, command, self._in_force(entry))
-                if wrong is not None:
-                    raise LedgerMismatch(f"{self.name}: its row says {wrong}")
-                session.totals = new_totals(session.opening.tenders, by_tender(command.opening))
+                self._open(command, entry, where)
             case MoveCash() | VoidMovement() | RecordOrder():
                 self._move(command, where, of_before=entry.counts == COUNTS_OF_BEFORE)
             case AmendSession() | ResumeSession():
@@ -231,6 +223,19 @@ class Recomputation:
                     session.ended.counted, session.ended.left_named = again.counted, again.left_named
         states = {"session_suspended": "suspended", "session_resumed": "open", "session_voided": "voided"}
         session.state = states.get(entry.kind, session.state)  # type: ignore[assignment]
+
+    def _open(self, command: OpenSession, entry: Any, where: str) -> None:
+        session, answered = self.session, stored_object(entry.opened, f"{where}: its answer")
+        # The words as they were at the opening: those in the row may have been amended since.
+        session.opening = replace(session.opening, **opening_words(command, session.ordinal))
+        if answered.get("business_date") != session.opening.business_date:
+            raise LedgerMismatch(f"{self.name}: its day is not that of its opening's answer")
+        wrong = wrong_at_opening(session.opening, command, self._in_force(entry))
+        if wrong is not None:
+            raise LedgerMismatch(f"{self.name}: its row says {wrong}")
+        if not are_answered(session.opening.first_tenders, answered.get("tenders")):
+            raise LedgerMismatch(f"{self.name}: its tenders are not those of its opening's answer")
+        session.totals = new_totals(session.opening.tenders, by_tender(command.opening))
 
     def _approve(self, command: ApproveClosing, entry: Any) -> None:
         attempt = self.session.attempt

@@ -65,6 +65,12 @@ def are_of(version: Version, tenders: tuple[Tender, ...]) -> bool:
     return _digests(tenders) <= version.tenders
 
 
+def are_answered(tenders: tuple[Tender, ...], answered: Any) -> bool:
+    """Whether an opening's answer names these tenders, each once; it has them in the order in which they were set."""
+    listed = answered if isinstance(answered, list) else []
+    return sorted(map(canonical, listed)) == sorted(canonical(tender.model_dump()) for tender in tenders)
+
+
 def _digests(tenders: tuple[Tender, ...]) -> frozenset[Digest]:
     return frozenset(_digest(tender.model_dump()) for tender in tenders)
 
