@@ -2,9 +2,13 @@
 
 `first_round.sql` is what that version had after 59 commands: closed sessions with every kind of correction, one that
 waits for approval, one that is suspended, and one in the middle of its day with an order that is still open.
+`first_round_more.sql` has after 18 what that lacks: a session that waits for a new count, one with tenders of its own
+and a named day, and orders that ended otherwise. `first_round_more.py` says how such rows are made.
 """
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +19,14 @@ from services.platform.settings import Settings
 from services.sessions.ledger.engine import ledger_engine
 from services.sessions.tools.verify import rebuild, verify
 from tests.ledger.ledger import MIGRATIONS, Ledger
-from tests.support.till import Body, Till, amounts, order
+from tests.support.till import AMEX, CARD, Body, Till, amounts, order
 
 BEFORE = "0009"
 """The last migration that the version before knew."""
 DUMP = Path(__file__).with_name("first_round.sql")
 COMMANDS = 59
+MORE = Path(__file__).with_name("first_round_more.sql")
+MORE_COMMANDS = 18
 NOON = "2026-03-02T12:00:00Z"
 BOSS = {"id": "mona"}
 FINAL = "0195e3a0-0000-7000-8000-000000000011"
@@ -30,13 +36,27 @@ PAID_IN = "0195e3a0-0000-7000-8000-000000000003"
 
 
 @pytest.fixture
-async def ledger(corner: Settings) -> Any:
+async def ledger(corner: Settings) -> AsyncIterator[Ledger]:
     """The ledger of the version before, migrated."""
+    async with migrated(corner, DUMP, COMMANDS) as own:
+        yield own
+
+
+@pytest.fixture
+async def more(corner: Settings) -> AsyncIterator[Ledger]:
+    """The other ledger of the version before, migrated."""
+    async with migrated(corner, MORE, MORE_COMMANDS) as own:
+        yield own
+
+
+@asynccontextmanager
+async def migrated(corner: Settings, dump: Path, commands: int) -> AsyncIterator[Ledger]:
+    """The rows of a dump, written into the tables of then, which are brought up to date."""
     await upgrade(corner.database_url, MIGRATIONS, BEFORE)
     engine = ledger_engine(corner.database_url)
     own = Ledger(engine)
-    own.next_offset = COMMANDS
-    for statement in DUMP.read_text(encoding="utf-8").split(";\n\n"):
+    own.next_offset = commands
+    for statement in dump.read_text(encoding="utf-8").split(";\n\n"):
         await own.sql(statement)
     await engine.dispose()
     await upgrade(corner.database_url, MIGRATIONS)
@@ -182,3 +202,70 @@ async def test_its_closings_are_corrected_and_its_tills_opened_again(ledger: Led
         earlier.body("void_session", reason="training", actor=BOSS),
     ) == ["session_opened", "order_recorded", "session_closed", "session_voided"]
     await verify(ledger.engine, progress=lambda *_: None)
+
+
+async def test_what_else_it_wrote_proves_right_and_is_answered_again(more: Ledger) -> None:
+    before = await stored(more)
+    assert [len(rows) for rows in before] == [MORE_COMMANDS, 1, 1]
+    seen = await verify(more.engine, progress=lambda *_: None)
+    assert (seen.sessions, seen.closings, seen.corrections) == (3, 1, 1)
+    assert (await rebuild(more.engine, progress=lambda *_: None)).closings == 1
+    rows = await more.sql("SELECT command, answer FROM journal ORDER BY received_at")
+    outcomes = (await more.apply(*(row.command for row in rows))).outcomes
+    assert [outcome.value for outcome in outcomes] == [row.answer for row in rows]
+    assert await stored(more) == before
+
+
+async def test_a_session_with_tenders_and_a_day_of_its_own_goes_on(more: Ledger) -> None:
+    """What its till gets later it takes no more than it did; what it is brought it takes."""
+    own = await session_in(more, "own", "open")
+    assert await answered(
+        more,
+        own.body("move_cash", movement="pay_in", amount_minor=1, tender="jpy", category="change"),
+        own.body("record_order", **order("A", {"cash": 35}, revision=1, status="forced_close")),
+        own.body("record_order", **order("B", {"cash": 20, "usd": 1}, revision=1)),
+        own.body("record_order", **order("C", {"cash": 11}, revision=1, status="carried_over")),
+        own.body("record_order", **order("D", {"cash": 4}, revision=1, refund_of="A", status="forced_close")),
+        own.body("amend_session", add_tenders=[AMEX, CARD]),
+        own.body("record_order", **order("E", {"amex": 6})),
+        own.body("close_session", counted=amounts({"cash": 200, "usd": 2}), left=amounts({"cash": 150})),
+    ) == ["tender_unknown", *["order_recorded"] * 4, "session_amended", "order_recorded", "session_closed"]
+    (closing,) = [
+        json.loads(row.body)
+        for row in await more.sql("SELECT body FROM closings WHERE profile_id = 'own' AND z_number = 2")
+    ]
+    rows = {row["tender"]: row for row in closing["tenders"]}
+    assert rows.keys() == {"amex", "card", "cash", "rappi", "usd"}
+    assert closing["business_date"] == "2026-02-28"
+    assert rows["cash"]["expected_minor"] == 131 + 35 + 20 + 11 - 4
+    assert (rows["cash"]["carried_minor"], rows["cash"]["left_minor"], rows["usd"]["left_minor"]) == (None, 150, 0)
+    assert closing["orders"] == [
+        {"provider": "PARROT", "open": 0, "finished": 2, "forced_close": 1, "canceled_by_pos": 0}
+        | {"canceled_by_external": 0, "carried_over": 1}
+    ]
+    # By how much a revision lowers an order is known of what the version before counted, too.
+    assert closing["sales"]["lowered"] == {"total_minor": 5, "count": 1}
+    await verify(more.engine, progress=lambda *_: None)
+
+
+async def test_a_session_that_waits_for_a_new_count_is_counted_and_carried_from(more: Ledger) -> None:
+    again = await session_in(more, "again", "pending")
+    waiting = again.session_id
+    following, last = again.new_id(), again.new_id()
+    first = again.body("open_session", session_id=following, currency="MXN", opening=amounts({"cash": 59}))
+    assert await answered(
+        more,
+        again.body("approve_closing", decision="approve", actor=BOSS),
+        first,
+        again.body("close_session", counted=amounts({"cash": 59}), left=amounts({"cash": 20}), occurred_at=NOON),
+        again.body("close_session", session_id=following, counted=amounts({"cash": 59}), occurred_at=NOON),
+        again.body("open_session", session_id=last, currency="MXN", opening=[], occurred_at=NOON),
+    ) == ["not_awaiting_approval", "session_opened", "session_closed", "session_closed", "session_opened"]
+    bodies = [json.loads(row.body) for row in await more.sql("SELECT body FROM closings WHERE profile_id = 'again'")]
+    closings = {body["session_id"]: body for body in bodies}
+    assert [closings[one]["carried_from"] for one in (waiting, following)] == [None, None]
+    (cash,) = closings[waiting]["tenders"]
+    assert (cash["expected_minor"], cash["counted_minor"], cash["left_minor"]) == (50 + 5 + 4, 59, 20)
+    (row,) = await more.sql(f"SELECT opening FROM sessions WHERE session_id = '{last}'")  # noqa: S608
+    assert json.loads(row.opening)[14][:2] == [following, {"cash": 59}]
+    await verify(more.engine, progress=lambda *_: None)
