@@ -51,11 +51,10 @@ def rights(settings: Settings, name: str) -> set[Right]:
     """
     topics, describe = settings.topics, {ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS}
     names = [settings.topic_prefix + suffix for suffix in TOPIC_CONFIGS]
-    # Every service compares the topics with what the wire promises before it starts.
+    # Workers and gateways compare all topics with what the wire promises before they start.
     compared = {(ResourceType.TOPIC, topic, operation) for topic in names for operation in describe}
-    # WRITE includes the idempotent producer.
-    if name in {"sessions", "gateway", "reporting"}:
-        compared.add((ResourceType.TOPIC, topics.access, ACLOperation.READ))
+    compared.add((ResourceType.TOPIC, topics.access, ACLOperation.READ))
+    # WRITE includes the idempotent producer; READ and WRITE include DESCRIBE.
     if name == "sessions":
         return compared | {
             (ResourceType.TOPIC, topics.commands, ACLOperation.READ),
@@ -70,8 +69,10 @@ def rights(settings: Settings, name: str) -> set[Right]:
             (ResourceType.TOPIC, topics.access, ACLOperation.WRITE),
         }
     if name == "reporting":
-        return compared | {
-            *((ResourceType.TOPIC, name, do) for name in _followed(settings) for do in describe | {ACLOperation.READ}),
+        # It looks at no topic but what it follows, and of the closings whether they are kept.
+        return {
+            *((ResourceType.TOPIC, followed, ACLOperation.READ) for followed in _followed(settings)),
+            (ResourceType.TOPIC, settings.closings, ACLOperation.DESCRIBE_CONFIGS),
             (ResourceType.GROUP, settings.reporting_group, ACLOperation.READ),
         }
     if name.partition("-")[0] == REGISTER:
@@ -82,8 +83,9 @@ def rights(settings: Settings, name: str) -> set[Right]:
 
 
 def _followed(settings: Settings) -> set[str]:
-    """What the reporting reader follows: topics that were mirrored have other names."""
-    return {settings.closings, settings.access_topic or settings.topics.access}
+    """What the reporting reader follows: topics that were mirrored have other names, and revocations may have none."""
+    access = settings.topics.access if settings.access_topic is None else settings.access_topic
+    return {topic for topic in (settings.closings, access) if topic}
 
 
 async def set_up(settings: Settings, folder: Path) -> list[str]:

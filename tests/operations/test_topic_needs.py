@@ -90,13 +90,15 @@ async def test_the_reader_needs_a_topic_of_closings_under_any_name_and_nothing_e
         await check_closings(mirrored)
 
 
-def test_the_readers_principal_may_read_what_it_follows_whatever_that_is_called() -> None:
-    names = {"closings_topic": "source.till.closings.v1", "access_topic": "source.till.access.v1"}
-    own = rights(Settings(), "reporting")
-    more = rights(Settings().model_copy(update=names), "reporting") - own
-    assert more == {
-        (ResourceType.TOPIC, name, operation)
-        for name in names.values()
-        for operation in (ACLOperation.READ, ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS)
-    }
-    assert rights(Settings().model_copy(update={"access_topic": ""}), "reporting") == own
+def test_the_readers_principal_may_read_what_it_follows_whatever_that_is_called_and_sees_no_other_topic() -> None:
+    settings = Settings()
+    for changed, closings, access in (
+        ({}, settings.topics.closings, [settings.topics.access]),
+        ({"closings_topic": "source.closings", "access_topic": "source.access"}, "source.closings", ["source.access"]),
+        ({"access_topic": ""}, settings.topics.closings, []),
+    ):
+        assert rights(settings.model_copy(update=changed), "reporting") == {
+            *((ResourceType.TOPIC, name, ACLOperation.READ) for name in (closings, *access)),
+            (ResourceType.TOPIC, closings, ACLOperation.DESCRIBE_CONFIGS),
+            (ResourceType.GROUP, settings.reporting_group, ACLOperation.READ),
+        }
