@@ -1,22 +1,39 @@
 """Brokers that companies run: every client of ours logs in to them, and a worker answers behind them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import unquote_plus
 from uuid import uuid4
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from contracts.access import Revoked
 from deploy.embedded.stack import Stack
+from services.cli.app import main
+from services.operations.kafka_principals import set_up
+from services.operations.wait import wait
+from services.platform.access_log import publish
+from services.platform.auth.signing_keys import ensure_key
+from services.platform.auth.tokens import mint
 from services.platform.kafka.connection import connection
-from services.platform.kafka.topics import check_topics, create_topics
+from services.platform.kafka.oauth import NoToken, Tokens, aws_signer, signed_for_aws
+from services.platform.kafka.topics import TopicsWrong, check_topics, create_topics
+from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from tests.support.commands import opening
-from tests.support.secured_kafka import SECRET, USER, SecuredKafka, secured_kafka
+from tests.support.msk_door import ENVIRONMENT, REGION
+from tests.support.processes import ServiceProcess
+from tests.support.secured_kafka import READER, SECRET, USER, SecuredKafka, secured_kafka
 from tests.support.sessions_service import opened_service
+from tests.support.waiting import eventually
+
+GOLDEN: Final = Path(__file__).parents[2] / "contracts" / "golden"
 
 LOG_IN = {name for name in Settings.model_fields if name.startswith("kafka")}
 
@@ -28,7 +45,14 @@ async def kafka(tmp_path_factory: pytest.TempPathFactory, stack: Stack) -> Async
         yield kafka
 
 
-@pytest.mark.parametrize("way", ["plain", "oauth", "mtls"])
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What AWS gives a machine; worker processes inherit it."""
+    for name, text in ENVIRONMENT.items():
+        monkeypatch.setenv(name, text)
+
+
+@pytest.mark.parametrize("way", ["plain", "oauth", "mtls", "msk"])
 async def test_both_client_libraries_log_in(kafka: SecuredKafka, way: str) -> None:
     settings = kafka.settings(way, topic_prefix=f"{way}.", topic_partitions=2)
     assert len(await create_topics(settings)) == 5
@@ -57,12 +81,91 @@ async def test_one_token_serves_all_clients_and_its_secret_is_sent_to_its_addres
     assert [unquote_plus(word) for word in form["basic"].split(":")] == [USER, SECRET]
 
 
+async def test_a_token_for_amazon_says_what_its_brokers_ask_and_is_signed_anew_before_it_ends(
+    kafka: SecuredKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_for_aws.cache_clear()
+    await check_topics_of(kafka.settings("msk", topic_prefix="msk.", topic_partitions=2))
+    members = kafka.door.let_in[-1]
+    assert members["host"] == f"kafka.{REGION}.amazonaws.com"
+    assert (members["Action"], members["X-Amz-Expires"]) == ("kafka-cluster:Connect", "900")
+    assert members["X-Amz-Security-Token"] == ENVIRONMENT["AWS_SESSION_TOKEN"]
+    assert members["User-Agent"].startswith("aws-msk-iam-sasl-signer-python/")
+
+    clock, signed, sign = [0.0], [], aws_signer(REGION)
+
+    def noted() -> tuple[str, float]:
+        signed.append(sign())
+        return signed[-1]
+
+    def token_at(now: float) -> str:
+        clock[0] = now
+        return tokens.token()
+
+    tokens = Tokens(noted, lambda: clock[0])
+    for now in (0.0, 0.0, 715.0, 721.0, 1_000.0):
+        token_at(now)
+    assert [round(life_s, -1) for _, life_s in signed] == [900, 900]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
+    assert token_at(721.0 + 880.0) == signed[-1][0], "what is left of it counts while AWS gives none"
+    with pytest.raises(NoToken, match="AWS gave no token for Kafka: "):
+        token_at(721.0 + 901.0)
+
+
+async def check_topics_of(settings: Settings) -> None:
+    await create_topics(settings)
+    await check_topics(settings)
+
+
+async def test_the_reader_lives_with_the_rights_that_it_is_given(kafka: SecuredKafka, corner: Settings) -> None:
+    """It sees what it follows and no other topic: closings and revocations come in."""
+    office = corner.model_copy(update={"kafka": kafka.plaintext})
+    await create_topics(office)
+    await upgrade(office.reader_database_url, "services.reporting.migrations")
+    principals = kafka.folder / "principals"
+    principals.mkdir()
+    (principals / "reporting").write_text(SECRET)
+    assert await set_up(office, principals) == [READER]
+    there = kafka.settings("plain", kafka_user=READER).model_dump(include=LOG_IN, exclude_defaults=True)
+    reader = office.model_copy(update=there)
+    with pytest.raises(TopicsWrong, match=f"Missing topics: {office.topics.commands}, .*{office.topics.events}"):
+        await check_topics(reader)
+    await wait(reader, "reporting", 30, lambda _: None)
+    ensure_key(reader)
+    process = ServiceProcess(main, ["run", "reporting"], reader.home / "reader.log", reader, {})
+    try:
+        await process.until_logged("reporting_started")
+        producer = AIOKafkaProducer(bootstrap_servers=office.kafka)
+        await producer.start()
+        closing = (GOLDEN / "closing.json").read_bytes()
+        await producer.send_and_wait(office.topics.closings, json.dumps(json.loads(closing)).encode(), b"key")
+        await producer.stop()
+        token = mint(reader, sub="rita", role="reader", stores=("*",), ttl_s=600)
+        async with httpx.AsyncClient(base_url=process.address("reporting_started")) as http:
+
+            async def reply() -> httpx.Response:
+                return await http.get("/api/closings", headers={"authorization": f"Bearer {token}"})
+
+            async def is_listed() -> bool:
+                return len((await reply()).json()["items"]) == 1
+
+            async def is_out() -> bool:
+                return (await reply()).status_code == 401
+
+            await eventually(is_listed)
+            await publish(office, [Revoked(store_id="*", subject="rita")])
+            await eventually(is_out)
+    finally:
+        process.kill()
+
+
 @pytest.mark.parametrize(
     ("way", "changed"),
     [
         ("plain", {"kafka_user": "somebody"}),
         ("oauth", {"kafka_token_ca_file": None}),
         ("mtls", {"kafka_cert_file": None, "kafka_key_file": None}),
+        ("msk", {"kafka_aws_region": "us-east-1"}),
     ],
 )
 async def test_who_does_not_say_who_it_is_comes_in_nowhere(
@@ -74,7 +177,7 @@ async def test_who_does_not_say_who_it_is_comes_in_nowhere(
     await consumer.stop()
 
 
-@pytest.mark.parametrize("way", ["plain", "oauth", "mtls"])
+@pytest.mark.parametrize("way", ["plain", "oauth", "mtls", "msk"])
 async def test_a_worker_answers_behind_each(kafka: SecuredKafka, corner: Settings, stack: Stack, way: str) -> None:
     settings = corner.model_copy(update={"kafka": kafka.plaintext})
     there = kafka.settings(way).model_dump(include=LOG_IN, exclude_defaults=True)

@@ -1,4 +1,7 @@
-"""A broker of its own that asks who is there in each of the ways that companies' brokers do, and a token address."""
+"""A broker of its own that asks who is there in each of the ways that companies' brokers do, and a token address.
+
+It knows who may do what: nobody but USER and whoever asks nothing, until rights are given.
+"""
 
 import asyncio
 import base64
@@ -27,17 +30,21 @@ from deploy.embedded import jars
 from deploy.embedded.kafka import SETTINGS, answers, find_java, prepare
 from deploy.embedded.trouble import free_port
 from services.platform.settings import Settings
+from tests.support.msk_door import REGION, Door, msk_door
 
 USER: Final = "till"
+READER: Final = "till-reporting"
+"""Who has the rights that it is given and no others."""
 SECRET: Final = "s3cret, with:odd/characters"
 READY_S: Final = 60
 DAY: Final = dt.timedelta(days=1)
 
 ASKING: Final = """\
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PLAIN:SASL_PLAINTEXT,OAUTH:SASL_SSL,MTLS:SSL
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PLAIN:SASL_PLAINTEXT,OAUTH:SASL_SSL,MTLS:SSL,\
+MSK:PLAINTEXT
 listener.name.plain.sasl.enabled.mechanisms=PLAIN
 listener.name.plain.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-user_{user}="{secret}";
+user_{user}="{secret}" user_{reader}="{secret}";
 listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
 listener.name.oauth.oauthbearer.sasl.jaas.config=\
 org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
@@ -50,6 +57,8 @@ ssl.keystore.location={folder}/broker.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={folder}/ca.pem
 listener.name.mtls.ssl.client.auth=required
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{user};User:CN=client
 """
 
 
@@ -71,9 +80,15 @@ class SecuredKafka:
     plain: str
     oauth: str
     mtls: str
+    door: Door
+
+    @property
+    def msk(self) -> str:
+        """Where Amazon's broker would be."""
+        return self.door.address
 
     def settings(self, way: str, **more: Any) -> Settings:
-        """Settings that come in by `way`: plain, oauth or mtls."""
+        """Settings that come in by `way`: plain, oauth, mtls or msk."""
         folder, password = self.folder, self.folder / "secret"
         ways: dict[str, dict[str, Any]] = {
             "plain": {"kafka_security": "sasl_plaintext", "kafka_sasl_mechanism": "PLAIN"},
@@ -84,6 +99,11 @@ class SecuredKafka:
                 "kafka_token_ca_file": folder / "ca.pem",
                 "kafka_token_scope": "kafka",
             },
+            "msk": {
+                "kafka_security": "sasl_ssl",
+                "kafka_sasl_mechanism": "AWS_MSK_IAM",
+                "kafka_aws_region": REGION,
+            },
             "mtls": {
                 "kafka_security": "ssl",
                 "kafka_cert_file": folder / "client.pem",
@@ -91,7 +111,7 @@ class SecuredKafka:
             },
         }
         log_in = {"kafka_user": USER, "kafka_password_file": password} if way in {"plain", "oauth"} else {}
-        trust = {"kafka_ca_file": folder / "ca.pem"} if way in {"oauth", "mtls"} else {}
+        trust = {"kafka_ca_file": folder / "ca.pem"} if way in {"oauth", "mtls", "msk"} else {}
         return Settings(**({"kafka": getattr(self, way)} | ways[way] | log_in | trust | more))
 
 
@@ -104,15 +124,21 @@ async def secured_kafka(folder: Path) -> AsyncIterator[SecuredKafka]:
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
     (folder / "jwks.json").write_text(json.dumps({"keys": [public | {"kid": "k1", "use": "sig", "alg": "ES256"}]}))
     ports: list[int] = []
-    while len(ports) < 5:
+    while len(ports) < 7:
         ports.append(free_port(set(ports)))
     names = ("PLAINTEXT", "PLAIN", "OAUTH", "MTLS")
+    controller, behind_door, door_port = ports[4:]
     java, classes = find_java(), jars.class_path(lambda _: None)
     await prepare(folder, java, classes, _run)
     listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in zip(names, ports, strict=False))
-    text = SETTINGS.format(port=ports[0], controller=ports[4], data=folder / "kafka" / "data")
-    text = text.replace(f"PLAINTEXT://127.0.0.1:{ports[0]}", listeners)
-    (folder / "server.properties").write_text(text + ASKING.format(user=USER, secret=SECRET, folder=folder))
+    text = SETTINGS.format(port=ports[0], controller=controller, data=folder / "kafka" / "data")
+    own = f"listeners=PLAINTEXT://127.0.0.1:{ports[0]}"
+    # Whoever asks where the broker is at the door is told the door.
+    for name, port in (("advertised.", door_port), ("", behind_door)):
+        text = text.replace(f"\n{name}{own}", f"\n{name}listeners={listeners},MSK://127.0.0.1:{port}")
+    (folder / "server.properties").write_text(
+        text + ASKING.format(user=USER, reader=READER, secret=SECRET, folder=folder)
+    )
     allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://{folder}/jwks.json"
     logging = f"-Dlog4j2.configurationFile={folder}/kafka/log4j2.properties"
     argv = [java, "-Xmx384m", "-XX:TieredStopAtLevel=1", allowed, logging, "-cp", classes, "kafka.Kafka"]
@@ -126,7 +152,10 @@ async def secured_kafka(folder: Path) -> AsyncIterator[SecuredKafka]:
                 if broker.returncode is not None or time.monotonic() > until:
                     raise AssertionError((folder / "broker.log").read_text()[-3_000:])
                 await asyncio.sleep(0.1)
-            yield SecuredKafka(folder, address, *(f"127.0.0.1:{port}" for port in ports[:4]))
+            trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            trust.load_cert_chain(folder / "broker.pem")
+            async with msk_door(door_port, behind_door, trust) as door:
+                yield SecuredKafka(folder, address, *(f"127.0.0.1:{port}" for port in ports[:4]), door)
         finally:
             if broker.returncode is None:
                 broker.kill()

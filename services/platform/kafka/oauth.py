@@ -132,6 +132,11 @@ def client_credentials(url: str, client_id: str, secret_file: Path, scope: str |
 @lru_cache(8)
 def signed_for_aws(region: str) -> Tokens:
     """Tokens for Amazon MSK with IAM, signed with what AWS gives this machine. Raises ValueError without the extra."""
+    return Tokens(aws_signer(region))
+
+
+def aws_signer(region: str) -> Fetch:
+    """What signs tokens for the brokers of this region. Raises ValueError without the extra."""
     try:
         from aws_msk_iam_sasl_signer import MSKAuthTokenProvider
     except ImportError:
@@ -144,7 +149,7 @@ def signed_for_aws(region: str) -> Tokens:
             raise NoToken(f"AWS gave no token for Kafka: {type(error).__name__}.") from error
         return token, ends_ms / 1_000 - time.time()
 
-    return Tokens(sign)
+    return sign
 
 
 def _fetched(url: str, client_id: str, secret_file: Path, scope: str | None, ca_file: Path | None) -> tuple[str, float]:
