@@ -29,7 +29,7 @@ async def check_query(request: Request) -> None:
     }
     seen = set()
     for written, _ in request.query_params.multi_items():
-        name = written.partition("[")[0] if written.endswith("]") else written
+        name = _name(written)
         if name not in kinds or (name != written and kinds[name] != "array"):
             raise _bad(f"This path has no parameter {written[:NAME_CHARACTERS_MAX]}. {_known(kinds)}")
         if name in seen and kinds[name] != "array":
@@ -44,9 +44,15 @@ def read_list(params: QueryParams, name: str) -> list[str]:
     """
     items = []
     for written, text in params.multi_items():
-        if written == name or (written.startswith(f"{name}[") and written.endswith("]")):
+        if _name(written) == name:
             items += _items(name, text)
     return items
+
+
+def _name(written: str) -> str:
+    """The name of a parameter without the one pair of brackets that a list may have behind it."""
+    name, _, key = written.partition("[")
+    return name if key.endswith("]") and not {"[", "]"} & {*key[:-1]} else written
 
 
 def _items(name: str, text: str) -> list[str]:
