@@ -36,7 +36,7 @@ USER: Final = "till"
 READER: Final = "till-reporting"
 """Who has the rights that it is given and no others."""
 SECRET: Final = "s3cret, with:odd/characters"
-READY_S: Final = 60
+READY_S: Final = 90
 DAY: Final = dt.timedelta(days=1)
 
 ASKING: Final = """\
