@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 
 from services.sessions.ledger.published import LOAD_POSITIONS
-from tests.ledger.ledger import Ledger
+from tests.ledger.ledger import Ledger, profile
 from tests.ledger.week import a_week
 from tests.support.plans import plan_of
 from tests.support.rows_read import rows_read
-from tests.support.till import Body
+from tests.support.till import Body, order
 
 MANY = 50_000
 OTHER_BODIES = """
@@ -92,3 +92,26 @@ async def test_answers_kept_by_position_are_looked_up_one_by_one_also_where_ther
     plan = await plan_of(ledger.engine, statement, {"p1": ["s"], "p2": "a topic", "p3": [0], "p4": [1]})
     assert plan.kinds_of("place_answers") == {"Index Scan"}
     assert "Materialize" not in plan.kinds
+
+
+async def test_an_order_is_written_into_its_session_without_touching_an_index(ledger: Ledger) -> None:
+    opening, tills = a_week()[0], [f"till-{number}" for number in range(20)]
+    await ledger.import_profiles(*(profile(profile_id=name) for name in tills))
+    opened = [opening | {"profile_id": n, "session_id": str(uuid4()), "command_id": str(uuid4())} for n in tills]
+    await ledger.apply(*opened)
+    names = ("store_id", "profile_id", "session_id", "occurred_at", "actor")
+
+    for number in range(3):
+        orders = [
+            {name: body[name] for name in names}
+            | {"kind": "record_order", "command_id": str(uuid4())}
+            | order(f"A-{number}", {"cash": 100})
+            for body in opened
+        ]
+        await ledger.apply(*orders)
+
+    await ledger.sql("SELECT pg_stat_force_next_flush()")
+    [(written, without_index)] = await ledger.sql(
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'sessions'"
+    )
+    assert (written, without_index) == (3 * len(tills), 3 * len(tills))
