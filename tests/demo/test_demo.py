@@ -1,4 +1,4 @@
-"""`till demo`, for real and from the outside: it ends well, and it leaves nothing behind."""
+"""`till demo`, for real and from the outside: it ends well, and leaves nothing behind but what is to be seen."""
 
 import os
 import re
@@ -8,14 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
-from deploy.demo import over_http
+from deploy.demo import morning, over_http, play
 from deploy.demo.day import read_expected
+from deploy.embedded.stack import wipe
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 
+TOP = Path(__file__).parents[2]
+KEPT = "make demo KEEP=1"
 GONE_LIMIT_S = 90.0
 DEMO_LIMIT_S = 300
 
@@ -85,3 +89,45 @@ def test_an_interrupted_demo_stops_everything(tmp_path: Path, moment: str) -> No
     assert "Traceback" not in rest
     wait_until_gone(tmp_path)
     assert not list(tmp_path.glob("demo-*"))
+
+
+# Three more commands of till, and a morning by HTTP, one after the other: half a minute more where nobody else is busy.
+@pytest.mark.timeout(900)
+def test_a_demo_that_is_kept_is_watched_on_the_console_and_stopped_as_it_says(tmp_path: Path) -> None:
+    assert f"    {KEPT}  " in (TOP / "README.md").read_text()
+    # As it is typed, with this Python; the day as fast as it goes, and nothing installed.
+    words = [*KEPT.split(), "-o", "install", "OVER=0", f"BIN={Path(sys.executable).parent}"]
+    try:
+        kept = subprocess.run(
+            words, cwd=TOP, env=os.environ | {"TILL_HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+        )
+        assert kept.returncode == 0, kept.stdout + kept.stderr
+        told = kept.stdout[kept.stdout.rindex("The console:") :]
+        address = re.findall(r"^The console: +(http\S+)$", told, re.MULTILINE)[0]
+        store, people, password = re.findall(r"^Sign in: +store (\S+), user (.+), password (\S+)$", told, re.MULTILINE)[
+            0
+        ]
+        assert people == ", ".join(f"{user} ({role})" for user, role, _ in play.PEOPLE)
+        # It was told before the day began, too: whoever wants to watch is in time.
+        assert kept.stdout.index(password) < kept.stdout.index("3  The day")
+        for user, _, _ in play.PEOPLE:
+            page = seen_by(address, store, user, password)
+            assert all(f'id="till-{name}"' in page for name in ("caisse-1", "caisse-2", "marche", "salon", "livraison"))
+            assert page.count('class="card pending"') == page.count('class="card suspended"') == 1
+            assert ("Look at it and decide" in page) is (user != "ines")
+        stop = re.findall(r"^Stop it and delete its data: +(\S+ down .+)$", kept.stdout, re.MULTILINE)[0]
+        subprocess.run(stop.split(), check=True, capture_output=True)
+        wait_until_gone(tmp_path)
+        assert not list(tmp_path.glob("demo-*"))
+    finally:
+        for home in tmp_path.glob("demo-*"):
+            wipe(home)
+
+
+def seen_by(address: str, store: str, user: str, password: str) -> str:
+    """What Now shows to somebody who signs in by the form."""
+    with httpx.Client(base_url=address, headers={"sec-fetch-site": "same-origin"}, follow_redirects=True) as browser:
+        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', browser.get("/sign-in").text)
+        page = browser.post("/sign-in", data=dict(hidden[:2]) | {"store": store, "user": user, "password": password})
+    assert page.url.path == f"/stores/{morning.STORE_ID}", page.text
+    return page.text
