@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from services.platform.settings import Settings
+from services.sessions.ledger.frontier import Reached
 from services.sessions.rules import decide
 from services.sessions.rules.model import BatchState, Outcome, Received
 from services.sessions.worker import apply as applying
@@ -61,7 +62,7 @@ async def turns_between_commands(monkeypatch: pytest.MonkeyPatch, clock: Clock, 
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
     batch = Batch("t", list(commands()), {})
-    await applying._decide(Settings().topics, Till().batch_state, batch, {0: 0}, {})
+    await applying._decide(Settings().topics, Till().batch_state, batch, {0: Reached(0, 0)}, {})
     watching.cancel()
     assert done == COMMANDS
     return [turn for turn in turns if turn]
