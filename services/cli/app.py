@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import access, doctor, kafka, ledger, profiles, run
+from services.cli import access, doctor, export, kafka, ledger, profiles, run
 from services.cli.common import Addresses
 
 app = typer.Typer(
@@ -27,11 +27,12 @@ def schema(
 
     Example: [bold]till schema --check[/bold]
     """
-    from contracts.export import HERE, export, stale
+    from contracts.export import HERE, stale
+    from contracts.export import export as write
 
     folder = out or HERE
     if not check:
-        export(folder)
+        write(folder)
         return
     old = stale(folder)
     for name in old:
@@ -55,6 +56,7 @@ app.command()(ledger.restored)
 app.command()(ledger.report)
 app.command()(ledger.rebuild)
 app.command()(ledger.replay)
+app.command()(export.export)
 app.add_typer(ledger.dead_letters, name="dead-letters")
 
 

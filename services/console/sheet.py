@@ -1,7 +1,6 @@
 """Closings as a table for spreadsheets: CSV as RFC 4180 has it, in UTF-8 with its mark, and harmless. Pure."""
 
 import csv
-import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from io import StringIO
@@ -12,26 +11,21 @@ from contracts.money import CURRENCY_EXPONENTS
 from services.console.closing_search import Listed
 from services.console.languages import phrase
 from services.platform.money_text import decimal_text
+from services.platform.spreadsheets import harmless
 
 ROWS_MAX: Final = 10_000
 """Closings in one file, the latest of those that are searched for: some 3 MB, and twenty requests to the reader."""
-MARK: Final = b"\xef\xbb\xbf"
-"""By this, spreadsheets know that names are written in UTF-8."""
-FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a spreadsheet may take for the beginning of a formula, wide ones too: such a name is text behind a '."""
-_BEHIND_A_PART: Final = re.compile(r'([;|\t\r\n][\s"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])')
-"""A sign behind what parts cells where a comma parts decimals: there, half of such a name is a cell of its own."""
 
 CUT_OFF: Final = phrase(
     "There are more closings: this file has the latest %(number)s. Choose fewer days for the others."
 )
 
 _COLUMNS: Final[tuple[tuple[str, Callable[[Listed], str]], ...]] = (
-    (phrase("Store"), lambda row: _text(row.closing["store_id"])),
-    (phrase("Till's id"), lambda row: _text(row.closing["profile_id"])),
-    (phrase("Till"), lambda row: _text(row.closing["profile_name"])),
+    (phrase("Store"), lambda row: harmless(row.closing["store_id"])),
+    (phrase("Till's id"), lambda row: harmless(row.closing["profile_id"])),
+    (phrase("Till"), lambda row: harmless(row.closing["profile_name"])),
     ("Z", lambda row: str(row.closing["z_number"])),
-    (phrase("Session"), lambda row: _text(row.closing["session_number"])),
+    (phrase("Session"), lambda row: harmless(row.closing["session_number"])),
     (phrase("Business date"), lambda row: row.closing["business_date"]),
     (phrase("Opened"), lambda row: _time(row, "opened_at")),
     (phrase("Opened by"), lambda row: _person(row, "opened_by", "id")),
@@ -40,7 +34,7 @@ _COLUMNS: Final[tuple[tuple[str, Callable[[Listed], str]], ...]] = (
     (phrase("Closed by"), lambda row: _person(row, "closed_by", "id")),
     (phrase("Closed by (name)"), lambda row: _person(row, "closed_by", "name")),
     (phrase("Approved by"), lambda row: _person(row, "approved_by", "id")),
-    (phrase("Time zone"), lambda row: _text(row.closing.get("time_zone") or "UTC")),
+    (phrase("Time zone"), lambda row: harmless(row.closing.get("time_zone") or "UTC")),
     (phrase("Currency"), lambda row: row.closing["currency"]),
     (phrase("Orders"), lambda row: str(row.closing["sales"]["count"])),
     (phrase("Sales"), lambda row: _amount(row, row.closing["sales"]["total_minor"])),
@@ -56,7 +50,7 @@ _COLUMNS: Final[tuple[tuple[str, Callable[[Listed], str]], ...]] = (
 
 def heading(say: Callable[[str], str]) -> bytes:
     """The first line, in the reader's language."""
-    return _line([_text(say(title)) for title, _ in _COLUMNS])
+    return _line([harmless(say(title)) for title, _ in _COLUMNS])
 
 
 def lines(rows: Iterable[Listed]) -> bytes:
@@ -66,7 +60,7 @@ def lines(rows: Iterable[Listed]) -> bytes:
 
 def last_word(sentence: str) -> bytes:
     """A last line that says this: a file that is cut off must not look whole."""
-    return _line([_text(sentence), *[""] * (len(_COLUMNS) - 1)])
+    return _line([harmless(sentence), *[""] * (len(_COLUMNS) - 1)])
 
 
 def _line(cells: list[str]) -> bytes:
@@ -75,14 +69,9 @@ def _line(cells: list[str]) -> bytes:
     return line.getvalue().encode(errors="replace")
 
 
-def _text(text: str) -> str:
-    text = _BEHIND_A_PART.sub(r"\1'", text)
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_SIGNS) else text
-
-
 def _person(row: Listed, what: str, member: str) -> str:
     person: dict[str, Any] = row.closing[what] or {}
-    return _text(person.get(member) or "")
+    return harmless(person.get(member) or "")
 
 
 def _amount(row: Listed, minor: int | None) -> str:
@@ -98,5 +87,5 @@ def _time(row: Listed, member: str) -> str:
     try:
         moment = moment.astimezone(ZoneInfo(row.closing.get("time_zone") or "UTC"))
     except (ZoneInfoNotFoundError, ValueError):
-        return _text(row.closing[member])
+        return harmless(row.closing[member])
     return moment.strftime("%Y-%m-%d %H:%M:%S")

@@ -30,8 +30,9 @@ GATEWAY: Final = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA gateway TO {role}",
 )
 REPORTING: Final = (
-    "GRANT USAGE ON SCHEMA reporting TO {role}",
+    "GRANT USAGE ON SCHEMA reporting, analyst TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA reporting TO {role}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO {role}",
     "GRANT SELECT ON public.alembic_version_reporting TO {role}",
 )
 
@@ -43,7 +44,7 @@ async def grant(settings: Settings) -> list[str]:
     """
     await _grant(settings.database_url, settings.ledger_role, "public", LEDGER)
     await _grant(settings.database_url, settings.gateway_role, "public, gateway", GATEWAY)
-    await _grant(settings.reader_database_url, settings.reporting_role, "reporting", REPORTING)
+    await _grant(settings.reader_database_url, settings.reporting_role, "reporting, analyst", REPORTING)
     return [role for role in (settings.ledger_role, settings.gateway_role, settings.reporting_role) if role]
 
 

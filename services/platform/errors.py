@@ -40,6 +40,8 @@ class TillError(Exception):
         │   └── IdempotencyKeyReused  a key that belongs to another request
         ├── reporting
         │   ├── BadQuery              a question that can't be answered (also a ValueError)
+        │   ├── CutOff                an export took too long; it is not whole
+        │   ├── NoParquet             what writes Parquet is not installed
         │   ├── OffsetsMoved          the tables stand elsewhere than the reader believed
         │   └── Unreadable            a record of the closings topic that says nothing (also a ValueError)
         ├── console

@@ -32,6 +32,7 @@ from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.changes import add_changes
 from services.reporting.closed_pages import closed_between, values
 from services.reporting.closings_api import add_closings, parameter
+from services.reporting.exports import add_exports
 from services.reporting.figures import ClosingKey
 from services.reporting.over_short import add_over_short
 from services.reporting.parrot import cashier_session
@@ -115,6 +116,7 @@ def reporting_app(
     add_closings(app, engine, callers, Streams(engine, stop), tickets)
     add_changes(app, engine, callers, settings.closings)
     add_over_short(app, engine, callers)
+    add_exports(app, engine, callers)
     add_tickets(app, tickets)
     if settings.http_docs:
         app.add_api_route(DOCS, partial(_docs, app), include_in_schema=False)

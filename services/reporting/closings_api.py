@@ -53,7 +53,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
         claims, params = caller(callers, request), request.query_params
         after, latest_first = _begin(params)
         stores = visible_stores(claims, "store", read_list(params, "store"))
-        selection = _selection(params, stores, latest_first=latest_first)
+        selection = read_selection(params, stores, latest_first=latest_first)
         items, last = await search.closings(engine, selection, after, read_limit(params.get("limit")))
         following = b"null" if last is None else b'"%s"' % _written(last, latest_first=latest_first)
         values, standing = b",".join(item.value for item in items), b""
@@ -96,7 +96,8 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
         )
 
 
-def _selection(params: QueryParams, stores: StoreScope, *, latest_first: bool) -> Selection:
+def read_selection(params: QueryParams, stores: StoreScope, *, latest_first: bool = False) -> Selection:
+    """Which closings of these stores the filters of a query name. Raises the 400."""
     return Selection(
         stores=stores,
         profile_id=read_profile(params),
@@ -263,29 +264,34 @@ _REFUSALS: Final = {
     "503": {"description": "The database is away, or too many streams are open; try again."},
 }
 
+FILTERS: Final = [
+    parameter("profile", "Only this profile."),
+    parameter("business_date", "Only this trading day.", type="string", format="date"),
+    parameter("business_from", "Of this trading day or a later one.", type="string", format="date"),
+    parameter("business_to", "Of this trading day or an earlier one.", type="string", format="date"),
+    parameter("closed_from", "RFC 3339; closed at or after it.", type="string", format="date-time"),
+    parameter("closed_to", "RFC 3339; closed before it.", type="string", format="date-time"),
+    parameter("opened_by", "Only what this person opened, by id: what their sums of over and short are made of."),
+    parameter("person", "Only what this person opened, closed, approved or counted, by id."),
+    parameter("z_number", "Only with this Z number.", type="integer", minimum=0),
+    parameter("session_number", "Only of the session with this number."),
+    parameter("needs_review", "Whether a correction asks for review.", type="string", enum=["true", "false"]),
+    parameter(
+        "over_short_above",
+        "Only where cash is off by more than this, over or short, corrections included, in minor units.",
+        type="integer",
+        minimum=0,
+    ),
+    parameter("currency", "Only in this currency: the one that over_short_above counts minor units of."),
+]
+"""Parameters that say which closings are meant."""
+
 _LIST: Final[dict[str, Any]] = {
     "description": "Ordered by closed_at. Voided sessions are listed too: a closing never changes, its corrections"
     " say so. Items are as on the topic.",
     "parameters": [
         STORE,
-        parameter("profile", "Only this profile."),
-        parameter("business_date", "Only this trading day.", type="string", format="date"),
-        parameter("business_from", "Of this trading day or a later one.", type="string", format="date"),
-        parameter("business_to", "Of this trading day or an earlier one.", type="string", format="date"),
-        parameter("closed_from", "RFC 3339; closed at or after it.", type="string", format="date-time"),
-        parameter("closed_to", "RFC 3339; closed before it.", type="string", format="date-time"),
-        parameter("opened_by", "Only what this person opened, by id: what their sums of over and short are made of."),
-        parameter("person", "Only what this person opened, closed, approved or counted, by id."),
-        parameter("z_number", "Only with this Z number.", type="integer", minimum=0),
-        parameter("session_number", "Only of the session with this number."),
-        parameter("needs_review", "Whether a correction asks for review.", type="string", enum=["true", "false"]),
-        parameter(
-            "over_short_above",
-            "Only where cash is off by more than this, over or short, corrections included, in minor units.",
-            type="integer",
-            minimum=0,
-        ),
-        parameter("currency", "Only in this currency: the one that over_short_above counts minor units of."),
+        *FILTERS,
         parameter(
             "order",
             "desc: the latest first; asc without it. A cursor goes on in its own.",

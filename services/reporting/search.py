@@ -70,7 +70,7 @@ _ORDER: Final = {
     False: "closed_at, store_id, closing_id",
     True: "closed_at DESC, store_id DESC, closing_id DESC",
 }
-_CLAUSES: Final = {
+_FILTERS: Final = {
     "profile_id": "c.profile_id = :profile_id",
     "business_date": "c.business_date = :business_date",
     "business_from": "c.business_date >= :business_from",
@@ -84,8 +84,8 @@ _CLAUSES: Final = {
     "needs_review": "c.needs_review = :needs_review",
     "currency": "c.currency = :currency",
     "over_short_above": "c.over_short_now_minor <> 0 AND abs(c.over_short_now_minor) > :over_short_above",
-    "after_time": "(c.closed_at, c.store_id, c.closing_id) {behind} (:after_time, :after_store, :after_id)",
 }
+_AFTER: Final = "(c.closed_at, c.store_id, c.closing_id) {behind} (:after_time, :after_store, :after_id)"
 
 _ONE: Final = "SELECT c.store_id, c.value FROM reporting.closings AS c WHERE c.closing_id = :closing_id"
 
@@ -140,34 +140,23 @@ def store_clauses(scope: StoreScope, column: str = "c.store_id") -> tuple[list[s
     return clauses, values
 
 
+def selection_clauses(selection: Selection) -> tuple[list[str], dict[str, Any]]:
+    """What limits a statement about closings `c` to those that are asked for, and the values of it."""
+    filters = {name: getattr(selection, name) for name in _FILTERS}
+    chosen = {name: value for name, value in filters.items() if value is not None}
+    clauses, values = store_clauses(selection.stores)
+    return clauses + [_FILTERS[name] for name in chosen], values | chosen
+
+
 def list_page(selection: Selection, after: Key | None, limit: int) -> tuple[str, dict[str, Any]]:
     """The statement of one page of closings, composed of the filters that are there, and its values."""
-    filters = {
-        "profile_id": selection.profile_id,
-        "business_date": selection.business_date,
-        "business_from": selection.business_from,
-        "business_to": selection.business_to,
-        "closed_from": selection.closed_from,
-        "closed_to": selection.closed_to,
-        "opened_by": selection.opened_by,
-        "person": selection.person,
-        "z_number": selection.z_number,
-        "session_number": selection.session_number,
-        "needs_review": selection.needs_review,
-        "over_short_above": selection.over_short_above,
-        "currency": selection.currency,
-        "after_time": None if after is None else after[0],
-    }
-    chosen = {name: value for name, value in filters.items() if value is not None}
-    of_stores, of_store_values = store_clauses(selection.stores)
-    behind = "<" if selection.latest_first else ">"
-    clauses = of_stores + [_CLAUSES[name].format(behind=behind) for name in chosen]
+    clauses, values = selection_clauses(selection)
+    if after is not None:
+        clauses.append(_AFTER.format(behind="<" if selection.latest_first else ">"))
+        values |= {"after_time": after[0], "after_store": after[1], "after_id": after[2]}
     order = _ORDER[selection.latest_first]
     statement = _LIST.format(where=f"WHERE {' AND '.join(clauses)}" if clauses else "", order=order)
-    values: dict[str, Any] = page_values(limit) | of_store_values | chosen
-    if after is not None:
-        values |= {"after_store": after[1], "after_id": after[2]}
-    return page_of(statement, order=order, size="octet_length(value)"), values
+    return page_of(statement, order=order, size="octet_length(value)"), values | page_values(limit)
 
 
 def _as_it_stands(row: Any) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import pytest
 
 from services.console import sheet
 from services.console.closing_search import Listed
+from services.platform.spreadsheets import MARK
 
 
 def closing(**changed: Any) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def closing(**changed: Any) -> dict[str, Any]:
 
 def read(*rows: Listed) -> list[dict[str, str]]:
     """The file as a spreadsheet reads it."""
-    written = sheet.MARK + sheet.heading(str) + sheet.lines(rows)
+    written = MARK + sheet.heading(str) + sheet.lines(rows)
     return list(csv.DictReader(StringIO(written.decode("utf-8-sig"), newline="")))
 
 
@@ -54,7 +55,7 @@ def test_lines_end_as_the_standard_has_it_and_the_file_says_its_encoding() -> No
     written = sheet.heading(str) + sheet.lines(
         [Listed(closing(profile_name='Caja "1"\nBarra'), None, needs_review=False)]
     )
-    assert sheet.MARK.decode("utf-8") == "\ufeff"
+    assert MARK.decode("utf-8") == "\ufeff"
     assert written.endswith(b"\r\n")
     assert b'"Caja ""1""\nBarra"' in written
     assert written.count(b"\r\n") == 2

@@ -15,6 +15,7 @@ from services.console.days import today
 from services.console.desk import Visit
 from services.console.pages.closings import PATH, searched
 from services.console.pages.now import store_of
+from services.platform.spreadsheets import MARK
 
 
 async def export(request: Request) -> Response:
@@ -40,7 +41,7 @@ async def _from(first: bytes, parts: AsyncGenerator[bytes, None]) -> AsyncIterat
 
 async def _parts(visit: Visit, store_id: str, search: Search) -> AsyncGenerator[bytes, None]:
     """What fails on the way ends the reply before its end: browsers call that a failed download, and it is one."""
-    begun, rows = sheet.MARK + sheet.heading(visit.say), 0
+    begun, rows = MARK + sheet.heading(visit.say), 0
     cursor: dict[str, str] = {}
     while True:
         page = await visit.desk.apis.closings(visit.person, store_id, {**search.filters, **cursor})

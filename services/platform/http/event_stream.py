@@ -34,10 +34,11 @@ Share = tuple[str, str]
 
 
 class OpenStreams:
-    """How many streams of one process are open, by what they are a share of."""
+    """How many streams of one process are open, by what they are a share of; `what` they are, in the plural."""
 
-    def __init__(self, refused: prometheus_client.Counter) -> None:
+    def __init__(self, refused: prometheus_client.Counter, what: str = "streams") -> None:
         self._refused = refused
+        self._what = what
         self._open: Counter[Share] = Counter()
 
     def take(self, limits: Mapping[Share, tuple[int, str]]) -> list[Share]:
@@ -45,7 +46,7 @@ class OpenStreams:
         for share, (limit, whose) in limits.items():
             if self._open[share] >= limit:
                 self._refused.labels(share[0]).inc()
-                sentence = f"{limit} streams {whose} are open already: close one, or try again."
+                sentence = f"{limit} {self._what} {whose} are open already: close one, or try again."
                 raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"retry-after": RETRY_AFTER_S})
         self._open.update(limits.keys())
         return list(limits)
@@ -58,23 +59,38 @@ class OpenStreams:
                 del self._open[share]
 
 
-class EventStream(StreamingResponse):
-    """Counted while it is open. A listener ends what is not taken; the client has the id of its last event."""
+class OpenReply(StreamingResponse):
+    """Counted while it is open; at its end it gives back the shares that it took. A listener ends what is not taken."""
 
-    def __init__(self, events: AsyncIterator[bytes], opened: Gauge, leave: Callable[[], None]) -> None:
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        super().__init__(events, headers=headers, media_type="text/event-stream")
+    def __init__(
+        self,
+        parts: AsyncIterator[bytes],
+        opened: Gauge,
+        leave: Callable[[], None],
+        *,
+        headers: Mapping[str, str],
+        media_type: str,
+    ) -> None:
+        super().__init__(parts, headers=headers, media_type=media_type)
         self._opened = opened
         self._leave = leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events until they end or their client has left."""
+        """Send the parts until they end or their client has left."""
         self._opened.inc()
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._leave()
             self._opened.dec()
+
+
+class EventStream(OpenReply):
+    """A stream of events; a client that comes again has the id of its last event."""
+
+    def __init__(self, events: AsyncIterator[bytes], opened: Gauge, leave: Callable[[], None]) -> None:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(events, opened, leave, headers=headers, media_type="text/event-stream")
 
 
 def head(at: Vector) -> bytes:

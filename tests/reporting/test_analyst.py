@@ -1,0 +1,90 @@
+"""The analysts' views: as their page says, of every closing, and of what its corrections made of it."""
+
+import re
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.money import CURRENCY_EXPONENTS
+from services.reporting.export_rows import KINDS
+from tests.reporting.many_closings import CLOSINGS, CORRECTIONS, MESSAGES
+from tests.reporting.reader import keep
+from tests.support.plans import plan_of
+
+PAGE = (Path(__file__).parents[2] / "docs" / "analysts.md").read_text(encoding="utf-8")
+ROW = re.compile(r"\| `(\w+)`(?:, `(\w+)`)? \| ([\w (),]+) \| (.+) \|")
+COLUMNS = text("""
+    SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, col_description(c.oid, a.attnum) AS what
+      FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
+     WHERE c.relnamespace = CAST('analyst' AS regnamespace) AND c.relkind IN ('v', 'r')
+""")
+OVER_SHORT = """
+    SELECT opened_by, date_trunc('week', business_date), currency, sum(over_short) FROM analyst.closings_now
+     WHERE business_date >= DATE '2025-01-01' AND NOT needs_review GROUP BY 1, 2, 3
+"""
+
+
+def on_the_page(view: str) -> dict[str, tuple[str, str]]:
+    """What the page says of a view's columns: type and meaning."""
+    parts = {part.split("\n", 1)[0].strip("` "): part for part in PAGE.split("\n### ")[1:]}
+    shared = [] if view in {"corrections", "currencies"} else ["Of the closing"]
+    shared += ["Figures"] if view in {"closings", "closings_now", "corrections"} else []
+    columns = {}
+    for name, decimals, kind, meaning in ROW.findall("".join(parts[one] for one in [*shared, view])):
+        columns[name] = (kind, meaning)
+        if decimals:
+            columns[decimals] = ("numeric", meaning)
+    return columns
+
+
+async def test_the_page_says_what_the_views_have(engine: AsyncEngine) -> None:
+    there: dict[str, dict[str, tuple[str, str]]] = {}
+    async with engine.connect() as tx:
+        for view, name, kind, meaning in await tx.execute(COLUMNS):
+            kind_there = "bigint" if view == "closings_now" and kind == "numeric(38,0)" else kind
+            there.setdefault(view, {})[name] = (kind_there, meaning)
+
+    assert there.keys() == {*KINDS, "currencies"}
+    for view, columns in there.items():
+        assert on_the_page(view) == columns, view
+
+
+async def test_every_currency_has_its_decimals(engine: AsyncEngine) -> None:
+    async with engine.connect() as tx:
+        rows = (await tx.execute(text("SELECT currency, exponent FROM analyst.currencies"))).all()
+
+    assert {row.currency: row.exponent for row in rows} == CURRENCY_EXPONENTS
+
+
+async def test_a_closing_stands_now_as_its_corrections_made_it(engine: AsyncEngine) -> None:
+    await keep(engine, *MESSAGES)
+    async with engine.connect() as tx:
+        rows = {row.z_number: row for row in await tx.execute(text("SELECT * FROM analyst.closings_now"))}
+
+    for closing in CLOSINGS:
+        row = rows[closing["z_number"]]
+        parts = [closing, *(one["deltas"] for one in CORRECTIONS if one["closing_id"] == closing["closing_id"])]
+        differences = [part["cash_movements"]["difference_minor"] for part in parts]
+        counted = [one for one in differences if one is not None]
+        assert row.corrections == len(parts) - 1
+        assert row.sales_minor == sum(part["sales"]["total_minor"] for part in parts)
+        assert row.tax_minor == sum(tax["tax_minor"] for part in parts for tax in part["taxes"])
+        assert row.refunds_minor == sum(refund["total_minor"] for part in parts for refund in part["refunds"])
+        assert row.cash_expected_minor == sum(part["cash_movements"]["expected_minor"] for part in parts)
+        assert row.over_short_minor == (sum(counted) if counted else None)
+
+
+async def test_over_and_short_are_added_up_without_reading_a_closing(engine: AsyncEngine) -> None:
+    await keep(engine, *MESSAGES)
+
+    plan = await plan_of(engine, OVER_SHORT, {})
+
+    assert "Function Scan" not in plan.kinds
+
+
+async def test_a_text_that_postgresql_does_not_take_ends_no_query(engine: AsyncEngine) -> None:
+    async with engine.connect() as tx:
+        for written, read in ((r'{"a":"x\u0000y"}', "x\ufffdy"), (r'{"a":"x\\u0000y"}', r"x\u0000y")):
+            value = await tx.execute(text("SELECT reporting.as_json(:value) ->> 'a'"), {"value": written.encode()})
+            assert value.scalar_one() == read
