@@ -23,6 +23,8 @@ LIVE_PAGES_MAX: Final = 1_000
 """As many as one gateway feeds."""
 SILENCE_S: Final = 40.0
 """The gateway says something every 15 s; one that does not is gone."""
+PIECE_S: Final = 60.0
+"""Between two pieces of a file: the reader makes others' files meanwhile."""
 PAGE_ITEMS: Final = 500
 """What one request may bring; the APIs' own limit."""
 PAGES_MAX: Final = 10
@@ -107,6 +109,26 @@ class Apis:
             more = await self._get(self.reporting, person, path, cursor=reply["next_cursor"])
             reply = more | {"corrections": reply["corrections"] + more["corrections"]}
         return reply
+
+    @asynccontextmanager
+    async def export(
+        self, person: Person, kind: str, filters: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A file of the reader's, piece by piece as it is made; Away on the way is a file that is not whole.
+
+        Raises Refused or Away.
+        """
+        path, timeout = f"/api/exports/{_segment(kind)}", httpx.Timeout(PIECE_S, connect=CONNECT_S)
+        try:
+            async with self.reporting.stream(
+                "GET", path, params=dict(filters), headers=_bearer(person), timeout=timeout
+            ) as reply:
+                if reply.is_error:
+                    await reply.aread()
+                    _body(reply)
+                yield reply.aiter_bytes()
+        except httpx.HTTPError as error:
+            raise Away(f"GET {path}: {type(error).__name__}") from error
 
     async def over_short(self, person: Person, store_id: str, asked: Mapping[str, str]) -> dict[str, Any]:
         """`{by, items, more}`: what was over and short in a store. Raises Refused or Away."""
@@ -275,7 +297,7 @@ def is_about(change: str, session_id: str) -> bool:
 
 def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> TillError:
     detail, reason, later = body.get("detail", body.get("message")), body.get("reason"), headers.get("retry-after", "")
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED:
         return Away(str(detail))
     named = [error for error in body.get("errors") or () if isinstance(error, dict)]
     errors = [(str(error.get("field", "")), str(error.get("problem", ""))) for error in named]

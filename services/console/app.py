@@ -58,6 +58,10 @@ ERRORS: Final[Mapping[int, tuple[str, str]]] = {
         phrase("There is nothing here"),
         phrase("This address takes nothing. Go back, and try again from the page that you came from."),
     ),
+    HTTPStatus.NOT_IMPLEMENTED: (
+        phrase("This is not installed here"),
+        phrase("What writes such a file is missing at the service: tell whoever runs Tillstream. CSV can be had."),
+    ),
     HTTPStatus.SERVICE_UNAVAILABLE: (
         phrase("Not just now"),
         phrase("The tills go on working; only this page can't ask them at the moment. Please try again."),

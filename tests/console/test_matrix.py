@@ -45,6 +45,8 @@ MAY: Final = {
 SCREENS: Final = {
     "": frozenset(ROLES),
     "/closings": frozenset(ROLES),
+    "/closings.csv": frozenset(ROLES),
+    "/closings.parquet": frozenset(ROLES),
     "/over-short": frozenset(ROLES),
     "/tills": frozenset(ROLES),
     "/tills/m-open": DECIDES,

@@ -3,11 +3,12 @@
 import csv
 import re
 from html import unescape
-from io import StringIO
+from io import BytesIO, StringIO
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from pyarrow.parquet import read_table
 
 from services.console import chain, sheet
 from services.console.pages import closings, proof
@@ -195,3 +196,19 @@ async def test_one_press_goes_back_so_far(market: Market, closed: list[str], mon
     assert (len(links), outcome) == (5, proof.AS_FAR)
     assert chain.LINKS_MAX <= 50
     assert sheet.ROWS_MAX == 10_000
+
+
+async def test_what_is_shown_is_had_as_parquet_by_the_same_fields(mona: Visitor, closed: list[str]) -> None:
+    await mona.get(f"{PAGE}?from=2026-11-02&to=2026-11-05&above=0.01")
+    shown, path = listed(mona), unescape(re.findall(r'href="([^"]+\.parquet[^"]*)"', mona.page.text)[0])
+    assert set(shown) == set(closed[2:6])
+    page = await mona.get(path)
+    assert page.headers["content-type"] == "application/vnd.apache.parquet"
+    assert page.headers["cache-control"] == "no-store"
+    assert re.fullmatch(r'attachment; filename="closings-s1-[0-9-]{10}\.parquet"', page.headers["content-disposition"])
+    table = read_table(BytesIO(page.content))
+    assert set(map(str, table["closing_id"].to_pylist())) == set(shown)
+    page = await mona.get(f"{PAGE}.parquet?from=2026-11-31")
+    assert page.url.path == PAGE
+    for refused in ("/stores/s2/closings.parquet", "/stores/nowhere/closings.parquet"):
+        assert (await mona.get(refused)).status_code == 403

@@ -1,9 +1,12 @@
-"""The closings that are searched for as a file for spreadsheets, read from the reader page by page while it is sent."""
+"""The closings that are searched for as a file: CSV for spreadsheets, read page by page while it is sent, or Parquet.
+
+The reporting reader makes the Parquet, by the same fields, for whoever may read these closings there.
+"""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -17,6 +20,10 @@ from services.console.pages.closings import PATH, searched
 from services.console.pages.now import store_of
 from services.platform.spreadsheets import MARK
 
+PARQUET: Final = "application/vnd.apache.parquet"
+CALLED: Final = {"business_from": "from", "business_to": "to"}
+"""What the reader's files call the filters that its lists call otherwise."""
+
 
 async def export(request: Request) -> Response:
     """The file. Raises Refused or Away where not even its first page can be had."""
@@ -25,11 +32,36 @@ async def export(request: Request) -> Response:
     if search.wrong:
         # The page says what is wrong, by its fields.
         return visit.go(f"/stores/{store_id}/closings?{search.query}")
-    parts = _parts(visit, store_id, search)
+    kind = "text/csv; charset=utf-8; header=present"
+    return await _file(_parts(visit, store_id, search), _name(store_id, tills, "csv"), kind)
+
+
+async def export_parquet(request: Request) -> Response:
+    """All that is searched for, as programs read it. Raises Refused or Away where it can't be had."""
+    visit, store_id = Visit(request), store_of(request)
+    search, tills = await searched(visit, store_id)
+    if search.wrong:
+        return visit.go(f"/stores/{store_id}/closings?{search.query}")
+    filters = {CALLED.get(name, name): value for name, value in search.filters.items()}
+    parts = _pieces(visit, {**filters, "store": store_id, "format": "parquet"})
+    return await _file(parts, _name(store_id, tills, "parquet"), PARQUET)
+
+
+async def _pieces(visit: Visit, filters: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+    async with visit.desk.apis.export(visit.person, "closings", filters) as pieces:
+        async for piece in pieces:
+            yield piece
+
+
+async def _file(parts: AsyncGenerator[bytes, None], name: str, kind: str) -> Response:
+    """The file, once its first part is there: what refuses it has a page of its own until then."""
     first = await anext(parts)
-    name = f"closings-{store_id}-{today(tills, time.time())}.csv".replace(":", "-")
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_from(first, parts), headers=headers, media_type="text/csv; charset=utf-8; header=present")
+    return StreamingResponse(_from(first, parts), headers=headers, media_type=kind)
+
+
+def _name(store_id: str, tills: Sequence[Mapping[str, Any]], ending: str) -> str:
+    return f"closings-{store_id}-{today(tills, time.time())}.{ending}".replace(":", "-")
 
 
 async def _from(first: bytes, parts: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
@@ -57,4 +89,7 @@ async def _parts(visit: Visit, store_id: str, search: Search) -> AsyncGenerator[
         cursor = {"cursor": page["next_cursor"]}
 
 
-ROUTES: Final[list[BaseRoute]] = [Route(f"{PATH}.csv", export, methods=["GET"])]
+ROUTES: Final[list[BaseRoute]] = [
+    Route(f"{PATH}.csv", export, methods=["GET"]),
+    Route(f"{PATH}.parquet", export_parquet, methods=["GET"]),
+]
