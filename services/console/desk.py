@@ -21,9 +21,9 @@ from services.console.assets import Assets
 from services.console.cookies import LANGUAGE, SIGN_IN_FORM, SIGNED_IN, Cookies
 from services.console.formats import Formats
 from services.console.forms import FIELD, form_key, read_form
-from services.console.kept import Kept
 from services.console.languages import Language, Reader, choose, load_languages
 from services.console.person import Person, read_person
+from services.console.shared_texts import SharedTexts
 from services.platform.errors import TillError
 from services.platform.http.links import link_to
 from services.platform.settings import Settings
@@ -54,7 +54,7 @@ class Desk:
     cookies: Cookies
     languages: Mapping[str, Language]
     templates: Mapping[str, Environment]
-    kept: Kept
+    shared_texts: SharedTexts
     stop: asyncio.Event
     """Set when the process ends: what stays open ends, too."""
 
@@ -63,7 +63,9 @@ def open_desk(settings: Settings, apis: Apis, stop: asyncio.Event) -> Desk:
     """The desk of a process: languages and templates are read once."""
     languages, assets = load_languages(), Assets()
     environments = {code: _environment(language) for code, language in languages.items()}
-    return Desk(settings, apis, assets, Cookies(https=settings.console_https), languages, environments, Kept(), stop)
+    return Desk(
+        settings, apis, assets, Cookies(https=settings.console_https), languages, environments, SharedTexts(), stop
+    )
 
 
 class Visit:
@@ -146,7 +148,7 @@ class Visit:
         code, now_s = self.reader.language.code, time.time()
         shown = self.formats.functions() | {"link": self.link, "now_s": now_s, "words": words}
         return Markup(  # noqa: S704 - a template's own text
-            self.desk.kept.text(
+            self.desk.shared_texts.text(
                 [template, code, str(self.reader.locale), self.link(""), now_s // MINUTE_S, made_of],
                 lambda: self.desk.templates[code].get_template(template).render(shown | values),
             )

@@ -271,15 +271,15 @@ async def _live(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    told = many * CHANGES
+    heard = many * CHANGES
     return Live(
         pages=many,
         changes=CHANGES,
         first_ms=median(one[0] for one in delays),
         p50_ms=median(delay for one in delays for delay in one),
         last_ms=median(one[-1] for one in delays),
-        console_cpu_ms=spent["console"] / told * 1_000,
-        gateway_cpu_ms=spent["gateway"] / told * 1_000,
+        console_cpu_ms=spent["console"] / heard * 1_000,
+        gateway_cpu_ms=spent["gateway"] / heard * 1_000,
         console_mib=processes["console"].memory_info().rss / MIB,
         client_share=spent["bench"] / seconds,
     )

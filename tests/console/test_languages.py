@@ -42,8 +42,8 @@ def test_a_language_has_one_term_for_a_thing(code: str) -> None:
     assert retired
     again = re.compile(rf"\b({'|'.join(retired)})s?\b", re.IGNORECASE)
     with (FOLDER / f"{code}.po").open("rb") as lines:
-        said = [text for message in read_po(lines, locale=code) if message.id for text in texts(message.string)]
-    assert {text: again.findall(text) for text in said if again.search(text)} == {}
+        sentences = [text for message in read_po(lines, locale=code) if message.id for text in texts(message.string)]
+    assert {text: again.findall(text) for text in sentences if again.search(text)} == {}
 
 
 def test_what_is_said_is_found() -> None:

@@ -230,12 +230,12 @@ async def test_who_sends_what_is_for_admins(visitor: Visitor, market: Market, ro
         for store, path in asked
     }
     assert refused == dict.fromkeys(asked, 403)
-    for found in (
+    for left_behind in (
         "SELECT 1 FROM profiles WHERE profile_id = 'm-new'",
         "SELECT 1 FROM gateway.users WHERE user_id = 'm-thief' OR user_id = 'adam' AND revoked_at IS NOT NULL",
         "SELECT 1 FROM gateway.api_keys WHERE company_id = 'm-thief'",
     ):
-        assert await market.rows(found) == []
+        assert await market.rows(left_behind) == []
     record_property("walls", f"{role}: {len(asked)} forms of admins, each refused")
 
 

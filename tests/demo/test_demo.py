@@ -98,24 +98,24 @@ def test_a_demo_that_is_kept_is_watched_on_the_console_and_stopped_as_it_says(tm
     # As it is typed, with this Python; the day as fast as it goes, and nothing installed.
     words = [*KEPT.split(), "-o", "install", "OVER=0", f"BIN={Path(sys.executable).parent}"]
     try:
-        kept = subprocess.run(
+        played = subprocess.run(
             words, cwd=TOP, env=os.environ | {"TILL_HOME": str(tmp_path)}, capture_output=True, text=True, check=False
         )
-        assert kept.returncode == 0, kept.stdout + kept.stderr
-        told = kept.stdout[kept.stdout.rindex("The console:") :]
-        address = re.findall(r"^The console: +(http\S+)$", told, re.MULTILINE)[0]
-        store, people, password = re.findall(r"^Sign in: +store (\S+), user (.+), password (\S+)$", told, re.MULTILINE)[
-            0
-        ]
+        assert played.returncode == 0, played.stdout + played.stderr
+        notice = played.stdout[played.stdout.rindex("The console:") :]
+        address = re.findall(r"^The console: +(http\S+)$", notice, re.MULTILINE)[0]
+        store, people, password = re.findall(
+            r"^Sign in: +store (\S+), user (.+), password (\S+)$", notice, re.MULTILINE
+        )[0]
         assert people == ", ".join(f"{user} ({role})" for user, role, _ in play.PEOPLE)
         # It was told before the day began, too: whoever wants to watch is in time.
-        assert kept.stdout.index(password) < kept.stdout.index("3  The day")
+        assert played.stdout.index(password) < played.stdout.index("3  The day")
         for user, _, _ in play.PEOPLE:
             page = seen_by(address, store, user, password)
             assert all(f'id="till-{name}"' in page for name in ("caisse-1", "caisse-2", "marche", "salon", "livraison"))
             assert page.count('class="card pending"') == page.count('class="card suspended"') == 1
             assert ("Look at it and decide" in page) is (user != "ines")
-        stop = re.findall(r"^Stop it and delete its data: +(\S+ down .+)$", kept.stdout, re.MULTILINE)[0]
+        stop = re.findall(r"^Stop it and delete its data: +(\S+ down .+)$", played.stdout, re.MULTILINE)[0]
         subprocess.run(stop.split(), check=True, capture_output=True)
         wait_until_gone(tmp_path)
         assert not list(tmp_path.glob("demo-*"))

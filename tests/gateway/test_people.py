@@ -133,8 +133,8 @@ async def test_a_request_for_a_key_that_is_sent_twice_makes_one_whichever_gatewa
 
 
 async def test_a_key_that_is_rotated_has_both_secrets_for_as_long_as_was_said(market: Market) -> None:
-    made = (await ask(market, "POST", KEYS, {"company_id": "rotated"})).json()
-    path = f"{KEYS}/{made['key']}/rotate"
+    created = (await ask(market, "POST", KEYS, {"company_id": "rotated"})).json()
+    path = f"{KEYS}/{created['key']}/rotate"
 
     async def opens(secret: str) -> bool:
         reply = await market.client.get("/v1/api/session/none", headers={"x-api-key": secret})
@@ -145,17 +145,17 @@ async def test_a_key_that_is_rotated_has_both_secrets_for_as_long_as_was_said(ma
     assert sorted(reply.status_code for reply in replies) == [200, 409, 409]
     (first,) = (reply.json() for reply in replies if reply.status_code == 200)
     assert {name: first[name] for name in ("key", "company_id", "role", "revoked")} == {
-        name: made[name] for name in ("key", "company_id", "role", "revoked")
+        name: created[name] for name in ("key", "company_id", "role", "revoked")
     }
     left_s = datetime.fromisoformat(first["previous_until"]).timestamp() - time.time()
     assert 3_500 < left_s < 3_700
-    assert [await opens(secret) for secret in (made["secret"], first["secret"])] == [True, True]
+    assert [await opens(secret) for secret in (created["secret"], first["secret"])] == [True, True]
     listed = (await ask(market, "GET", KEYS)).json()["items"]
     assert {name: value for name, value in first.items() if name != "secret"} in listed
 
     again = await ask(market, "POST", path, {"previous_until": first["previous_until"], "overlap_s": 0})
     assert again.status_code == 200
-    assert [await opens(one) for one in (made["secret"], first["secret"], again.json()["secret"])] == [
+    assert [await opens(one) for one in (created["secret"], first["secret"], again.json()["secret"])] == [
         False,
         False,
         True,
@@ -167,7 +167,7 @@ async def test_a_key_that_is_rotated_has_both_secrets_for_as_long_as_was_said(ma
         seen | {"overlap_s": True},
     ):
         assert (await ask(market, "POST", path, body)).status_code == 422, body
-    assert (await ask(market, "DELETE", f"{KEYS}/{made['key']}")).status_code == 200
+    assert (await ask(market, "DELETE", f"{KEYS}/{created['key']}")).status_code == 200
     assert (await ask(market, "POST", path, seen)).status_code == 404
     assert not await opens(again.json()["secret"])
     assert (await ask(market, "POST", f"{KEYS}/a%20b/rotate", seen)).status_code == 404
@@ -192,8 +192,8 @@ async def test_an_admin_of_one_store_takes_nobody_from_another(market: Market) -
     assert reply.status_code == 200
     body = {"store_id": "s2", "user": "mia", "password": "what mia knows in s2"}
     assert (await market.client.post("/auth/token", json=body)).status_code == 200
-    made = await ask(market, "POST", "/api/stores/s2/keys", {"company_id": "cafes"}, stores=("s2",))
-    key = made.json()["key"]
+    created = await ask(market, "POST", "/api/stores/s2/keys", {"company_id": "cafes"}, stores=("s2",))
+    key = created.json()["key"]
     for method, path, body in (
         ("DELETE", f"{KEYS}/{key}", None),
         ("POST", f"{KEYS}/{key}/rotate", {"previous_until": None}),

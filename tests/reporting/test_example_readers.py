@@ -29,16 +29,16 @@ REPORT: Final = {"\U0001f600": "\x01\x1f\x7f é", "\ufb33": [1, -5, 9_007_199_25
 
 
 def _tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         pytest.skip(f"Needs {name}: it is not on this machine.")
-    return found
+    return path
 
 
-def _made(*command: str, folder: Path) -> None:
-    made = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=240)
-    if made.returncode:
-        pytest.skip(f"{' '.join(command)} did not work, perhaps for want of a line:\n{made.stdout}{made.stderr}")
+def _build(*command: str, folder: Path) -> None:
+    built = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=240)
+    if built.returncode:
+        pytest.skip(f"{' '.join(command)} did not work, perhaps for want of a line:\n{built.stdout}{built.stderr}")
 
 
 def python(_folder: Path) -> list[str]:
@@ -46,12 +46,12 @@ def python(_folder: Path) -> list[str]:
 
 
 def node(folder: Path) -> list[str]:
-    _made(_tool("npm"), "ci", "--no-audit", "--no-fund", folder=folder)
+    _build(_tool("npm"), "ci", "--no-audit", "--no-fund", folder=folder)
     return [_tool("node"), "read-closings.mjs"]
 
 
 def go(folder: Path) -> list[str]:
-    _made(_tool("go"), "build", "-o", "read-closings", ".", folder=folder)
+    _build(_tool("go"), "build", "-o", "read-closings", ".", folder=folder)
     return [str(folder / "read-closings")]
 
 
@@ -67,11 +67,11 @@ LANGUAGES: Final[tuple[Callable[[Path], list[str]], ...]] = (python, node, go, j
 
 
 def _chain(store_id: str, *numbers: int, before: str = GENESIS_HASH) -> list[dict[str, Any]]:
-    made: list[dict[str, Any]] = []
+    chain: list[dict[str, Any]] = []
     for number in numbers:
-        before = made[-1]["hash"] if made else before
-        made.append(closing(number, store_id=store_id, prev_hash=before, sales_report=REPORT))
-    return made
+        before = chain[-1]["hash"] if chain else before
+        chain.append(closing(number, store_id=store_id, prev_hash=before, sales_report=REPORT))
+    return chain
 
 
 async def _publish(settings: Settings, messages: Sequence[dict[str, Any]], partition: int) -> None:
@@ -94,10 +94,10 @@ async def test_a_reader_takes_each_closing_once_and_stops_at_one_that_was_change
     await _publish(corner, [*first[:2], first[0], first[1], voided(first[0])], 0)
     await _publish(corner, other, 1)
 
-    said = folder / "said"
+    output = folder / "output"
 
     def started() -> subprocess.Popen[bytes]:
-        with said.open("w") as file:
+        with output.open("w") as file:
             return subprocess.Popen(command, cwd=folder, stdout=file, stderr=file)
 
     def seen() -> list[list[str]]:
@@ -106,7 +106,7 @@ async def test_a_reader_takes_each_closing_once_and_stops_at_one_that_was_change
 
     async def until(count: int, process: subprocess.Popen[bytes]) -> None:
         async def has_come() -> bool:
-            assert process.poll() is None, said.read_text()
+            assert process.poll() is None, output.read_text()
             return len(seen()) >= count
 
         await eventually(has_come, within_s=90)
@@ -132,7 +132,7 @@ async def test_a_reader_takes_each_closing_once_and_stops_at_one_that_was_change
         changed = _chain("s1", 4, before=first[2]["hash"])[0] | {"closing_note": "all was well"}
         await _publish(corner, [changed], 0)
         assert running.wait(60) == 1
-        assert "s1/p1 closing 4 was changed" in said.read_text()
+        assert "s1/p1 closing 4 was changed" in output.read_text()
     finally:
         running.kill()
         running.wait()

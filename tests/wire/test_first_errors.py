@@ -41,12 +41,12 @@ def agree(kind: str, members: dict[str, Any]) -> int:
     assert first_errors(COMMANDS[kind], members, 1_000_000) == expected
     assert first_errors(COMMANDS[kind], members, ERRORS_MAX) == expected[:ERRORS_MAX]
 
-    assert told(kind, members) in ([], expected)
+    assert errors_told(kind, members) in ([], expected)
 
     return len(expected)
 
 
-def told(kind: str, members: dict[str, Any]) -> list[Error]:
+def errors_told(kind: str, members: dict[str, Any]) -> list[Error]:
     """What is known without looking for it."""
     try:
         COMMANDS[kind].__pydantic_validator__.validate_python(members)
@@ -111,13 +111,13 @@ def test_what_fields_say_only_together_is_found_too(name: str) -> None:
 
 
 def test_few_errors_are_not_looked_for() -> None:
-    assert told("open_session", body("open_session", currency="XTS", x=1)) == [
+    assert errors_told("open_session", body("open_session", currency="XTS", x=1)) == [
         (("currency",), "currencies.csv lists no such currency"),
         (("x",), "Extra inputs are not permitted"),
     ]
-    assert told("open_session", body("open_session", tenders=[{"id": 7}])) == [], "more may be wrong in the list"
-    assert told("move_cash", body("move_cash") | {f"x{n}": 1 for n in range(ERRORS_MAX)}) != []
-    assert told("move_cash", body("move_cash") | {f"x{n}": 1 for n in range(ERRORS_MAX + 1)}) == []
+    assert errors_told("open_session", body("open_session", tenders=[{"id": 7}])) == [], "more may be wrong in the list"
+    assert errors_told("move_cash", body("move_cash") | {f"x{n}": 1 for n in range(ERRORS_MAX)}) != []
+    assert errors_told("move_cash", body("move_cash") | {f"x{n}": 1 for n in range(ERRORS_MAX + 1)}) == []
 
 
 def test_what_comes_after_the_tenth_error_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

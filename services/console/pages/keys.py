@@ -43,10 +43,10 @@ async def make(request: Request) -> Response:
             visit, store_id, HTTPStatus.UNPROCESSABLE_ENTITY, note=visit.say(people.WRONG), tone="bad", filled=key
         )
     try:
-        made = await visit.desk.apis.make_key(visit.person, store_id, key, once)
+        key_shown = await visit.desk.apis.make_key(visit.person, store_id, key, once)
     except Refused as refused:
         return await refused_page(visit, store_id, refused, filled={"company_id": key["company_id"]})
-    return await _shown_once(visit, store_id, made, HTTPStatus.CREATED if made["secret"] else HTTPStatus.OK)
+    return await _shown_once(visit, store_id, key_shown, HTTPStatus.CREATED if key_shown["secret"] else HTTPStatus.OK)
 
 
 async def ask(request: Request) -> Response:
@@ -82,10 +82,10 @@ async def renew(request: Request) -> Response:
     return await _shown_once(visit, store_id, renewed, HTTPStatus.OK)
 
 
-async def _shown_once(visit: Visit, store_id: str, made: Mapping[str, Any], status: HTTPStatus) -> Response:
+async def _shown_once(visit: Visit, store_id: str, key_shown: Mapping[str, Any], status: HTTPStatus) -> Response:
     tills = await visit.desk.apis.tills_as_set_up(visit.person, store_id)
-    shown: dict[str, Any] = {"has_two": people.has_two(made), "zone": people.zone_of(tills)}
-    return visit.page("key_made.html", status, made=made, store_id=store_id, **shown)
+    shown: dict[str, Any] = {"has_two": people.has_two(key_shown), "zone": people.zone_of(tills)}
+    return visit.page("key_made.html", status, made=key_shown, store_id=store_id, **shown)
 
 
 ROUTES: Final[list[BaseRoute]] = [

@@ -154,13 +154,13 @@ async def post_key(request: Request, who: ByToken, store_id: StoreId) -> Respons
     async with _turn(access, store_id), access.engine.begin() as tx:
         # Whoever makes a key for the store waits from here on: of two requests at once the second sees the first's key.
         has_room = await api_keys.has_room(tx, store_id, KEYS_OF_STORE_MAX)
-        made = next((key for key in await api_keys.listed(tx, store_id) if key.key_id == key_id), None)
-        if made is not None:
-            if (made.company_id, made.role) != (new.company_id, new.role):
+        existing = next((key for key in await api_keys.listed(tx, store_id) if key.key_id == key_id), None)
+        if existing is not None:
+            if (existing.company_id, existing.role) != (new.company_id, new.role):
                 raise Problem(
                     HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request.", errors=[]
                 )
-            return json_reply(_key_view(made) | {"secret": None})
+            return json_reply(_key_view(existing) | {"secret": None})
         if not has_room:
             raise _no_room(f"A store has at most {KEYS_OF_STORE_MAX} API keys, revoked ones too.")
         key, secret = await api_keys.add(tx, new.company_id, store_id, new.role, key_id)

@@ -24,8 +24,8 @@ last: dict[str, str] = {}
 def check(closing: dict[str, Any], till: str) -> None:
     """End where this closing is not as it was, or not the next one of its till."""
     claimed = closing.pop("hash")
-    found = hashlib.sha256(rfc8785.dumps(closing)).hexdigest()
-    if found != claimed or closing["prev_hash"] != last.get(till, "0" * 64):
+    actual = hashlib.sha256(rfc8785.dumps(closing)).hexdigest()
+    if actual != claimed or closing["prev_hash"] != last.get(till, "0" * 64):
         sys.exit(f"{till} closing {closing['z_number']} was changed, or does not follow the one before it")
     last[till] = claimed
 

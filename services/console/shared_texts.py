@@ -14,7 +14,7 @@ TEXTS_MAX: Final = 64
 """Texts, of so many stores and kinds of readers together. Each has 600 bytes a till, in a large store some 30 kB."""
 
 
-class Kept:
+class SharedTexts:
     """The texts that were asked for last."""
 
     def __init__(self) -> None:

@@ -1,0 +1,31 @@
+"""Parts of pages are made once for all who would get the same, and for nobody else."""
+
+from services.console.shared_texts import TEXTS_MAX, SharedTexts
+
+
+def test_what_is_made_of_the_same_is_made_once() -> None:
+    shared, makings = SharedTexts(), list[str]()
+
+    def make(words: str) -> str:
+        makings.append(words)
+        return words
+
+    for _ in range(3):
+        assert shared.text([{"orders": 3}, "en", True], lambda: make("three")) == "three"
+    assert makings == ["three"]
+
+
+def test_another_figure_reader_or_language_is_another_text() -> None:
+    shared = SharedTexts()
+    others = ([{"orders": 3}, "en", True], [{"orders": 4}, "en", True], [{"orders": 3}, "es", True], [{}, "en", False])
+    for number, made_of in enumerate(others):
+        assert shared.text(made_of, lambda number=number: str(number)) == str(number)  # type: ignore[misc]
+
+
+def test_no_more_is_kept_than_has_room() -> None:
+    shared = SharedTexts()
+    for number in range(TEXTS_MAX + 1):
+        shared.text(number, lambda: "first")
+        shared.text(0, lambda: "first")
+    assert shared.text(0, lambda: "made anew") == "first"
+    assert shared.text(1, lambda: "made anew") == "made anew"
