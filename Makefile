@@ -62,9 +62,10 @@ bench: install ## the comparison with other ways to do this; ARGS="--quick" for 
 faults: install ## the fault suite at length, with its figures
 	@$(BIN)/pytest tests/faults --faults-at-length -v
 
-fuzz: install ## a search for dear inputs to every way in, and odd requests to every HTTP API, at length
+fuzz: install ## a search for dear inputs to every way in, odd requests to every HTTP API, and bent commands, at length
 	@$(BIN)/pytest tests/costs/test_cost_fuzz.py --fuzz-at-length
 	@$(BIN)/pytest tests/gateway/test_fuzz.py --fuzz-at-length
+	@$(BIN)/pytest tests/wire/test_records.py tests/rules/test_reading.py --fuzz-at-length --timeout 0
 
 test-deploy: install ## the containers: a day with deaths, and who may do what
 	@TILL_TEST_DEPLOY=1 $(BIN)/pytest tests/deploy/test_compose.py

@@ -6,10 +6,12 @@ from typing import Annotated, Any, Final, Literal
 from uuid import NAMESPACE_URL
 
 import orjson
+from msgspec import Struct
 from pydantic import Field
 
 from contracts.commands import FieldError
 from contracts.jsontext import SAFE_INTEGER
+from contracts.record_classes import plain
 from contracts.values import (
     Actor,
     ActorText,
@@ -388,7 +390,12 @@ def fill(model: type[Wire], common: Filled, correction: Filled = _NO_CORRECTION,
 
 def write_filled(answer: Filled) -> bytes:
     """The answer as the bytes that are stored and published: those that `write_answer` gives for its model."""
-    return orjson.dumps(answer, default=vars)
+    return orjson.dumps(answer, default=_part)
+
+
+def _part(part: Any) -> Any:
+    """What an answer holds beside JSON: records, and what is wrong with fields."""
+    return plain(part) if isinstance(part, Struct) else vars(part)
 
 
 _WRITTEN_WHEN_SET: Final = {

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from contracts.jsontext import SAFE_INTEGER, canonical
 from contracts.limits import Text
 from contracts.money import is_one
+from contracts.record_classes import plain, record_class, record_of
 from contracts.values import Currency, Id, Tenders, Wire
 from contracts.zones import ZONE_BYTES_MAX, ZONES
 
@@ -66,9 +67,15 @@ class ProfileSettings(Wire):
         return self
 
 
+record_class(ProfileSettings)
+
+
 def settings_object(store_id: str, profile: ProfileSettings) -> dict[str, Any]:
-    """All settings of a profile of this store, defaults filled in; what has no default and is not set is None."""
-    written = profile.model_dump(mode="json")
+    """All settings of a profile of this store, defaults filled in; what has no default and is not set is None.
+
+    The profile may be a model or its record.
+    """
+    written: dict[str, Any] = plain(record_of(profile))
     defaults = {
         "blind": False,
         "late_window_s": LATE_WINDOW_S,

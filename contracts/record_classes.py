@@ -75,9 +75,12 @@ def record_of(value: Any) -> Any:
     return tuple(map(record_of, value)) if type(value) is tuple else value
 
 
-def members(record: Any) -> dict[str, Any]:
-    """The members of a record in the order of its model, which is the one that they are written in."""
-    return {name: getattr(record, name) for name in _WRITTEN_ORDER[type(record)]}
+def plain(value: Any) -> Any:
+    """A record as JSON has it: an object with all members, in the order of its model, all the way down."""
+    names = _WRITTEN_ORDER.get(type(value))
+    if names is not None:
+        return {name: plain(getattr(value, name)) for name in names}
+    return [plain(item) for item in value] if type(value) is tuple else value
 
 
 def settlers_of(model: type[BaseModel]) -> Settlers:

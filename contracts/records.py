@@ -34,10 +34,11 @@ if TYPE_CHECKING:
         VoidMovement,
         VoidSession,
     )
-    from contracts.values import Actor, NamedAmount, PaidBefore, Payment, Tax, Tender, TenderAmount
+    from contracts.values import Actor, Change, NamedAmount, PaidBefore, Payment, Tax, Tender, TenderAmount
 else:
     _PARTS = (
         values.Actor,
+        values.Change,
         values.NamedAmount,
         values.PaidBefore,
         values.Payment,
@@ -52,6 +53,7 @@ __all__ = [
     "Actor",
     "AmendSession",
     "ApproveClosing",
+    "Change",
     "CloseSession",
     "Command",
     "CountDrawer",
@@ -73,47 +75,65 @@ __all__ = [
     "TenderAmount",
     "VoidMovement",
     "VoidSession",
+    "decode_likely",
+    "proven_text",
     "read_certain",
     "read_stored",
 ]
 
 _KIND: Final = b'"kind":"'
-_DECODERS: Final[dict[bytes, tuple[Callable[[bytes], Any], Settlers]]] = {
-    kind.encode(): (msgspec.json.Decoder(record_class(model)).decode, settlers_of(model))
-    for kind, model in commands.COMMANDS.items()
+_DECODERS: Final[dict[bytes, Callable[[bytes], Any]]] = {
+    kind.encode(): msgspec.json.Decoder(record_class(model)).decode for kind, model in commands.COMMANDS.items()
+}
+_SETTLERS: Final[dict[Any, Settlers]] = {
+    record_class(model): settlers_of(model) for model in commands.COMMANDS.values()
 }
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def read_certain(body: bytes) -> "tuple[Command, bytes] | None":
-    """The command in a body and its canonical text, where both are certain; of all else the model says what it is.
-
-    Total. What is decoded and written back in as many bytes as it came in held no member twice, no null, no white
-    space and no number that is written otherwise: each of them would have made it longer. Without a backslash in it no
-    text holds a control character but DEL, nor a lone surrogate.
-    """
+def decode_likely(body: bytes) -> "Command | None":
+    """What a body says if nothing in it is odd; nothing is checked by it, see `proven_text`. Total."""
     at = body.find(_KIND) + len(_KIND)
-    known = _DECODERS.get(body[at : body.find(b'"', at)])
-    if known is None or len(body) > BODY_BYTES_MAX or b"\\" in body or b"\x7f" in body:
+    decode = _DECODERS.get(body[at : body.find(b'"', at)])
+    if decode is None or len(body) > BODY_BYTES_MAX or b"\\" in body or b"\x7f" in body:
         return None
-    decode, settlers = known
     try:
-        command = decode(body)
-        text = _encode(command)
-        if len(text) != len(body):
-            return None
-        settle = settlers.ascii if body.isascii() else settlers.other
+        command: Command = decode(body)
+    except ValueError:
+        return None
+    return command
+
+
+def proven_text(command: "Command", body: bytes) -> bytes | None:
+    """The canonical text of a body that certainly is the command that was decoded from it; else None, ask the model.
+
+    The command's members are checked and put into the form of the wire. What is written back in as many bytes as it
+    came in held no member twice, no null, no white space and no number that is written otherwise: each of them would
+    have made it longer. Without a backslash in it no text holds a control character but DEL, nor a lone surrogate.
+    """
+    text = _encode(command)
+    if len(text) != len(body):
+        return None
+    settlers = _SETTLERS[type(command)]
+    settle = settlers.ascii if body.isascii() else settlers.other
+    try:
         if settle is not None:
             settle(command)
     except ValueError:
         return None
-    return command, text
+    return text
 
 
-def read_stored(body: bytes) -> "Command":
-    """The command in a body that was accepted once. Raises ValueError."""
+def read_certain(body: bytes) -> "tuple[Command, bytes] | None":
+    """The command in a body and its canonical text, where both are certain; of all else the model says what it is."""
+    command = decode_likely(body)
+    text = None if command is None else proven_text(command, body)
+    return None if command is None or text is None else (command, text)
+
+
+def read_stored(body: bytes) -> Any:
+    """The command in a body that was accepted once, one of `Command`. Raises ValueError."""
     certain = read_certain(body)
     if certain is not None:
         return certain[0]
-    command: Command = record_of(commands.read_command(read_object(body)))
-    return command
+    return record_of(commands.read_command(read_object(body)))

@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.values import Actor
+from contracts.records import Actor
 from services.gateway.ledger_queries import load_sessions
 from services.platform.postgres.pages import has_more, page_of, page_values
 from services.sessions.rules.model import UNCLOSED, Session

@@ -1,6 +1,10 @@
 """Reading has a short way for what registers write compactly; it must never lead elsewhere than the long one."""
 
 import json
+import os
+import random
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,17 +13,22 @@ from hypothesis import strategies as st
 
 from contracts.commands import Malformed, read_command
 from contracts.jsontext import Unreadable, canonical, read_likely, read_object
+from contracts.record_classes import record_of
 from contracts.values import ID_TEXT, UUID_TEXT
+from services.platform.auth.claims import ROLES, Claims, Flaw
+from services.sessions.rules.model import Received
 from services.sessions.worker.framing import recognised
-from services.sessions.worker.read_record import Parked, read
+from services.sessions.worker.read_record import REPEATED, Headers, Parked, Verify, read
+from tests.support.bent_bodies import bent
 from tests.support.full_commands import ADDED, body
-from tests.support.till import TOPIC, Raw
+from tests.support.till import MORNING_MS, TOPIC, Raw
 
 
 def written(body: dict[str, Any], item: str = ",", member: str = ":") -> bytes:
     return json.dumps(body, separators=(item, member), ensure_ascii=False).encode()
 
 
+TOKEN: Headers = (("authorization", b"Bearer x"),)
 CLOSE = written(body("close_session"))
 REPORT = b'"sales_report":'
 
@@ -54,12 +63,18 @@ def the_long_way(value: bytes | None) -> Any:
     except Unreadable as error:
         return unreadable_message(str(error), value, {})
     try:
-        return canonical(members), read_command(members), ()
+        return canonical(members), record_of(read_command(members)), ()
     except Malformed as malformed:
         for name, pattern in (("command_id", UUID_TEXT), ("store_id", ID_TEXT), ("profile_id", ID_TEXT)):
             if not isinstance(members.get(name), str) or not pattern.fullmatch(members[name]):
                 return unreadable_message(f"The command has no valid {name}: nobody can be answered.", value, members)
         return canonical(members), None, tuple(malformed.errors)
+
+
+def with_headers(value: bytes, verify: Verify, headers: Headers) -> Received:
+    reading = read(Raw(TOPIC, 0, 0, MORNING_MS, None, value, headers), verify)
+    assert isinstance(reading, Received)
+    return reading
 
 
 def the_short_way(value: bytes | None) -> Any:
@@ -89,6 +104,31 @@ def test_a_command_is_read_alike_however_it_is_written(kind: str) -> None:
     assert the_short_way(twice) == "An object names a member twice."
 
 
+BENT, BENT_AT_LENGTH = 5_000, 1_000_000
+SEED = 17
+
+
+def test_a_bent_body_is_read_alike(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> None:
+    """The same verdict, the same errors, the same canonical text and the same command, whoever may say so."""
+    at_length = request.config.getoption("--fuzz-at-length")
+    drawn = random.SystemRandom().randrange(2**32) if at_length else SEED
+    seed = int(os.environ.get("TILL_FUZZ_SEED", drawn))
+    chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+    seen: Counter[str] = Counter()
+
+    for value in bent(chance, BENT_AT_LENGTH if at_length else BENT):
+        read_as = the_short_way(value)
+        assert read_as == the_long_way(value), (seed, value)
+        seen["bodies"] += 1
+        seen["unreadable" if isinstance(read_as, str) else "malformed" if read_as[1] is None else "commands"] += 1
+
+    if at_length:
+        record_property("fuzz", f"reading: {dict(seen)}, TILL_FUZZ_SEED={seed}")
+    assert min(seen["unreadable"], seen["malformed"], seen["commands"]) > seen["bodies"] / 20
+
+
 PIECES = [
     b'"kind"',
     b',"a":1',
@@ -115,3 +155,31 @@ def test_a_command_with_bytes_changed_anywhere_is_read_alike(
         value = value[:at] + new + value[at + gone :]
 
     assert the_short_way(value) == the_long_way(value)
+
+
+def test_a_sender_has_the_same_right_however_the_command_is_written() -> None:
+    for role in sorted(ROLES):
+        for sub in ("412a1ebb", "somebody else"):
+            claims = Claims(sub, role, frozenset({"parrot-cafe"}), None, None, None, float("inf"))  # type: ignore[arg-type]
+
+            def verify(_headers: Headers, _at_ms: int, _store_id: str, claims: Claims = claims) -> Claims:
+                return claims
+
+            for kind in ADDED:
+                certain, by_the_model = (
+                    with_headers(value, verify, TOKEN)
+                    for value in (written(body(kind)), written(body(kind), ", ", ": "))
+                )
+                assert certain.refused_right == by_the_model.refused_right
+                assert (certain.command, certain.text) == (by_the_model.command, by_the_model.text)
+
+
+def test_of_a_command_whose_token_does_not_count_nothing_is_kept_but_what_its_answer_repeats() -> None:
+    def verify(_headers: Headers, _at_ms: int, _store_id: str) -> Flaw:
+        return "expired"
+
+    for headers in ((), TOKEN):
+        reading = with_headers(written(body("move_cash")), verify, headers)
+
+        assert (reading.command, reading.text, reading.body_hash) == (None, b"", b"")
+        assert (reading.refused_right, set(reading.members)) == ("expired", {*REPEATED})

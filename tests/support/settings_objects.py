@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from contracts.profiles import profile_hash
+from contracts.record_classes import plain
 from services.sessions.ledger.profiles import COLUMNS
 from services.sessions.rules.model import Profile
 
@@ -20,4 +21,4 @@ def settings_of(row: Row) -> Row:
 def hash_of(profile: Profile) -> str:
     """The hash of what a till goes by in the tests of the rules: sessions of its are never idle."""
     settings = {name: getattr(profile, name) for name in Profile.__dataclass_fields__} | {"idle_close_after_s": None}
-    return profile_hash(settings | {"tenders": [tender.model_dump() for tender in profile.tenders] or None})
+    return profile_hash(settings | {"tenders": [plain(tender) for tender in profile.tenders] or None})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts.values import Tender
+from contracts.records import Tender
 from services.sessions.rules import decide
 from services.sessions.rules.model import BatchState, Outcome, Profile, Received
 from services.sessions.rules.model import Till as TillRow
@@ -68,7 +68,7 @@ def profile(**rules: Any) -> Profile:
     usual: dict[str, Any] = {
         "name": "Caja 1",
         "currency": "MXN",
-        "tenders": tuple(Tender.model_validate(tender) for tender in tenders),
+        "tenders": tuple(Tender(**tender) for tender in tenders),
         "enabled": True,
         "blind": False,
         "allow_negative_drawer": True,

@@ -12,8 +12,10 @@ import orjson
 from fastapi import Request
 
 from contracts.jsontext import SAFE_INTEGER
+from contracts.record_classes import plain
+from contracts.records import Actor
 from contracts.times import read_date, wire_time
-from contracts.values import ID_TEXT, Actor
+from contracts.values import ID_TEXT
 from services.gateway import ledger_queries
 from services.gateway.ledger_queries import Entry, ProfileRow
 from services.gateway.profile_versions import ProfileVersion
@@ -53,7 +55,7 @@ def session_view(session: Session) -> dict[str, Any]:
         "notes": opening.notes,
         "opened_at": opening.opened_at,
         "opened_by": actor_json(opening.opened_by),
-        "tenders": [tender.model_dump() for tender in opening.tenders.tenders.values()],
+        "tenders": [plain(tender) for tender in opening.tenders.tenders.values()],
         "opening": [
             {"tender": tender_id, "amount_minor": cells[OPENING]}
             for tender_id, cells in sorted(session.totals.tenders.items())

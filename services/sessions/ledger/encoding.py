@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
 
-from contracts.values import Actor, Tender
+from contracts.record_classes import plain
+from contracts.records import Actor, Tender
 from services.sessions.rules.model import (
     NOTHING_CARRIED,
     Attempt,
@@ -23,12 +23,11 @@ from services.sessions.rules.totals import PROVIDER_CELLS, TENDER_CELLS, Cells, 
 NOTHING_ENDED = b"{}"
 _TENDERS_CACHED_MAX = 2_048
 _OPENINGS_CACHED_MAX = 8_192
-_TENDERS = TypeAdapter(tuple[Tender, ...])
 
 
 def tenders_row(opening: Opening) -> bytes:
     """The tenders that a session was opened with, and the base currency that their rates lead to."""
-    tenders = [tender.model_dump() for tender in opening.first_tenders]
+    tenders = [plain(tender) for tender in opening.first_tenders]
     return orjson.dumps({"currency": opening.currency, "tenders": tenders})
 
 
@@ -36,7 +35,7 @@ def tenders_row(opening: Opening) -> bytes:
 def read_tenders(row: bytes) -> Tenders:
     """The frozen tenders in a row. Cached: the sessions of a shop mostly have the same ones."""
     frozen = orjson.loads(row)
-    return Tenders(_TENDERS.validate_json(orjson.dumps(frozen["tenders"])), frozen["currency"])
+    return Tenders([Tender(**tender) for tender in frozen["tenders"]], frozen["currency"])
 
 
 def opening_row(opening: Opening) -> bytes:
@@ -60,7 +59,7 @@ def opening_row(opening: Opening) -> bytes:
             _carried_row(opening.carried),
             opening.carried.sequence,
             opening.follows_profile,
-            [tender.model_dump() for tender in opening.added],
+            [plain(tender) for tender in opening.added],
         ]
     )
 
@@ -86,7 +85,7 @@ def read_opening(row: bytes, tenders_row: bytes) -> Opening:
     ) = orjson.loads(row)
     tenders, added = read_tenders(tenders_row), since[4] if len(since) > 4 else ()
     if added:
-        added = _TENDERS.validate_json(orjson.dumps(added))
+        added = [Tender(**tender) for tender in added]
         tenders = Tenders((*tenders.tenders.values(), *added), currency)
     return Opening(
         currency=currency,
@@ -178,7 +177,7 @@ def ending_row(session: Session) -> bytes:
     return orjson.dumps(
         {
             "suspended_at": session.suspended_at,
-            "attempt": None if attempt is None else {**_fields(attempt), "closed_by": attempt.closed_by.model_dump()},
+            "attempt": None if attempt is None else {**_fields(attempt), "closed_by": plain(attempt.closed_by)},
             "ended": None if ended is None else _fields(ended),
         }
     )

@@ -7,11 +7,9 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import orjson
 
-from contracts.commands import MoveCash, RecordOrder, read_command
 from contracts.events import event_id_of, reused_event_id_of
-from contracts.jsontext import read_object
+from contracts.records import Actor, MoveCash, RecordOrder, Tender, read_stored
 from contracts.times import wire_time
-from contracts.values import Actor, Tender
 from services.sessions.ledger import encoding
 from services.sessions.ledger.columns import keys_table, texts
 from services.sessions.rules.model import BatchState, KnownAnswer, Profile, Received, Session, Till, TillKey
@@ -157,7 +155,7 @@ def _profile(
     return Profile(
         name=name,
         currency=currency,
-        tenders=tuple(Tender.model_validate(tender) for tender in orjson.loads(tenders)),
+        tenders=tuple(Tender(**tender) for tender in orjson.loads(tenders)),
         enabled=enabled,
         blind=blind,
         allow_negative_drawer=allow_negative_drawer,
@@ -227,12 +225,12 @@ def _take_reused(state: BatchState, row: Any) -> None:
 def _take_order(state: BatchState, row: Any) -> None:
     store_id, session_id, order_id, command, sold_by, counts, first = row
     key = (store_id, str(session_id), order_id)
-    order: RecordOrder = read_command(read_object(command))
+    order: RecordOrder = read_stored(command)
     state.orders[key] = order
     if sold_by is not None:
         state.sold_by[key] = Actor(**orjson.loads(sold_by))
     elif first is not None:
-        state.sold_by[key] = read_command(read_object(first)).actor
+        state.sold_by[key] = read_stored(first).actor
     if counts == COUNTS_OF_BEFORE:
         state.orders_of_before.add(key)
 
@@ -240,7 +238,7 @@ def _take_order(state: BatchState, row: Any) -> None:
 def _take_movement(state: BatchState, row: Any) -> None:
     store_id, command_id, command, voided = row
     key = (store_id, str(command_id))
-    movement: MoveCash = read_command(read_object(command))
+    movement: MoveCash = read_stored(command)
     state.movements[key] = movement
     if voided:
         state.voided.add(key)

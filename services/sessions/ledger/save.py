@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import asyncpg
 
+from contracts.jsontext import compact
+from contracts.record_classes import plain
 from contracts.times import moment
 from services.sessions.ledger import encoding
 from services.sessions.ledger.parts import Part, Row, insert_into
@@ -308,7 +310,7 @@ def journal_row(outcome: Outcome) -> Row:
         bytes.fromhex(link) if link else None,
         record.text if accepted else None,
         outcome.value,
-        None if outcome.sold_by is None else outcome.sold_by.model_dump_json().encode(),
+        None if outcome.sold_by is None else compact(plain(outcome.sold_by)),
         outcome.profile_version,
     )
 

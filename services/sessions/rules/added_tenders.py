@@ -8,9 +8,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
 
-from contracts.commands import CloseSession, CountDrawer, HandOver, MoveCash, RecordOrder, SessionCommand
 from contracts.money import is_one
-from contracts.values import Tender
+from contracts.records import CloseSession, CountDrawer, HandOver, MoveCash, RecordOrder, SessionCommand, Tender
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext
 from services.sessions.rules.model import CASH, UNCLOSED, Session, profile_tenders

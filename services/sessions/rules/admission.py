@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from contracts.commands import ApproveClosing, SessionCommand
+from contracts.records import ApproveClosing, SessionCommand
 from services.sessions.rules.after_count import in_window, leaves_the_cash
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import RuleContext

@@ -6,7 +6,7 @@ doesn't matter: no coin moves by it.
 
 from datetime import timedelta
 
-from contracts.commands import RecordOrder
+from contracts.records import RecordOrder
 from contracts.times import moment
 from services.sessions.rules.added_tenders import known_to_the_profile, named
 from services.sessions.rules.context import RuleContext

@@ -6,10 +6,13 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
+from contracts import values
 from contracts.commands import COMMANDS, FieldError
 from contracts.events import CommandParked, CommandRejected, Filled, Reason, fill
+from contracts.record_classes import record_of
+from contracts.records import Actor
 from contracts.times import read_time
-from contracts.values import UUID_TEXT, Actor
+from contracts.values import UUID_TEXT
 from services.platform.auth.claims import Flaw
 from services.sessions.rules.model import Received
 
@@ -124,10 +127,13 @@ def _time_or_none(value: Any) -> str | None:
 
 def actor_or_none(value: Any) -> Actor | None:
     """The actor in a body, where it can be read."""
-    if isinstance(value, dict) and len(value) > len(Actor.model_fields):
+    if isinstance(value, dict) and len(value) > len(values.Actor.model_fields):
         # Pydantic would note every one of what may be thousands.
         return None
+    if isinstance(value, Actor):
+        return value
     try:
-        return Actor.model_validate(value)
+        actor: Actor = record_of(values.Actor.model_validate(value))
     except ValidationError:
         return None
+    return actor

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from contracts.commands import CloseSession, Recount
+from contracts.records import CloseSession, Recount
 from services.sessions.rules.context import by_tender
 from services.sessions.rules.declared import Declared
 from services.sessions.rules.model import NOTHING_CARRIED, BatchState, Carried, LeftTender, Session, TillKey

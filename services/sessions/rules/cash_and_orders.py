@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from contracts.commands import MoveCash, RecordOrder, VoidMovement
 from contracts.events import CashMoved, MovementVoided, OrderRecorded, fill
-from contracts.values import Actor, PaidBefore, Payment
+from contracts.records import Actor, MoveCash, PaidBefore, Payment, RecordOrder, VoidMovement
 from services.sessions.rules.after_count import takes_back
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import Decision, RuleContext, accept_dated, answer_fields, apply_change

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from contracts.commands import ApproveClosing, CloseSession, ForceClose, Recount, VoidSession
 from contracts.events import ClosingCorrected, ClosingPending, CountRequested, SessionClosed, SessionVoided, fill
-from contracts.values import Actor
+from contracts.records import Actor, ApproveClosing, CloseSession, ForceClose, Recount, VoidSession
 from services.sessions.rules import differences
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.carried import named_left, recounted

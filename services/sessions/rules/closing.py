@@ -4,7 +4,7 @@ from typing import Any
 
 from contracts.closings import closing_hash
 from contracts.events import closing_id_of
-from contracts.values import Actor
+from contracts.records import Actor
 from services.sessions.rules.declared import Declared
 from services.sessions.rules.model import Attempt, Origin, Session
 from services.sessions.rules.report import report

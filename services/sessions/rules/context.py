@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from contracts.closings import journal_link
-from contracts.commands import SessionCommand
 from contracts.events import Filled
 from contracts.jsontext import SAFE_INTEGER
-from contracts.values import Actor, TenderAmount
+from contracts.records import Actor, SessionCommand, TenderAmount
 from services.sessions.rules import differences
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.model import LINKED_WITH_VERSION, BatchState, Received, Session, Till

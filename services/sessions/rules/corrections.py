@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Any, Final
 
-from contracts.commands import SessionCommand
 from contracts.events import correction_id_of
+from contracts.records import SessionCommand
 from services.sessions.rules.closing import actor_json
 from services.sessions.rules.context import RuleContext
 from services.sessions.rules.differences import differences

@@ -6,11 +6,12 @@ state; one that is refused leaves it as it was, except that a session that is th
 
 from typing import Any, Final
 
-from contracts.commands import (
+from contracts.events import CLAIMLESS, claimless_event_id_of, event_id_of, reused_event_id_of, write_filled
+from contracts.jsontext import compact
+from contracts.records import (
     AmendSession,
     ApproveClosing,
     CloseSession,
-    CommandBase,
     CountDrawer,
     ForceClose,
     HandOver,
@@ -23,8 +24,6 @@ from contracts.commands import (
     VoidMovement,
     VoidSession,
 )
-from contracts.events import CLAIMLESS, claimless_event_id_of, event_id_of, reused_event_id_of, write_filled
-from contracts.jsontext import compact
 from contracts.times import CLOCK_SET_FROM, counted_time
 from services.sessions.rules import cash_and_orders, close_session, session_details
 from services.sessions.rules.added_tenders import with_added
@@ -155,7 +154,7 @@ def _decide(state: BatchState, record: Received, command: SessionCommand, event_
     return decision.seen(noted) if isinstance(decision, Refusal) else decision
 
 
-RULES: Final[dict[type[CommandBase], Any]] = {
+RULES: Final[dict[type[SessionCommand], Any]] = {
     MoveCash: cash_and_orders.move_cash,
     VoidMovement: cash_and_orders.void_movement,
     RecordOrder: cash_and_orders.record_order,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 from contracts.closings import GAPS_MAX, GENESIS_HASH
-from contracts.commands import Command, FieldError, MoveCash, RecordOrder
-from contracts.values import Actor, Tender
+from contracts.commands import FieldError
+from contracts.records import Actor, Command, MoveCash, RecordOrder, Tender
 from services.platform.auth.claims import Flaw
 from services.sessions.rules.declared import Declared
 from services.sessions.rules.totals import OPENING, Tenders, Totals

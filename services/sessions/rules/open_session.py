@@ -5,11 +5,10 @@ from typing import Any
 
 import orjson
 
-from contracts.commands import OpenSession
 from contracts.events import SessionOpened, fill
 from contracts.money import is_one
+from contracts.records import OpenSession, Tender
 from contracts.times import business_date, offset_of
-from contracts.values import Tender
 from contracts.zones import ZONES, offset_in
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.carried import carry, previous_session

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from contracts.jsontext import SAFE_INTEGER
-from contracts.values import Tender
+from contracts.records import Tender
 from services.sessions.rules.declared import Declared
 from services.sessions.rules.totals import (
     CARRIED_OVER,

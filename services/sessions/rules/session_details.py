@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from contracts.commands import AmendSession, CountDrawer, HandOver, ResumeSession, SuspendSession
 from contracts.events import DrawerCounted, SessionAmended, SessionHandedOver, SessionResumed, SessionSuspended, fill
+from contracts.records import AmendSession, CountDrawer, HandOver, ResumeSession, SuspendSession
 from services.sessions.rules.added_tenders import add_tenders, bad_tenders
 from services.sessions.rules.answers import Refusal
 from services.sessions.rules.context import (

@@ -3,10 +3,9 @@
 from typing import Any
 
 from contracts.closings import GENESIS_HASH
-from contracts.commands import SetProfile
 from contracts.events import Filled, ProfileSet, fill
 from contracts.profiles import profile_hash, settings_object
-from contracts.values import Tender
+from contracts.records import SetProfile, Tender
 from services.sessions.rules.model import BatchState, Profile, ProfileChange, Received, Till
 
 
@@ -48,5 +47,5 @@ def set_profile(state: BatchState, record: Received, command: SetProfile, event_
 def profile_of(settings: dict[str, Any]) -> Profile:
     """What the rules go by, of a `settings_object`."""
     rules = {name: settings[name] for name in Profile.__dataclass_fields__}
-    rules["tenders"] = tuple(Tender.model_validate(tender) for tender in settings["tenders"] or ())
+    rules["tenders"] = tuple(Tender(**tender) for tender in settings["tenders"] or ())
     return Profile(**rules)

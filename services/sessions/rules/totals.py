@@ -9,9 +9,8 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 from contracts.closings import OTHER, ROWS_MAX
-from contracts.commands import RecordOrder
 from contracts.money import Exchange, exchange
-from contracts.values import Actor, Change, NamedAmount, Tax, Tender
+from contracts.records import Actor, Change, NamedAmount, RecordOrder, Tax, Tender
 
 MOVEMENTS: Final = (
     "pay_in",

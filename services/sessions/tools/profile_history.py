@@ -5,9 +5,9 @@ from typing import Any, Final
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.commands import Malformed, SetProfile, read_command
-from contracts.jsontext import read_object
+from contracts.commands import Malformed
 from contracts.profiles import settings_object
+from contracts.records import SetProfile, read_stored
 from services.sessions.ledger import queries
 from services.sessions.tools.recompute import LedgerMismatch
 from services.sessions.tools.settings_of_then import Version, version_of
@@ -48,7 +48,7 @@ def _version(store_id: str, row: Any, where: str) -> Version:
     if row.command_id is None:
         return version
     try:
-        command = read_command(read_object(row.command or b""))
+        command = read_stored(row.command or b"")
     except (Malformed, ValueError) as error:
         raise LedgerMismatch(f"{where}: the command that set it can't be read") from error
     if not isinstance(command, SetProfile) or settings_object(store_id, command.profile) != settings:

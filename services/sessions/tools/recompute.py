@@ -16,7 +16,10 @@ from typing import Any, Final
 import orjson
 
 from contracts.closings import GAPS_MAX, journal_link
-from contracts.commands import (
+from contracts.jsontext import canonical, compact
+from contracts.record_classes import plain
+from contracts.records import (
+    Actor,
     AmendSession,
     ApproveClosing,
     CloseSession,
@@ -28,11 +31,9 @@ from contracts.commands import (
     Recount,
     ResumeSession,
     VoidMovement,
-    read_command,
+    read_stored,
 )
-from contracts.jsontext import canonical, compact, read_object
 from contracts.times import CLOCK_SET_FROM, counted_time, wire_time
-from contracts.values import Actor
 from services.platform.errors import TillError
 from services.sessions.ledger import encoding
 from services.sessions.ledger.load import COUNTS_OF_BEFORE
@@ -114,7 +115,7 @@ class Recomputation:
         if entry.link.hex() != session.journal_hash:
             raise LedgerMismatch(f"{where}: its content does not have the hash that links it")
         try:
-            command = read_command(read_object(entry.command))
+            command = read_stored(entry.command)
         except ValueError as error:
             raise LedgerMismatch(f"{where}: it can't be read: {error}") from error
         if command.command_id != str(entry.command_id):
@@ -152,7 +153,7 @@ class Recomputation:
         )
         if [tender.id for tender in added] != missing or (brought and brought != added):
             raise LedgerMismatch(f"{where}: its session's row lacks tenders that it brought in")
-        if [tender.model_dump() for tender in added] != answered:
+        if [plain(tender) for tender in added] != answered:
             raise LedgerMismatch(f"{where}: its session's row has other added tenders than its answer")
         version = self._in_force(entry)
         if not brought and version is not None and not are_of(version, added):

@@ -3,10 +3,10 @@
 import hashlib
 from typing import Any, Final, NamedTuple
 
-from contracts.commands import OpenSession
 from contracts.jsontext import canonical
 from contracts.profiles import profile_hash
-from contracts.values import Tender
+from contracts.record_classes import plain
+from contracts.records import OpenSession, Tender
 from services.sessions.rules.model import Opening, cash_alone
 
 FROZEN: Final = ("own_provider", "store_name", "name", "company_id", "time_zone")
@@ -68,11 +68,11 @@ def are_of(version: Version, tenders: tuple[Tender, ...]) -> bool:
 def are_answered(tenders: tuple[Tender, ...], answered: Any) -> bool:
     """Whether an opening's answer names these tenders, each once; it has them in the order in which they were set."""
     listed = answered if isinstance(answered, list) else []
-    return sorted(map(canonical, listed)) == sorted(canonical(tender.model_dump()) for tender in tenders)
+    return sorted(map(canonical, listed)) == sorted(canonical(plain(tender)) for tender in tenders)
 
 
 def _digests(tenders: tuple[Tender, ...]) -> frozenset[Digest]:
-    return frozenset(_digest(tender.model_dump()) for tender in tenders)
+    return frozenset(_digest(plain(tender)) for tender in tenders)
 
 
 def _digest(value: Any) -> Digest:

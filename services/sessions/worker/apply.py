@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.commands import Command, RecordOrder
+from contracts.records import Command, RecordOrder
 from contracts.topics import Topics
 from services.platform.auth.claims import Flaw
 from services.platform.errors import TillError

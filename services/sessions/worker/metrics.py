@@ -12,12 +12,13 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from contracts.commands import COMMANDS as KINDS
 from contracts.events import CLAIMLESS
+from contracts.record_classes import record_class
 from services.sessions.rules.model import Outcome, StoredIn
 
 REPEATED: Final = "repeated"
 """Stands where a reason stands, for a command that had its answer before and got it again."""
 
-KIND_OF: Final = {model: kind for kind, model in KINDS.items()}
+KIND_OF: Final = {record_class(model): kind for kind, model in KINDS.items()}
 
 Stage = Literal["read", "lock", "load", "decide", "save", "commit", "publish", "offsets"]
 STAGES: Final[tuple[Stage, ...]] = ("read", "lock", "load", "decide", "save", "commit", "publish", "offsets")
@@ -99,12 +100,12 @@ class StageTimer:
 def count_answers(outcomes: Sequence[Outcome]) -> Tally[tuple[str, str, str]]:
     """Count what a batch was answered, by the kind of command, its answer and the reason of a refusal."""
     tally = Tally[tuple[str, str, str]]()
-    # Models stand for kinds and what was kept for repeats: turned into words once each, not once a command.
-    for (model, answer, reason, stored_in), count in Tally(
+    # Classes stand for kinds and what was kept for repeats: turned into words once each, not once a command.
+    for (named, answer, reason, stored_in), count in Tally(
         [(o.record.command.__class__, o.kind, o.reason, o.stored_in) for o in outcomes]
     ).items():
-        if model in KIND_OF:
-            tally[KIND_OF[model], answer, _reason(reason, stored_in)] += count
+        if named in KIND_OF:
+            tally[KIND_OF[named], answer, _reason(reason, stored_in)] += count
     for o in outcomes:
         if o.record.command is None:
             tally[_kind_named(o), o.kind, _reason(o.reason, o.stored_in)] += 1

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from contracts.commands import Command, FieldError, Malformed, read_command
+from contracts.commands import FieldError, Malformed, read_command
 from contracts.jsontext import Unreadable, canonical, proven, read_likely, read_watching
+from contracts.record_classes import plain, record_of
+from contracts.records import Command, decode_likely, proven_text
 from contracts.times import from_millis
 from contracts.topics import key_of
 from contracts.values import ID_TEXT, UUID_TEXT
@@ -15,7 +17,7 @@ from services.platform.auth.claims import Claims, Flaw
 from services.platform.auth.revocations import Revocations
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, Verifier, bearer_or_flaw
 from services.platform.kafka.undecodable import Undecodable
-from services.sessions.rules.command_rights import refused_right
+from services.sessions.rules.command_rights import RightRefusal, refused_right
 from services.sessions.rules.model import Received
 from services.sessions.worker.framing import recognised
 
@@ -27,8 +29,6 @@ REPEATED: Final = ("kind", "session_id", "occurred_at", "actor")
 _NO_HASH: Final = b""
 """What nobody claims by an id is not compared with what was claimed."""
 _NO_MEMBERS: Final[dict[str, Any]] = {}
-_NO_NAMES: Final = set[str]()
-"""Shared by all commands, which are frozen: nobody writes to them."""
 
 Why = Literal["unreadable", "undecodable", "failing"]
 """There is no command in the record, or the client library can't decode it, or the service keeps failing on it. Only of
@@ -82,6 +82,9 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
     """
     if isinstance(record, Undecodable):
         return Parked(record, record.error, "undecodable")
+    certain = _read_certain(record, verify)
+    if certain is not None:
+        return certain
     sender: Claims | Flaw = "missing"
     command: Command | None = None
     members = _NO_MEMBERS
@@ -108,6 +111,48 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
             command_id, store_id, profile_id = command.command_id, command.store_id, command.profile_id
     except Unreadable as error:
         return Parked(record, _with_framing(str(error), recognised(record.value, members)), "unreadable")
+    return _received(
+        record,
+        (command_id, store_id, profile_id),
+        refused_right(sender, store_id, members) if verify else None,
+        text,
+        command,
+        members=_repeated(members) if command is None else _NO_MEMBERS,
+        errors=errors,
+    )
+
+
+def _read_certain(record: Record, verify: Verify | None) -> Received | None:
+    """What `read` gives, where the body is certainly a command and its sender's token counts; most are read by this.
+
+    A sender without a token sends no headers as a rule; of one whose token doesn't count no field is checked here.
+    """
+    value = record.value
+    command = None if value is None or (verify and not record.headers) else decode_likely(value)
+    if value is None or command is None:
+        return None
+    sender: Claims | Flaw = verify(record.headers, record.timestamp, command.store_id) if verify else "missing"
+    if verify and isinstance(sender, str):
+        return None
+    text = proven_text(command, value)
+    if text is None:
+        return None
+    refused = refused_right(sender, command.store_id, plain(command)) if verify else None
+    return _received(record, (command.command_id, command.store_id, command.profile_id), refused, text, command)
+
+
+def _received(
+    record: Record,
+    ids: tuple[str, str, str],
+    refused: RightRefusal | None,
+    text: bytes,
+    command: Command | None,
+    *,
+    members: dict[str, Any] = _NO_MEMBERS,
+    errors: tuple[FieldError, ...] = (),
+) -> Received:
+    """`ids` are those of the command, its store and its profile."""
+    command_id, store_id, profile_id = ids
     return Received(
         raw=record,
         topic=record.topic,
@@ -115,7 +160,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         offset=record.offset,
         received_at=from_millis(record.timestamp),
         traceparent=_traceparent(record.headers) if record.headers else None,
-        refused_right=refused_right(sender, store_id, members) if verify else None,
+        refused_right=refused,
         command_id=command_id,
         store_id=store_id,
         profile_id=profile_id,
@@ -123,7 +168,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         text=text,
         body_hash=hashlib.sha256(text).digest() if text else _NO_HASH,
         command=command,
-        members=_repeated(members) if command is None else _NO_MEMBERS,
+        members=members,
         errors=errors,
     )
 
@@ -160,14 +205,12 @@ def _read_value(
 
 def _command(members: dict[str, Any]) -> Command | Malformed:
     try:
-        command: Command = read_command(members)
+        command: Command = record_of(read_command(members))
     except Malformed as malformed:
         # What it was raised from, and the frames on its way, would keep each other and the body alive until the garbage
         # collector comes, which it does rarely: a flood of such bodies held 10 kB for each.
         malformed.__context__ = None
         return malformed.with_traceback(None)
-    # Pydantic notes the names of the members that were given: a quarter of a command's memory, for nobody here.
-    object.__setattr__(command, "__pydantic_fields_set__", _NO_NAMES)
     return command
 
 
