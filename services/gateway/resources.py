@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.remembered import Remembered
+from services.gateway.shared_readings import SharedReadings
 from services.platform.access_log import AccessLog
 from services.platform.auth.tokens import Verifier
 from services.platform.settings import Settings
@@ -24,6 +25,7 @@ class Resources:
     verifier: Verifier
     access_log: AccessLog
     tills: Remembered[ProfileRow] = field(default_factory=Remembered)
+    readings: SharedReadings = field(default_factory=SharedReadings)
 
 
 def resources(request: Request) -> Resources:

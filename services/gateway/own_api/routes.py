@@ -4,6 +4,7 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Final
 
+import orjson
 from fastapi import APIRouter, Request, Response
 
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, read_object
@@ -79,8 +80,14 @@ async def list_tills(request: Request, who: ByToken) -> Response:
     limit, after = views.read_limit(request), views.read_cursor(request, str, str)
     profile_id = views.read_profile(request)
     key = None if after is None else (after[0], after[1])
-    rows, last = await till_list.tills(resources(request).ledger, await _stores(request, who), profile_id, key, limit)
-    return json_reply(views.page(await views.till_views(rows, who.claims.role), last))
+    shared, stores, role = resources(request), await _stores(request, who), who.claims.role
+
+    async def read() -> bytes:
+        rows, last = await till_list.tills(shared.ledger, stores, profile_id, key, limit)
+        return orjson.dumps(views.page(await views.till_views(rows, role), last))
+
+    asked = (None if stores is None else frozenset(stores), profile_id, key, limit, role)
+    return json_reply(await shared.readings.get(asked, read))
 
 
 @router.get("/api/sessions", **documentation.LIST_SESSIONS)
