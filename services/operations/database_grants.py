@@ -35,6 +35,10 @@ REPORTING: Final = (
     "GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO {role}",
     "GRANT SELECT ON public.alembic_version_reporting TO {role}",
 )
+ANALYST: Final = (
+    "GRANT USAGE ON SCHEMA analyst TO {role}",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO {role}",
+)
 
 
 async def grant(settings: Settings) -> list[str]:
@@ -45,7 +49,9 @@ async def grant(settings: Settings) -> list[str]:
     await _grant(settings.database_url, settings.ledger_role, "public", LEDGER)
     await _grant(settings.database_url, settings.gateway_role, "public, gateway", GATEWAY)
     await _grant(settings.reader_database_url, settings.reporting_role, "reporting, analyst", REPORTING)
-    return [role for role in (settings.ledger_role, settings.gateway_role, settings.reporting_role) if role]
+    await _grant(settings.reader_database_url, settings.analyst_role, "reporting, analyst", ANALYST)
+    roles = (settings.ledger_role, settings.gateway_role, settings.reporting_role, settings.analyst_role)
+    return [role for role in roles if role]
 
 
 async def _grant(database_url: str, role: str | None, schemas: str, grants: Sequence[str]) -> None:

@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     ledger_role: RoleName | None = None
     gateway_role: RoleName | None = None
     reporting_role: RoleName | None = None
+    # A person's or a tool's, who reads the views of docs/analysts.md and nothing else.
+    analyst_role: RoleName | None = None
 
     redis_password_file: Path | None = None
     redis_url: Address = Field(default="redis://127.0.0.1:6379/0", validate_default=True)

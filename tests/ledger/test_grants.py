@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from services.operations.database_grants import grant
 from services.platform.postgres.migrate import is_behind, upgrade
 from services.platform.settings import Settings
+from services.reporting.export_rows import KINDS
 from services.sessions.ledger.engine import ledger_engine
 from services.sessions.ledger.frontier import database_works, note_restored, restored_partitions, vouch
 from services.sessions.ledger.published import forget_place_answers
@@ -57,16 +58,25 @@ FORBIDDEN = {
         "INSERT INTO closings SELECT * FROM closings",
         "SELECT * FROM gateway.users",
     ],
+    "analyst": [
+        *CHANGES,
+        *SCHEMA,
+        *(f"TABLE {table}" for table in ("journal", "closings", "sessions", "gateway.users")),
+        *(f"TABLE reporting.{table}" for table in ("closings", "corrections", "consumed")),
+        "CREATE TABLE analyst.more (a int)",
+        "DELETE FROM analyst.currencies",
+    ],
 }
 ALLOWED = {
     "gateway": ["SELECT * FROM journal", "UPDATE gateway.users SET revoked_at = now()", "DELETE FROM gateway.failures"],
     "reporting": ["SELECT * FROM reporting.closings", "DELETE FROM reporting.consumed"],
+    "analyst": [f"TABLE analyst.{view}" for view in (*KINDS, "currencies")],
 }
 
 
 @dataclass(frozen=True)
 class Roles:
-    """A migrated database, and the addresses by which its three roles come to it."""
+    """A migrated database, and the addresses by which its roles come to it."""
 
     owner: Settings
     urls: dict[str, str]

@@ -1,6 +1,7 @@
 """The analysts' views: as their page says, of every closing, and of what its corrections made of it."""
 
 import re
+from datetime import date, timedelta
 from pathlib import Path
 
 from sqlalchemy import text
@@ -73,6 +74,32 @@ async def test_a_closing_stands_now_as_its_corrections_made_it(engine: AsyncEngi
         assert row.refunds_minor == sum(refund["total_minor"] for part in parts for refund in part["refunds"])
         assert row.cash_expected_minor == sum(part["cash_movements"]["expected_minor"] for part in parts)
         assert row.over_short_minor == (sum(counted) if counted else None)
+
+
+async def test_the_query_on_the_page_adds_up_over_and_short_by_cashier_and_week(engine: AsyncEngine) -> None:
+    query = PAGE.split("```sql\n")[1].split("```")[0].replace("current_date - 91", "DATE '2000-01-01'")
+    await keep(engine, *MESSAGES)
+    async with engine.connect() as tx:
+        rows = (await tx.execute(text(query))).all()
+        there = await tx.execute(text("SELECT closing_id, over_short FROM analyst.closings_now WHERE NOT is_voided"))
+    over_short = {str(closing_id): amount or 0 for closing_id, amount in there}
+
+    assert sum(row.closings for row in rows) == len(over_short)
+    assert [row.balance for row in rows] == sorted(row.balance for row in rows)
+    for row in rows:
+        of_row = [
+            over_short[closing["closing_id"]]
+            for closing in CLOSINGS
+            if closing["closing_id"] in over_short
+            and (closing["store_id"], closing["opened_by"]["id"], closing["currency"])
+            == (row.store_id, row.opened_by, row.currency)
+            and row.week.date() <= date.fromisoformat(closing["business_date"]) < row.week.date() + timedelta(days=7)
+        ]
+        assert (row.closings, row.balance) == (len(of_row), sum(of_row))
+        assert (row.short or 0, row.over or 0) == (
+            sum(one for one in of_row if one < 0),
+            sum(one for one in of_row if one > 0),
+        )
 
 
 async def test_over_and_short_are_added_up_without_reading_a_closing(engine: AsyncEngine) -> None:
