@@ -35,20 +35,21 @@ async def publish(market: Market, commands: Sequence[tuple[Body, str | None]]) -
 
 
 async def answers(market: Market, positions: Sequence[Position], bodies: Sequence[Body]) -> list[Any]:
-    """The answers to the commands at these places, once the worker has passed them."""
+    """The answers to the commands at these places, once all are there: of a flood some come behind the frontier."""
 
-    async def passed() -> bool:
+    async def answered() -> list[Any] | None:
         frontier = {row.partition: row.next_offset for row in await market.rows(CONSUMED)}
-        return all(frontier.get(partition, 0) > offset for partition, offset in positions)
+        if any(frontier.get(partition, 0) <= offset for partition, offset in positions):
+            return None
+        by_positions = {(row.partition, row.record_offset): row.answer for row in await market.rows(BY_POSITIONS)}
+        by_ids = {(row.store_id, row.command_id): row.answer for row in await market.rows(BY_IDS)}
+        values = [
+            by_positions.get(position) or by_ids.get((body["store_id"], body["command_id"]))
+            for position, body in zip(positions, bodies, strict=True)
+        ]
+        return None if None in values else values
 
-    await eventually(passed)
-    by_positions = {(row.partition, row.record_offset): row.answer for row in await market.rows(BY_POSITIONS)}
-    by_ids = {(row.store_id, row.command_id): row.answer for row in await market.rows(BY_IDS)}
-    values = [
-        by_positions.get(position) or by_ids[body["store_id"], body["command_id"]]
-        for position, body in zip(positions, bodies, strict=True)
-    ]
-    return [orjson.loads(answer) for answer in values]
+    return [orjson.loads(answer) for answer in await eventually(answered) or ()]
 
 
 async def ask(market: Market, commands: Sequence[tuple[Body, str | None]]) -> list[Any]:
