@@ -183,3 +183,17 @@ def test_of_a_command_whose_token_does_not_count_nothing_is_kept_but_what_its_an
 
         assert (reading.command, reading.text, reading.body_hash) == (None, b"", b"")
         assert (reading.refused_right, set(reading.members)) == ("expired", {*REPEATED})
+
+
+@pytest.mark.parametrize("separator", [":", ": "], ids=["as registers write it", "with white space"])
+@pytest.mark.parametrize("sender", ["expired", "counts"])
+def test_whether_a_token_counts_is_found_out_once(separator: str, sender: str) -> None:
+    asked = list[str]()
+
+    def verify(_headers: Headers, _at_ms: int, store_id: str) -> Claims | Flaw:
+        asked.append(store_id)
+        return "expired" if sender == "expired" else Claims("x", "admin", frozenset({store_id}), None, None, None, 9e9)
+
+    with_headers(written(body("move_cash"), member=separator), verify, TOKEN)
+
+    assert asked == ["parrot-cafe"]

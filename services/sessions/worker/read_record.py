@@ -37,6 +37,8 @@ Headers = tuple[tuple[str, bytes | None], ...]
 Verify = Callable[[Headers, int, str], Claims | Flaw]
 """From a record's headers, its append time (milliseconds) and its store to the claims of its sender, or to why its
 token doesn't count."""
+_Verdict = tuple[str, Claims | Flaw]
+"""A store, and what its sender's token counts for there."""
 
 
 def verify_with(verifier: Verifier, revocations: Callable[[], Revocations]) -> Verify:
@@ -82,7 +84,7 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
     """
     if isinstance(record, Undecodable):
         return Parked(record, record.error, "undecodable")
-    certain = _read_certain(record, verify)
+    certain, verdict = _read_certain(record, verify)
     if certain is not None:
         return certain
     sender: Claims | Flaw = "missing"
@@ -94,7 +96,10 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
         members, exact = read_likely(record.value)
         if verify:
             named = members.get("store_id")
-            sender = verify(record.headers, record.timestamp, named) if isinstance(named, str) else "missing"
+            if isinstance(named, str):
+                # To find out that a signature is wrong is the dearest part of it: that is done once.
+                known = verdict is not None and verdict[0] == named
+                sender = verdict[1] if verdict and known else verify(record.headers, record.timestamp, named)
         if verify and isinstance(sender, str):
             members = members if exact else proven(members, record.value or b"")
         else:
@@ -122,23 +127,24 @@ def read(record: Record, verify: Verify | None) -> Received | Parked:
     )
 
 
-def _read_certain(record: Record, verify: Verify | None) -> Received | None:
+def _read_certain(record: Record, verify: Verify | None) -> tuple[Received | None, _Verdict | None]:
     """What `read` gives, where the body is certainly a command and its sender's token counts; most are read by this.
 
     A sender without a token sends no headers as a rule; of one whose token doesn't count no field is checked here.
+    What was found out of the sender comes along.
     """
     value = record.value
     command = None if value is None or (verify and not record.headers) else decode_likely(value)
     if value is None or command is None:
-        return None
+        return None, None
     sender: Claims | Flaw = verify(record.headers, record.timestamp, command.store_id) if verify else "missing"
-    if verify and isinstance(sender, str):
-        return None
-    text = proven_text(command, value)
+    verdict = (command.store_id, sender)
+    text = None if verify and isinstance(sender, str) else proven_text(command, value)
     if text is None:
-        return None
+        return None, verdict
     refused = refused_right(sender, command.store_id, plain(command)) if verify else None
-    return _received(record, (command.command_id, command.store_id, command.profile_id), refused, text, command)
+    ids = (command.command_id, command.store_id, command.profile_id)
+    return _received(record, ids, refused, text, command), verdict
 
 
 def _received(
