@@ -6,7 +6,7 @@ that was revoked too, ends the reply before its end: clients call that a failed 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,7 @@ from starlette.datastructures import QueryParams
 from services.platform.errors import TillError
 from services.platform.http.event_stream import OpenReply, OpenStreams, Share
 from services.platform.http.query import read_list
-from services.platform.http.replies import NO_STORE
+from services.platform.http.replies import NO_STORE, begun
 from services.reporting.access import Callers, caller, visible_stores
 from services.reporting.closings_api import FILTERS, STORE, bad, parameter, read_day, read_selection
 from services.reporting.export_files import DECIMALS, DELIMITERS, MEDIA_TYPES, File, NoParquet, Style, new_file
@@ -80,7 +80,7 @@ class Exports:
                 columns = await columns_of(tx, kind)
             parts = self._parts(kind, style, new_file(columns, style), pages(self._engine, kind, columns, selected))
             # The first page is read before the reply begins: a database that is away is still a 503.
-            first = await anext(parts)
+            body = await begun(parts)
         except NoParquet as missing:
             self._open.leave(shares)
             raise HTTPException(HTTPStatus.NOT_IMPLEMENTED, str(missing)) from None
@@ -89,7 +89,7 @@ class Exports:
             raise
         headers = {**NO_STORE, "content-disposition": f'attachment; filename="{kind}.{style.format}"'}
         leave = partial(self._open.leave, shares)
-        return OpenReply(_from(first, parts), OPEN, leave, headers=headers, media_type=MEDIA_TYPES[style.format])
+        return OpenReply(body, OPEN, leave, headers=headers, media_type=MEDIA_TYPES[style.format])
 
     def _take(self, subject: str, selection: Selection) -> list[Share]:
         stores = ["*"] if selection.stores.stores is None else selection.stores.stores
@@ -122,13 +122,6 @@ class Exports:
             ENDED.labels(kind, style.format, outcome).inc()
             if outcome != "whole":
                 log.warning("export_cut_off", kind=kind, format=style.format)
-
-
-async def _from(first: bytes, parts: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    async with aclosing(parts):
-        yield first
-        async for part in parts:
-            yield part
 
 
 def add_exports(app: FastAPI, engine: AsyncEngine, callers: Callers) -> None:

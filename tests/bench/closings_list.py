@@ -1,12 +1,10 @@
 """Pages of closings over HTTP from a reader that holds very many, at the beginning, in the middle and at the end."""
 
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -20,8 +18,8 @@ from services.platform.http.event_stream import write_id
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from tests.bench import gateway
-from tests.bench.corner import OURS, BenchFailed, prepare, worker
-from tests.bench.listing import Listed, closed
+from tests.bench.corner import OURS, prepare, worker
+from tests.bench.listing import Listed, closed, get, timed
 from tests.bench.traffic import Progress, publish
 from tests.bench.workload import SESSION_COMMANDS, Workload
 
@@ -34,7 +32,6 @@ PARTITIONS: Final = 12
 CHUNK: Final = 50_000
 PAGE_SIZE: Final = 50
 LIMIT: Final = 50
-WARM_UP_CALLS: Final = 10
 TOPIC: Final = "past"
 """From which the closings came as far as the reader knows; it follows another."""
 
@@ -137,14 +134,7 @@ def _pages(stored: int) -> Iterator[tuple[str, str, str]]:
 
 
 async def _asked(client: httpx.AsyncClient, label: str, page: str, path: str, stored: int, calls: int) -> Listed:
-    took, rows = list[float](), 0
-    for _ in range(WARM_UP_CALLS + calls):
-        begun = time.perf_counter()
-        reply = await client.get(path)
-        took.append((time.perf_counter() - begun) * 1_000)
-        if reply.status_code != httpx.codes.OK:
-            raise BenchFailed(f"{path} was answered with {reply.status_code}: {reply.text[:200]}")
-        document = orjson.loads(reply.content)
-        rows = len(document.get("items", document.get("data")))
-    took = sorted(took[WARM_UP_CALLS:])
-    return Listed(f"{label} of {stored:,}", page, rows, median(took), took[int(len(took) * 0.99)])
+    reply, median_ms, p99_ms = await timed(lambda: get(client, path), calls)
+    document = orjson.loads(reply.content)
+    rows = len(document.get("items", document.get("data")))
+    return Listed(f"{label} of {stored:,}", page, rows, median_ms, p99_ms)

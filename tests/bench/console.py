@@ -11,7 +11,6 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -25,14 +24,13 @@ from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from tests.bench import closings_list, gateway
 from tests.bench.corner import OURS, BenchFailed, prepare, worker
-from tests.bench.listing import Listed
+from tests.bench.listing import Listed, get, timed
 from tests.bench.traffic import Progress, connected
 
 CONSOLE: Final = (sys.executable, "-m", "services.cli", "run", "console")
 STORE: Final = "store-0"
 TILLS: Final = 50
 ORDERS_EACH: Final = 3
-WARM_UP_CALLS: Final = 5
 CHANGES: Final = 10
 """Sales of which each live page is told, one after the other."""
 PAUSE_S: Final = 1.5
@@ -224,18 +222,9 @@ def _paths(session_id: str) -> list[tuple[str, str]]:
 
 
 async def _asked(console: httpx.AsyncClient, name: str, path: str, stored: int, calls: int) -> Listed:
-    took, size = list[float](), 0
-    for _ in range(WARM_UP_CALLS + calls):
-        begun = time.perf_counter()
-        reply = await console.get(path)
-        took.append((time.perf_counter() - begun) * 1_000)
-        if reply.status_code != httpx.codes.OK:
-            raise BenchFailed(f"{urlsplit(path).path} was answered with {reply.status_code}.")
-        size = len(reply.content)
-    took = sorted(took[WARM_UP_CALLS:])
-    return Listed(
-        f"{name}, {stored:,} closings", f"{size / 1024:.0f} KiB", TILLS, median(took), took[int(calls * 0.99)]
-    )
+    reply, median_ms, p99_ms = await timed(lambda: get(console, path), calls)
+    size = f"{len(reply.content) / 1024:.0f} KiB"
+    return Listed(f"{name}, {stored:,} closings", size, TILLS, median_ms, p99_ms)
 
 
 async def _live(

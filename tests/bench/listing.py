@@ -3,14 +3,15 @@
 import asyncio
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, TypeVar
 
+import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -27,6 +28,8 @@ FIRST_DAY: Final = date(2026, 1, 5)
 LIMIT: Final = 100
 CLOSED_LIMIT_S: Final = 60.0
 WARM_UP_CALLS: Final = 10
+
+T = TypeVar("T")
 
 # The session of a whole day with its figures, again and again: of the last day half are open; of all, one in a hundred
 # is pending and one voided.
@@ -104,14 +107,27 @@ def _lists(tills: list[tuple[str, str]]) -> Iterator[tuple[str, SessionFilters, 
 
 
 async def _asked(engine: AsyncEngine, label: str, filters: SessionFilters, after: Key | None, calls: int) -> Listed:
-    took, rows = list[float](), 0
+    (page, _), median_ms, p99_ms = await timed(lambda: sessions(engine, filters, after, LIMIT), calls)
+    return Listed(label, "deep" if after else "first", len(page), median_ms, p99_ms)
+
+
+async def timed(call: Callable[[], Awaitable[T]], calls: int) -> tuple[T, float, float]:
+    """What the last of so many calls gave, their median and their p99 in milliseconds; some before them warm up."""
+    took = list[float]()
     for _ in range(WARM_UP_CALLS + calls):
         begun = time.perf_counter()
-        page, _ = await sessions(engine, filters, after, LIMIT)
+        outcome = await call()
         took.append((time.perf_counter() - begun) * 1_000)
-        rows = len(page)
     took = sorted(took[WARM_UP_CALLS:])
-    return Listed(label, "deep" if after else "first", rows, median(took), took[int(len(took) * 0.99)])
+    return outcome, median(took), took[int(len(took) * 0.99)]
+
+
+async def get(client: httpx.AsyncClient, path: str) -> httpx.Response:
+    """What is there. Raises BenchFailed where it can't be had."""
+    reply = await client.get(path)
+    if reply.status_code != httpx.codes.OK:
+        raise BenchFailed(f"{path} was answered with {reply.status_code}: {reply.text[:200]}")
+    return reply
 
 
 async def closed(engine: AsyncEngine) -> None:

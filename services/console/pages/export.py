@@ -4,8 +4,7 @@ The reporting reader makes the Parquet, by the same fields, for whoever may read
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from services.console.days import today
 from services.console.desk import Visit
 from services.console.pages.closings import PATH, searched
 from services.console.pages.now import store_of
+from services.platform.http.replies import begun
 from services.platform.spreadsheets import MARK
 
 PARQUET: Final = "application/vnd.apache.parquet"
@@ -55,20 +55,13 @@ async def _pieces(visit: Visit, filters: Mapping[str, str]) -> AsyncGenerator[by
 
 async def _file(parts: AsyncGenerator[bytes, None], name: str, kind: str) -> Response:
     """The file, once its first part is there: what refuses it has a page of its own until then."""
-    first = await anext(parts)
+    body = await begun(parts)
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_from(first, parts), headers=headers, media_type=kind)
+    return StreamingResponse(body, headers=headers, media_type=kind)
 
 
 def _name(store_id: str, tills: Sequence[Mapping[str, Any]], ending: str) -> str:
     return f"closings-{store_id}-{today(tills, time.time())}.{ending}".replace(":", "-")
-
-
-async def _from(first: bytes, parts: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    async with aclosing(parts):
-        yield first
-        async for part in parts:
-            yield part
 
 
 async def _parts(visit: Visit, store_id: str, search: Search) -> AsyncGenerator[bytes, None]:
