@@ -5,6 +5,7 @@ Those who need a token have one of a store that is theirs alone. The rest need n
 
 import asyncio
 import base64
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 from uuid import uuid4
 
+import jwt
 import orjson
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
@@ -93,11 +95,14 @@ def strangers_forged_tokens(_settings: Settings) -> Iterator[Record]:
 
 
 def strangers_wrong_signatures(settings: Settings) -> Iterator[Record]:
-    """50,000 of them with a good token's claims under signatures of nobody's, each another."""
-    named, _, _ = _token(settings)[0][1].rpartition(b".")
-    for key, value in _thefts():
-        signature = base64.urlsafe_b64encode(uuid4().bytes * 4).rstrip(b"=")
-        yield key, value, [("authorization", named + b"." + signature)]
+    """50,000 of them with tokens that a known key could have signed, each with other claims."""
+    token = _token(settings)[0][1].removeprefix(b"Bearer ").decode()
+    header, claims = token.partition(".")[0], jwt.decode(token, options={"verify_signature": False})
+    for number, (key, value) in enumerate(_thefts()):
+        payload = base64.urlsafe_b64encode(orjson.dumps(claims | {"sub": f"mallory-{number}"})).rstrip(b"=")
+        # The second half of a signature is a number below 2**252: of a larger one nothing is calculated.
+        signature = base64.urlsafe_b64encode(os.urandom(63) + b"\x0f").rstrip(b"=")
+        yield key, value, [("authorization", b"Bearer %s.%s.%s" % (header.encode(), payload, signature))]
 
 
 def strangers_worn_out_tokens(settings: Settings) -> Iterator[Record]:
