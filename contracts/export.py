@@ -1,4 +1,4 @@
-"""The wire for other languages: JSON Schemas and one AsyncAPI document, made from the models."""
+"""The wire for other languages: JSON Schemas, AsyncAPI, and a schema for Kafka Connect, made from the models."""
 
 import json
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from contracts import topics
 from contracts.access import ACCESS
 from contracts.closings import SINCE_THE_FIRST_VERSION, Closing, ClosingCorrection
 from contracts.commands import COMMANDS
+from contracts.connect_schema import connect_schema
 from contracts.events import ANSWERS
 from contracts.times import TIME_PATTERN
 from contracts.values import UUID_PATTERN, Wire
@@ -17,6 +18,7 @@ from contracts.values import UUID_PATTERN, Wire
 HERE: Final = Path(__file__).parent
 SCHEMAS: Final = "schemas"
 ASYNCAPI: Final = "asyncapi.json"
+CONNECT: Final = "connect.json"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _WHAT_NO_SCHEMA_SAYS: Final = (
@@ -45,7 +47,7 @@ _CLOSINGS: Final[dict[str, type[Wire]]] = {
 
 
 def export(folder: Path) -> None:
-    """Writes `schemas/*.json` and `asyncapi.json` under `folder`, and removes other schemas."""
+    """Writes `schemas/*.json`, `asyncapi.json` and `connect.json` under `folder`, and removes other schemas."""
     contents = _contents()
     (folder / SCHEMAS).mkdir(parents=True, exist_ok=True)
     for name in _strangers(folder, contents):
@@ -68,6 +70,7 @@ def _contents() -> dict[str, str]:
     for kind, written in (_ANSWERS | _CLOSINGS | ACCESS).items():
         files[f"{SCHEMAS}/{kind}.json"] = _written_schema(kind, written)
     files[ASYNCAPI] = _asyncapi()
+    files[CONNECT] = connect_schema()
     return {
         name: json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         for name, content in files.items()
