@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import access, doctor, export, kafka, ledger, profiles, run
+from services.cli import access, doctor, export, kafka, ledger, profiles, run, webhooks
 from services.cli.common import Addresses
 
 app = typer.Typer(
@@ -57,6 +57,7 @@ app.command()(ledger.report)
 app.command()(ledger.rebuild)
 app.command()(ledger.replay)
 app.command()(export.export)
+app.add_typer(webhooks.webhooks, name="webhooks")
 app.add_typer(ledger.dead_letters, name="dead-letters")
 
 

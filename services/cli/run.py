@@ -14,6 +14,7 @@ class Service(StrEnum):
     sessions = "sessions"
     gateway = "gateway"
     reporting = "reporting"
+    webhooks = "webhooks"
     console = "console"
 
 
@@ -23,12 +24,13 @@ class Waiting(StrEnum):
     sessions = "sessions"
     gateway = "gateway"
     reporting = "reporting"
+    webhooks = "webhooks"
 
 
 def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]) -> None:
     """Run one service in the foreground until SIGTERM or Ctrl-C. Settings come from TILL_… variables.
 
-    Start as many of each as you need: work is spread by Kafka partitions.
+    Start as many of each as you need: work is spread by Kafka partitions, and that of webhooks by leases.
 
     Example: [bold]till run sessions[/bold]
     """
@@ -48,6 +50,10 @@ def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]
         from services.console import main as console
 
         run_to_end(console.run(settings), fast=True)
+    elif service is Service.webhooks:
+        from services.reporting.webhooks import main as webhooks
+
+        run_to_end(webhooks.run(settings), fast=True)
     else:
         from services.reporting import main as reporting
 
@@ -79,9 +85,9 @@ def wait(
 def migrate() -> None:
     """Create or bring up to date the tables of the ledger, the gateway and the reporting reader. Can be run twice.
 
-    Where TILL_LEDGER_ROLE, TILL_GATEWAY_ROLE or TILL_REPORTING_ROLE is set, that role gets the rights that its service
-    needs and no others; run this as the owner of the tables then. Where the version before kept revocations in a table,
-    they are put on the access topic first: Kafka must be there then, and take them.
+    Where TILL_LEDGER_ROLE, TILL_GATEWAY_ROLE, TILL_REPORTING_ROLE or TILL_WEBHOOKS_ROLE is set, that role gets the
+    rights that its service needs and no others; run this as the owner of the tables then. Where the version before kept
+    revocations in a table, they are put on the access topic first: Kafka must be there then, and take them.
 
     Example: [bold]till migrate[/bold]
     """

@@ -35,6 +35,15 @@ REPORTING: Final = (
     "GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO {role}",
     "GRANT SELECT ON public.alembic_version_reporting TO {role}",
 )
+# What it sends, and how far it has come; whoever reads closings has no part in its secrets.
+WEBHOOKS: Final = (
+    "GRANT USAGE ON SCHEMA reporting, webhooks TO {role}",
+    "GRANT SELECT ON reporting.closings, reporting.corrections, reporting.consumed TO {role}",
+    "GRANT SELECT, UPDATE ON webhooks.endpoints TO {role}",
+    "GRANT SELECT ON webhooks.secrets TO {role}",
+    "GRANT SELECT, INSERT, DELETE ON webhooks.deliveries TO {role}",
+    "GRANT SELECT ON public.alembic_version_reporting TO {role}",
+)
 ANALYST: Final = (
     "GRANT USAGE ON SCHEMA analyst TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO {role}",
@@ -48,10 +57,13 @@ async def grant(settings: Settings) -> list[str]:
     """
     await _grant(settings.database_url, settings.ledger_role, "public", LEDGER)
     await _grant(settings.database_url, settings.gateway_role, "public, gateway", GATEWAY)
-    await _grant(settings.reader_database_url, settings.reporting_role, "reporting, analyst", REPORTING)
-    await _grant(settings.reader_database_url, settings.analyst_role, "reporting, analyst", ANALYST)
-    roles = (settings.ledger_role, settings.gateway_role, settings.reporting_role, settings.analyst_role)
-    return [role for role in roles if role]
+    reader = settings.reader_database_url
+    schemas = "reporting, webhooks, analyst"
+    await _grant(reader, settings.reporting_role, schemas, REPORTING)
+    await _grant(reader, settings.webhooks_role, schemas, WEBHOOKS)
+    await _grant(reader, settings.analyst_role, schemas, ANALYST)
+    roles = (settings.ledger_role, settings.gateway_role, settings.reporting_role, settings.webhooks_role)
+    return [role for role in (*roles, settings.analyst_role) if role]
 
 
 async def _grant(database_url: str, role: str | None, schemas: str, grants: Sequence[str]) -> None:

@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     ledger_role: RoleName | None = None
     gateway_role: RoleName | None = None
     reporting_role: RoleName | None = None
+    webhooks_role: RoleName | None = None
     # A person's or a tool's, who reads the views of docs/analysts.md and nothing else.
     analyst_role: RoleName | None = None
 
@@ -136,6 +137,11 @@ class Settings(BaseSettings):
     access_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$")] | None = None
     reporting_http: str = "127.0.0.1:8081"
     reporting_health_http: str | None = None
+
+    # Health and metrics of the sender of webhooks; None for none.
+    webhooks_http: str | None = None
+    # Where webhooks may be sent beyond the public internet: addresses and networks with commas between them.
+    webhooks_private_networks: Annotated[str, AfterValidator(_with_networks)] = ""
 
     gateway_http: str = "127.0.0.1:8080"
     gateway_health_http: str | None = None
@@ -181,6 +187,11 @@ class Settings(BaseSettings):
     def proxy_networks(self) -> tuple[Network, ...]:
         """The proxies that are believed."""
         return _networks(self.trusted_proxies)
+
+    @property
+    def private_networks(self) -> tuple[Network, ...]:
+        """The networks that webhooks may be sent to although nobody outside reaches them."""
+        return _networks(self.webhooks_private_networks)
 
     @property
     def origins(self) -> tuple[str, ...]:

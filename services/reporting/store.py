@@ -117,12 +117,12 @@ INSERT_UNREADABLE = text("""
 """)
 
 
-def reporting_engine(database_url: str) -> AsyncEngine:
+def reporting_engine(database_url: str, name: str = "till-reporting") -> AsyncEngine:
     """Connections whose every statement, lock and pause is limited; none is made yet."""
     limit = str(STATEMENT_TIME_LIMIT_MS)
     return open_engine(
         database_url,
-        "till-reporting",
+        name,
         connections=CONNECTIONS_MAX,
         limits={
             "statement_timeout": limit,

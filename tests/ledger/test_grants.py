@@ -57,12 +57,25 @@ FORBIDDEN = {
         "SELECT * FROM sessions",
         "INSERT INTO closings SELECT * FROM closings",
         "SELECT * FROM gateway.users",
+        "TABLE webhooks.secrets",
+        "TABLE webhooks.endpoints",
+    ],
+    "webhooks": [
+        *CHANGES,
+        *SCHEMA,
+        *(f"TABLE {table}" for table in ("journal", "closings", "sessions", "gateway.users")),
+        "TABLE reporting.ticket_key",
+        "DELETE FROM reporting.closings",
+        "UPDATE reporting.consumed SET next_offset = 0",
+        "DELETE FROM webhooks.endpoints",
+        "UPDATE webhooks.secrets SET key = ''",
     ],
     "analyst": [
         *CHANGES,
         *SCHEMA,
         *(f"TABLE {table}" for table in ("journal", "closings", "sessions", "gateway.users")),
         *(f"TABLE reporting.{table}" for table in ("closings", "corrections", "consumed")),
+        *(f"TABLE webhooks.{table}" for table in ("endpoints", "secrets", "deliveries")),
         "CREATE TABLE analyst.more (a int)",
         "DELETE FROM analyst.currencies",
     ],
@@ -70,6 +83,12 @@ FORBIDDEN = {
 ALLOWED = {
     "gateway": ["SELECT * FROM journal", "UPDATE gateway.users SET revoked_at = now()", "DELETE FROM gateway.failures"],
     "reporting": ["SELECT * FROM reporting.closings", "DELETE FROM reporting.consumed"],
+    "webhooks": [
+        "SELECT * FROM reporting.closings, reporting.corrections, reporting.consumed",
+        "SELECT * FROM webhooks.endpoints FOR UPDATE SKIP LOCKED",
+        "TABLE webhooks.secrets",
+        "DELETE FROM webhooks.deliveries",
+    ],
     "analyst": [f"TABLE analyst.{view}" for view in (*KINDS, "currencies")],
 }
 
@@ -151,7 +170,12 @@ async def test_a_role_may_do_its_work(roles: Roles, role: str) -> None:
 
 @pytest.mark.parametrize(
     ("role", "packages"),
-    [("ledger", ["sessions"]), ("gateway", ["sessions", "gateway"]), ("reporting", ["reporting"])],
+    [
+        ("ledger", ["sessions"]),
+        ("gateway", ["sessions", "gateway"]),
+        ("reporting", ["reporting"]),
+        ("webhooks", ["reporting"]),
+    ],
 )
 async def test_a_role_may_see_how_far_its_tables_are(roles: Roles, role: str, packages: list[str]) -> None:
     behind = [await is_behind(roles.urls[role], f"services.{package}.migrations") for package in packages]

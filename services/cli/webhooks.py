@@ -1,0 +1,206 @@
+"""The commands of `till` that say where closings are pushed to, and what became of it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import typer
+
+from services.cli.common import read_settings, run_to_end
+
+webhooks = typer.Typer(no_args_is_help=True, help="Where closings and corrections are pushed to over HTTP.")
+
+TYPES: Final = "closing,closing_correction"
+"""The words of services.reporting, which is not imported for `--help`; a test compares them."""
+EVERY_STORE: Final = "*"
+SHOWN_MAX: Final = 1_000
+
+Id = Annotated[UUID, typer.Argument(help="The webhook, as `till webhooks list` shows it.")]
+From = Annotated[
+    str, typer.Option("--from", help="now, beginning, or a cursor: next of /api/changes, or the id of an event.")
+]
+
+
+@webhooks.command("add")
+def add(
+    *,
+    store: Annotated[list[str], typer.Option(help="Whose closings; may be repeated, * is every store.")],
+    url: Annotated[str, typer.Option(help="Where to: https://… ; TILL_WEBHOOKS_PRIVATE_NETWORKS allows others.")],
+    types: Annotated[str, typer.Option(help="Which messages, with commas between them.")] = TYPES,
+    start: From = "now",
+) -> None:
+    """Push the closings of these stores to a receiver from now on, or from a cursor.
+
+    Prints the webhook's id, and the secret that its messages are signed with: once, keep it. What the receiver has to
+    do is in docs/webhooks.md.
+
+    Example: [bold]till webhooks add --store parrot --url https://books.example/till[/bold]
+    """
+    from contracts.values import ID_TEXT
+    from services.reporting.webhooks import endpoints
+    from services.reporting.webhooks.addresses import read_url
+    from services.reporting.webhooks.signing import new_secret, shown
+
+    wrong = [one for one in store if one != EVERY_STORE and not ID_TEXT.fullmatch(one)]
+    if wrong:
+        raise typer.BadParameter(f"{wrong[0]!r} is no store.", param_hint="--store")
+    chosen = types.split(",")
+    if not set(chosen) <= set(TYPES.split(",")):
+        raise typer.BadParameter(f"choose of {TYPES}.", param_hint="--types")
+    stores = None if EVERY_STORE in store else sorted(set(store))
+    secret = new_secret()
+
+    async def work(tx: Any) -> UUID:
+        read_url(url, read_settings().private_networks)
+        return await endpoints.add(tx, url, stores, sorted(set(chosen)), await _cursor(tx, start), secret)
+
+    typer.echo(f"{_on_reader(work)}\t{shown(secret)}")
+
+
+@webhooks.command("list")
+def list_webhooks() -> None:
+    """List the webhooks: id, state, stores, types, URL, records behind its cursor, secrets, and what holds it.
+
+    Separated by tabs. The URL is shown without its query, which may hold a secret. `behind` counts records of other
+    stores, too, until it has passed them by.
+
+    Example: [bold]till webhooks list[/bold]
+    """
+    from services.reporting.webhooks import endpoints
+
+    for one in _on_reader(endpoints.listed):
+        state = "paused" if one.paused_because else "failing" if one.tries else "active"
+        held = one.paused_because or ""
+        if state == "failing":
+            held = f"{one.failing_because} Since {one.failing_since:%Y-%m-%dT%H:%M:%SZ}, {one.tries} tries."
+        url, query, _ = one.url.partition("?")
+        stores = EVERY_STORE if one.stores is None else ",".join(one.stores)
+        shown = (one.webhook_id, state, stores, ",".join(one.types), f"{url}{query and '?…'}", one.behind, one.secrets)
+        typer.echo("\t".join(map(str, (*shown, held))))
+
+
+@webhooks.command("remove")
+def remove(webhook: Id) -> None:
+    """Push nothing to this receiver any more, and forget its secrets and deliveries.
+
+    Example: [bold]till webhooks remove 3f2c…[/bold]
+    """
+    from services.reporting.webhooks import endpoints
+
+    _on_reader(partial(endpoints.remove, webhook_id=webhook))
+    typer.echo(f"The webhook {webhook} is gone.")
+
+
+@webhooks.command("rotate")
+def rotate(
+    webhook: Id,
+    *,
+    overlap_h: Annotated[
+        float, typer.Option(help="Hours that the old secret signs beside the new.", min=0, max=720)
+    ] = 24,
+) -> None:
+    """Sign by a new secret, which is printed once; until the overlap ends messages bear both signatures.
+
+    Give the receiver the new secret within that time. Receivers take a message of which one signature is theirs.
+
+    Example: [bold]till webhooks rotate 3f2c… --overlap-h 48[/bold]
+    """
+    from services.reporting.webhooks import endpoints
+    from services.reporting.webhooks.signing import new_secret, shown
+
+    secret = new_secret()
+    overlap = timedelta(hours=overlap_h)
+    _on_reader(lambda tx: endpoints.rotate(tx, webhook, secret, overlap))
+    typer.echo(shown(secret))
+
+
+@webhooks.command("resume")
+def resume(
+    webhook: Id,
+    *,
+    without: Annotated[str | None, typer.Option(help="The id of the failing message, to pass it by for good.")] = None,
+) -> None:
+    """Go on at once from where a paused or failing webhook stands; nothing was lost meanwhile.
+
+    Example: [bold]till webhooks resume 3f2c…[/bold]
+    """
+    from services.reporting.webhooks import endpoints
+
+    _on_reader(lambda tx: endpoints.resume(tx, webhook, without=without))
+    typer.echo(f"The webhook {webhook} goes on.")
+
+
+@webhooks.command("replay")
+def replay(webhook: Id, *, start: From) -> None:
+    """Send again all that was published since a cursor, in its order, and go on; also from now on, without the rest.
+
+    Example: [bold]till webhooks replay 3f2c… --from beginning[/bold]
+    """
+    from services.reporting.webhooks import endpoints
+
+    async def work(tx: Any) -> None:
+        await endpoints.replay(tx, webhook, await _cursor(tx, start))
+
+    _on_reader(work)
+    typer.echo(f"The webhook {webhook} goes on from there.")
+
+
+@webhooks.command("deliveries")
+def deliveries(
+    webhook: Id,
+    *,
+    limit: Annotated[int, typer.Option(help="How many.", min=1, max=SHOWN_MAX)] = 50,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that were not taken.")] = False,
+) -> None:
+    """Show the latest tries, the newest first: number, time, message, type, store, till, status, milliseconds, problem.
+
+    Separated by tabs. Of each webhook the latest 10,000 are kept.
+
+    Example: [bold]till webhooks deliveries 3f2c… --failed[/bold]
+    """
+    from services.reporting.webhooks import endpoints
+
+    for one in _on_reader(lambda tx: endpoints.deliveries(tx, webhook, limit, failed=failed)):
+        at = f"{one.sent_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+        shown = (one.number, at, one.message_id, one.type, one.store_id, one.profile_id, one.status or "-", one.took_ms)
+        typer.echo("\t".join(map(str, (*shown, one.problem or "taken"))))
+
+
+async def _cursor(tx: Any, start: str) -> Any:
+    """The cursor that is meant. Raises ValueError with a sentence."""
+    from fastapi import HTTPException
+
+    from services.platform.http.event_stream import read_id
+    from services.reporting import search
+
+    if start == "beginning":
+        return {}
+    now = {(row.topic, row.partition): row.next_offset for row in await tx.execute(search.REACHED)}
+    if start == "now":
+        return now
+    try:
+        at = read_id(start, "--from")
+    except HTTPException:
+        raise ValueError(
+            "--from is now, beginning, or a cursor: next of /api/changes, or the id of an event."
+        ) from None
+    if not {topic for topic, _ in at} <= {topic for topic, _ in now}:
+        raise ValueError("--from is a cursor of another topic.")
+    return at
+
+
+def _on_reader(work: Callable[[Any], Awaitable[Any]]) -> Any:
+    """What `work` gives in one transaction of the reporting reader's database."""
+    from services.platform.postgres.engine import open_tool_engine
+
+    async def worked() -> Any:
+        engine = open_tool_engine(read_settings().reader_database_url, "till-webhooks-cli")
+        try:
+            async with engine.begin() as tx:
+                return await work(tx)
+        finally:
+            await engine.dispose()
+
+    return run_to_end(worked())

@@ -1,0 +1,17 @@
+"""What the senders of webhooks count."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+TRIES: Final = Counter("till_webhooks_tries_total", "Tries to send a message, by what became of it.", ["outcome"])
+SECONDS: Final = Histogram(
+    "till_webhooks_seconds",
+    "From the beginning of a try to the receiver's answer.",
+    buckets=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+)
+WAITING: Final = Gauge(
+    "till_webhooks_waiting_seconds", "How long ago the reader learnt of the oldest record that an endpoint waits for."
+)
+ENDPOINTS: Final = Gauge("till_webhooks_endpoints", "Endpoints, by how they stand.", ["state"])
+FAULTS: Final = Counter("till_webhooks_faults_total", "Times that the database was away, or a lease was lost.")
