@@ -90,7 +90,7 @@ class DeliveryRound:
             return 0.0 if time.monotonic() >= self.held_until - deliver.REQUEST_S else None
 
     async def _page(self, *, late: bool) -> float | None:
-        """Send one page; the seconds until the endpoint is to be looked at again, None for at once and in this round."""
+        """Send one page; the seconds until the endpoint is to be looked at again, None for at once in this round."""
         leased = self.leased
         end = await search.reached(self.engine)
         if all(leased.cursor.get(key, 0) >= top for key, top in end.items()):

@@ -1,0 +1,107 @@
+"""`till webhooks`: what is pushed where, secrets that are shown once, and sentences for what can't be."""
+
+import re
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from standardwebhooks import Webhook
+
+from services.cli import webhooks
+from services.platform.http.event_stream import write_id
+from services.platform.settings import Settings
+from services.reporting.webhooks.messages import TYPES
+from tests.reporting.closing_messages import closing, voided
+from tests.reporting.hooks import learn, receiving, sending
+from tests.support.command_line import Cli, command_line
+from tests.support.waiting import eventually
+
+SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{43}=")
+
+
+@pytest.fixture
+def cli(reporting: Settings, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setenv("TILL_WEBHOOKS_PRIVATE_NETWORKS", "127.0.0.0/8")
+    return command_line(reporting, monkeypatch)
+
+
+def test_the_command_knows_the_words_of_the_service() -> None:
+    assert webhooks.TYPES.split(",") == list(TYPES)
+
+
+async def test_from_add_to_remove(engine: AsyncEngine, cli: Cli) -> None:
+    await learn(engine, [closing(1)])
+    async with receiving() as receiver, sending(engine):
+        made = await cli("webhooks", "add", "--store", "s1", "--url", receiver.url)
+        assert made.exit_code == 0, made.stderr
+        webhook, secret = made.stdout.strip().split("\t")
+        assert SECRET.fullmatch(secret)
+        receiver.secrets.append(secret)
+        # From now on: the first one was published before.
+        await learn(engine, [closing(2), voided(closing(2))])
+        await receiver.until_taken(2)
+
+        async def told() -> bool:
+            return (await cli("webhooks", "list")).stdout.split("\t")[5] == "0"
+
+        await eventually(told)
+        shown = (await cli("webhooks", "list")).stdout.strip("\n").split("\t")
+        url = receiver.url.partition("?")[0]
+        assert shown == [webhook, "active", "s1", "closing,closing_correction", f"{url}?…", "0", "1", ""]
+
+        rotated = (await cli("webhooks", "rotate", webhook, "--overlap-h", "1")).stdout.strip()
+        assert SECRET.fullmatch(rotated)
+        assert rotated != secret
+        receiver.secrets.append(rotated)
+        cursor = write_id({("t", 0): 0}).decode()
+        for start in ("beginning", cursor):
+            before = len(receiver.taken)
+            assert (await cli("webhooks", "replay", webhook, "--from", start)).exit_code == 0
+            await eventually(lambda before=before: _more(receiver.taken, before + 3))  # type: ignore[misc]
+        tries = (await cli("webhooks", "deliveries", webhook)).stdout.splitlines()
+        assert len(tries) == len(receiver.taken) == 8
+        assert tries[0].split("\t")[3:7] == ["closing_correction", "s1", "p1", "204"]
+        assert tries[0].endswith("\ttaken")
+        assert (await cli("webhooks", "deliveries", webhook, "--failed")).stdout == ""
+
+        assert "whsec_" not in (await cli("webhooks", "list")).stdout
+        assert (await cli("webhooks", "remove", webhook)).exit_code == 0
+        assert (await cli("webhooks", "list")).stdout == ""
+    Webhook(rotated).verify(receiver.taken[-1].body, receiver.taken[-1].headers)
+
+
+async def _more(taken: list[object], count: int) -> bool:
+    return len(taken) >= count
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["add", "--store", "s1", "--url", "http://10.0.0.1/"], "10.0.0.1 is not on the public internet"),
+        (["add", "--store", "s1", "--url", "ftp://x.example/"], "A URL begins with https://"),
+        (["add", "--store", "s\n1", "--url", "https://x.example/"], "is no store"),
+        (["add", "--store", "s1", "--url", "https://x.example/", "--types", "refund"], "choose of closing"),
+        (["add", "--store", "s1", "--url", "https://x.example/", "--from", "yesterday"], "now, beginning, or a cursor"),
+        (
+            ["add", "--store", "s1", "--url", "https://x.example/", "--from", write_id({("other", 0): 1}).decode()],
+            "a cursor of another topic",
+        ),
+        (["remove", "9d4a3b2c-0000-4000-8000-000000000001"], "There is no webhook"),
+        (["rotate", "9d4a3b2c-0000-4000-8000-000000000001"], "There is no webhook"),
+        (["resume", "9d4a3b2c-0000-4000-8000-000000000001"], "There is no webhook"),
+        (["replay", "9d4a3b2c-0000-4000-8000-000000000001", "--from", "now"], "There is no webhook"),
+        (["deliveries", "9d4a3b2c-0000-4000-8000-000000000001"], "There is no webhook"),
+        (["remove", "something"], "UUID, invalid character"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else one[0],
+)
+async def test_what_can_not_be_is_a_sentence(cli: Cli, words: list[str], sentence: str) -> None:
+    refused = await cli("webhooks", *words)
+    assert refused.exit_code == 2
+    assert sentence in " ".join(refused.stderr.replace("│", " ").split())
+
+
+async def test_plain_http_takes_a_network_that_is_allowed(reporting: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = await command_line(reporting, monkeypatch)(
+        "webhooks", "add", "--store", "*", "--url", "http://x.example/"
+    )
+    assert (refused.exit_code, "Without https" in refused.stderr) == (2, True)

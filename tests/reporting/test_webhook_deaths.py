@@ -1,0 +1,162 @@
+"""Whatever dies, nothing is lost: what was under way comes again, and what comes first comes in each till's order."""
+
+import asyncio
+import itertools
+import random
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.platform.logs import set_up_logs
+from services.platform.settings import Settings
+from services.reporting.webhooks import deliver, delivery_round, leases
+from services.reporting.webhooks import main as webhooks
+from tests.reporting.hooks import OK, Got, added, in_order, learn, of_tills, receiving, sending, state
+from tests.support.processes import ServiceProcess
+from tests.support.waiting import eventually
+
+NUMBERS = itertools.count()
+LEASE_S = 1.5
+
+
+def sender(settings: Settings) -> ServiceProcess:
+    """A sender as a process of its own; who follows a dead one waits for a second and a half, not for thirty."""
+    log = settings.home / f"webhooks-{next(NUMBERS)}.log"
+    changed = {"TILL_WEBHOOKS_PRIVATE_NETWORKS": "127.0.0.0/8"}
+    return ServiceProcess(_send, [], log, settings, changed)
+
+
+def _send() -> None:
+    leases.LEASE_S = LEASE_S  # type: ignore[misc]
+    deliver.REQUEST_S = 0.5  # type: ignore[misc]
+    delivery_round.RENEW_EVERY_S = 0.3  # type: ignore[misc]
+    delivery_round.pause_s = lambda *_: 0.05
+    settings = Settings()
+    set_up_logs("info", "webhooks")
+    asyncio.run(webhooks.run(settings))
+
+
+@asynccontextmanager
+async def started(settings: Settings, count: int = 1) -> AsyncIterator[list[ServiceProcess]]:
+    processes = [sender(settings) for _ in range(count)]
+    try:
+        for process in processes:
+            await process.until_logged("webhooks_started")
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+
+
+async def test_a_sender_that_dies_between_sending_and_noting_loses_nothing(
+    engine: AsyncEngine, reporting: Settings
+) -> None:
+    async with receiving() as receiver, started(reporting) as processes:
+
+        async def kill_first(request: Got) -> bytes | None:
+            # The receiver has it and says so; nobody hears it any more.
+            if request.number == 7 and len(processes) == 1:
+                processes[0].send(signal.SIGKILL)
+                processes.append(sender(reporting))
+            return OK
+
+        receiver.answer = kill_first
+        await added(engine, receiver)
+        await learn(engine, of_tills(12, 1))
+        await receiver.until_taken(12)
+
+    numbers = [one.number for one in receiver.taken]
+    assert numbers.count(7) == 2
+    assert [one.number for one in receiver.firsts()] == list(range(1, 13))
+    again = [one for one in receiver.taken if one.number == 7]
+    assert again[0].id == again[1].id
+    assert again[0].body == again[1].body
+
+
+async def test_a_frozen_sender_that_wakes_disturbs_no_follower(engine: AsyncEngine, reporting: Settings) -> None:
+    async with receiving() as receiver, started(reporting) as (first,):
+
+        async def freeze(request: Got) -> bytes | None:
+            if request.number == 5 and len(receiver.got) == 5:
+                first.send(signal.SIGSTOP)
+            return OK
+
+        receiver.answer = freeze
+        webhook_id = await added(engine, receiver)
+        await learn(engine, of_tills(30, 1))
+        await receiver.until_taken(5)
+        await first.frozen()
+        async with started(reporting):
+            await receiver.until_taken(30)
+            first.thaw()
+            await first.until_logged("webhook_lease_lost")
+
+        async def done() -> bool:
+            return (await state(engine, webhook_id)).behind == 0
+
+        await eventually(done)
+        assert (await state(engine, webhook_id)).paused_because is None
+    assert [one.number for one in receiver.firsts()] == list(range(1, 31))
+    # What it had under way, and what it had sent and not noted.
+    assert receiver.doubles() <= 5
+
+
+async def test_connections_to_the_database_that_break_lose_nothing(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(_: Got) -> bytes | None:
+        await asyncio.sleep(0.01)
+        return OK
+
+    async with receiving(slowly) as receiver, sending(engine):
+        await added(engine, receiver)
+        for begin in range(0, 400, 40):
+            await learn(engine, of_tills(40, 6, begin=begin + 1), partition=0)
+            async with engine.connect() as tx:
+                await tx.execute(
+                    text("""
+                    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()
+                """)
+                )
+            await asyncio.sleep(0.1)
+        await receiver.until_taken(400)
+    assert in_order(receiver)
+    assert receiver.doubles() < 40
+
+
+async def test_figures_under_kills(
+    engine: AsyncEngine, reporting: Settings, record_property: Callable[[str, object], None]
+) -> None:
+    """Two senders, one of them killed again and again, a receiver that drops some; each till's firsts are in order."""
+    chance, count, kills = random.Random(7), 600, 5  # noqa: S311
+
+    async def moody(_: Got) -> bytes | None:
+        await asyncio.sleep(chance.random() / 100)
+        return None if chance.random() < 0.02 else OK
+
+    async with receiving(moody) as receiver, started(reporting, 2) as processes:
+        await added(engine, receiver)
+        for kill in range(kills):
+            begin = 1 + kill * count // kills
+            await learn(engine, of_tills(count // kills, 8, begin=begin), partition=kill % 2)
+            await asyncio.sleep(chance.random() / 2)
+            processes[kill % 2].kill()
+            processes[kill % 2] = sender(reporting)
+        receiver.answer = None
+        await receiver.until_taken(count, within_s=60)
+    lost = count - len(receiver.firsts())
+    figures = f"webhooks: published {count}, kill -9 of senders {kills}, requests {len(receiver.got)}"
+    record_property(
+        "faults", f"{figures}, delivered {len(receiver.firsts())}, doubled {receiver.doubles()}, lost {lost}"
+    )
+    assert lost == 0
+    by_partition = [[one for one in receiver.firsts() if ((one.number - 1) // 120) % 2 == part] for part in (0, 1)]
+    for taken in by_partition:
+        for till in range(8):
+            numbers = [one.number for one in taken if one.number % 8 == till]
+            assert numbers == sorted(numbers)
