@@ -24,13 +24,14 @@ from services.gateway.adapters.final import routes as final
 from services.gateway.commands import pending
 from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import open_ledger
-from services.gateway.own_api import documentation, people, profiles, stream
+from services.gateway.own_api import people, profiles, stream
 from services.gateway.own_api import routes as own_api
 from services.gateway.problems import problems
 from services.gateway.resources import Resources
 from services.platform import access_log
 from services.platform.auth.tokens import open_verifier
 from services.platform.beside import beside
+from services.platform.documents.pages import add_documents
 from services.platform.http.connection import TimeLimits
 from services.platform.http.cross_origin import allow_origins
 from services.platform.http.links import Prefixed
@@ -147,7 +148,7 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     app.add_middleware(Plain)
     app.add_middleware(Prefixed, root_path=settings.root_path, trusted=settings.proxy_networks)
     if settings.http_docs:
-        documentation.document(app)
+        add_documents(app)
     app.state.streams = stream.Streams(resources.commands.changes)
     # Its path is one of a session, by its form.
     app.include_router(stream.router)

@@ -1,7 +1,6 @@
 """The reporting reader's HTTP: the closed sessions of the stores that a token names."""
 
 import asyncio
-import html
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -12,15 +11,16 @@ import asyncpg
 import orjson
 import structlog
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import BaseRoute
 
+from services.platform.documents.pages import add_documents
 from services.platform.http.cross_origin import allow_origins
-from services.platform.http.links import DOCS, OPENAPI, Prefixed, add_documents, link_to
+from services.platform.http.links import Prefixed, link_to
 from services.platform.http.plain import Plain
 from services.platform.http.problems import problem
 from services.platform.http.query import check_query
@@ -119,7 +119,6 @@ def reporting_app(
     add_exports(app, engine, callers)
     add_tickets(app, tickets)
     if settings.http_docs:
-        app.add_api_route(DOCS, partial(_docs, app), include_in_schema=False)
         add_documents(app)
     app.add_exception_handler(StarletteHTTPException, _refused)
     for outage in (SQLAlchemyError, asyncpg.PostgresError, OSError):
@@ -217,25 +216,3 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
         "503": {"description": "The database is away; try again."},
     },
 }
-
-
-async def _docs(app: FastAPI, request: Request) -> HTMLResponse:
-    """What /openapi.json says, for people. The usual page would load a stranger's script."""
-    parts = [f"<h1>{html.escape(app.title)}</h1>", f'<p><a href="{link_to(request, OPENAPI)}">OpenAPI</a></p>']
-    for path, operations in app.openapi()["paths"].items():
-        for method, operation in operations.items():
-            parts.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>")
-            parts.append(f"<p>{html.escape(operation['summary'])}. {operation['description']}</p>")
-            rows = [
-                f"<tr><td><code>{parameter['name']}</code></td>"
-                f"<td>{'required' if parameter['required'] else ''}</td>"
-                f"<td>{html.escape(parameter['description'])}</td></tr>"
-                for parameter in operation["parameters"]
-            ]
-            rows += [
-                f"<tr><td><code>{status}</code></td><td></td><td>{html.escape(response['description'])}</td></tr>"
-                for status, response in operation["responses"].items()
-            ]
-            parts.append(f"<table>{''.join(rows)}</table>")
-    page = "<!doctype html><html lang=en><meta charset=utf-8><title>Tillstream reporting</title>"
-    return HTMLResponse(f"{page}<body>{''.join(parts)}</body></html>")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.browser import needs_chromium, page_of, shown
 from tests.support.commands import movement
+from tests.support.documents import seen_documents
 from tests.support.kafka_register import commands_on_topic
 from tests.support.market import Market
 
@@ -50,3 +51,7 @@ async def test_a_page_of_another_origin_sends_commands_where_it_is_named(
     else:
         assert "Failed to fetch" in str(result["failed"])
         assert sent == before
+
+
+async def test_the_documentation_shows_in_a_browser_and_loads_nothing_of_others(market: Market, tmp_path: Path) -> None:
+    await seen_documents(str(market.client.base_url).rstrip("/"), "/api/commands", tmp_path)

@@ -215,8 +215,8 @@ async def test_other_paths_and_methods_are_refused_in_the_same_shape(
     assert (posted.status_code, posted.json()["error"]) == (405, "Method Not Allowed")
 
 
-async def test_the_api_is_documented_without_a_strangers_script(client: httpx.AsyncClient) -> None:
-    schema, page = await client.get("/openapi.json"), await client.get("/docs")
+async def test_the_api_is_documented(client: httpx.AsyncClient) -> None:
+    schema = await client.get("/openapi.json")
 
     operation = schema.json()["paths"][PATH]["get"]
     assert [parameter["name"] for parameter in operation["parameters"]] == [
@@ -237,10 +237,6 @@ async def test_the_api_is_documented_without_a_strangers_script(client: httpx.As
         "/api/stream-tickets",
     ]
     assert operation["security"] == [{"HTTPBearer": []}]
-    assert page.headers["content-type"].startswith("text/html")
-    assert PATH in page.text
-    assert "startTimestamp" in page.text
-    assert "://" not in page.text
 
 
 async def test_a_database_that_is_away_is_said_to_the_asker(

@@ -1,7 +1,9 @@
 """A page of another origin in a real browser: what it may ask, what it may read, and its EventSource."""
 
 import asyncio
+from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,6 +16,7 @@ from services.reporting.api import reporting_app
 from tests.reporting.closing_messages import closing, value
 from tests.reporting.reader import Reading, publish, until_read
 from tests.support.browser import needs_chromium, page_of, shown
+from tests.support.documents import seen_documents
 
 SCRIPT = """
 const {api, token} = words;
@@ -53,3 +56,9 @@ async def test_a_page_of_another_origin_follows_closings_where_it_is_named(
         assert result == {"list": [200, True, 1], "refused": 401, "event": 7}
     else:
         assert "Failed to fetch" in str(result["failed"])
+
+
+async def test_the_documentation_shows_in_a_browser_and_loads_nothing_of_others(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    await seen_documents(str(client.base_url).rstrip("/"), "/v1/cashier-sessions/", tmp_path)

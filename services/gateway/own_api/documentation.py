@@ -3,42 +3,18 @@
 The requests are read by hand: FastAPI would check them itself and answer 422 in a shape of its own.
 """
 
-from importlib.resources import files
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Path, Request
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
-from starlette.staticfiles import StaticFiles
+from fastapi import Path
 
 from contracts.jsontext import BODY_BYTES_MAX
 from services.gateway.ledger_queries import LIMIT_DEFAULT, LIMIT_MAX
 from services.platform.http.body import CODING
-from services.platform.http.links import DOCS, OPENAPI, add_documents, link_to
 from services.platform.http.query import UNKNOWN
 
-SCRIPTS: Final = "/docs/assets"
 BEARER: Final[list[dict[str, list[str]]]] = [{"HTTPBearer": []}]
 
 _SESSION_ID: Final = "0193a4c2-7f00-7000-8000-000000000001"
-
-
-def document(app: FastAPI) -> None:
-    """Serve the documentation and its scripts from here: no page of ours loads a stranger's."""
-    app.mount(SCRIPTS, StaticFiles(directory=str(files("fastapi_offline") / "static")))
-
-    async def page(request: Request) -> HTMLResponse:
-        scripts = link_to(request, SCRIPTS)
-        return get_swagger_ui_html(
-            openapi_url=link_to(request, OPENAPI),
-            title=app.title,
-            swagger_js_url=f"{scripts}/swagger-ui-bundle.js",
-            swagger_css_url=f"{scripts}/swagger-ui.css",
-            swagger_favicon_url=f"{scripts}/favicon.png",
-        )
-
-    app.add_api_route(DOCS, page, include_in_schema=False)
-    add_documents(app)
 
 
 def _example(number: int, kind: str, **members: Any) -> dict[str, Any]:

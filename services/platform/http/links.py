@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from fastapi import FastAPI, Request, Response
-from starlette.responses import RedirectResponse
+from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.platform.http.client_address import is_from
-from services.platform.http.replies import json_reply
 from services.platform.settings import PREFIX_CHARACTERS_MAX, PREFIX_PATTERN, Network
 
 FORWARDED_PREFIX: Final = b"x-forwarded-prefix"
@@ -48,18 +46,3 @@ class Prefixed:
 def link_to(request: Request, path: str) -> str:
     """The path as the client has to ask for it."""
     return f"{request.scope.get(_KEY, '')}{path}"
-
-
-def add_documents(app: FastAPI) -> None:
-    """Serve the API's description, and lead from `/` to its page, which the caller adds."""
-
-    async def openapi(request: Request) -> Response:
-        prefix, document = link_to(request, ""), app.openapi()
-        return json_reply(document | {"servers": [{"url": prefix}]} if prefix else document)
-
-    async def to_docs(request: Request) -> Response:
-        return RedirectResponse(link_to(request, DOCS))
-
-    routes: dict[str, Any] = {OPENAPI: openapi, "/": to_docs}
-    for path, route in routes.items():
-        app.add_api_route(path, route, include_in_schema=False)
