@@ -178,10 +178,31 @@ def test_what_was_let_go_counts_as_unanswered_until_it_has_come_again() -> None:
     assert waiting.below({0: 100}) == {0: 100}
 
 
-@pytest.mark.parametrize(("starts", "below"), [({0: 7}, 7), ({0: 50}, 50), ({0: 90}, 100), ({1: 0}, 100)])
+@pytest.mark.parametrize(("starts", "below"), [({0: 7}, 10), ({0: 50}, 50), ({0: 90}, 100), ({1: 0}, 10)])
 def test_what_was_let_go_is_unanswered_from_where_this_process_goes_on(starts: dict[int, int], below: int) -> None:
     waiting = deferred.Deferred()
     waiting.put((0, offset, read(a_record(offset), None)) for offset in range(10, 90))
     waiting.let_go()
     waiting.goes_on_at(starts)
     assert waiting.below({0: 100}) == {0: below}
+
+
+def test_what_was_let_go_of_a_partition_is_unanswered_also_when_that_comes_back() -> None:
+    """Another worker had it in between, and answered none of it: all of it counted as answered."""
+    waiting = deferred.Deferred()
+    waiting.put((0, offset, read(a_record(offset), None)) for offset in range(10, 90))
+    waiting.let_go()
+    waiting.goes_on_at({1: 7})
+    waiting.goes_on_at({0: 10})
+    assert waiting.below({0: 100}) == {0: 10}
+
+
+def test_what_was_let_go_has_come_again_though_reading_went_on_where_there_is_no_record() -> None:
+    """The marker of a transaction has an offset, and is handed out to nobody: what came behind it was waited for."""
+    reads = [(0, offset, read(a_record(offset), None)) for offset in range(10, 90)]
+    waiting = deferred.Deferred()
+    waiting.put(reads)
+    waiting.let_go()
+    waiting.goes_on_at({0: 9})
+    assert waiting.ended(reads) == [0]
+    assert waiting.below({0: 100}) == {0: 100}

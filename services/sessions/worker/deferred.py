@@ -40,7 +40,7 @@ class Deferred:
         self._waiting: dict[int, deque[PositionedRead]] = {}
         self._bytes = 0
         self._let_go: dict[int, tuple[int, int]] = {}
-        """Of what was let go unanswered, from which offset it was not read again yet, and its last one."""
+        """Of what was let go unanswered, the first record that was not read again yet, and the last one."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -87,12 +87,15 @@ class Deferred:
         return records
 
     def goes_on_at(self, starts: Mapping[int, int]) -> None:
-        """Partitions are read from these offsets on, and no others by this process: what is below is answered."""
-        self._let_go = {
-            partition: (starts[partition], last)
-            for partition, (_, last) in self._let_go.items()
-            if partition in starts and starts[partition] <= last
-        }
+        """Partitions are read from these offsets on: what is below is answered.
+
+        What was let go of another partition is remembered: it may come back before anybody has answered it. And where
+        reading goes on there need be no record, so the first one stays what is waited for.
+        """
+        for partition, start in starts.items():
+            first, last = self._let_go.pop(partition, (start, -1))
+            if start <= last:
+                self._let_go[partition] = max(start, first), last
 
     def ended(self, batch: Sequence[PositionedRead]) -> list[int]:
         """These were all answered, or wait: so far, what was let go has come again. In which partitions it has."""
