@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from babel import Locale
+
 from contracts.jsontext import SAFE_INTEGER
 from contracts.money import CURRENCY_EXPONENTS
 from contracts.values import ID_TEXT
 from services.console.days import read_days
+from services.console.formats import read_minor
 from services.console.languages import phrase
 
 FIELDS: Final = ("from", "to", "till", "person", "part", "z_number", "session_number", "above", "currency", "review")
@@ -19,14 +22,12 @@ PARTS: Final[Mapping[str, str]] = {"any": phrase("had a part in it"), "opened": 
 PERSON_BYTES_MAX: Final = 128
 NUMBER_BYTES_MAX: Final = 64
 """In UTF-8, as closings have them."""
-AMOUNT_DIGITS_MAX: Final = 13
 
 NO_TILL: Final = phrase("There is no such till.")
 NO_NUMBER: Final = phrase("That is no number: write it in digits alone.")
 TOO_LONG: Final = phrase("That is longer than any there is.")
 NO_AMOUNT: Final = phrase("That is no amount: write it as %(example)s, with no more decimals than the currency has.")
 
-_AMOUNT: Final = re.compile(rf"([0-9]{{1,{AMOUNT_DIGITS_MAX}}})(?:[.,]([0-9]{{1,4}}))?")
 _DIGITS: Final = re.compile(r"[0-9]{1,16}")
 
 
@@ -68,8 +69,11 @@ class Listed:
         return minor
 
 
-def read_search(asked: Mapping[str, str], currency: str) -> Search:
-    """The search that an address asks for; its amount is in this currency where the address names none."""
+def read_search(asked: Mapping[str, str], currency: str, locale: Locale) -> Search:
+    """The search that an address asks for; its amount is in this currency where the address names none.
+
+    It is read as the locale writes amounts, as everywhere else: 1,500 is not one and a half to a reader who groups so.
+    """
     if asked.get("currency") in CURRENCY_EXPONENTS:
         currency = asked["currency"]
     fields = {name: text for name in FIELDS if (text := asked.get(name, "").strip())}
@@ -81,7 +85,7 @@ def read_search(asked: Mapping[str, str], currency: str) -> Search:
         ("person", person, TOO_LONG, lambda text: _short(text, PERSON_BYTES_MAX)),
         ("session_number", "session_number", TOO_LONG, lambda text: _short(text, NUMBER_BYTES_MAX)),
         ("z_number", "z_number", NO_NUMBER, _number),
-        ("above", "over_short_above", NO_AMOUNT, lambda text: _minor(text, currency)),
+        ("above", "over_short_above", NO_AMOUNT, lambda text: _minor(text, currency, locale)),
         ("review", "needs_review", "", lambda _: "true"),
     ):
         if field in fields:
@@ -125,10 +129,7 @@ def _number(text: str) -> str | None:
     return text if _DIGITS.fullmatch(text) and int(text) <= SAFE_INTEGER else None
 
 
-def _minor(text: str, currency: str) -> str | None:
-    """An amount as people write it, in minor units; None for what is none in this currency."""
-    match, exponent = _AMOUNT.fullmatch(text), CURRENCY_EXPONENTS.get(currency, 2)
-    if match is None or len(match[2] or "") > exponent:
-        return None
-    minor = int(match[1] + (match[2] or "").ljust(exponent, "0"))
-    return str(minor) if minor <= SAFE_INTEGER else None
+def _minor(text: str, currency: str, locale: Locale) -> str | None:
+    """An amount as the reader writes it, in minor units; None for what is none in this currency."""
+    minor = read_minor(text, CURRENCY_EXPONENTS.get(currency, 2), locale)
+    return None if minor is None or minor > SAFE_INTEGER else str(minor)

@@ -236,5 +236,4 @@ async def test_a_journal_shows_words_of_registers_as_text(mona: Visitor, market:
     await market.post(movement("p1", session_id, 50) | {"actor": {"id": "eve", "name": EVIL}, "category": "ice"})
     page = await mona.get(path_of(session_id))
     assert EVIL not in page.text
-    assert mona.text.count(EVIL) == 0 or "alert(1)" in mona.text
     assert page.text.count("&lt;script&gt;alert(1)") >= 3

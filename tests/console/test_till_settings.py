@@ -209,7 +209,7 @@ async def test_names_that_hold_tags_are_text_in_forms_and_histories(mona: Visito
     await put(market, "evil", sub=EVIL, name=f"{EVIL}!", store_name=EVIL)
     for path in (PATH, f"{PATH}/evil"):
         page = await mona.get(path)
-        assert EVIL in mona.text or path == PATH
+        assert EVIL in mona.text
         assert "<script>alert" not in page.text
 
 

@@ -18,6 +18,7 @@ WORKLOADS = (
     "statefulset/sessions",
     "deployment/gateway",
     "deployment/reporting",
+    "deployment/console",
     "deployment/redis",
     "statefulset/postgres",
     "statefulset/kafka",

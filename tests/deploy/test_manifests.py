@@ -214,3 +214,23 @@ def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:
 
 def test_no_manifest_holds_a_secret() -> None:
     assert not _named("Secret", BASE, DEV, PRODUCTION)
+
+
+def test_a_roll_out_waits_for_every_workload_that_comes_last() -> None:
+    last = {
+        f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
+        for manifest in objects(BASE)
+        if manifest["metadata"].get("labels", {}).get("tillstream/rollout") == "after"
+        and manifest["kind"] in {"Deployment", "StatefulSet"}
+    }
+    script = (ROOT / "deploy/kubernetes/apply").read_text()
+    waited_for = script.partition("for workload in ")[2].partition(";")[0].split()
+    assert set(waited_for) == last
+
+
+def test_what_an_image_was_asked_for_is_installed_by_every_step_of_its_building() -> None:
+    """Installing is exact: a step that doesn't name the extras takes them away again."""
+    image = (ROOT / "deploy/Dockerfile").read_text().replace("\\\n", "")
+    steps = [step for line in image.splitlines() for step in line.split("&&") if "uv sync" in step]
+    assert len(steps) == 4
+    assert all("${EXTRAS}" in step for step in steps)

@@ -47,6 +47,12 @@ def test_the_last_address_that_is_no_trusted_proxy(peer: str | None, forwarded: 
     assert seen(peer, *forwarded) == address
 
 
+@pytest.mark.parametrize("peer", ["192.0.2.1", "2001:db9:1:2:3:4:5:6"])
+def test_what_the_console_says_on_counts_at_the_gateway_as_it_does_at_the_console(peer: str) -> None:
+    """Of IPv6 it was no address there: all who came by it were one, the console."""
+    assert seen("10.0.0.1", seen(peer)) == seen(peer)
+
+
 def test_nobody_is_believed_where_no_proxy_is_named() -> None:
     assert seen("127.0.0.1", "198.51.100.1", trusted="") == "127.0.0.1"
 

@@ -52,7 +52,7 @@ async def searched(visit: Visit, store_id: str) -> tuple[Search, list[dict[str, 
     """What the address searches for, and the tills of the store. Raises Refused or Away."""
     asked = visit.request.query_params
     tills = await visit.desk.apis.tills_as_set_up(visit.person, store_id)
-    return read_search(asked, currency_of(tills, asked.get("till", ""))), tills
+    return read_search(asked, currency_of(tills, asked.get("till", "")), visit.reader.locale), tills
 
 
 async def closing_of(visit: Visit) -> dict[str, Any]:

@@ -66,14 +66,14 @@ def _name(store_id: str, tills: Sequence[Mapping[str, Any]], ending: str) -> str
 
 async def _parts(visit: Visit, store_id: str, search: Search) -> AsyncGenerator[bytes, None]:
     """What fails on the way ends the reply before its end: browsers call that a failed download, and it is one."""
-    begun, rows = MARK + sheet.heading(visit.say), 0
+    head, rows = MARK + sheet.heading(visit.say), 0
     cursor: dict[str, str] = {}
     while True:
         page = await visit.desk.apis.closings(visit.person, store_id, {**search.filters, **cursor})
         closings = listed(page)[: sheet.ROWS_MAX - rows]
         rows += len(closings)
-        yield begun + sheet.lines(closings)
-        begun = b""
+        yield head + sheet.lines(closings)
+        head = b""
         if page["next_cursor"] is None and len(closings) == len(page["items"]):
             return
         if rows >= sheet.ROWS_MAX:

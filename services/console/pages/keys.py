@@ -42,11 +42,13 @@ async def make(request: Request) -> Response:
         return await page_of_people(
             visit, store_id, HTTPStatus.UNPROCESSABLE_ENTITY, note=visit.say(people.WRONG), tone="bad", filled=key
         )
+    zone = await _zone(visit, store_id)
     try:
         key_shown = await visit.desk.apis.make_key(visit.person, store_id, key, once)
     except Refused as refused:
         return await refused_page(visit, store_id, refused, filled={"company_id": key["company_id"]})
-    return await _shown_once(visit, store_id, key_shown, HTTPStatus.CREATED if key_shown["secret"] else HTTPStatus.OK)
+    status = HTTPStatus.CREATED if key_shown["secret"] else HTTPStatus.OK
+    return _shown_once(visit, store_id, key_shown, zone, status)
 
 
 async def ask(request: Request) -> Response:
@@ -72,6 +74,7 @@ async def renew(request: Request) -> Response:
         "previous_until": filled.get("previous_until") or None,
         "overlap_s": int(overlap if overlap in OVERLAPS else USUAL_OVERLAP),
     }
+    zone = await _zone(visit, store_id)
     try:
         renewed = await visit.desk.apis.rotate_key(visit.person, store_id, filled.get("key", ""), rotation)
     except Refused as refused:
@@ -79,12 +82,18 @@ async def renew(request: Request) -> Response:
             return await refused_page(visit, store_id, refused)
         note = visit.say(RENEWED_MEANWHILE)
         return await page_of_people(visit, store_id, HTTPStatus.CONFLICT, note=note, tone="bad")
-    return await _shown_once(visit, store_id, renewed, HTTPStatus.OK)
+    return _shown_once(visit, store_id, renewed, zone, HTTPStatus.OK)
 
 
-async def _shown_once(visit: Visit, store_id: str, key_shown: Mapping[str, Any], status: HTTPStatus) -> Response:
-    tills = await visit.desk.apis.tills_as_set_up(visit.person, store_id)
-    shown: dict[str, Any] = {"has_two": people.has_two(key_shown), "zone": people.zone_of(tills)}
+async def _zone(visit: Visit, store_id: str) -> str | None:
+    """The store's time zone. It is asked for before a key is made: what fails behind that would lose its text."""
+    return people.zone_of(await visit.desk.apis.tills_as_set_up(visit.person, store_id))
+
+
+def _shown_once(
+    visit: Visit, store_id: str, key_shown: Mapping[str, Any], zone: str | None, status: HTTPStatus
+) -> Response:
+    shown: dict[str, Any] = {"has_two": people.has_two(key_shown), "zone": zone}
     return visit.page("key_made.html", status, made=key_shown, store_id=store_id, **shown)
 
 

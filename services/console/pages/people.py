@@ -26,7 +26,14 @@ KEY_REVOKED: Final = phrase("Done: the key opens nothing any more, within 5 seco
 NOTES: Final = {"set": SET, "revoked": REVOKED, "key-revoked": KEY_REVOKED}
 NO_ROOM: Final = phrase("There is no room for more, or they are revoked in all stores: ask whoever runs Tillstream.")
 GONE: Final = phrase("They are not in this store, or the key was revoked before.")
+TOO_MANY: Final = phrase("Nothing was changed: there were too many changes for now. Try again later.")
 WRONG: Final = phrase("Something that you filled in can't be taken. Nothing was changed.")
+SENTENCES: Final[Mapping[HTTPStatus, str]] = {
+    HTTPStatus.CONFLICT: NO_ROOM,
+    HTTPStatus.NOT_FOUND: GONE,
+    HTTPStatus.TOO_MANY_REQUESTS: TOO_MANY,
+}
+"""Why nothing came of it; of everything else it is WRONG."""
 NEEDED: Final[Mapping[str, str]] = {
     "user": phrase("An id has 1 to 128 bytes, and begins neither with key: nor with till-."),
     "role": phrase("Choose a role."),
@@ -122,7 +129,7 @@ async def refused_page(
     if refused.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise refused
     errors = {field: NEEDED[field] for field, _ in refused.errors if field in NEEDED}
-    sentence = {HTTPStatus.CONFLICT: NO_ROOM, HTTPStatus.NOT_FOUND: GONE}.get(HTTPStatus(refused.status), WRONG)
+    sentence = SENTENCES.get(HTTPStatus(refused.status), WRONG)
     note, status = visit.say(sentence), HTTPStatus(refused.status)
     return await page_of_people(visit, store_id, status, note=note, tone="bad", filled=filled, errors=errors)
 

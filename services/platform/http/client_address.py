@@ -49,8 +49,11 @@ def _is_trusted(address: IPv4Address | IPv6Address, trusted: Sequence[Network]) 
 
 
 def _read(words: str) -> IPv4Address | IPv6Address | None:
-    """An address with or without its port; IPv4 in IPv6 is IPv4."""
-    host = words.strip()
+    """An address with or without its port; IPv4 in IPv6 is IPv4.
+
+    The console says on what `client_address` gave it: of IPv6 that is a network, whose first address stands for all.
+    """
+    host = words.strip().partition("/")[0]
     if host.startswith("["):
         host = host[1:].partition("]")[0]
     elif host.count(":") == 1:
