@@ -231,6 +231,6 @@ def test_a_roll_out_waits_for_every_workload_that_comes_last() -> None:
 def test_what_an_image_was_asked_for_is_installed_by_every_step_of_its_building() -> None:
     """Installing is exact: a step that doesn't name the extras takes them away again."""
     image = (ROOT / "deploy/Dockerfile").read_text().replace("\\\n", "")
-    steps = [step for line in image.splitlines() for step in line.split("&&") if "uv sync" in step]
-    assert len(steps) == 4
-    assert all("${EXTRAS}" in step for step in steps)
+    installs = [part for line in image.splitlines() for part in line.split("&&") if "uv sync" in part]
+    assert len(installs) == 4
+    assert all("${EXTRAS}" in install for install in installs)

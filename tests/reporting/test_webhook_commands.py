@@ -31,19 +31,19 @@ def test_the_command_knows_the_words_of_the_service() -> None:
 async def test_from_add_to_remove(engine: AsyncEngine, cli: Cli) -> None:
     await learn(engine, [closing(1)])
     async with receiving() as receiver, sending(engine):
-        made = await cli("webhooks", "add", "--store", "s1", "--url", receiver.url)
-        assert made.exit_code == 0, made.stderr
-        webhook, secret = made.stdout.strip().split("\t")
+        added = await cli("webhooks", "add", "--store", "s1", "--url", receiver.url)
+        assert added.exit_code == 0, added.stderr
+        webhook, secret = added.stdout.strip().split("\t")
         assert SECRET.fullmatch(secret)
         receiver.secrets.append(secret)
         # From now on: the first one was published before.
         await learn(engine, [closing(2), voided(closing(2))])
         await receiver.until_taken(2)
 
-        async def told() -> bool:
+        async def has_caught_up() -> bool:
             return (await cli("webhooks", "list")).stdout.split("\t")[5] == "0"
 
-        await eventually(told)
+        await eventually(has_caught_up)
         shown = (await cli("webhooks", "list")).stdout.strip("\n").split("\t")
         url = receiver.url.partition("?")[0]
         assert shown == [webhook, "active", "s1", "closing,closing_correction", f"{url}?…", "0", "1", ""]
