@@ -1,5 +1,6 @@
 """The analysts' views: as their page says, of every closing, and of what its corrections made of it."""
 
+import json
 import re
 from datetime import date, timedelta
 from pathlib import Path
@@ -8,6 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.money import CURRENCY_EXPONENTS
+from services.operations.database_grants import grant
+from services.platform.settings import Settings
 from services.reporting.export_rows import KINDS
 from tests.reporting.many_closings import CLOSINGS, CORRECTIONS, MESSAGES
 from tests.reporting.reader import keep
@@ -20,6 +23,19 @@ COLUMNS = text("""
       FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
      WHERE c.relnamespace = CAST('analyst' AS regnamespace) AND c.relkind IN ('v', 'r')
 """)
+GRAFANA = Path(__file__).parents[2] / "deploy" / "observability" / "grafana" / "analysts" / "over-short.json"
+DASHBOARD = json.loads(GRAFANA.read_text())
+VARIABLES = DASHBOARD["templating"]["list"]
+QUERIES = [
+    target["rawSql"]
+    .replace("$__timeFilter(closed_at)", "closed_at BETWEEN '2025-01-01T00:00:00Z' AND '2025-02-01T00:00:00Z'")
+    .replace("$__timeFrom()", "'2025-01-01T00:00:00Z'")
+    .replace("$store", "'s1','s2'")
+    .replace("$currency", "MXN")
+    for panel in DASHBOARD["panels"]
+    for target in panel["targets"]
+]
+IN_MXN = "SELECT sum(over_short) FROM analyst.closings_now WHERE currency = 'MXN' AND NOT is_voided"
 OVER_SHORT = """
     SELECT opened_by, date_trunc('week', business_date), currency, sum(over_short) FROM analyst.closings_now
      WHERE business_date >= DATE '2025-01-01' AND NOT needs_review GROUP BY 1, 2, 3
@@ -115,3 +131,29 @@ async def test_a_text_that_postgresql_does_not_take_ends_no_query(engine: AsyncE
         for written, read in ((r'{"a":"x\u0000y"}', "x\ufffdy"), (r'{"a":"x\\u0000y"}', r"x\u0000y")):
             value = await tx.execute(text("SELECT reporting.as_json(:value) ->> 'a'"), {"value": written.encode()})
             assert value.scalar_one() == read
+
+
+async def test_the_dashboard_asks_what_a_role_may_that_sees_nothing_else(
+    reporting: Settings, engine: AsyncEngine
+) -> None:
+    """Its macros are written out as Grafana does; what it shows adds up to what the views have."""
+    await keep(engine, *MESSAGES)
+    role = f"analyst_{reporting.reporting_group[5:17]}"
+    async with engine.begin() as tx:
+        await tx.execute(text(f"CREATE ROLE {role}"))
+    try:
+        await grant(reporting.model_copy(update={"analyst_role": role}))
+        async with engine.connect() as tx:
+            await tx.execute(text(f"SET ROLE {role}"))
+            choices = [[row[0] for row in await tx.execute(text(one["query"]))] for one in VARIABLES]
+            assert choices == [[], []], "the closings are of 2025"
+            shown = [(await tx.execute(text(query))).mappings().all() for query in QUERIES]
+            expected = await tx.execute(text(IN_MXN))
+        weeks, rows = shown
+        assert sum(row["balance"] or 0 for row in rows) == expected.scalar_one()
+        assert sum(row["balance"] or 0 for row in weeks) == sum(row["balance"] or 0 for row in rows)
+        assert {row["metric"] for row in weeks} == {row["name"] or row["opened_by"] for row in rows}
+    finally:
+        async with engine.begin() as tx:
+            await tx.execute(text(f"DROP OWNED BY {role}"))
+            await tx.execute(text(f"DROP ROLE {role}"))
