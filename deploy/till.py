@@ -49,7 +49,7 @@ def up(
     """
     from deploy.embedded import stack
 
-    services = () if no_services else ("sessions", "gateway", "reporting", "console")
+    services = () if no_services else ("sessions", "gateway", "reporting", "webhooks", "console")
     with _plain_errors(), _progress() as progress:
         addresses = stack.up(_home(home), services=services, progress=progress, servers=os.environ)
     typer.echo(f"Kafka       {addresses.kafka}")

@@ -12,7 +12,7 @@ HERE = Path("/secrets")
 TILL = 10_001
 """The user of the image."""
 
-DATABASE_ROLES = ("owner", "ledger", "gateway", "reporting")
+DATABASE_ROLES = ("owner", "ledger", "gateway", "reporting", "webhooks")
 PRINCIPALS = ("admin", "sessions", "gateway", "reporting", "register")
 
 
@@ -26,6 +26,8 @@ def main() -> None:
     for service, role in (("sessions", "ledger"), ("gateway", "gateway"), ("reporting", "reporting")):
         keep(f"{service}/database", database[role])
         keep(f"{service}/kafka", kafka[service])
+    # It asks no broker.
+    keep("webhooks/database", database["webhooks"])
     for user in ("sessions", "tools"):
         keep(f"{user}/redis", redis)
     # Nothing in it must last: the lock only keeps workers from waiting for each other.

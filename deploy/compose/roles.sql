@@ -5,11 +5,13 @@
 \set ledger `cat /run/secrets/ledger`
 \set gateway `cat /run/secrets/gateway`
 \set reporting `cat /run/secrets/reporting`
+\set webhooks `cat /run/secrets/webhooks`
 CREATE ROLE till_owner LOGIN PASSWORD :'owner';
 CREATE ROLE till_ledger LOGIN PASSWORD :'ledger';
 CREATE ROLE till_gateway LOGIN PASSWORD :'gateway';
 CREATE ROLE till_reporting LOGIN PASSWORD :'reporting';
+CREATE ROLE till_webhooks LOGIN PASSWORD :'webhooks';
 ALTER DATABASE till OWNER TO till_owner;
 REVOKE ALL ON DATABASE till FROM PUBLIC;
-GRANT CONNECT ON DATABASE till TO till_ledger, till_gateway, till_reporting;
+GRANT CONNECT ON DATABASE till TO till_ledger, till_gateway, till_reporting, till_webhooks;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;

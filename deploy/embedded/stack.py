@@ -90,7 +90,7 @@ def running(home: Path) -> Stack | None:
 def up(
     home: Path,
     *,
-    services: Sequence[str] = ("sessions", "gateway", "reporting", "console"),
+    services: Sequence[str] = ("sessions", "gateway", "reporting", "webhooks", "console"),
     progress: Progress | None = None,
     servers: Mapping[str, str] | None = None,
 ) -> Stack:

@@ -16,7 +16,16 @@ DOCKER = shutil.which("docker") or "docker"
 ROOT = Path(__file__).parents[2]
 UP_LIMIT_S = 900
 HEALTHY_LIMIT_S = 180
-SERVICES = {"kafka": 1, "postgres": 1, "redis": 1, "sessions": 2, "gateway": 1, "reporting": 1, "console": 1}
+SERVICES = {
+    "kafka": 1,
+    "postgres": 1,
+    "redis": 1,
+    "sessions": 2,
+    "gateway": 1,
+    "reporting": 1,
+    "webhooks": 1,
+    "console": 1,
+}
 """All that goes on running, with its number of containers."""
 
 

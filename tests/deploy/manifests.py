@@ -43,9 +43,10 @@ def _rules(policies: list[Object], labels: Labels, direction: str) -> list[Objec
 
 def _allows(rule: Object, end: str, labels: Labels, port: int) -> bool:
     peers = rule.get(end)
-    # A peer in another namespace is no pod of this one.
+    # A peer in another namespace is no pod of this one, nor is one out on the internet.
     near = peers is None or any(
-        "namespaceSelector" not in peer and _selects(peer["podSelector"], labels) for peer in peers
+        peer.keys().isdisjoint({"namespaceSelector", "ipBlock"}) and _selects(peer["podSelector"], labels)
+        for peer in peers
     )
     return near and ("ports" not in rule or port in {allowed["port"] for allowed in rule["ports"]})
 

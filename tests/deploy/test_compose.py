@@ -175,7 +175,7 @@ def test_redis_asks_for_a_password(compose: Compose) -> None:
 
 
 def test_our_containers_have_no_rights_that_they_do_not_need(compose: Compose) -> None:
-    for service in ("sessions", "gateway", "reporting"):
+    for service in ("sessions", "gateway", "reporting", "webhooks"):
         for container in compose.containers(service):
             host = container["HostConfig"]
             assert container["Config"]["User"] == "10001:10001"
@@ -190,12 +190,13 @@ def test_our_containers_have_no_rights_that_they_do_not_need(compose: Compose) -
 def test_each_service_sees_its_own_secrets_alone(compose: Compose) -> None:
     seen = {
         service: set(compose.run("exec", "-T", service, "ls", "/run/secrets").split())
-        for service in ("sessions", "gateway", "reporting")
+        for service in ("sessions", "gateway", "reporting", "webhooks")
     }
     assert seen == {
         "sessions": {"database", "kafka", "redis"},
         "gateway": {"database", "kafka"},
         "reporting": {"database", "kafka"},
+        "webhooks": {"database"},
     }
     assert "No such file" in compose.run("exec", "-T", "reporting", "ls", "/run/token-key", must=False)
 

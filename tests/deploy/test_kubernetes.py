@@ -19,6 +19,7 @@ WORKLOADS = (
     "deployment/gateway",
     "deployment/reporting",
     "deployment/console",
+    "deployment/webhooks",
     "deployment/redis",
     "statefulset/postgres",
     "statefulset/kafka",

@@ -9,6 +9,7 @@ from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS, partitions_of
 from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, QUOTA_WINDOWS, REQUEST_PERCENT, rights
 from services.platform.http.server import STOP_TIME_LIMIT_S
 from services.platform.settings import Settings
+from services.reporting.webhooks.addresses import is_allowed
 from services.sessions.worker.frontier_positions import DRAIN_S
 from services.sessions.worker.main import GRACEFUL_STOP_S
 from tests.deploy.manifests import Object, may_talk, objects, pods
@@ -17,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 BASE, DEV, PRODUCTION = "base", "overlays/dev", "overlays/production"
 HEALTH_PORT = 8090
 SERVICES = {"sessions", "gateway", "reporting"}
+PUSHES = "webhooks"
+"""Has tables, and asks no broker."""
 PAGES = "console"
 """Stands before the services, and needs neither tables nor topics."""
 TRUSTED_BITS_MIN = 14
@@ -89,6 +92,7 @@ def test_every_pod_is_confined() -> None:
     pods_found = list(pods(objects(BASE, DEV)))
     assert {name for name, _ in pods_found} >= SERVICES | {
         PAGES,
+        PUSHES,
         "migrate",
         "office",
         "topics",
@@ -113,7 +117,7 @@ def test_every_pod_is_confined() -> None:
 
 def test_services_start_on_the_schema_that_they_need_and_say_when_they_are_ready() -> None:
     for name, template in pods(objects(BASE)):
-        if name in SERVICES:
+        if name in SERVICES | {PUSHES}:
             assert template["spec"]["initContainers"][0]["args"] == ["wait", name]
             container = template["spec"]["containers"][0]
             assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
@@ -168,16 +172,22 @@ def test_the_gateway_of_compose_believes_the_console_and_nobody_else_who_is_not_
 
 def test_health_and_metrics_have_a_port_that_no_caller_reaches_and_documentation_is_not_served() -> None:
     image = (ROOT / "deploy/Dockerfile").read_text()
-    for setting in ("SESSIONS_HTTP", "GATEWAY_HEALTH_HTTP", "REPORTING_HEALTH_HTTP", "CONSOLE_HEALTH_HTTP"):
+    for setting in (
+        "SESSIONS_HTTP",
+        "GATEWAY_HEALTH_HTTP",
+        "REPORTING_HEALTH_HTTP",
+        "CONSOLE_HEALTH_HTTP",
+        "WEBHOOKS_HTTP",
+    ):
         assert f"TILL_{setting}=0.0.0.0:{HEALTH_PORT}" in image
     assert f"HTTPConnection('127.0.0.1', {HEALTH_PORT}," in image
     assert "TILL_HTTP_DOCS=false" in image
     scraped = yaml.safe_load((ROOT / "deploy/observability/prometheus.yml").read_text())["scrape_configs"]
     assert {job["job_name"]: job["dns_sd_configs"][0]["port"] for job in scraped} == dict.fromkeys(
-        SERVICES | {PAGES}, HEALTH_PORT
+        SERVICES | {PAGES, PUSHES}, HEALTH_PORT
     )
     for name, template in pods(objects(BASE)):
-        if name in SERVICES | {PAGES}:
+        if name in SERVICES | {PAGES, PUSHES}:
             container = template["spec"]["containers"][0]
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
             assert ports["health"] == HEALTH_PORT
@@ -199,7 +209,7 @@ def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:
     policies = [policy for policy in manifests if policy["kind"] == "NetworkPolicy"]
     labels = {name: template["metadata"]["labels"] for name, template in pods(manifests)}
     needed = {(source, "kafka", 9092) for source in SERVICES | {"topics", "migrate", "office"}}
-    needed |= {(source, "postgres", 5432) for source in SERVICES | {"migrate", "office"}}
+    needed |= {(source, "postgres", 5432) for source in SERVICES | {PUSHES, "migrate", "office"}}
     needed |= {("sessions", "redis", 6379), ("office", "redis", 6379)}
     needed |= {(source, api, 8080) for source in ("office", PAGES) for api in ("gateway", "reporting")}
     allowed = {
@@ -210,6 +220,15 @@ def test_pods_talk_to_whom_they_need_and_to_nobody_else() -> None:
         if may_talk(policies, labels[source], labels[target], port)
     }
     assert allowed == needed
+
+
+def test_pushes_go_out_of_the_cluster_and_nowhere_within() -> None:
+    (rule,) = _named("NetworkPolicy", BASE)["webhooks-to-receivers"]["spec"]["egress"]
+    blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"].get("except", []) for peer in rule["to"]}
+    assert blocks.keys() == {"0.0.0.0/0", "2000::/3"}
+    for network in blocks["0.0.0.0/0"]:
+        assert not is_allowed(network.partition("/")[0]), network
+    assert [port["port"] for port in rule["ports"]] == [443]
 
 
 def test_no_manifest_holds_a_secret() -> None:

@@ -18,12 +18,16 @@ async def services(market: Market) -> AllServices:
     await upgrade(market.settings.database_url, "services.reporting.migrations")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         free = f"127.0.0.1:{listener.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        pushes = f"127.0.0.1:{listener.getsockname()[1]}"
     worker = market.start("sessions", TILL_SESSIONS_HTTP=free)
     gateway = market.start("gateway", TILL_GATEWAY_HTTP="127.0.0.1:0")
     reporting = market.start("reporting", TILL_REPORTING_HTTP="127.0.0.1:0")
     await worker.until_logged("worker_reads")
     await gateway.until_logged("gateway_started")
     await reporting.until_logged("reporting_started")
+    webhooks = market.start("webhooks", TILL_WEBHOOKS_HTTP=pushes)
+    await webhooks.until_logged("webhooks_started")
     apis = {
         "TILL_GATEWAY_URL": gateway.address("gateway_started"),
         "TILL_REPORTING_URL": reporting.address("reporting_started"),
@@ -34,6 +38,7 @@ async def services(market: Market) -> AllServices:
         "sessions": f"http://{free}",
         "gateway": apis["TILL_GATEWAY_URL"],
         "reporting": apis["TILL_REPORTING_URL"],
+        "webhooks": f"http://{pushes}",
         "console": console.address("console_started"),
     }
     async with httpx.AsyncClient(timeout=60) as http:

@@ -64,7 +64,7 @@ async def test_every_line_has_the_same_shape(services: AllServices) -> None:
             assert {"at", "level", "service", "event"} <= line.keys(), line
             assert line["at"].endswith("Z")
             seen.add(line["service"])
-    assert seen == {"sessions", "gateway", "reporting", "console"}
+    assert seen == {"sessions", "gateway", "reporting", "webhooks", "console"}
 
 
 async def test_of_many_that_are_refused_a_few_are_named(services: AllServices) -> None:

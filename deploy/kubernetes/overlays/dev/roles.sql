@@ -3,9 +3,11 @@
 \set sessions `cat /run/secrets/till/sessions`
 \set gateway `cat /run/secrets/till/gateway`
 \set reporting `cat /run/secrets/till/reporting`
+\set webhooks `cat /run/secrets/till/webhooks`
 CREATE ROLE till_owner LOGIN PASSWORD :'owner';
 CREATE ROLE till_sessions LOGIN PASSWORD :'sessions';
 CREATE ROLE till_gateway LOGIN PASSWORD :'gateway';
 CREATE ROLE till_reporting LOGIN PASSWORD :'reporting';
+CREATE ROLE till_webhooks LOGIN PASSWORD :'webhooks';
 ALTER DATABASE till OWNER TO till_owner;
 ALTER SCHEMA public OWNER TO till_owner;
