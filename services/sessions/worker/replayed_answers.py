@@ -23,6 +23,8 @@ async def stored_outcomes(
 ) -> dict[tuple[int, int], Outcome]:
     """The outcomes of records below the frontier by (partition, offset), with their closings and corrections.
 
+    A closing or correction goes with the first record that leads to it, as it did when that was decided: six thousand
+    copies of a small command would bring up to a megabyte each.
     Not `by_id`: of records whose command's id can have no answer of theirs.
     """
     if not again:
@@ -54,8 +56,10 @@ async def stored_outcomes(
     for record in again:
         outcome = _stored_outcome(record, positions.get((record.partition, record.offset)), state, closings)
         if outcome is not None:
-            correction = corrections.get((record.store_id, record.command_id))
-            outcome = replace(outcome, correction_value=correction if outcome.kind in CORRECTING else None)
+            if outcome.kind in CORRECTING:
+                outcome = replace(
+                    outcome, correction_value=corrections.pop((record.store_id, record.command_id), None)
+                )
             outcomes[record.partition, record.offset] = outcome
     return outcomes
 
@@ -84,7 +88,7 @@ def _stored_outcome(
     closing = None
     session_id = record.command.session_id if record.command else None
     if known.kind == "session_closed" and session_id is not None:
-        closing = closings.get((record.store_id, session_id))
+        closing = closings.pop((record.store_id, session_id), None)
     return Outcome(
         record,
         "nothing",
