@@ -66,6 +66,10 @@ DAMAGE = {
         "UPDATE sessions SET state = 'voided' WHERE ordinal = 2",
         "its row says voided, its journal leads to closed",
     ),
+    "what counts since a closing": (
+        """UPDATE sessions SET ending = swap(ending, '"cash":1490', '"cash":1491') WHERE ordinal = 1""",
+        "of its end is not what its journal leads to",
+    ),
     "a session's words": (
         "UPDATE sessions SET opening = swap(opening, 'Parrot Cafe', 'Carrot Cafe') WHERE ordinal = 1",
         "other words than its till's settings then",
@@ -104,6 +108,22 @@ DAMAGE = {
         "its correction 1 has another deltas",
     ),
 }
+
+
+async def test_a_count_that_waits_for_a_decision_is_the_one_of_its_command(ledger: Ledger) -> None:
+    """Nobody counted what it says, and an approval would have sealed it."""
+    await ledger.import_profiles(profile(over_short_limit_minor=0))
+    till = Till()
+    till.session_id = till.new_id()
+    await ledger.apply(
+        till.body("open_session", currency="MXN", opening=amounts({"cash": 500})),
+        till.body("close_session", counted=amounts({"cash": 499})),
+    )
+    await verify(ledger.engine, progress=silent)
+    await ledger.sql(SWAP)
+    await ledger.sql("""UPDATE sessions SET ending = swap(ending, '"cash":499', '"cash":498')""")
+    with pytest.raises(LedgerMismatch, match="of its end is not what its journal leads to"):
+        await verify(ledger.engine, progress=silent)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -204,6 +204,12 @@ class Recomputation:
             raise LedgerMismatch(f"{self.name}: it has a closing that its journal does not lead to")
         if self._corrected < len(self.corrections):
             raise LedgerMismatch(f"{self.name}: it has corrections that its journal does not lead to")
+        # What later commands go by: the count that waits for a decision, and what counts since the closing.
+        stored = stored_object(row.ending, f"{self.name}, its end")
+        expected = stored_object(encoding.ending_row(session), self.name)
+        part = "attempt" if session.state == "pending" else "ended"
+        if session.journal_form == LINKED_WITH_VERSION and canonical(stored.get(part)) != canonical(expected.get(part)):
+            raise LedgerMismatch(f"{self.name}: what its row says of its end is not what its journal leads to")
 
     def _apply(self, command: Any, entry: Any, where: str) -> None:
         session = self.session

@@ -57,9 +57,7 @@ async def stored_outcomes(
         outcome = _stored_outcome(record, positions.get((record.partition, record.offset)), state, closings)
         if outcome is not None:
             if outcome.kind in CORRECTING:
-                outcome = replace(
-                    outcome, correction_value=corrections.pop((record.store_id, record.command_id), None)
-                )
+                outcome = replace(outcome, correction_value=corrections.pop((record.store_id, record.command_id), None))
             outcomes[record.partition, record.offset] = outcome
     return outcomes
 
