@@ -97,7 +97,6 @@ class JsonLinesFile:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._names = [name for name, _ in columns]
-        self._whole = [at for at, (_, kind) in enumerate(columns) if _digits(kind)[1] == 0]
 
     def begin(self) -> bytes:
         """Nothing stands before the first line."""
@@ -105,18 +104,11 @@ class JsonLinesFile:
 
     def rows(self, rows: Rows) -> bytes:
         """A line for each."""
-        return b"".join(orjson.dumps(self._object(row), option=_JSON) for row in rows)
+        return b"".join(orjson.dumps(dict(zip(self._names, row, strict=True)), option=_JSON) for row in rows)
 
     def end(self) -> bytes:
         """Nothing stands behind the last line."""
         return b""
-
-    def _object(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        one = dict(zip(self._names, row, strict=True))
-        for at in self._whole:
-            if row[at] is not None:
-                one[self._names[at]] = int(row[at])
-        return one
 
 
 _JSON: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z

@@ -1,6 +1,6 @@
 """`/api/over-short`: what was over and short in a span of days, added up by person, till, day or week.
 
-Each closing counts with its corrections, as it stands now, in its own currency.
+Each closing counts with its corrections, as it stands now, in its own currency; one of a voided session in no sum.
 """
 
 from datetime import date, timedelta
@@ -32,17 +32,27 @@ BY: Final = {
 }
 """What sums are for: how it is told, what it is called, and the order of the sums."""
 
-_SUMS: Final = """
-    SELECT {key} AS key, {name} AS name, c.currency, count(*) AS closings,
-           count(*) FILTER (WHERE c.over_short_now_minor <> 0) AS off,
-           CAST(coalesce(sum(greatest(c.over_short_now_minor, 0)), 0) AS text) AS over_minor,
-           CAST(coalesce(sum(least(c.over_short_now_minor, 0)), 0) AS text) AS short,
-           coalesce(sum(least(c.over_short_now_minor, 0)), 0) AS short_minor,
-           CAST(least(min(c.over_short_now_minor), 0) AS text) AS worst_minor
-      FROM reporting.closings AS c
-     WHERE c.business_date >= :first AND c.business_date <= :last AND c.over_short_now_minor IS NOT NULL {more}
-     GROUP BY 1, c.currency ORDER BY {order}, c.currency LIMIT {limit}
+_OF_THE_DAYS: Final = """
+    c.business_date >= :first AND c.business_date <= :last AND c.over_short_now_minor IS NOT NULL {more}
 """
+_COLUMNS: Final = (
+    "c.store_id, c.profile_id, c.opened_by, c.opened_by_name, c.business_date, c.currency, c.over_short_now_minor"
+)
+# Voided ones are taken away again instead of being left out: so the others are read in the index of their days alone.
+_SUMS: Final = f"""
+    SELECT {{key}} AS key, {{name}} AS name, c.currency, sum(c.closings) AS closings,
+           coalesce(sum(c.closings) FILTER (WHERE c.over_short_now_minor <> 0), 0) AS off,
+           CAST(coalesce(sum(c.closings * greatest(c.over_short_now_minor, 0)), 0) AS text) AS over_minor,
+           CAST(coalesce(sum(c.closings * least(c.over_short_now_minor, 0)), 0) AS text) AS short,
+           coalesce(sum(c.closings * least(c.over_short_now_minor, 0)), 0) AS short_minor,
+           CAST(least(min(c.over_short_now_minor), 0) AS text) AS worst_minor
+      FROM (SELECT {_COLUMNS}, 1 AS closings FROM reporting.closings AS c WHERE {_OF_THE_DAYS}
+             UNION ALL
+            SELECT {_COLUMNS}, -1 FROM reporting.corrections AS v JOIN reporting.closings AS c
+                ON c.store_id = v.store_id AND c.closing_id = v.closing_id
+             WHERE v.correction = 'session_voided' AND {_OF_THE_DAYS}) AS c
+     GROUP BY 1, c.currency HAVING sum(c.closings) > 0 ORDER BY {{order}}, c.currency LIMIT {{limit}}
+"""  # noqa: S608 - constants
 
 
 def add_over_short(app: FastAPI, engine: AsyncEngine, callers: Callers) -> None:
@@ -97,7 +107,8 @@ def _item(by: str, row: Any) -> dict[str, Any]:
 _DOCUMENTATION: Final[dict[str, Any]] = {
     "description": "By who opened the session, by till, by business date or by its week (named by its Monday), for each"
     " currency: how many closings were counted, how many were off, what was over and what was short in cash, with their"
-    " corrections. People and tills come with the most that was short first, days and weeks in their order.",
+    " corrections; voided sessions count in no sum. People and tills come with the most that was short first, days and"
+    " weeks in their order.",
     "parameters": [
         STORE,
         parameter("by", "What it is added up by.", enum=list(BY), default="person"),

@@ -1,4 +1,7 @@
-"""Closings of several shops, currencies and tills, with what is dear in a file: names, signs, nothing at all."""
+"""Closings of several shops, currencies and tills, with what is dear in a file: names, signs, nothing at all.
+
+Some of their orders name no taxes: there is more tax between total and net than in the table of taxes.
+"""
 
 from tests.reporting.closing_messages import Row, closing, orders, side, tender, total
 from tests.reporting.closing_pages import corrected
@@ -26,13 +29,16 @@ def figures(minor: int, difference: int | None) -> Row:
             "by_tender": [],
             "by_order_type": [],
         },
-        "summary": {"store": side(5 * minor, minor, 4 * minor), "providers": side(7 * minor, 0, 6 * minor)},
+        "summary": {"store": side(5 * minor, minor, minor), "providers": side(7 * minor, 0, 5 * minor)},
         "orders": [orders("store", finished=3), orders("rappi", open=1)],
-        "refunds": [total(minor, 1, provider="store"), total(2 * minor, 2, provider="rappi")],
+        "refunds": [
+            total(minor, 1, provider="store") | {"tax_minor": 4 * minor, "rounding_minor": 0},
+            total(2 * minor, 2, provider="rappi") | {"tax_minor": 5 * minor, "rounding_minor": 0},
+        ],
         "cancellations": [total(3 * minor, 1, provider="rappi")],
         "discounts": [total(minor, 1, provider="store", name="Promo; 2, por 1")],
         "service_charges": [total(minor, 2, provider="store", name="Mesa")],
-        "tips": [total(minor, 1, tender="cash"), total(minor, 1, tender="card")],
+        "tips": [total(minor, 1, tender=name) for name in ("card", "cash", "rappi")],
         "taxes": [
             tax("IVA", "16", minor),
             tax("IVA", "8.5", 2 * minor),
@@ -52,13 +58,23 @@ def person(who: str, name: str | None, minor: int) -> Row:
     return {"id": who, "name": name} | {f"{one}_minor": minor for one in amounts} | dict.fromkeys(counts, 2)
 
 
-def shop(number: int, currency: str, minor: int, difference: int | None, **changed: Row | str) -> Row:
-    tenders = [
-        tender("cash", currency=currency, sales=minor, counted=None if difference is None else minor + difference),
-        tender("card", "credit_card", shown="Tarjeta\nazul", currency=currency, sales=minor),
-        tender("rappi", "third_party", currency="USD", rate="17.250000001", sales=minor),
+def tenders(currency: str, minor: int, difference: int | None) -> list[Row]:
+    """One of them in a currency of its own; each with a tip."""
+    counted = None if difference is None else minor + difference
+    return [
+        tipped(tender("cash", currency=currency, sales=minor, counted=counted), minor, minor),
+        tipped(tender("card", "credit_card", shown="Tarjeta\nazul", currency=currency, sales=minor), minor, minor),
+        tipped(tender("rappi", "third_party", currency="USD", rate="17.250000001", sales=minor), minor, 17 * minor),
     ]
-    return closing(number, currency=currency, tenders=tenders, **figures(minor, difference) | changed)
+
+
+def tipped(one: Row, minor: int, base_minor: int) -> Row:
+    return one | {"tips_minor": minor, "base": one["base"] | {"tips_minor": base_minor}}
+
+
+def shop(number: int, currency: str, minor: int, difference: int | None, **changed: Row | str) -> Row:
+    parts = figures(minor, difference) | {"tenders": tenders(currency, minor, difference)}
+    return closing(number, currency=currency, **parts | changed)
 
 
 CLOSINGS = [
@@ -73,7 +89,8 @@ CLOSINGS = [
 def correction(of: Row, number: int, minor: int, difference: int | None, **changed: object) -> Row:
     """A correction whose deltas are figures of this amount."""
     one = corrected(of, number)
-    return one | {"deltas": one["deltas"] | {"tenders": []} | figures(minor, difference)} | changed
+    parts = figures(minor, difference) | {"tenders": tenders(of["currency"], minor, difference)}
+    return one | {"deltas": one["deltas"] | parts} | changed
 
 
 CORRECTIONS = [

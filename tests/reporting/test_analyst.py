@@ -4,12 +4,14 @@ import json
 import re
 from datetime import date, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from contracts.money import CURRENCY_EXPONENTS
 from services.operations.database_grants import grant
+from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting.export_rows import KINDS
 from tests.reporting.many_closings import CLOSINGS, CORRECTIONS, MESSAGES
@@ -17,6 +19,7 @@ from tests.reporting.reader import keep
 from tests.support.plans import plan_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "analysts.md").read_text(encoding="utf-8")
+GOLDEN = Path(__file__).parents[2] / "contracts" / "golden"
 ROW = re.compile(r"\| `(\w+)`(?:, `(\w+)`)? \| ([\w (),]+) \| (.+) \|")
 COLUMNS = text("""
     SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, col_description(c.oid, a.attnum) AS what
@@ -59,8 +62,7 @@ async def test_the_page_says_what_the_views_have(engine: AsyncEngine) -> None:
     there: dict[str, dict[str, tuple[str, str]]] = {}
     async with engine.connect() as tx:
         for view, name, kind, meaning in await tx.execute(COLUMNS):
-            kind_there = "bigint" if view == "closings_now" and kind == "numeric(38,0)" else kind
-            there.setdefault(view, {})[name] = (kind_there, meaning)
+            there.setdefault(view, {})[name] = (kind, meaning)
 
     assert there.keys() == {*KINDS, "currencies"}
     for view, columns in there.items():
@@ -86,10 +88,69 @@ async def test_a_closing_stands_now_as_its_corrections_made_it(engine: AsyncEngi
         counted = [one for one in differences if one is not None]
         assert row.corrections == len(parts) - 1
         assert row.sales_minor == sum(part["sales"]["total_minor"] for part in parts)
-        assert row.tax_minor == sum(tax["tax_minor"] for part in parts for tax in part["taxes"])
+        sides = [part["summary"][side] for part in parts for side in ("store", "providers")]
+        assert row.tax_minor == sum(side["total_minor"] - side["net_minor"] for side in sides)
+        assert row.refunded_tax_minor == sum(refund["tax_minor"] for part in parts for refund in part["refunds"])
+        assert row.tips_minor == sum(tender["base"]["tips_minor"] for part in parts for tender in part["tenders"])
         assert row.refunds_minor == sum(refund["total_minor"] for part in parts for refund in part["refunds"])
         assert row.cash_expected_minor == sum(part["cash_movements"]["expected_minor"] for part in parts)
         assert row.over_short_minor == (sum(counted) if counted else None)
+
+
+async def test_a_corrections_figures_are_its_own(engine: AsyncEngine) -> None:
+    await keep(engine, *MESSAGES)
+    async with engine.connect() as tx:
+        rows = {row.correction_number: row for row in await tx.execute(text("SELECT * FROM analyst.corrections"))}
+
+    for number, minor in ((1, 10), (2, 7), (3, 1)):
+        row = rows[number]
+        assert (row.tax_minor, row.refunded_tax_minor, row.tips_minor) == (5 * minor, 9 * minor, 19 * minor)
+
+
+async def test_golden_closings_have_the_tax_and_the_tips_that_their_makers_counted(engine: AsyncEngine) -> None:
+    names = ("closing", "closing.restaurant", "closing.tabs")
+    goldens = {name: json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8")) for name in names}
+    await keep(engine, *goldens.values())
+    for view in ("closings", "closings_now"):
+        async with engine.connect() as tx:
+            rows = await tx.execute(
+                text(f"SELECT closing_id, tax_minor, refunded_tax_minor, tips_minor FROM analyst.{view}")  # noqa: S608
+            )
+        figures = {str(closing_id): tuple(minors) for closing_id, *minors in rows}
+        # No order of the first named its taxes, nor has its form a table of them.
+        assert figures == {
+            goldens["closing"]["closing_id"]: (97_126, 0, 0),
+            goldens["closing.restaurant"]["closing_id"]: (1_212, 0, 300),
+            goldens["closing.tabs"]["closing_id"]: (534, 33, 250),
+        }
+
+
+async def test_rights_stay_where_views_are_made_anew(corner: Settings) -> None:
+    package, role = "services.reporting.migrations", f"dashboard_{uuid4().hex[:8]}"
+    views = ("closings", "closings_now", "corrections")
+    await upgrade(corner.reader_database_url, package, "0007")
+    engine = create_async_engine(corner.reader_database_url)
+    async with engine.begin() as tx:
+        await tx.execute(text(f"CREATE ROLE {role}"))
+        for view in views:
+            await tx.execute(text(f"GRANT SELECT ON analyst.{view} TO {role}"))
+    try:
+        await upgrade(corner.reader_database_url, package)
+
+        async with engine.connect() as tx:
+            for view in views:
+                may = [
+                    (
+                        await tx.execute(text(f"SELECT has_table_privilege('{role}', 'analyst.{view}', '{right}')"))
+                    ).scalar_one()
+                    for right in ("SELECT", "UPDATE")
+                ]
+                assert may == [True, False], view
+    finally:
+        async with engine.begin() as tx:
+            await tx.execute(text(f"DROP OWNED BY {role}"))
+            await tx.execute(text(f"DROP ROLE {role}"))
+        await engine.dispose()
 
 
 async def test_the_query_on_the_page_adds_up_over_and_short_by_cashier_and_week(engine: AsyncEngine) -> None:

@@ -221,16 +221,20 @@ async def test_sums_are_those_of_the_closings_as_they_stand_now(
         assert {item["name"] for item in items} == {"Ana", "Ben", "Eve"}
 
 
-async def test_a_voided_session_and_one_that_nobody_counted_are_off_by_nothing(
-    client: httpx.AsyncClient, engine: AsyncEngine, token: Token
+@pytest.mark.parametrize("void_first", [False, True])
+async def test_a_voided_session_and_one_that_nobody_counted_are_in_no_sum(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, *, void_first: bool
 ) -> None:
     void = voided(MESSAGES[0])
     void["deltas"] = changed_by(MESSAGES[0], 9, 500)["deltas"]
-    await keep(engine, MESSAGES[0], void, MESSAGES[3])
+    await keep(engine, *((void, MESSAGES[0]) if void_first else (MESSAGES[0], void)), MESSAGES[3])
+    assert await sums(client, token("s1")) == []
 
-    (item,) = await sums(client, token("s1"))
+    await keep(engine, MESSAGES[2])
 
-    assert (item["closings"], item["off"], item["net_minor"]) == (1, 0, 0)
+    for by in over_short.BY:
+        (item,) = await sums(client, token("s1"), by=by)
+        assert (item["closings"], item["off"], item["net_minor"]) == (1, 0, 0)
 
 
 async def test_stores_are_walls_for_sums(client: httpx.AsyncClient, engine: AsyncEngine, token: Token) -> None:
