@@ -84,7 +84,7 @@ def add_closings(app: FastAPI, engine: AsyncEngine, callers: Callers, streams: S
         def seen() -> StoreScope:
             return visible_stores(who(), "store", read_list(request.query_params, "store"))
 
-        return await streams.begin(request, who().sub, seen)
+        return await streams.begin(request, who().bearer, seen)
 
     for path, endpoint, summary, documentation in (
         (PATH, closings, "List closings", _LIST),

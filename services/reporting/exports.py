@@ -137,7 +137,7 @@ def add_exports(app: FastAPI, engine: AsyncEngine, callers: Callers) -> None:
             first, last = (_day(params, name) for name in ("from", "to"))
             return replace(read_selection(params, stores), business_from=first, business_to=last)
 
-        subject = caller(callers, request).sub
+        subject = caller(callers, request).bearer
         if kind not in KINDS:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no such export. There are {', '.join(KINDS)}.")
         style = Style(

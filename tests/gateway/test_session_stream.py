@@ -221,6 +221,9 @@ async def test_streams_take_places_of_their_subject_and_store_alone(
     ana, ben = market.bearer("s1", sub="ana"), market.bearer("s1", sub="ben")
     async with listening(market.client, STREAM, ana), listening(market.client, STREAM, ana):
         third = await market.client.get(STREAM, headers=ana)
+        # An id is its store's: the ana of another store is somebody else.
+        async with listening(market.client, STREAM, market.bearer("s2", sub="ana")):
+            pass
         async with listening(market.client, STREAM, ben):
             of_store = await market.client.get(STREAM, headers=ben)
             async with listening(market.client, STREAM, market.bearer("s2", sub="ben")):
@@ -231,6 +234,7 @@ async def test_streams_take_places_of_their_subject_and_store_alone(
     assert problem_of(third) == (503, "2 streams of this subject are open already: close one, or try again.")
     assert problem_of(of_store) == (503, "3 streams of the store s1 are open already: close one, or try again.")
     assert third.headers["retry-after"] == "5"
+    assert third.json()["reason"] == of_store.json()["reason"] == "too_many_streams"
 
 
 async def test_a_heartbeat_tells_that_the_line_is_good(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:

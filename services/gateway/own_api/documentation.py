@@ -207,7 +207,7 @@ FOLLOW_SESSIONS: Final = operation(
     {
         "200": "The stream; it ends when the token does.",
         "400": "Last-Event-ID is no id of this stream, or the path knows no such parameter.",
-        "503": "Too many streams are open, or the events can't be followed just now; try again.",
+        "503": "Too many streams are open (its reason is too_many_streams), or events can't be followed just now.",
         **_WALL,
     },
 )

@@ -37,6 +37,7 @@ TOGETHER_S: Final = 0.1
 CHECK_S: Final = 1.0
 """How often a stream looks whether its token still counts, when nothing is to be sent."""
 HEARTBEAT_S: Final = 15.0
+TOO_MANY: Final = "too_many_streams"
 
 OPEN: Final = Gauge("till_gateway_streams", "Streams of changes that are open.")
 REFUSED: Final = prometheus_client.Counter(
@@ -66,7 +67,11 @@ async def follow_sessions(request: Request, who: ByToken) -> Response:
     if not streams.changes.at:
         sentence = "The events topic is not followed just now. Please try again."
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"retry-after": RETRY_AFTER_S})
-    shares = streams.open_streams.take(_limits(who, scope))
+    try:
+        shares = streams.open_streams.take(_limits(who, scope))
+    except HTTPException as full:
+        # A page tells this from a gateway that is away: it may ask now and then in place of being told.
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, full.detail, full.headers, reason=TOO_MANY) from None
     listener, at = streams.changes.listen(scope.stores, after)
 
     def leave() -> None:
@@ -80,7 +85,7 @@ def _limits(who: Caller, scope: StoreScope) -> dict[Share, tuple[int, str]]:
     """What one stream takes a place of."""
     limits: dict[Share, tuple[int, str]] = {
         ("process", ""): (STREAMS_MAX, "in this process"),
-        ("subject", who.claims.sub): (STREAMS_OF_SUBJECT_MAX, "of this subject"),
+        ("subject", who.claims.bearer): (STREAMS_OF_SUBJECT_MAX, "of this subject"),
     }
     stores = ["*"] if scope.stores is None else scope.stores
     return limits | {("store", store): (STREAMS_OF_STORE_MAX, f"of the store {store}") for store in stores}

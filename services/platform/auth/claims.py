@@ -33,6 +33,11 @@ class Claims:
     exp: float
     revoked: frozenset[str] = frozenset()
 
+    @property
+    def bearer(self) -> str:
+        """Whose token it is: ids of people are their stores', and each of two stores may have a mona."""
+        return f"{self.sub}@{','.join(sorted(self.stores))}"
+
     def allows_store(self, store_id: str) -> bool:
         """Whether the bearer may see or change this store."""
         if store_id in self.revoked or EVERY_STORE in self.revoked:
