@@ -255,18 +255,21 @@ def _show_console(figures: Figures | None, console: Console) -> None:
     for one in figures.pages:
         table.add_row(one.filters, one.page, f"{one.median_ms:,.0f} ms", f"{one.p99_ms:,.0f} ms")
     console.print(table)
-    names = ("live pages", "first", "p50", "last", "console CPU", "gateway CPU", "console", "bench")
-    table = _table("From the answer to a sale on Kafka to live pages of all tills", *names)
+    names = ("live pages", "shops", "first", "p50", "last", "console CPU", "gateway CPU", "console", "bench")
+    table = _table(
+        "From the answer to a sale on Kafka to the live pages of its shop, a sale in every shop at once", *names
+    )
     for live in figures.live:
         table.add_row(
             f"{live.pages:,}",
+            str(live.shops),
             *(f"{value:,.0f} ms" for value in (live.first_ms, live.p50_ms, live.last_ms)),
             *(f"{value:,.1f} ms" for value in (live.console_cpu_ms, live.gateway_cpu_ms)),
             f"{live.console_mib:,.0f} MiB",
             f"{live.client_share:.2f} cores",
         )
     console.print(table)
-    _say(console, "CPU is for one page and one sale; every page asks for its cards anew. Medians of ten sales.")
+    _say(console, "CPU is for one page and one sale. Every page is somebody else's. Medians of ten sales.")
 
 
 def _show_closings(closings: list[Closings], console: Console) -> None:
