@@ -1,5 +1,6 @@
 """The public HTTP APIs of gateway and reporting reader, as the console asks them: with the person's own token."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +20,9 @@ REPLY_S: Final = 15.0
 """Longer than the gateway waits for an answer, and then for its database."""
 CONNECTIONS_MAX: Final = 100
 """To each service, of all requests together; more of them wait."""
+READINGS_AT_ONCE: Final = 16
+"""Of each service; more wait for their turn. For each request the pool looks through its connections and all that wait
+for one: two hundred pages that asked at once cost five times as much."""
 LIVE_PAGES_MAX: Final = 1_000
 """As many as one gateway feeds."""
 SILENCE_S: Final = 40.0
@@ -30,6 +34,7 @@ PAGE_ITEMS: Final = 500
 PAGES_MAX: Final = 10
 """So many pages of a list make one page of the console: beyond 5,000 rows nobody reads on."""
 _DATA: Final = "data:"
+_TOO_MANY: Final = "too_many_streams"
 
 
 class Refused(TillError):
@@ -56,6 +61,10 @@ class Away(TillError):
     """An API does not answer, or says something that is none of its replies."""
 
 
+class Crowded(Away):
+    """There is no line for one more who listens; whatever else is asked for is answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Apis:
     """Connections to both services, shared by all requests of a process. What is asked for is asked as a person."""
@@ -64,6 +73,8 @@ class Apis:
     reporting: httpx.AsyncClient
     changes: httpx.AsyncClient
     """The gateway too, for what stays open: live pages take no connection from requests."""
+    turns: Mapping[httpx.AsyncClient, asyncio.Semaphore]
+    """To read from each service."""
 
     async def check(self) -> None:
         """Return when the gateway answers, whatever it says. Raises httpx.HTTPError."""
@@ -149,9 +160,10 @@ class Apis:
     ) -> AsyncIterator[AsyncIterator[None]]:
         """Something whenever something changed in a store, of sessions this one alone where one is named.
 
-        It goes on from now to the end of the token, or of the line. Raises Refused or Away.
+        It goes on from now to the end of the token, or of the line. Raises Refused or Away; Crowded where all lines
+        are taken, of the gateway or of this console.
         """
-        params, timeout = {"store": store_id}, httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+        params, timeout = {"store": store_id}, httpx.Timeout(SILENCE_S, connect=CONNECT_S, pool=CONNECT_S)
         path, headers = "/api/sessions/stream", _bearer(person)
         try:
             async with self.changes.stream("GET", path, params=params, headers=headers, timeout=timeout) as reply:
@@ -159,6 +171,8 @@ class Apis:
                     await reply.aread()
                     _body(reply)
                 yield _changes(reply, session_id)
+        except httpx.PoolTimeout as error:
+            raise Crowded("All lines of this console are taken.") from error
         except httpx.HTTPError as error:
             raise Away(f"GET {path}: {type(error).__name__}") from error
 
@@ -241,7 +255,15 @@ class Apis:
         return items
 
     async def _get(self, client: httpx.AsyncClient, person: Person, path: str, /, **params: str) -> dict[str, Any]:
-        return await _send(client, "GET", path, params=params, headers=_bearer(person))
+        try:
+            async with asyncio.timeout(REPLY_S):
+                await self.turns[client].acquire()
+        except TimeoutError as error:
+            raise Away(f"GET {path}: too many are being read") from error
+        try:
+            return await _send(client, "GET", path, params=params, headers=_bearer(person))
+        finally:
+            self.turns[client].release()
 
 
 @asynccontextmanager
@@ -255,7 +277,8 @@ async def open_apis(gateway_url: str, reporting_url: str) -> AsyncIterator[Apis]
         httpx.AsyncClient(base_url=reporting_url, timeout=timeout, limits=limits, trust_env=False) as reporting,
         httpx.AsyncClient(base_url=gateway_url, timeout=timeout, limits=live, trust_env=False) as changes,
     ):
-        yield Apis(gateway, reporting, changes)
+        turns = {client: asyncio.Semaphore(READINGS_AT_ONCE) for client in (gateway, reporting)}
+        yield Apis(gateway, reporting, changes, turns)
 
 
 async def _send(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> dict[str, Any]:
@@ -297,6 +320,8 @@ def is_about(change: str, session_id: str) -> bool:
 
 def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> TillError:
     detail, reason, later = body.get("detail", body.get("message")), body.get("reason"), headers.get("retry-after", "")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and reason == _TOO_MANY:
+        return Crowded(str(detail))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED:
         return Away(str(detail))
     named = [error for error in body.get("errors") or () if isinstance(error, dict)]

@@ -1,7 +1,8 @@
 """Pages that are live: the browser hears that something changed, and asks for that part of its page anew.
 
 Only that is told. What is shown comes by the same request as ever, so no feed can show what its reader may not see, and
-a sign-in that has ended ends it the same way everywhere.
+a sign-in that has ended ends it the same way everywhere. A page for which no line is left is told to look now and then,
+and says so.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from prometheus_client import Gauge
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from services.console.apis import Away
+from services.console.apis import Away, Crowded
 from services.console.desk import Visit
 
 TOGETHER_S: Final = 0.5
@@ -23,6 +24,10 @@ TOGETHER_S: Final = 0.5
 HEARTBEAT_S: Final = 15.0
 RETRY_MS: Final = 2_000
 CHANGED: Final = b"event: changed\ndata: {}\n\n"
+CROWDED: Final = b"event: crowded\ndata: {}\n\n"
+LOOK_S: Final = 10.0
+LOOKS: Final = 6
+"""So often a page that has no line looks anew, every LOOK_S; then it comes again, and may find one."""
 
 OPEN: Final = Gauge("till_console_live_pages", "Pages that are told of changes as they happen.")
 
@@ -31,7 +36,11 @@ async def live(visit: Visit, store_id: str, session_id: str | None = None) -> Re
     """The stream of a page about this store, or one session of it. Raises Refused or Away where there is none."""
     lines = _lines(visit, store_id, session_id)
     # The first line is there once the gateway has taken the reader: refusals are replies, not streams that end.
-    first = await anext(lines)
+    try:
+        first = await anext(lines)
+    except Crowded:
+        lines = _looks(visit.desk.stop)
+        first = await anext(lines)
     return _Stream(_from(first, lines), headers={"x-accel-buffering": "no"}, media_type="text/event-stream")
 
 
@@ -48,6 +57,16 @@ async def _from(first: bytes, lines: AsyncGenerator[bytes, None]) -> AsyncIterat
         yield first
         async for line in lines:
             yield line
+
+
+async def _looks(stop: asyncio.Event) -> AsyncGenerator[bytes, None]:
+    yield b"retry: %d\n%s%s" % (RETRY_MS, CROWDED, CHANGED)
+    for _ in range(LOOKS):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK_S)
+        if stop.is_set():
+            return
+        yield CHANGED
 
 
 async def _lines(visit: Visit, store_id: str, session_id: str | None) -> AsyncGenerator[bytes, None]:

@@ -2,11 +2,13 @@
 "use strict";
 
 // Whether what is shown is what is: a page says so itself, and when the line to the server breaks it says that.
-// The line may stand while what it tells of can't be asked for: a page is live when both go well.
-const well = { line: false, answers: true };
+// The line may stand while what it tells of can't be asked for: a page is live when both go well. Where too many pages
+// are open it tells of nothing, and the page looks anew now and then.
+const well = { line: false, answers: true, told: true };
 const tell = (what, is) => {
   well[what] = is;
-  document.body.setAttribute("data-live", well.line && well.answers ? "on" : "broken");
+  const live = well.told ? "on" : "crowded";
+  document.body.setAttribute("data-live", well.line && well.answers ? live : "broken");
 };
 document.addEventListener("htmx:sseOpen", () => tell("line", true));
 document.addEventListener("htmx:sseError", () => tell("line", false));
@@ -42,8 +44,12 @@ htmx.createEventSource = (url) => {
   const connect = () => {
     if (source || document.visibilityState !== "visible") return;
     source = new EventSource(url);
+    source.addEventListener("crowded", () => tell("told", false));
     for (const [name, listener] of heard) source.addEventListener(name, listener);
-    source.onopen = (event) => line.onopen && line.onopen(event);
+    source.onopen = (event) => {
+      well.told = true;
+      if (line.onopen) line.onopen(event);
+    };
     source.onerror = (event) => {
       // The browser has given it up, and htmx makes another line in place of this one.
       if (source && source.readyState === EventSource.CLOSED) ended.abort();
