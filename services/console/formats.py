@@ -15,11 +15,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale
 from babel.dates import format_date, format_skeleton, format_time
-from babel.numbers import NumberFormatError, NumberPattern, format_decimal, parse_decimal
+from babel.numbers import NumberFormatError, NumberPattern, format_decimal, get_currency_symbol, parse_decimal
 
 from contracts.money import CURRENCY_EXPONENTS
 
 MINUS = "\N{MINUS SIGN}"
+SIGN: Final = "\N{CURRENCY SIGN}"
+"""What stands for a currency's sign in babel's patterns."""
+AMOUNTS_MAX: Final = 4_096
+"""Amounts that are kept as they were written: nothing, and what a page shows again, are most of them."""
 _TYPED: Final = re.compile(r"[0-9.,'\N{RIGHT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE} ]{1,24}")
 
 
@@ -49,10 +53,7 @@ class Formats:
         """An amount with its currency's sign and all of its decimals."""
         if minor is None:
             return "\N{EN DASH}"
-        exponent = CURRENCY_EXPONENTS.get(currency, 2)
-        text: str = _pattern(self.locale, exponent).apply(
-            abs(Decimal(minor)).scaleb(-exponent), self.locale, currency=currency, currency_digits=False
-        )
+        text = _amount(self.locale, abs(minor), currency)
         return f"{MINUS}{text}" if minor < 0 else text
 
     def signed_money(self, minor: int | None, currency: str) -> str:
@@ -146,11 +147,24 @@ def _moment(written: str | None, zone: str | None) -> datetime | None:
     return moment if shop is None else moment.astimezone(shop)
 
 
+@lru_cache(maxsize=AMOUNTS_MAX)
+def _amount(locale: Locale, minor: int, currency: str) -> str:
+    amount = Decimal(minor).scaleb(-CURRENCY_EXPONENTS.get(currency, 2))
+    text: str = _pattern(locale, currency).apply(amount, locale)
+    return text
+
+
 @lru_cache(maxsize=256)
-def _pattern(locale: Locale, exponent: int) -> NumberPattern:
-    """How the locale writes money, with so many decimals: the wire says how many a currency has, for good."""
+def _pattern(locale: Locale, currency: str) -> NumberPattern:
+    """How the locale writes money of this currency: the wire says how many decimals it has, for good.
+
+    Its sign is written in once: babel looks for its name in all plurals with every amount.
+    """
     pattern: NumberPattern = copy(locale.currency_formats["standard"])
+    exponent, sign = CURRENCY_EXPONENTS.get(currency, 2), get_currency_symbol(currency, locale)
     pattern.frac_prec = (exponent, exponent)
+    for name in ("prefix", "suffix"):
+        setattr(pattern, name, tuple(part.replace(SIGN, sign) for part in getattr(pattern, name)))
     return pattern
 
 

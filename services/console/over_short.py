@@ -127,10 +127,11 @@ def sections(items: Iterable[Mapping[str, Any]], asked: Asked) -> list[Section]:
 
 def _section(currency: str, rows: Sequence[Mapping[str, Any]], asked: Asked) -> Section:
     largest = max(max(row["over_minor"], -row["short_minor"]) for row in rows) or 1
+    query = asked.query
     worst_first = sorted(rows, key=lambda row: (row["short_minor"], -row["over_minor"], row[asked.by]))
     return Section(
         currency,
-        tuple(_sum(row, asked, largest) for row in worst_first),
+        tuple(_sum(row, asked, largest, query) for row in worst_first),
         counted=sum(row["closings"] for row in rows),
         off=sum(row["off"] for row in rows),
         over_minor=sum(row["over_minor"] for row in rows),
@@ -140,7 +141,7 @@ def _section(currency: str, rows: Sequence[Mapping[str, Any]], asked: Asked) -> 
     )
 
 
-def _sum(row: Mapping[str, Any], asked: Asked, largest: int) -> Sum:
+def _sum(row: Mapping[str, Any], asked: Asked, largest: int, query: Mapping[str, str]) -> Sum:
     key = str(row[asked.by])
     return Sum(
         key,
@@ -150,7 +151,7 @@ def _sum(row: Mapping[str, Any], asked: Asked, largest: int) -> Sum:
         row["over_minor"],
         row["short_minor"],
         row["net_minor"],
-        urlencode({**asked.query, **_narrowed(key, asked), "above": "0", "currency": row["currency"]}),
+        urlencode({**query, **_narrowed(key, asked), "above": "0", "currency": row["currency"]}),
         short_share=_share(-row["short_minor"], largest),
         over_share=_share(row["over_minor"], largest),
     )

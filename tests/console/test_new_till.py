@@ -127,3 +127,15 @@ async def test_its_pages_have_no_barrier(adam: Visitor, address: str) -> None:
                 seen[where, theme, width] = await complaints(page)
         assert {where: what for where, what in seen.items() if what} == {}
         await context.close()
+
+
+@pytest.mark.parametrize(("role", "is_led"), [("admin", True), ("manager", False)])
+async def test_a_store_without_tills_says_what_a_till_is_and_leads_admins_to_the_first(
+    visitor: Visitor, market: Market, role: str, is_led: bool
+) -> None:
+    await visitor.bring_token(market.token("s-new", role=role, sub=f"n-{role}"))
+    page = await visitor.get("/stores/s-new")
+    assert page.status_code == 200
+    assert "This store has no tills yet" in page.text
+    assert ('href="/stores/s-new/new-till"' in page.text) is is_led
+    assert ("An admin of the store sets it up." in page.text) is not is_led

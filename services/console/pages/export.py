@@ -4,9 +4,11 @@ The reporting reader makes the Parquet, by the same fields, for whoever may read
 """
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Callable, Mapping
+from http import HTTPStatus
+from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
@@ -20,51 +22,39 @@ from services.console.pages.now import store_of
 from services.platform.http.replies import begun
 from services.platform.spreadsheets import MARK
 
-PARQUET: Final = "application/vnd.apache.parquet"
 CALLED: Final = {"business_from": "from", "business_to": "to"}
 """What the reader's files call the filters that its lists call otherwise."""
 
 
 async def export(request: Request) -> Response:
-    """The file. Raises Refused or Away where not even its first page can be had."""
-    visit, store_id = Visit(request), store_of(request)
+    """The file that the path's ending asks for, once its first part is there; until then, a refusal is a page.
+
+    Raises Refused or Away, and the 404.
+    """
+    visit, store_id, ending = Visit(request), store_of(request), request.path_params["ending"]
+    if ending not in FILES:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     search, tills = await searched(visit, store_id)
     if search.wrong:
         # The page says what is wrong, by its fields.
         return visit.go(f"/stores/{store_id}/closings?{search.query}")
-    kind = "text/csv; charset=utf-8; header=present"
-    return await _file(_parts(visit, store_id, search), _name(store_id, tills, "csv"), kind)
+    media_type, parts = FILES[ending]
+    body = await begun(parts(visit, store_id, search))
+    name = f"closings-{store_id}-{today(tills, time.time())}.{ending}".replace(":", "-")
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(body, headers=headers, media_type=media_type)
 
 
-async def export_parquet(request: Request) -> Response:
-    """All that is searched for, as programs read it. Raises Refused or Away where it can't be had."""
-    visit, store_id = Visit(request), store_of(request)
-    search, tills = await searched(visit, store_id)
-    if search.wrong:
-        return visit.go(f"/stores/{store_id}/closings?{search.query}")
+async def _pieces(visit: Visit, store_id: str, search: Search) -> AsyncGenerator[bytes, None]:
+    """All that is searched for, as the reader writes it for programs."""
     filters = {CALLED.get(name, name): value for name, value in search.filters.items()}
-    parts = _pieces(visit, {**filters, "store": store_id, "format": "parquet"})
-    return await _file(parts, _name(store_id, tills, "parquet"), PARQUET)
-
-
-async def _pieces(visit: Visit, filters: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
-    async with visit.desk.apis.export(visit.person, "closings", filters) as pieces:
+    asked = {**filters, "store": store_id, "format": "parquet"}
+    async with visit.desk.apis.export(visit.person, "closings", asked) as pieces:
         async for piece in pieces:
             yield piece
 
 
-async def _file(parts: AsyncGenerator[bytes, None], name: str, kind: str) -> Response:
-    """The file, once its first part is there: what refuses it has a page of its own until then."""
-    body = await begun(parts)
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(body, headers=headers, media_type=kind)
-
-
-def _name(store_id: str, tills: Sequence[Mapping[str, Any]], ending: str) -> str:
-    return f"closings-{store_id}-{today(tills, time.time())}.{ending}".replace(":", "-")
-
-
-async def _parts(visit: Visit, store_id: str, search: Search) -> AsyncGenerator[bytes, None]:
+async def _table(visit: Visit, store_id: str, search: Search) -> AsyncGenerator[bytes, None]:
     """What fails on the way ends the reply before its end: browsers call that a failed download, and it is one."""
     head, rows = MARK + sheet.heading(visit.say), 0
     cursor: dict[str, str] = {}
@@ -82,7 +72,10 @@ async def _parts(visit: Visit, store_id: str, search: Search) -> AsyncGenerator[
         cursor = {"cursor": page["next_cursor"]}
 
 
-ROUTES: Final[list[BaseRoute]] = [
-    Route(f"{PATH}.csv", export, methods=["GET"]),
-    Route(f"{PATH}.parquet", export_parquet, methods=["GET"]),
-]
+FILES: Final[Mapping[str, tuple[str, Callable[[Visit, str, Search], AsyncGenerator[bytes, None]]]]] = {
+    "csv": ("text/csv; charset=utf-8; header=present", _table),
+    "parquet": ("application/vnd.apache.parquet", _pieces),
+}
+"""By their ending: what they are, and their parts."""
+
+ROUTES: Final[list[BaseRoute]] = [Route(f"{PATH}.{{ending}}", export, methods=["GET"])]

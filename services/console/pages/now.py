@@ -31,19 +31,20 @@ async def show(request: Request) -> Response:
 
 def _tills(visit: Visit, store_id: str, store_name: str, tills: Sequence[Mapping[str, Any]]) -> Markup:
     """What may have changed: of readers who may see and do the same it is the same."""
-    shown, decides = cards(tills), visit.person.decides
+    shown, decides, sets_up = cards(tills), visit.person.decides, visit.person.role == "admin"
     values: dict[str, Any] = {
         "cards": shown,
         "decides": decides,
         "live": [card for card in shown if card.is_live],
         "open_count": sum(card.session is not None for card in shown),
+        "sets_up": sets_up,
         "resting": [card for card in shown if not card.is_live],
         "store_id": store_id,
         "store_name": store_name,
         "totals": totals(shown),
         "waiting": sum(card.state == "pending" for card in shown),
     }
-    return visit.part("tills.html", [store_id, decides, tills], **values)
+    return visit.part("tills.html", [store_id, decides, sets_up, tills], **values)
 
 
 def store_of(request: Request) -> str:
