@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import access, doctor, export, kafka, ledger, profiles, run, webhooks
+from services.cli import access, doctor, export, kafka, ledger, profiles, reporting, run, webhooks
 from services.cli.common import Addresses
 
 app = typer.Typer(
@@ -58,6 +58,7 @@ app.command()(ledger.rebuild)
 app.command()(ledger.replay)
 app.command()(export.export)
 app.add_typer(webhooks.webhooks, name="webhooks")
+app.add_typer(reporting.reporting, name="reporting")
 app.add_typer(ledger.dead_letters, name="dead-letters")
 
 

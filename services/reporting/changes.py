@@ -89,14 +89,15 @@ def add_changes(app: FastAPI, engine: AsyncEngine, callers: Callers, topic: str)
 
 
 async def page(
-    engine: AsyncEngine, stores: StoreScope, at: Vector, end: Vector, limit: int, bytes_max: int = PAGE_BYTES_MAX
+    engine: AsyncEngine, stores: StoreScope, at: Vector, end: Vector, limit: int, bytes_max: int | None = None
 ) -> tuple[list[bytes], Vector]:
     """What these stores published in [at, end), no more than a page of it, and where the next page begins."""
-    spans = spans_between(at, end)
+    spans = spans_between(at, end, stores)
     if not spans:
         return [], at
     statement, values = page_statement(spans, stores, limit)
-    values["bytes_max"] = bytes_max
+    if bytes_max is not None:
+        values["bytes_max"] = bytes_max
     async with engine.connect() as tx:
         rows = (await tx.execute(text(statement), values)).all()
     following = at | {key: stop for key, _, stop, _ in spans}

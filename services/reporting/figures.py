@@ -13,6 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.platform.postgres.pages import page_of, page_values
+from services.reporting.records import figures_of_closing, figures_of_correction
+from services.reporting.schemas import LIVE, in_schema
 
 FILLED_ROWS_MAX: Final = 500
 """Rows of before that are filled in at a time, beside reading; fewer where they have more than `PAGE_BYTES_MAX`."""
@@ -34,11 +36,11 @@ _FILL_CLOSINGS: Final = text("""
 _FILL_CORRECTIONS: Final = text("""
     UPDATE reporting.corrections AS c SET needs_review = n.needs_review, over_short_delta_minor = n.delta
       FROM unnest(CAST(:store_id AS text[]), CAST(:correction_id AS uuid[]), CAST(:needs_review AS boolean[]),
-                  CAST(:delta AS bigint[])) AS n(store_id, correction_id, needs_review, delta)
+                  CAST(:over_short_delta_minor AS bigint[])) AS n(store_id, correction_id, needs_review, delta)
      WHERE c.store_id = n.store_id AND c.correction_id = n.correction_id AND c.needs_review IS NULL
 """)
 # Added up anew from all corrections that are there, so that it is the same whichever came first and however often.
-_ADD_UP: Final = text("""
+_ADD_UP: Final = """
     UPDATE reporting.closings AS c
        SET needs_review = added.needs_review,
            over_short_now_minor = CASE WHEN c.over_short_minor IS NULL AND added.delta IS NULL THEN NULL
@@ -49,7 +51,7 @@ _ADD_UP: Final = text("""
              FROM reporting.corrections AS r
             WHERE r.store_id = k.store_id AND r.closing_id = k.closing_id HAVING count(*) > 0) AS added
      WHERE c.store_id = k.store_id AND c.closing_id = k.closing_id
-""")
+"""
 _UNFILLED_CLOSINGS: Final = """
     SELECT store_id, closing_id, value FROM reporting.closings WHERE currency IS NULL
      ORDER BY store_id, closing_id LIMIT :limit + 1 FOR UPDATE SKIP LOCKED
@@ -58,11 +60,16 @@ _UNFILLED_CORRECTIONS: Final = """
     SELECT store_id, closing_id, correction_id, value FROM reporting.corrections WHERE needs_review IS NULL
      ORDER BY store_id, correction_id LIMIT :limit + 1 FOR UPDATE SKIP LOCKED
 """
-_LOCK: Final = text("""
+_LOCK: Final = """
     SELECT 1 FROM reporting.closings AS c
       JOIN unnest(CAST(:stores AS text[]), CAST(:closings AS uuid[])) AS k(store_id, closing_id)
            USING (store_id, closing_id) ORDER BY c.store_id, c.closing_id FOR UPDATE OF c
-""")
+"""
+_CORRECTED: Final = """
+    SELECT DISTINCT store_id, closing_id FROM reporting.corrections
+      JOIN unnest(CAST(:stores AS text[]), CAST(:closings AS uuid[])) AS k(store_id, closing_id)
+           USING (store_id, closing_id)
+"""
 
 
 async def fill_closings(tx: AsyncConnection, rows: Sequence[Any]) -> None:
@@ -90,12 +97,24 @@ async def fill_corrections(tx: AsyncConnection, rows: Sequence[Any]) -> None:
     await add_up(tx, {(row.store_id, row.closing_id) for row in rows})
 
 
-async def add_up(tx: AsyncConnection, keys: Collection[ClosingKey]) -> None:
+async def add_up(tx: AsyncConnection, keys: Collection[ClosingKey], schema: str = LIVE) -> None:
     """What these closings are with their corrections."""
+    values = _keys(keys)
+    await tx.execute(in_schema(_LOCK, schema), values)
+    await tx.execute(in_schema(_ADD_UP, schema), values)
+
+
+async def add_up_corrected(tx: AsyncConnection, keys: Collection[ClosingKey], schema: str = LIVE) -> None:
+    """The same of those that have corrections already: of new closings hardly one, and they are not written again."""
+    rows = await tx.execute(in_schema(_CORRECTED, schema), _keys(keys))
+    corrected = {(row.store_id, row.closing_id) for row in rows}
+    if corrected:
+        await add_up(tx, corrected, schema)
+
+
+def _keys(keys: Collection[ClosingKey]) -> dict[str, Any]:
     ordered = sorted(keys)
-    values = {"stores": [store for store, _ in ordered], "closings": [closing_id for _, closing_id in ordered]}
-    await tx.execute(_LOCK, values)
-    await tx.execute(_ADD_UP, values)
+    return {"stores": [store for store, _ in ordered], "closings": [closing_id for _, closing_id in ordered]}
 
 
 async def fill_portion(engine: AsyncEngine) -> bool:
@@ -116,26 +135,9 @@ async def _portion(tx: AsyncConnection, unfilled: str, key: str) -> Sequence[Any
 
 
 def _of_closing(row: Any) -> dict[str, Any]:
-    closing = orjson.loads(row.value)
-    people = [closing[name] for name in ("opened_by", "closed_by", "approved_by", "counted_by") if closing.get(name)]
-    return {
-        "store_id": row.store_id,
-        "closing_id": row.closing_id,
-        "currency": closing["currency"],
-        "session_number": closing["session_number"],
-        "opened_by": closing["opened_by"]["id"],
-        "opened_by_name": closing["opened_by"].get("name"),
-        # An id may hold lines and tabs, but none of the other control characters.
-        "people": "\x1f".join(sorted({person["id"] for person in people})),
-        "over_short_minor": closing["cash_movements"]["difference_minor"],
-    }
+    return {"store_id": row.store_id, "closing_id": row.closing_id} | figures_of_closing(orjson.loads(row.value))
 
 
 def _of_correction(row: Any) -> dict[str, Any]:
-    correction = orjson.loads(row.value)
-    return {
-        "store_id": row.store_id,
-        "correction_id": row.correction_id,
-        "needs_review": correction["needs_review"],
-        "delta": correction["deltas"]["cash_movements"]["difference_minor"],
-    }
+    own = {"store_id": row.store_id, "correction_id": row.correction_id}
+    return own | figures_of_correction(orjson.loads(row.value))

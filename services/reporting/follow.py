@@ -9,15 +9,15 @@ whenever a partition is new here, and every batch is written only if the databas
 where the batch begins. Reading is at least once; rows are kept by id, so that again is nothing new.
 
 There is one way out of every trouble: drop the consumer, wait a little, begin anew from what the
-database says. To replay everything, empty the reader's tables.
+database says. To read everything anew there is `till reporting rebuild`.
 """
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import asyncpg
 import structlog
@@ -30,13 +30,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.topics import RECORD_BYTES_MAX
 from services.platform.kafka.connection import connection
 from services.platform.kafka.fair_consumer import FairConsumer
-from services.platform.kafka.undecodable import Undecodable
 from services.platform.settings import Settings
 from services.reporting import figures, store
-from services.reporting.records import ClosingRow, CorrectionRow, Unreadable, read_record
+from services.reporting.batches import Batch, read_batch
 from services.reporting.store import Oddity
 
-BATCH_RECORDS_MAX: Final = 500
+BATCH_RECORDS_MAX: Final = 2_000
+"""Records of one transaction; what was fetched of a partition at once, `max_partition_fetch_bytes`, bounds their bytes.
+"""
 POLL_WAIT_MS: Final = 500
 BACK_OFF_S_MIN: Final = 0.2
 BACK_OFF_S_MAX: Final = 5.0
@@ -62,8 +63,6 @@ LAG = Gauge("till_reporting_lag_records", "Records not yet read, by partition.",
 
 OUTAGES: Final = (OSError, KafkaError, SQLAlchemyError, asyncpg.PostgresError, store.OffsetsMoved)
 """What goes away by itself or by beginning anew. Anything else is a bug and ends the process."""
-
-Row = TypeVar("Row", ClosingRow, CorrectionRow)
 
 log = structlog.get_logger(__name__)
 
@@ -129,22 +128,34 @@ async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progre
     reading = _Reading(settings.closings)
     consumer = _consumer(settings)
     consumer.subscribe([reading.topic], listener=_Forget(reading))
+    saving: asyncio.Task[None] | None = None
     try:
         await consumer.start()
         while not stop.is_set():
             batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=BATCH_RECORDS_MAX)
+            # In a thread, while the database is busy with the batch before.
+            taken = await asyncio.to_thread(read_batch, batch)
+            if saving is not None:
+                await saving
+                saving = None
             concerned = consumer.assignment() | batch.keys()
             if any(partition.partition not in reading.offsets for partition in concerned):
                 # The records in hand began wherever the group believed; the database knows better.
                 await _seek(consumer, engine, reading)
                 continue
             if batch:
-                await _save(engine, reading, batch)
+                saving = asyncio.create_task(_save(engine, reading, taken))
             if reading.unfilled:
+                if saving is not None:
+                    await asyncio.wait([saving])
                 reading.unfilled = await figures.fill_portion(engine)
             progress.consumer = consumer
             _report_lag(consumer, reading)
+        if saving is not None:
+            await saving
     finally:
+        if saving is not None:
+            await asyncio.wait([saving])
         async with asyncio.timeout(CONSUMER_STOP_LIMIT_S):
             await consumer.stop()
 
@@ -186,52 +197,17 @@ async def _seek(consumer: AIOKafkaConsumer, engine: AsyncEngine, reading: _Readi
         reading.offsets = stored | beyond
 
 
-async def _save(
-    engine: AsyncEngine,
-    reading: _Reading,
-    batch: Mapping[TopicPartition, Sequence[Any]],
-) -> None:
+async def _save(engine: AsyncEngine, reading: _Reading, batch: Batch) -> None:
     """Writes a batch and the offsets behind it in one transaction."""
-    before = dict(reading.offsets)
-    reached = {partition.partition: records[-1].offset + 1 for partition, records in batch.items()}
-    rows, oddities = _read(record for records in batch.values() for record in records)
-    closings = [(row, at) for row, at in rows if isinstance(row, ClosingRow)]
-    corrections = [(row, at) for row, at in rows if isinstance(row, CorrectionRow)]
     async with engine.begin() as tx:
-        await store.advance(tx, reading.topic, before, reached)
-        others = await store.save_closings(tx, reading.topic, *_apart(closings))
-        conflicts = [closings[index][1] for index in others]
-        others = await store.save_corrections(tx, reading.topic, *_apart(corrections))
-        conflicts += [corrections[index][1] for index in others]
-        taken_ids = [Oddity(*at, "Other bytes already have this id.") for at in conflicts]
-        await store.save_oddities(tx, reading.topic, [*oddities, *taken_ids])
-    _log_batch(reading.topic, len(rows) - len(conflicts), oddities, taken_ids)
-    for partition in reached.keys() & reading.offsets.keys():
-        reading.offsets[partition] = reached[partition]
+        await store.advance(tx, reading.topic, dict(reading.offsets), batch.reached)
+        taken_ids = await batch.save(tx, reading.topic)
+    _log_batch(reading.topic, len(batch.closings) + len(batch.corrections) - len(taken_ids), batch.oddities, taken_ids)
+    for partition in batch.reached.keys() & reading.offsets.keys():
+        reading.offsets[partition] = batch.reached[partition]
 
 
-def _read(
-    records: Iterable[Any],
-) -> tuple[list[tuple[ClosingRow | CorrectionRow, tuple[int, int]]], list[Oddity]]:
-    """The rows in `records`, each with its partition and offset, and the records that are none."""
-    rows: list[tuple[ClosingRow | CorrectionRow, tuple[int, int]]] = []
-    oddities = []
-    for record in records:
-        at = record.partition, record.offset
-        try:
-            if isinstance(record, Undecodable):
-                raise Unreadable(record.error)
-            rows.append((read_record(record.value), at))
-        except Unreadable as error:
-            oddities.append(Oddity(*at, str(error)))
-    return rows, oddities
-
-
-def _apart(pairs: Sequence[tuple[Row, store.PartitionOffset]]) -> tuple[list[Row], list[store.PartitionOffset]]:
-    return [row for row, _ in pairs], [at for _, at in pairs]
-
-
-def _log_batch(topic: str, taken: int, unreadable: list[Oddity], conflicts: list[Oddity]) -> None:
+def _log_batch(topic: str, taken: int, unreadable: Sequence[Oddity], conflicts: Sequence[Oddity]) -> None:
     """Counts and logs a batch; only once it is committed, because a batch may be read again."""
     TAKEN.inc(taken)
     UNREADABLE.inc(len(unreadable))

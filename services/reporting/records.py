@@ -14,6 +14,8 @@ from contracts.times import moment
 from services.platform.errors import TillError
 
 ERROR_CHARACTERS_MAX: Final = 1_000
+BETWEEN_PEOPLE: Final = "\x1f"
+"""An id may hold lines and tabs, but none of the other control characters."""
 
 
 class Unreadable(TillError, ValueError):
@@ -34,6 +36,13 @@ class ClosingRow:
     hash: str
     prev_hash: str
     value: bytes
+    currency: str
+    session_number: str
+    opened_by: str
+    opened_by_name: str | None
+    people: str
+    """Ids of all who opened, closed, approved or counted, with U+001F between them: no id may hold one."""
+    over_short_minor: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,8 @@ class CorrectionRow:
     correction: str
     received_at: datetime
     value: bytes
+    needs_review: bool
+    over_short_delta_minor: int | None
 
 
 def read_record(value: bytes | None) -> ClosingRow | CorrectionRow:
@@ -69,7 +80,7 @@ def read_record(value: bytes | None) -> ClosingRow | CorrectionRow:
         if kind == "closing":
             return _closing(value, members)
         if kind == "closing_correction":
-            return _correction(value)
+            return _correction(value, members)
     except ValidationError as error:
         raise Unreadable(_sentence(error)) from None
     raise Unreadable("The value is neither a closing nor a closing_correction.")
@@ -92,10 +103,11 @@ def _closing(value: bytes, members: dict[str, Any]) -> ClosingRow:
         hash=closing.hash,
         prev_hash=closing.prev_hash,
         value=value,
+        **figures_of_closing(members),
     )
 
 
-def _correction(value: bytes) -> CorrectionRow:
+def _correction(value: bytes, members: dict[str, Any]) -> CorrectionRow:
     correction = ClosingCorrection.model_validate_json(value, extra="ignore")
     return CorrectionRow(
         store_id=correction.store_id,
@@ -107,7 +119,29 @@ def _correction(value: bytes) -> CorrectionRow:
         correction=correction.correction,
         received_at=moment(correction.received_at),
         value=value,
+        **figures_of_correction(members),
     )
+
+
+def figures_of_closing(closing: dict[str, Any]) -> dict[str, Any]:
+    """What a valid closing is searched and added up by, by the names of its row."""
+    people = [closing[name] for name in ("opened_by", "closed_by", "approved_by", "counted_by") if closing.get(name)]
+    return {
+        "currency": closing["currency"],
+        "session_number": closing["session_number"],
+        "opened_by": closing["opened_by"]["id"],
+        "opened_by_name": closing["opened_by"].get("name"),
+        "people": BETWEEN_PEOPLE.join(sorted({person["id"] for person in people})),
+        "over_short_minor": closing["cash_movements"]["difference_minor"],
+    }
+
+
+def figures_of_correction(correction: dict[str, Any]) -> dict[str, Any]:
+    """What a valid correction adds to its closing, by the names of its row."""
+    return {
+        "needs_review": correction["needs_review"],
+        "over_short_delta_minor": correction["deltas"]["cash_movements"]["difference_minor"],
+    }
 
 
 def _sentence(error: ValidationError) -> str:

@@ -13,13 +13,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.platform.auth.store_scope import StoreScope
-from services.platform.http.event_stream import Vector
+from services.platform.http.event_stream import OFFSET_MAX, Vector
 from services.platform.postgres.pages import has_more, page_of, page_values
 
 CORRECTIONS_MAX: Final = 500
 """Corrections that one reply has beside their closing."""
 SPAN_OFFSETS_MAX: Final = 5_000
 """How many offsets of a partition one look goes over: a token of one store among thousands passes the others' by."""
+
+NAMED_STORES_MAX: Final = 20
+"""Stores that are looked up one by one in each partition, and pass nobody by; of more it is cheaper to read on."""
 
 Span = tuple[tuple[str, int], int, int, int]
 """Of a partition: the offset to begin at, the one to stop before, and how far it was read."""
@@ -115,12 +118,33 @@ _OF_SPAN: Final = """
            AND one."offset" >= span.begins AND one."offset" < span.ends ORDER BY one."offset" OFFSET 0) AS r
      {where} ORDER BY r."offset" LIMIT :limit + 1
 """
+# Who follows one store among thousands reads no other's. Rows are compared whole: of conditions one by one the planner
+# expects so few rows that it would rather read and sort all of a store.
+_OF_STORES: Final = """
+    SELECT r."offset", r.value, r.learnt_at FROM unnest(CAST(:named AS text[])) AS named(store_id) CROSS JOIN LATERAL (
+        SELECT one."offset", one.value, one.learnt_at FROM reporting.{table} AS one
+         WHERE one.store_id = named.store_id
+           AND (one.topic, one."partition", one."offset") >= (span.topic, span."partition", span.begins)
+           AND (one.topic, one."partition", one."offset") < (span.topic, span."partition", span.ends)
+         ORDER BY one.topic, one."partition", one."offset" LIMIT :limit + 1) AS r
+     ORDER BY r."offset" LIMIT :limit + 1
+"""
 
 
 def of_span(table: str, scope: StoreScope) -> tuple[str, dict[str, Any]]:
     """What a table has of one `span` of a statement, a page and one at most, by its offsets; and the values of it."""
+    named = _named(scope)
+    if named is not None:
+        return _OF_STORES.format(table=table), {"named": named}
     clauses, values = store_clauses(scope, "r.store_id")
     return _OF_SPAN.format(table=table, where=f"WHERE {' AND '.join(clauses)}" if clauses else ""), values
+
+
+def _named(scope: StoreScope) -> list[str] | None:
+    """The stores, where they are few enough to be looked up one by one."""
+    if scope.stores is None or len(scope.stores) > NAMED_STORES_MAX:
+        return None
+    return sorted(set(scope.stores) - scope.without)
 
 
 def store_clauses(scope: StoreScope, column: str = "c.store_id") -> tuple[list[str], dict[str, Any]]:
@@ -210,11 +234,13 @@ async def reached(engine: AsyncEngine) -> Vector:
         return {(row.topic, row.partition): row.next_offset for row in await tx.execute(REACHED)}
 
 
-def spans_between(at: Vector, end: Vector) -> list[Span]:
-    """What to look at in each partition that has something; one that `at` does not name begins at 0."""
-    spans = [
-        (key, at.get(key, 0), min(top, at.get(key, 0) + SPAN_OFFSETS_MAX), top) for key, top in sorted(end.items())
-    ]
+def spans_between(at: Vector, end: Vector, scope: StoreScope) -> list[Span]:
+    """What to look at in each partition that has something; one that `at` does not name begins at 0.
+
+    Where stores are looked up one by one, all that there is: nothing of others is passed by.
+    """
+    offsets_max = SPAN_OFFSETS_MAX if _named(scope) is None else OFFSET_MAX
+    spans = [(key, at.get(key, 0), min(top, at.get(key, 0) + offsets_max), top) for key, top in sorted(end.items())]
     return [span for span in spans if span[1] < span[2]]
 
 
@@ -230,7 +256,7 @@ def span_values(spans: list[Span]) -> dict[str, Any]:
 
 def since_statement(stores: StoreScope, at: Vector, end: Vector, limit: int) -> tuple[str, dict[str, Any], list[Span]]:
     """The statement of what was published in [at, end), its values, and the spans that it looks at, in their order."""
-    spans = spans_between(at, end)
+    spans = spans_between(at, end, stores)
     closings_of_span, of_stores = of_span("closings", stores)
     corrections_of_span, _ = of_span("corrections", stores)
     values: dict[str, Any] = page_values(limit) | of_stores | span_values(spans)

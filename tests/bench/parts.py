@@ -9,7 +9,7 @@ import structlog
 from rich.progress import Progress
 
 from deploy.embedded.stack import Stack
-from tests.bench import closing, closings_list, console, gateway, limits, listing, neighbours, pace, race, speed
+from tests.bench import closing, closings_list, console, gateway, ingest, limits, listing, neighbours, pace, race, speed
 from tests.bench.calm import rest
 from tests.bench.corner import STAGES, BenchFailed, corner, prepare
 from tests.bench.latency import WARM_UP_COMMANDS
@@ -121,6 +121,13 @@ class Bench:
                     settings, stored, self.sizes.list_calls, self.logs, bar
                 )
 
+    async def ingest(self) -> None:
+        """A backlog of closings that the reporting reader takes in."""
+        count = self.sizes.ingested
+        async with corner(self.stack, "ingest") as settings:
+            bars = self.bar(f"{count:,} closings published", count), self.bar(f"{count:,} closings taken in", count)
+            self.results.ingest = await ingest.measure(settings, count, self.stack.pids, self.logs, bars)
+
     async def console(self) -> None:
         """The console's pages before very many closings, and many live ones at once."""
         stored, pages = self.sizes.console_closings, self.sizes.console_pages
@@ -163,6 +170,7 @@ PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
     "closings": Bench.closings,
     "sessions-list": Bench.lists,
     "closings-list": Bench.closing_pages,
+    "ingest": Bench.ingest,
     "console": Bench.console,
     "stages": Bench.stages,
 }

@@ -20,6 +20,7 @@ from deploy.embedded.stack import Stack
 from tests.bench.closing import Closings
 from tests.bench.console import Figures
 from tests.bench.gateway import Passage
+from tests.bench.ingest import Ingest
 from tests.bench.limits import Limits
 from tests.bench.listing import Listed
 from tests.bench.meter import load_1min
@@ -61,6 +62,7 @@ class Report:
     closings: list[Closings] = field(default_factory=list)
     lists: list[Listed] = field(default_factory=list)
     closing_pages: list[Listed] = field(default_factory=list)
+    ingest: Ingest | None = None
     console: Figures | None = None
     passage: Passage | None = None
     neighbours: Neighbours | None = None

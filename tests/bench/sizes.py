@@ -35,6 +35,8 @@ class Sizes:
     list_calls: int
     closings_listed: tuple[int, ...]
     """Closings that a reader holds whose pages are asked for."""
+    ingested: int
+    """Closings that a reader takes in from the topic."""
     console_closings: int
     """Of the one store whose pages are asked for."""
     console_calls: int
@@ -64,6 +66,7 @@ FULL: Final = Sizes(
     listed=1_000_000,
     list_calls=300,
     closings_listed=(10_000, 1_000_000),
+    ingested=100_000,
     console_closings=100_000,
     console_calls=100,
     console_pages=(1, 200),
@@ -82,6 +85,7 @@ QUICK: Final = replace(
     FULL,
     listed=20_000,
     closings_listed=(10_000, 20_000),
+    ingested=10_000,
     list_calls=50,
     commands=20_000,
     rounds=1,

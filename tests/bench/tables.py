@@ -9,6 +9,7 @@ from rich.table import Table
 from tests.bench.closing import Closings
 from tests.bench.console import Figures
 from tests.bench.gateway import Passage
+from tests.bench.ingest import Ingest
 from tests.bench.latency import Latency
 from tests.bench.limits import Limits
 from tests.bench.listing import Listed
@@ -35,6 +36,9 @@ NEIGHBOUR_MEMORY_MIB: Final = 512
 """No attack may make a process larger: it is what a container of `docker-compose.yml` may have."""
 NEIGHBOUR_EXACT_MS: Final = 10
 """Below so many milliseconds a figure of theirs has a decimal."""
+
+INGEST_GOAL: Final = 5_000
+"""Closings that a reader takes in a second, on a calm machine of two cores."""
 
 STAGE_MEANINGS: Final = {
     "fetch": "Kafka's records, FastStream; beside the other stages",
@@ -68,6 +72,7 @@ def show(report: Report, console: Console) -> None:
         _show_neighbours(report.neighbours, console)
     _show_lists(report.lists, "A page of sessions, from the call to what is in memory", console)
     _show_lists(report.closing_pages, "A page of closings over HTTP, in two days that hold all of them", console)
+    _show_ingest(report.ingest, console)
     _show_console(report.console, console)
     if report.closings:
         _show_closings(report.closings, console)
@@ -246,6 +251,24 @@ def _show_lists(lists: list[Listed], title: str, console: Console) -> None:
     for one in lists:
         table.add_row(one.filters, one.page, str(one.rows), f"{one.median_ms:,.1f} ms", f"{one.p99_ms:,.1f} ms")
     console.print(table)
+
+
+def _show_ingest(ingest: Ingest | None, console: Console) -> None:
+    if ingest is None:
+        return
+    table = _table("A backlog of closings, taken in by one reporting reader", "closings", "bytes", "closings/s")
+    for name in ("reader CPU", "PostgreSQL CPU", "Kafka CPU", "others", "memory"):
+        table.add_column(name, justify="right")
+    cpu = (f"{ingest.cpu_us.get(name, 0):,.0f} µs" for name in ("worker", "postgres", "kafka", "others"))
+    table.add_row(
+        f"{ingest.closings:,}",
+        f"{ingest.bytes_each:,}",
+        f"{ingest.per_s:,.0f}",
+        *cpu,
+        f"{ingest.rss_peak_mib:,.0f} MiB",
+    )
+    console.print(table)
+    _say(console, f"CPU is for one closing. Goal: {INGEST_GOAL:,} closings/s.")
 
 
 def _show_console(figures: Figures | None, console: Console) -> None:

@@ -81,8 +81,11 @@ async def test_pages_of_any_size_hold_everything_once(
     of_all = [[100 * partition + n for n in range(1, 21)] for partition in (0, 1, 2)]
     of_two = [[n for n in of_one if n % 5 == 0] for of_one in of_all]
     assert per_partition(whole) == of_all
-    for span, limit in ((search.SPAN_OFFSETS_MAX, 1), (search.SPAN_OFFSETS_MAX, 7), (4, 1), (4, 7), (1, 500)):
+    whole_span, named = search.SPAN_OFFSETS_MAX, search.NAMED_STORES_MAX
+    # As few stores are looked up, and as many are.
+    for span, limit, stores_max in ((whole_span, 1, named), (whole_span, 7, 0), (4, 1, 0), (4, 7, 0), (1, 500, 0)):
         monkeypatch.setattr(search, "SPAN_OFFSETS_MAX", span)
+        monkeypatch.setattr(search, "NAMED_STORES_MAX", stores_max)
         every, every_end, _ = await followed(client, both, limit=limit)
         assert (per_partition(every), every_end) == (of_all, end)
         for headers, params in ((two, {}), (both, {"store": "s2"})):
@@ -93,6 +96,37 @@ async def test_pages_of_any_size_hold_everything_once(
     monkeypatch.setattr(pages, "PAGE_BYTES_MAX", 3 * len(value(closing(1))) + 100)
     by_bytes, _, count = await followed(client, both)
     assert (by_bytes, count > 20) == (whole, True)
+
+
+async def test_pages_stay_as_they_are_while_closings_arrive(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, reporting: Settings, reading: Reading
+) -> None:
+    """Whoever turns pages meanwhile gets all of before and all that came, each once; so does the list by time."""
+    await publish_mixed(reporting, 20, lambda _: "s1")
+    seen, listed = list[int](), list[int]()
+    async with reading():
+        await until_read(engine, 75)
+        after, cursor = None, None
+        for number in range(1, 13):
+            # Each is closed later than all before it, and on a partition that was read over already.
+            late = closing(300 + number, closed_at=f"2025-01-01T17:{number:02}:00.000000Z")
+            await publish(reporting, [value(late)], partition=number % 3)
+            await until_read(engine, 75 + number)
+            reply = await asked(client, token("s1"), limit=5, **({} if after is None else {"after": after}))
+            seen, after = seen + z_numbers(reply), reply.json()["next"]
+            params = {"limit": 5} | ({} if cursor is None else {"cursor": cursor})
+            page = await client.get("/api/closings", params=params, headers=token("s1"))
+            listed, cursor = listed + z_numbers(page), page.json()["next_cursor"]
+        rest, _, _ = await followed(client, token("s1"), after)
+    while cursor is not None:
+        page = await client.get("/api/closings", params={"limit": 5, "cursor": cursor}, headers=token("s1"))
+        listed, cursor = listed + z_numbers(page), page.json()["next_cursor"]
+
+    everything = [100 * partition + n for partition in (0, 1, 2) for n in range(1, 21)] + [
+        300 + n for n in range(1, 13)
+    ]
+    assert sorted(seen + rest) == everything
+    assert sorted(listed) == everything
 
 
 async def test_a_clock_that_went_back_loses_nothing(
