@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from services.cli.common import on_ledger, read_settings, run_to_end
+from services.cli.common import Store as AnyStore
+from services.cli.common import on_ledger, read_settings, refuse, run_to_end
 from services.cli.profiles import profiles
 
 users = typer.Typer(no_args_is_help=True, help="The people of a store, and who of them may come in no more.")
@@ -44,7 +45,6 @@ class KeyRole(StrEnum):
 
 
 Store = Annotated[str, typer.Option(help="The store.")]
-AnyStore = Annotated[str | None, typer.Option(help="Only this store.")]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input: nobody else sees it.")
 ]
@@ -77,10 +77,10 @@ def add_user(
     from services.platform import access_log
     from services.platform.auth.claims import EVERY_STORE, RESERVED_PREFIXES
 
-    _check_store(store)
+    _check_id("store", store)
     _check_subject(user)
     if user.startswith(RESERVED_PREFIXES):
-        _refuse("A user's id begins neither with key:, as those of API keys, nor with till-, as those of the service.")
+        refuse("A user's id begins neither with key:, as those of API keys, nor with till-, as those of the service.")
     if profile is not None:
         _check_id("profile", profile)
     stored = _read_password(password=password_stdin, bcrypt_hash=bcrypt_hash_stdin)
@@ -109,7 +109,7 @@ def revoke_user(
     from services.gateway.access import users as rows
 
     if store != "*":
-        _check_store(store)
+        _check_id("store", store)
     _check_subject(user)
     _in_ledger(lambda tx: rows.revoke(tx, store, user, _on_access_topic()))
     where = "to any store" if store == "*" else f"to {store}"
@@ -158,11 +158,11 @@ def profile_password(
     """
     from services.gateway.access import users as rows
 
-    _check_store(store)
+    _check_id("store", store)
     _check_id("profile", profile)
     stored = _read_password(password=password_stdin, bcrypt_hash=bcrypt_hash_stdin)
     if not _in_ledger(lambda tx: rows.set_profile_password(tx, store, profile, stored)):
-        _refuse(f"There is no till {profile} in {store}: import it first, with `till profiles import`.")
+        refuse(f"There is no till {profile} in {store}: import it first, with `till profiles import`.")
     typer.echo(f"{profile} of {store} has a new password.")
 
 
@@ -181,7 +181,7 @@ def add_key(
     """
     from services.gateway.access import api_keys as rows
 
-    _check_store(store)
+    _check_id("store", store)
     _check_id("company", company)
     key, secret = _in_ledger(lambda tx: rows.add(tx, company, store, role.value))
     typer.echo(f"{key.key_id} of {company} for {store}, as {role.value}:", err=True)
@@ -205,7 +205,7 @@ def rotate_key(
 
     secret = _in_ledger(lambda tx: rows.rotate(tx, store, key, overlap))
     if secret is None:
-        _refuse(f"There is no key {key} in {store}.")
+        refuse(f"There is no key {key} in {store}.")
     typer.echo(secret)
 
 
@@ -220,7 +220,7 @@ def revoke_key(
     from services.gateway.access import api_keys as rows
 
     if not _in_ledger(lambda tx: rows.revoke(tx, store, key, _on_access_topic())):
-        _refuse(f"There is no key {key} in {store}.")
+        refuse(f"There is no key {key} in {store}.")
     typer.echo(f"The key {key} of {store} opens nothing any more, 5 seconds from now at the latest.")
 
 
@@ -329,8 +329,7 @@ def token(
         ensure_key(settings)
         typer.echo(mint(settings, sub=sub, role=role.value, stores=store, ttl_s=ttl, audiences=audiences))
     except (OSError, ValueError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
+        refuse(str(error), error)
 
 
 def _on_access_topic() -> Any:
@@ -344,18 +343,17 @@ def _check_subject(subject: str) -> None:
     from contracts.access import SUBJECT_BYTES_MAX
 
     if not 1 <= len(subject.encode("utf-8", "surrogateescape")) <= SUBJECT_BYTES_MAX or "\0" in subject:
-        _refuse(f"The id of a user has 1 to {SUBJECT_BYTES_MAX} bytes.")
+        refuse(f"The id of a user has 1 to {SUBJECT_BYTES_MAX} bytes.")
 
 
 def _in_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
     """Do it in one transaction."""
-    from services.platform.postgres.engine import open_tool_engine
 
     async def transaction(engine: Any) -> Any:
         async with engine.begin() as tx:
             return await work(tx)
 
-    return run_to_end(on_ledger(transaction, partial(open_tool_engine, name="till-access")))
+    return run_to_end(on_ledger(transaction, "till-access"))
 
 
 def _read_password(*, password: bool, bcrypt_hash: bool) -> str:
@@ -363,12 +361,12 @@ def _read_password(*, password: bool, bcrypt_hash: bool) -> str:
     from services.gateway.access.passwords import hash_password, read_bcrypt_hash
 
     if password == bcrypt_hash:
-        _refuse("Say where the password comes from: --password-stdin or --bcrypt-hash-stdin.")
+        refuse("Say where the password comes from: --password-stdin or --bcrypt-hash-stdin.")
     line = sys.stdin.buffer.read(PASSWORD_LINE_MAX).removesuffix(b"\n").removesuffix(b"\r")
     try:
         words = line.decode()
     except UnicodeDecodeError:
-        _refuse("The password on standard input is no UTF-8.")
+        refuse("The password on standard input is no UTF-8.")
     return str(_or_sentence(lambda: (hash_password if password else read_bcrypt_hash)(words)))
 
 
@@ -376,21 +374,11 @@ def _or_sentence(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except (OSError, ValueError) as error:
-        _refuse(str(error))
-
-
-def _check_store(store: str) -> None:
-    _check_id("store", store)
+        refuse(str(error))
 
 
 def _check_id(what: str, value: str) -> None:
-
     from contracts.values import ID_TEXT
 
     if not ID_TEXT.fullmatch(value):
-        _refuse(f"The id of a {what} has 1 to 64 of the characters A-Z a-z 0-9 . _ : -")
-
-
-def _refuse(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(2)
+        refuse(f"The id of a {what} has 1 to 64 of the characters A-Z a-z 0-9 . _ : -")

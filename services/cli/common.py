@@ -3,8 +3,10 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Annotated, Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Final, NoReturn
 
 import click
 import typer
@@ -19,8 +21,6 @@ Profile = Annotated[str | None, typer.Option(help="Only this profile; needs --st
 
 def progress_bar(label: str) -> Any:
     """A progress bar on standard error, silent where nobody watches; yields a function of (done, total)."""
-    from contextlib import contextmanager
-
     from rich.console import Console
     from rich.progress import Progress
 
@@ -80,14 +80,45 @@ def run_to_end(work: Coroutine[Any, Any, Any], *, fast: bool = False) -> Any:
     raise typer.Exit(2)
 
 
-def on_ledger(work: Callable[[Any], Awaitable[Any]], opened: Callable[[str], Any]) -> Coroutine[Any, Any, Any]:
-    """`work` with connections to the ledger, as `opened` makes them of its address; they are closed at its end."""
+def on_ledger(work: Callable[[Any], Awaitable[Any]], name: str) -> Coroutine[Any, Any, Any]:
+    """`work` with connections to the ledger, which the database knows by `name`; they are closed at its end."""
+    from services.platform.postgres.engine import open_tool_engine
 
     async def worked() -> Any:
-        engine = opened(read_settings().database_url)
+        engine = open_tool_engine(read_settings().database_url, name=name)
         try:
             return await work(engine)
         finally:
             await engine.dispose()
 
     return worked()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Where to write to; what is not written to its end leaves no file by this name, and the one before as it was."""
+    check_folder(path)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        # A pipe, or /dev/stdout, wherever it leads: nothing may stand in its place.
+        with path.open("wb") as file:
+            yield file
+        return
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_folder(path: Path | None) -> None:
+    """Refuse a file that has no folder to be written in."""
+    if path is not None and not path.absolute().parent.is_dir():
+        refuse(f"There is no folder {path.absolute().parent} to write {path.name} in.")
+
+
+def refuse(sentence: str, error: Exception | None = None) -> NoReturn:
+    """Say why on standard error, and end with exit code 2."""
+    typer.echo(sentence, err=True)
+    raise typer.Exit(2) from error

@@ -10,7 +10,7 @@ from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
-from services.cli.common import progress_bar, read_settings, run_to_end
+from services.cli.common import progress_bar, read_settings, refuse, run_to_end, whole_file
 
 STANDARD_OUTPUT: Final = Path("-")
 PAGE_TIME_LIMIT: Final = "60s"
@@ -58,7 +58,7 @@ def export(
     It reads the reporting reader's database page by page, and holds nothing there between two pages. Who has a token
     and no database asks the reader over HTTP, at /api/exports.
 
-    Example: [bold]till export tenders --from 2026-01-01 --to 2026-01-31 --format parquet --to-file may.parquet[/bold]
+    Example: [bold]till export tenders --from 2026-01-01 --to 2026-01-31 --format parquet --to-file jan.parquet[/bold]
     """
     from services.platform.auth.store_scope import StoreScope
     from services.reporting.export_files import NoParquet, Style
@@ -78,8 +78,7 @@ def export(
         with _opened(to_file) as file:
             rows = run_to_end(_write(kind.value, selection, style, file))
     except NoParquet as missing:
-        typer.echo(str(missing), err=True)
-        raise typer.Exit(2) from None
+        refuse(str(missing), missing)
     except BrokenPipeError:
         raise typer.Exit(1) from None
     typer.echo(f"{rows} rows{'' if to_file == STANDARD_OUTPUT else f' in {to_file}'}.", err=True)
@@ -87,21 +86,12 @@ def export(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Where to write to; what is not written to its end leaves no file by this name, and the one before as it was."""
     if path == STANDARD_OUTPUT:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = path.with_name(f"{path.name}.part")
-    if not path.absolute().parent.is_dir():
-        typer.echo(f"There is no folder {path.absolute().parent} to write {path.name} in.", err=True)
-        raise typer.Exit(2)
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        yield file
 
 
 async def _write(kind: str, selection: Any, style: Any, file: BinaryIO) -> int:

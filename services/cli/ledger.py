@@ -5,14 +5,23 @@ import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import typer
 
-from services.cli.common import Profile, Store, on_ledger, progress_bar, read_settings, run_to_end
+from services.cli.common import (
+    Profile,
+    Store,
+    check_folder,
+    on_ledger,
+    progress_bar,
+    read_settings,
+    refuse,
+    run_to_end,
+    whole_file,
+)
 
 dead_letters = typer.Typer(no_args_is_help=True, help="What could not be read or applied, and was put aside.")
 
@@ -90,8 +99,8 @@ def replay(
     """
     _needs_store(store, profile)
     if to is not None and topic is not None:
-        _refuse("Give --to or --topic, not both.")
-    _needs_folder(to)
+        refuse("Give --to or --topic, not both.")
+    check_folder(to)
     settings = read_settings()
     name = topic or settings.topics.closings
 
@@ -124,12 +133,12 @@ async def _to_topic(settings: Any, name: str, pages: Any) -> int:
 
 async def _to_file(path: Path, pages: Any) -> int:
     written = 0
-    with path.open("w", encoding="utf-8") as file:
+    with whole_file(path) as file:
         async for page in pages:
             for publication in page:
                 headers = {header: value.decode() for header, value in publication.headers}
                 line = {"key": publication.key.decode(), "headers": headers, "value": publication.value.decode()}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             written += len(page)
     return written
 
@@ -164,7 +173,7 @@ def verify(
     Example: [bold]till verify --anchor may.txt --write-anchor june.txt[/bold]
     """
     _needs_store(store, profile)
-    _needs_folder(write_anchor)
+    check_folder(write_anchor)
     settings = read_settings()
 
     async def checked(engine: Any) -> str:
@@ -258,7 +267,7 @@ def show_letter(
 
     Example: [bold]till dead-letters show 3/17 --out record.bin[/bold]
     """
-    _needs_folder(out)
+    check_folder(out)
     letter = next(iter(_chosen([position])))
     typer.echo(f"came from   {letter.came_from}\nput aside   {_when(letter)}\nkey         {_text(letter.record.key)}")
     for name, value in letter.record.headers:
@@ -289,7 +298,7 @@ def retry_letters(
     from services.sessions.worker.publisher import Publisher
 
     if everything == bool(positions):
-        _refuse("Name the letters to bring back, or give --all.")
+        refuse("Name the letters to bring back, or give --all.")
     settings, stay = read_settings(), list[str]()
     letters, publisher = _chosen(positions) if positions else [], Publisher(settings)
 
@@ -301,7 +310,7 @@ def retry_letters(
         results = await sent_again(settings, letters)
         stay.extend(result.why for result in results if isinstance(result, NotSentAgain))
         if stay:
-            _refuse(stay[0])
+            refuse(stay[0])
         await publisher.publish([result for result in results if not isinstance(result, NotSentAgain)])
         return len(results)
 
@@ -338,7 +347,7 @@ def _chosen(positions: list[str]) -> list[Any]:
     letters = {letter.position: letter for letter in chosen}
     missing = [position for position in positions if position not in letters]
     if missing:
-        _refuse(f"There is no dead letter {missing[0]}; `till dead-letters list` shows them all.")
+        refuse(f"There is no dead letter {missing[0]}; `till dead-letters list` shows them all.")
     return [letters[position] for position in dict.fromkeys(positions)]
 
 
@@ -361,9 +370,7 @@ def _text(value: bytes | None) -> str:
 
 def _on_ledger(work: Callable[[Any], Awaitable[Any]]) -> Any:
     """Work with connections to the ledger, which are closed at the end."""
-    from services.platform.postgres.engine import open_tool_engine
-
-    return _run(lambda: on_ledger(work, partial(open_tool_engine, name="till-tools")))
+    return _run(lambda: on_ledger(work, "till-tools"))
 
 
 def _run(work: Callable[[], Any]) -> Any:
@@ -381,19 +388,9 @@ def _run(work: Callable[[], Any]) -> Any:
         typer.echo(str(none), err=True)
         raise typer.Exit(1) from none
     except (BrokerAway, AnswerStuck, ValueError) as error:
-        _refuse(str(error))
+        refuse(str(error))
 
 
 def _needs_store(store: str | None, profile: str | None) -> None:
     if profile is not None and store is None:
-        _refuse("--profile needs --store: profiles are named within their store.")
-
-
-def _needs_folder(path: Path | None) -> None:
-    if path is not None and not path.absolute().parent.is_dir():
-        _refuse(f"There is no folder {path.absolute().parent} to write {path.name} in.")
-
-
-def _refuse(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(2)
+        refuse("--profile needs --store: profiles are named within their store.")

@@ -1,13 +1,12 @@
 """The commands of `till` that keep the tills of the stores."""
 
 import sys
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from services.cli.common import on_ledger, read_settings, run_to_end
+from services.cli.common import on_ledger, read_settings, refuse, run_to_end
 
 profiles = typer.Typer(no_args_is_help=True, help="The tills of the stores: their names, tenders and rules.")
 
@@ -29,7 +28,6 @@ def import_profiles(
     Example: [bold]till profiles import tills.csv[/bold]
     """
     from services.platform.auth.signing_keys import ensure_key
-    from services.platform.postgres.engine import open_tool_engine
     from services.sessions.ledger.profiles import BadRow, read_profiles
     from services.sessions.tools.set_profiles import set_profiles
     from services.sessions.worker.publisher import AnswerStuck, BrokerAway
@@ -37,7 +35,7 @@ def import_profiles(
     try:
         rows = read_profiles(file)
     except BadRow as bad:
-        _refuse(f"{file}: {bad}. Nothing was imported.", bad)
+        refuse(f"{file}: {bad}. Nothing was imported.", bad)
     settings = read_settings()
 
     async def imported(engine: Any) -> list[str]:
@@ -46,9 +44,9 @@ def import_profiles(
         return await set_profiles(settings, engine, rows)
 
     try:
-        wrong = run_to_end(on_ledger(imported, partial(open_tool_engine, name="till-profiles")))
+        wrong = run_to_end(on_ledger(imported, "till-profiles"))
     except (BrokerAway, AnswerStuck) as error:
-        _refuse(str(error), error)
+        refuse(str(error), error)
     for sentence in wrong:
         typer.echo(sentence, err=True)
     typer.echo(len(rows))
@@ -62,17 +60,11 @@ def export_profiles() -> None:
 
     Example: [bold]till profiles export > tills.csv[/bold]
     """
-    from services.platform.postgres.engine import open_tool_engine
     from services.sessions.ledger.profiles import write_file
 
     async def exported(engine: Any) -> int:
         async with engine.connect() as tx:
             return await write_file(tx, sys.stdout)
 
-    count = run_to_end(on_ledger(exported, partial(open_tool_engine, name="till-profiles")))
+    count = run_to_end(on_ledger(exported, "till-profiles"))
     typer.echo(f"{count} tills.", err=True)
-
-
-def _refuse(sentence: str, error: Exception) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(2) from error

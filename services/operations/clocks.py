@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -43,7 +42,7 @@ async def database_clock(engine: AsyncEngine) -> Reading:
 async def broker_clock(settings: Settings) -> Reading:
     """The broker's clock: only a record that it appends tells it, so one goes to a topic that exists for that alone.
 
-    Raises KafkaError, also where the topic may not be made.
+    Raises KafkaError, and TopicsWrong where the topic may not be made.
     """
     name = f"{settings.topic_prefix}clock-{uuid4().hex[:8]}"
     await asyncio.to_thread(_create, settings, name)
@@ -69,10 +68,10 @@ def _reading(now: float, before: float) -> Reading:
 
 def _create(settings: Settings, name: str) -> None:
     topic = {"num_partitions": 1, "replication_factor": 1, "configs": LOG_APPEND_TIME}
-    with closing(admin_client(settings)) as admin:
+    with admin_client(settings) as admin:
         admin.create_topics({name: topic}, wait_for_metadata=True)
 
 
 def _delete(settings: Settings, name: str) -> None:
-    with closing(admin_client(settings)) as admin:
+    with admin_client(settings) as admin:
         admin.delete_topics([name])

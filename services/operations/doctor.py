@@ -8,7 +8,6 @@ from typing import Any, Final, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from kafka.errors import KafkaError as AdminError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -35,7 +34,7 @@ NEWEST_MAX: Final = 50
 """Of each partition so many of the newest records are looked at: enough to tell clients apart."""
 NEWEST_WAIT_MS: Final = 1_000
 """Nothing more comes after so long where the newest places hold no records."""
-OUTAGES: Final = (KafkaError, AdminError, RedisError, SQLAlchemyError, OSError, TimeoutError, TopicsWrong, TopicUnread)
+OUTAGES: Final = (KafkaError, RedisError, SQLAlchemyError, OSError, TimeoutError, TopicsWrong, TopicUnread)
 """What a look may end with; it says so and the others go on."""
 
 SAFE = ("fsync", "synchronous_commit")

@@ -1,7 +1,6 @@
 """Who may do what on Kafka: a principal with a password for each service and for the registers, and their ACLs."""
 
 import asyncio
-from contextlib import closing
 from pathlib import Path
 from typing import Final, Literal
 
@@ -92,7 +91,7 @@ async def set_up(settings: Settings, folder: Path) -> list[str]:
     """Give each file's principal, `till-` and its name, the password in it, and the rights of its name; their names.
 
     Can be run twice: passwords are those of the files afterwards, and other rights on these topics and groups are gone.
-    Raises PrincipalsWrong, OSError, and what the broker raises.
+    Raises PrincipalsWrong, OSError, and TopicsWrong for what the broker refuses.
     """
     return await asyncio.to_thread(_set_up, settings, folder)
 
@@ -103,7 +102,7 @@ def _set_up(settings: Settings, folder: Path) -> list[str]:
     principals = {name: rights(settings, name) for name in passwords}
     own = settings.kafka_sasl_mechanism
     mechanism = own if own.startswith("SCRAM") else "SCRAM-SHA-512"
-    with closing(admin_client(settings)) as admin:
+    with admin_client(settings) as admin:
         reply = admin.alter_user_scram_credentials(
             [UserScramCredentialUpsertion(PREFIX + name, mechanism, word) for name, word in passwords.items()]
         )

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal
 
-from kafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.platform.errors import TillError
@@ -44,8 +43,6 @@ async def _missing(settings: Settings, service: Service) -> str | None:
             await (check_closings if service == "reporting" else check_topics)(settings)
     except TopicsWrong as wrong:
         return str(wrong)
-    except KafkaError as error:
-        return f"Kafka does not answer: {error!r}."
     except (SQLAlchemyError, OSError) as error:
         return f"The database does not answer: {getattr(error, '__cause__', None) or error}."
     return None

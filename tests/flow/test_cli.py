@@ -1,5 +1,6 @@
 """The command line from outside: what it prints, what it exits with, and that it can be run twice."""
 
+import asyncio
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -41,6 +42,15 @@ async def test_tables_and_topics_are_made_once_and_can_be_asked_for_twice(corner
     assert all(corner.topic_prefix + suffix in created.stdout for suffix in TOPIC_CONFIGS)
     again = await till(corner, "topics")
     assert (again.returncode, again.stdout) == (0, "All topics exist and are as promised.\n")
+
+
+async def test_what_kafka_refuses_is_a_sentence_and_topics_may_be_made_twice_at_once(corner: Settings) -> None:
+    refused = await till(corner.model_copy(update={"topic_replicas": 3}), "topics")
+    assert refused.returncode == 2
+    assert "refuses it" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    await asyncio.gather(*(create_topics(corner) for _ in range(3)))
+    assert len(await check_topics(corner)) == len(TOPIC_CONFIGS)
 
 
 async def test_a_worker_refuses_topics_that_are_not_as_promised(corner: Settings) -> None:

@@ -30,6 +30,7 @@ final,b5,B,USD,{TENDERS},,acme
 final,b6,B,USD,{TENDERS},,acme
 final,b7,B,USD,{TENDERS},,acme
 final,b8,B,USD,{TENDERS},,acme
+final,b9,B,USD,{TENDERS},,acme
 final,limited,Limited,USD,,100,acme
 final,yen,Yen,JPY,,,acme
 final,theirs,Theirs,USD,,,other

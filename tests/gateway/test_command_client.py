@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -23,6 +24,7 @@ from structlog.testing import capture_logs
 from contracts.events import claimless_event_id_of, event_id_of
 from deploy.embedded.stack import Stack, start_server, stop_server
 from services.gateway.commands import batched, pending
+from services.gateway.commands import client as client_module
 from services.gateway.commands.batched import Batched
 from services.gateway.commands.client import CommandClient
 from services.gateway.ledger_queries import open_ledger
@@ -39,11 +41,11 @@ FAST_S = 4.0
 
 @asynccontextmanager
 async def client(
-    market: Market, *, follows: bool, wait_s: float, noted: list[Any] | None = None
+    market: Market, *, follows: bool, wait_s: float, noted: list[Any] | None = None, notes: asyncio.Event | None = None
 ) -> AsyncIterator[CommandClient]:
     """A client without a gateway around it; `follows` says whether it looks at the events at once.
 
-    What it notes as pending goes to `noted`.
+    What it notes as pending goes to `noted`, and is noted once `notes` says so.
     """
     facts = await check_topics(market.settings)
     ledger = open_ledger(market.settings.database_url)
@@ -51,6 +53,8 @@ async def client(
     async def note(published: Sequence[Any]) -> None:
         if noted is not None:
             noted.extend(published)
+        if notes is not None:
+            await notes.wait()
 
     command_client = CommandClient(
         kafka=partial(connection, market.settings),
@@ -200,6 +204,30 @@ async def test_of_a_command_that_waits_its_place_is_noted_and_nothing_of_its_bod
     ((store_id, command_id, position),) = noted
     assert (store_id, command_id) == ("s1", body["command_id"])
     assert isinstance(position, Position)
+
+
+async def test_an_answer_that_comes_while_the_note_is_on_its_way_is_given(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "LAST_LOOK_SHARE", 0.95)
+    body, noted, notes = movement("p1", await market.open_session("p1"), 9), list[Any](), asyncio.Event()
+    async with client(market, follows=True, wait_s=20.0, noted=noted, notes=notes) as waiting:
+        await eventually(lambda: follows(waiting))
+        market.worker.send(signal.SIGSTOP)
+        try:
+            asked = asyncio.create_task(waiting.ask(body, market.token("s1")))
+
+            async def is_noting() -> bool:
+                return bool(noted)
+
+            await eventually(is_noting)
+        finally:
+            market.worker.send(signal.SIGCONT)
+        reply = await asked
+        notes.set()
+
+    assert reply.answer is not None
+    assert reply.answer["kind"] == "cash_moved"
 
 
 async def test_those_who_wait_while_events_are_out_of_sight_are_told_when_they_are_back(market: Market) -> None:

@@ -135,6 +135,22 @@ async def test_a_request_that_was_pending_does_no_more_than_it_was_to_do(final: 
     ]
 
 
+async def test_a_request_to_open_that_waits_names_one_session_however_often_it_comes(final: FinalClient) -> None:
+    body, headers = EXAMPLE | {"stationId": "b9"}, final.key | {"idempotency-key": "opens late"}
+    async with final.market.another_gateway(gateway_wait_s=0.5) as client:
+        final.market.worker.send(signal.SIGSTOP)
+        try:
+            waiting = [await client.post(PATH, json=body, headers=headers) for _ in range(2)]
+        finally:
+            final.market.worker.send(signal.SIGCONT)
+    done = await final.ask("POST", body=body, idempotency_key="opens late")
+
+    assert [reply.status_code for reply in (*waiting, done)] == [202, 202, 201]
+    ends = {reply.headers["location"].rpartition("/")[2] for reply in waiting}
+    assert ends == {done.json()["id"]}
+    assert await accepted_kinds(final.market, done.json()["id"]) == ["open_session", "close_session"]
+
+
 async def _recounted(final: FinalClient, path: str) -> Any:
     """The record with another count, once it is closed."""
     reply = await final.ask("PUT", path, {"closingAmounts": {"cash": "2.00"}})

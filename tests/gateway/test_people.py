@@ -265,11 +265,34 @@ async def test_what_is_said_again_and_again_leaves_nothing_behind(
     monkeypatch.setattr(callers, "CHANGES_OF_STORE_A_DAY_MAX", 2)
     async with market.another_gateway() as client:
         headers = market.bearer("s1", role="admin", sub="root")
-        replies = [await client.delete(f"{USERS}/tom", headers=headers) for _ in range(3)]
-        elsewhere = await client.delete("/api/stores/s2/users/tom", headers=market.bearer("s2", role="admin"))
-    assert [reply.status_code for reply in replies] == [200, 200, 429]
-    assert 0 < int(replies[2].headers["retry-after"]) <= 86_400
-    assert elsewhere.status_code == 404
+        tom, new_key = ANA | {"user": "tom"}, {"company_id": "kept"}
+        key = {"idempotency-key": "counted once"}
+
+        async def status_of(method: str, path: str, body: Any = None, **more: str) -> int:
+            return (await client.request(method, path, json=body, headers=headers | more)).status_code
+
+        # What changes nothing takes none, nor does a revocation.
+        refused = [await status_of("POST", USERS, tom | {"password": "x" * 2_000}) for _ in range(3)]
+        refused += [await status_of("DELETE", f"{USERS}/nobody") for _ in range(3)]
+        repeated = [await status_of("POST", KEYS, new_key, **key) for _ in range(3)]
+        back_and_forth = [
+            await status_of(method, path, body)
+            for _ in range(2)
+            for method, path, body in (
+                ("POST", USERS, tom),
+                ("DELETE", f"{USERS}/tom", None),
+            )
+        ]
+        full = await client.post(KEYS, json={"company_id": "more"}, headers=headers)
+        elsewhere = await client.post(
+            "/api/stores/s2/keys", json=new_key, headers=market.bearer("s2", role="admin", sub="root")
+        )
+    assert refused == [422] * 3 + [404] * 3
+    assert repeated == [201, 200, 200]
+    assert back_and_forth == [200, 200, 429, 200]
+    assert full.status_code == 429
+    assert 0 < int(full.headers["retry-after"]) <= 86_400
+    assert elsewhere.status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -312,7 +335,7 @@ async def test_bodies_and_names_that_can_be_none_are_refused(market: Market) -> 
 
 
 async def test_users_are_listed_page_by_page_whatever_they_are_called(market: Market) -> None:
-    names = ["a/b", "Ünal", "zoe \N{SNOWMAN}", "x" * 128]
+    names = ["a/b", "a/b/", "Ünal", "zoe \N{SNOWMAN}", "x" * 128]
     for name in names:
         assert (await ask(market, "POST", USERS, ANA | {"user": name})).status_code == 200
     whole = (await ask(market, "GET", USERS)).json()
@@ -323,8 +346,10 @@ async def test_users_are_listed_page_by_page_whatever_they_are_called(market: Ma
         cursor = page["next_cursor"]
     assert listed == whole["items"]
     assert {user["user"] for user in listed} >= set(names)
-    reply = await ask(market, "DELETE", f"{USERS}/a%2Fb")
-    assert (reply.status_code, reply.json()["user"]) == (200, "a/b")
+    # The slash of a name is none of the path: only the one of the path may stand at its end and mean nothing.
+    for path, name in (("a%2Fb%2F", "a/b/"), ("a%2Fb/", "a/b")):
+        reply = await ask(market, "DELETE", f"{USERS}/{path}")
+        assert (reply.status_code, reply.json()["user"]) == (200, name)
 
 
 async def test_a_store_has_room_for_so_many_and_no_more_at_once_either(

@@ -174,7 +174,7 @@ async def test_so_many_are_remembered(door: Door, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_queue_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    queue, leave = BoundedQueue(at_once=1, inside_max=3, of_one_address_max=2), asyncio.Event()
+    queue, leave = BoundedQueue(at_once=1, inside_max=3, of_one_max=2), asyncio.Event()
 
     async def work(address: str) -> str:
         try:

@@ -26,7 +26,7 @@ THROTTLED = "ProduceResponse throttled by broker"
 
 async def test_a_register_may_send_so_much_and_its_limit_can_be_set_twice(stack: Stack) -> None:
     user = f"till-register-{uuid4()}"
-    with closing(admin_client(Settings(kafka=stack.kafka))) as admin:
+    with admin_client(Settings(kafka=stack.kafka)) as admin:
         limit(admin, user)
         limit(admin, user)
         component = DescribeClientQuotasRequest.ComponentData(entity_type="user", match_type=EXACT, match=user)
@@ -46,7 +46,7 @@ def test_a_broker_lets_little_more_than_a_second_of_a_quota_through_at_once(
 ) -> None:
     client = f"hasty-{uuid4()}"
     asyncio.run(create_topics(corner))
-    with closing(admin_client(corner)) as admin:
+    with admin_client(corner) as admin:
         reply = admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, "1")], config_filter="all")
         assert int(reply["broker"]["1"]["quota.window.num"]["value"]) == QUOTA_WINDOWS
         limit(admin, client, "client-id")

@@ -1,7 +1,6 @@
 """What a topic must have is told apart: what a promise rests on stops a service, the rest is told."""
 
 import asyncio
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -31,11 +30,11 @@ async def altered(settings: Settings, topic: str, **configs: str) -> None:
     named = {name.replace("_", "."): value for name, value in configs.items()}
 
     def alter() -> None:
-        with closing(admin_client(settings)) as admin:
+        with admin_client(settings) as admin:
             admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=named)])
 
     def is_altered() -> bool:
-        with closing(admin_client(settings)) as admin:
+        with admin_client(settings) as admin:
             reply = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
             return all(reply["topic"][topic][name]["value"] == value for name, value in named.items())
 
@@ -82,7 +81,7 @@ async def test_the_reader_needs_a_topic_of_closings_under_any_name_and_nothing_e
     mirrored = corner.model_copy(update={"closings_topic": f"source.{corner.topics.closings}"})
     with pytest.raises(TopicsWrong, match="TILL_CLOSINGS_TOPIC"):
         await check_closings(mirrored)
-    with closing(admin_client(corner)) as admin:
+    with admin_client(corner) as admin:
         admin.create_topics({mirrored.closings: {"num_partitions": 2, "replication_factor": 1}})
     await check_closings(mirrored)
     await altered(corner, mirrored.closings, cleanup_policy="compact")

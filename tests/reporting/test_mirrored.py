@@ -1,6 +1,5 @@
 """A reader of another cluster: the closings come by a mirror, and none of the ledger's topics is there."""
 
-from contextlib import closing as ended
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
@@ -23,7 +22,7 @@ async def test_a_mirrored_topic_of_another_name_is_followed_without_any_other(co
     topic = f"source.{corner.topics.closings}"
     settings = corner.model_copy(update={"closings_topic": topic})
     await upgrade(settings.reader_database_url, "services.reporting.migrations")
-    with ended(admin_client(settings)) as admin:
+    with admin_client(settings) as admin:
         admin.create_topics({topic: {"num_partitions": 2, "replication_factor": 1}})
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka)
     await producer.start()
@@ -44,7 +43,7 @@ async def test_revocations_are_followed_under_the_name_that_a_mirror_gives_them(
     mirror = corner.model_copy(update={"topic_prefix": f"source.{corner.topic_prefix}"}).topics
     settings = corner.model_copy(update={"closings_topic": mirror.closings, "access_topic": mirror.access})
     await upgrade(settings.reader_database_url, "services.reporting.migrations")
-    with ended(admin_client(settings)) as admin:
+    with admin_client(settings) as admin:
         for topic in (mirror.closings, mirror.access):
             admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka)
@@ -77,7 +76,7 @@ async def test_what_mirror_maker_itself_copies_is_followed_byte_for_byte(corner:
     settings = corner.model_copy(update={"closings_topic": topic})
     engine = reporting_engine(settings.reader_database_url)
     async with mirror_maker(corner.kafka, corner.topics.closings, "elsewhere", tmp_path):
-        with ended(admin_client(settings)) as admin:
+        with admin_client(settings) as admin:
 
             async def mirrored() -> bool:
                 return topic in admin.list_topics()

@@ -54,9 +54,8 @@ def _until_ready(kafka: str) -> None:
     until = time.monotonic() + KAFKA_LIMIT_S
     while True:
         try:
-            admin_client(Settings(kafka=kafka)).close()
+            with admin_client(Settings(kafka=kafka)):
+                return
         except TopicsWrong:
             assert time.monotonic() < until, "Kafka does not answer."
             time.sleep(0.5)
-        else:
-            return

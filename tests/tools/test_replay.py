@@ -17,6 +17,8 @@ from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting.follow import Progress, follow
 from services.reporting.store import reporting_engine
+from services.sessions.tools import replay
+from services.sessions.worker.publications import Publication
 from tests.support.command_line import Cli
 from tests.support.played_cases import Play
 from tests.support.waiting import eventually
@@ -67,6 +69,23 @@ async def test_a_file_holds_one_record_a_line_in_the_order_of_the_chains(
     ]
     assert set(records_in_file) == first
     assert [json.loads(x["value"]).get("correction_number") for x in lines] == [None, 1, 2, 3, 4, 5]
+
+
+async def test_a_replay_that_breaks_off_leaves_the_file_of_before(
+    corner: Settings, till: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks_off(*_: object) -> AsyncIterator[list[Publication]]:
+        yield [Publication("closings", b"key", b"{}", [])]
+        raise OSError("gone")
+
+    monkeypatch.setattr(replay, "published_again", breaks_off)
+    path = tmp_path / "closings.jsonl"
+    path.write_text("before")
+
+    result = await till("replay", "--to", str(path))
+
+    assert result.exit_code == 2
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("before", [path])
 
 
 @pytest.fixture

@@ -17,24 +17,24 @@ class QueueFull(TillError):
     """Too many wait already, or it took too long. Nothing was looked at and nothing is counted."""
 
     def __init__(self) -> None:
-        super().__init__(f"Too many are signing in just now. Try again in {RETRY_AFTER_S} seconds.")
+        super().__init__(f"Too many wait for this already. Try again in {RETRY_AFTER_S} seconds.")
 
 
 class BoundedQueue:
-    """Lets `at_once` work at a time and at most `inside_max` in, of one address at most `of_one_address_max`."""
+    """Lets `at_once` work at a time and at most `inside_max` in, of one address or store at most `of_one_max`."""
 
-    def __init__(self, at_once: int, inside_max: int, of_one_address_max: int) -> None:
+    def __init__(self, at_once: int, inside_max: int, of_one_max: int) -> None:
         self._turns = asyncio.Semaphore(at_once)
         self._inside_max = inside_max
-        self._of_one_address_max = of_one_address_max
+        self._of_one_max = of_one_max
         self._inside: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def turn(self, address: str) -> AsyncIterator[None]:
+    async def turn(self, whose: str) -> AsyncIterator[None]:
         """Wait for a turn and have it for as long as the block lasts. Raises QueueFull."""
-        if self._inside.total() >= self._inside_max or self._inside[address] >= self._of_one_address_max:
+        if self._inside.total() >= self._inside_max or self._inside[whose] >= self._of_one_max:
             raise QueueFull
-        self._inside[address] += 1
+        self._inside[whose] += 1
         try:
             try:
                 async with asyncio.timeout(QUEUED_S_MAX):
@@ -46,6 +46,6 @@ class BoundedQueue:
             finally:
                 self._turns.release()
         finally:
-            self._inside[address] -= 1
-            if not self._inside[address]:
-                del self._inside[address]
+            self._inside[whose] -= 1
+            if not self._inside[whose]:
+                del self._inside[whose]

@@ -42,7 +42,8 @@ CHANGES_INSIDE_MAX: Final = 20
 CHANGES_OF_STORE_INSIDE_MAX: Final = 5
 """So many of them are made or wait, and of one store."""
 CHANGES_OF_STORE_A_DAY_MAX: Final = 1_000
-"""By one process. What is revoked stays on the access topic for good, and every process reads it all at its start."""
+"""Users set, keys made and rotated, by one process. Whoever is revoked and let in again stays on the access topic for
+good, and every process reads it all at its start."""
 CONNECTIONS: Final = HASHED_AT_ONCE + LOOKED_UP_AT_ONCE + CHANGES_AT_ONCE + 4
 
 
@@ -51,7 +52,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `authenticated` is False only where TILL_AUTH is off and they brought neither token nor key."""
+    """Who asks. `authenticated` is False only where TILL_AUTH is off and they brought no key and no valid token."""
 
     claims: Claims
     authenticated: bool = True

@@ -15,16 +15,17 @@ class DailyShare:
         self._day = 0
         self._taken: Counter[str] = Counter()
 
-    def take(self, name: str) -> bool:
-        """Whether `name` has one left today, which is taken."""
+    def has_one(self, name: str) -> bool:
+        """Whether `name` has one left today."""
         today = int(time.time()) // DAY_S
         if today != self._day:
             self._day = today
             self._taken.clear()
-        if self._taken[name] >= self._at_most:
-            return False
+        return self._taken[name] < self._at_most
+
+    def take(self, name: str) -> None:
+        """Count one that was done."""
         self._taken[name] += 1
-        return True
 
     def left_s(self) -> int:
         """Seconds until the next day."""

@@ -42,6 +42,11 @@ class AdapterRequest:
     words: Any
     refusal: Callable[[Answer], Refused]
 
+    def id_of_opened(self) -> str:
+        """The id of the session that the request opens: under a key all its repeats name one, while it waits too."""
+        key = header.key_of(self.request)
+        return new_id() if key is None else header.command_id_of(self.store_id, key, "session")
+
     def command(
         self,
         kind: str,

@@ -15,7 +15,6 @@ from services.gateway.adapters.amounts import as_sent, minor_of_number
 from services.gateway.adapters.base import AdapterRequest, Answer, passwords_of, read_json, to_the_milli
 from services.gateway.adapters.documented import documented
 from services.gateway.adapters.errors import Refused, shaped
-from services.gateway.commands.envelope import new_id
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import resources
 from services.platform.http.links import link_to
@@ -103,7 +102,7 @@ async def create_session(request: Request, where: InStore) -> Response:
     # Whoever may not open a session anyway doesn't get to try passwords.
     command = adapter_request.command(
         "open_session",
-        new_id(),
+        adapter_request.id_of_opened(),
         {"id": who.claims.sub},
         currency=profile.currency,
         opening=[{"tender": profile.cash_tender, "amount_minor": minor}],

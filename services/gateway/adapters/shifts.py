@@ -17,7 +17,6 @@ from services.gateway.adapters.amounts import as_sent, whole_number
 from services.gateway.adapters.base import AdapterRequest, Answer, passwords_of, read_json
 from services.gateway.adapters.documented import documented
 from services.gateway.adapters.errors import Refused, shaped
-from services.gateway.commands.envelope import new_id
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.resources import Resources, resources
 from services.platform.auth.store_scope import StoreRefused, StoreScope, scope_of
@@ -98,7 +97,7 @@ async def start(request: Request, who: Worker) -> Response:
     cash = profile.cash_tender
     opened = await adapter_request.ask(
         "open_session",
-        new_id(),
+        adapter_request.id_of_opened(),
         {"id": who.claims.sub},
         currency=profile.currency,
         opening=[{"tender": cash, "amount_minor": _minor("start_cash", start_cash, profile.currency)}],

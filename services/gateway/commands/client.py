@@ -229,7 +229,7 @@ class CommandClient:
             headers.append(("authorization", b"Bearer " + token.encode()))
         producer = None
         try:
-            async with asyncio.timeout(max(0.0, limit - time.perf_counter())):
+            async with asyncio.timeout(_left_s(limit)):
                 producer = await self._connected()
                 acknowledged = await producer.send_and_wait(
                     self._topics.commands, envelope.value, key=key, headers=headers
@@ -290,10 +290,14 @@ class CommandClient:
         with suppress(asyncio.QueueFull):
             noted = self._notes.put((envelope.store_id, envelope.command_id, position))
         raw = await self._look(envelope, position, limit)
+        if raw is None and noted is not None:
+            # The answer may come while the note is on its way to a slow database.
+            either: set[asyncio.Future[Any]] = {noted, waiter.answer}
+            await asyncio.wait(either, timeout=_left_s(limit), return_when=asyncio.FIRST_COMPLETED)
+            if not waiter.answer.done() or waiter.answer.result() is None:
+                await asyncio.wait({noted}, timeout=_left_s(limit))
         if raw is None and waiter.answer.done():
             raw = waiter.answer.result()
-        if raw is None and noted is not None:
-            await asyncio.wait({noted}, timeout=max(0.0, limit - time.perf_counter()))
         return raw
 
     async def _look(self, envelope: Envelope, position: Position, limit: float) -> bytes | None:
@@ -302,7 +306,7 @@ class CommandClient:
             looked = self._looks.put((position, envelope.store_id, envelope.command_id, envelope.body_hash))
         except asyncio.QueueFull:
             return None
-        await asyncio.wait({looked}, timeout=max(0.0, limit - time.perf_counter()))
+        await asyncio.wait({looked}, timeout=_left_s(limit))
         if not looked.done():
             looked.cancel()
             return None
@@ -365,6 +369,10 @@ def _with_each(note: Note) -> Callable[[Sequence[Noted]], Awaitable[Sequence[Non
         return [None] * len(published)
 
     return noted
+
+
+def _left_s(limit: float) -> float:
+    return max(0.0, limit - time.perf_counter())
 
 
 async def _discard(client: Any) -> None:

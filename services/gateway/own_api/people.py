@@ -101,6 +101,7 @@ async def post_user(request: Request, who: ByToken, store_id: StoreId) -> Respon
     stores = {store_id} | ({EVERY_STORE} & who.claims.stores)
     user = User(store_id, new.user, new.role, new.profile_id)
     async with _turn(access, store_id):
+        _check_day(access, store_id)
         await _revoked_in(access, user, stores)
         try:
             stored = await access.passwords.hashed(new.password)
@@ -115,6 +116,7 @@ async def post_user(request: Request, who: ByToken, store_id: StoreId) -> Respon
             if revoked:
                 restored = [Restored(store_id=one, subject=user.user_id) for one in revoked]
                 await access_log.publish(access.settings, restored)
+        access.changes_of_day.take(store_id)
     log.info("user_set", store_id=store_id, user=user.user_id, role=user.role, by=who.claims.sub)
     return json_reply(_user_view(user, revoked=False))
 
@@ -163,7 +165,9 @@ async def post_key(request: Request, who: ByToken, store_id: StoreId) -> Respons
             return json_reply(_key_view(existing) | {"secret": None})
         if not has_room:
             raise _no_room(f"A store has at most {KEYS_OF_STORE_MAX} API keys, revoked ones too.")
+        _check_day(access, store_id)
         key, secret = await api_keys.add(tx, new.company_id, store_id, new.role, key_id)
+    access.changes_of_day.take(store_id)
     log.info("key_made", store_id=store_id, key=key.key_id, role=key.role, by=who.claims.sub)
     return json_reply(_key_view(key) | {"secret": secret}, HTTPStatus.CREATED)
 
@@ -179,8 +183,10 @@ async def rotate_key(request: Request, who: ByToken, store_id: StoreId, key_id: 
             raise _no_key()
         if _until(key) != rotation.previous_until:
             raise Problem(HTTPStatus.CONFLICT, "The key was rotated meanwhile: look at its previous_until, and decide.")
+        _check_day(access, store_id)
         secret = await api_keys.rotate(tx, store_id, key_id, rotation.overlap_s)
         key = await api_keys.hold(tx, store_id, key_id) or key
+    access.changes_of_day.take(store_id)
     log.info("key_rotated", store_id=store_id, key=key_id, overlap_s=rotation.overlap_s, by=who.claims.sub)
     return json_reply(_key_view(key) | {"secret": secret})
 
@@ -233,9 +239,6 @@ async def _revoked_in(access: Access, user: User, stores: set[str]) -> list[str]
 async def _turn(access: Access, store_id: str) -> AsyncIterator[None]:
     """One change at a time: each is dear, and few are made. Raises the Problem where too many wait or Kafka is away."""
     headers = {"retry-after": str(RETRY_AFTER_S)}
-    if not access.changes_of_day.take(store_id):
-        detail = f"A store has at most {CHANGES_OF_STORE_A_DAY_MAX} changes a day. `till users` and `till keys` go on."
-        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"retry-after": str(access.changes_of_day.left_s())})
     try:
         async with access.changes.turn(store_id):
             yield
@@ -246,6 +249,17 @@ async def _turn(access: Access, store_id: str) -> AsyncIterator[None]:
         log.warning("access_topic_away", error=repr(error)[:500])
         detail = "The message broker did not confirm it. Nothing of it is sure: do it again."
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers) from None
+
+
+def _check_day(access: Access, store_id: str) -> None:
+    """Raises the Problem where the store has no change left today. It is taken once it is done; revocations take none.
+
+    Whoever is revoked again was let in again before, which took one.
+    """
+    if not access.changes_of_day.has_one(store_id):
+        detail = f"A store has at most {CHANGES_OF_STORE_A_DAY_MAX} changes a day; revocations, `till users` and "
+        detail += "`till keys` go on."
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, {"retry-after": str(access.changes_of_day.left_s())})
 
 
 async def _nothing(_news: Sequence[AccessRecord]) -> None:

@@ -13,7 +13,8 @@ class Plain:
         """Serve the request as what it means."""
         if scope["type"] == "http":
             path, method = scope["path"], scope["method"]
-            if len(path) > 1 and path.endswith("/"):
+            # One that came as %2F is a part of a name.
+            if len(path) > 1 and scope["raw_path"].endswith(b"/"):
                 scope = dict(scope, path=path[:-1])
             if method == "HEAD":
                 scope, send = dict(scope, method="GET"), _head_only(send)

@@ -1,13 +1,19 @@
 """Creating the five topics, and refusing to run where they are not what the wire promises."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+)
 
 from contracts.topics import NEEDED, TOPIC_CONFIGS, partitions_of
 from services.platform.errors import TillError
@@ -21,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class TopicsWrong(TillError):
-    """The topics are missing or not as the wire promises; the message says which and what to do."""
+    """The topics are missing or not as the wire promises, or Kafka refuses to say or to change it: a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +49,30 @@ async def check_topics(settings: Settings) -> dict[str, TopicFacts]:
     return await asyncio.to_thread(_check, settings)
 
 
-def admin_client(settings: Settings) -> KafkaAdminClient:
-    """A client that looks at the brokers and changes them; close it. Raises TopicsWrong where none answers."""
+@contextmanager
+def admin_client(settings: Settings) -> Iterator[KafkaAdminClient]:
+    """A client that looks at the brokers and changes them, until the end of the block.
+
+    Raises TopicsWrong where none answers, and for what a broker refuses in the block.
+    """
     try:
-        return KafkaAdminClient(
+        admin = KafkaAdminClient(
             **admin_connection(settings),
             client_id="till-admin",
             request_timeout_ms=ADMIN_TIMEOUT_MS,
         )
     except (KafkaError, OSError) as error:
         raise TopicsWrong(f"No Kafka broker answers at {settings.kafka} ({error!r}); set TILL_KAFKA.") from error
+    try:
+        yield admin
+    except KafkaError as error:
+        raise TopicsWrong(f"Kafka at {settings.kafka} refuses it, or went away: {error or error!r}.") from error
+    finally:
+        admin.close()
 
 
 def _create(settings: Settings) -> list[str]:
-    admin = admin_client(settings)
-    try:
+    with admin_client(settings) as admin:
         existing = set(admin.list_topics())
         missing = {
             settings.topic_prefix + suffix: {
@@ -69,11 +84,13 @@ def _create(settings: Settings) -> list[str]:
             if settings.topic_prefix + suffix not in existing
         }
         if missing:
-            admin.create_topics(missing, wait_for_metadata=True)
+            try:
+                admin.create_topics(missing, wait_for_metadata=True)
+            except TopicAlreadyExistsError:
+                # Somebody else makes them at this moment.
+                admin.wait_for_topics(missing)
         _compare(settings, _facts(admin, settings))
         return sorted(missing)
-    finally:
-        admin.close()
 
 
 def _durability(replicas: int) -> dict[str, str]:
@@ -82,11 +99,8 @@ def _durability(replicas: int) -> dict[str, str]:
 
 
 def _check(settings: Settings) -> dict[str, TopicFacts]:
-    admin = admin_client(settings)
-    try:
+    with admin_client(settings) as admin:
         facts = _facts(admin, settings)
-    finally:
-        admin.close()
     _compare(settings, facts)
     return facts
 
@@ -153,15 +167,15 @@ async def check_closings(settings: Settings) -> None:
 
 
 def _check_closings(settings: Settings) -> None:
-    name, admin = settings.closings, admin_client(settings)
-    try:
-        if name not in admin.list_topics():
-            raise TopicsWrong(f"There is no topic {name}: run `till topics`, mirror it, or set TILL_CLOSINGS_TOPIC.")
-        configs = _configs(admin, [name])[name]
-    except (ClusterAuthorizationFailedError, TopicAuthorizationFailedError):
-        configs = {}
-    finally:
-        admin.close()
+    name = settings.closings
+    with admin_client(settings) as admin:
+        try:
+            if name not in admin.list_topics():
+                absent = f"There is no topic {name}: run `till topics`, mirror it, or set TILL_CLOSINGS_TOPIC."
+                raise TopicsWrong(absent)
+            configs = _configs(admin, [name])[name]
+        except (ClusterAuthorizationFailedError, TopicAuthorizationFailedError):
+            configs = {}
     if configs.get("cleanup.policy", "delete") != "delete":
         raise TopicsWrong(f"{name} has cleanup.policy={configs['cleanup.policy']}: it would lose closings.")
     if configs.get("retention.ms") != "-1":

@@ -35,7 +35,6 @@ from services.gateway.adapters.final.fields import (
 )
 from services.gateway.adapters.final.view import document, name_of
 from services.gateway.adapters.final.words import WORDS, SessionWords, keep_words, session_words
-from services.gateway.commands.envelope import new_id
 from services.gateway.idempotency.request import Keyed, keyed
 from services.gateway.ledger_queries import ProfileRow
 from services.gateway.remembered import LOOK_S
@@ -122,7 +121,7 @@ async def create(request: Request, owner: Owner) -> Response:
     opening = read_amount("openingAmount", fields["openingAmount"], profile.currency)
     counted = read_counted(fields, _of_station(profile), profile.currency)
     adapter_request = AdapterRequest(request, who, store_id, profile.profile_id, fields, _refusal)
-    session_id = new_id()
+    session_id = adapter_request.id_of_opened()
     location = f"{PATH}/{session_id}"
     commands = [
         adapter_request.command(
@@ -270,7 +269,7 @@ def _closing(
 
 async def _send_close(adapter_request: AdapterRequest, command: dict[str, Any], session_id: str) -> None:
     """Close what was opened just now. Raises Refused, which then says that the session is open."""
-    # Under a key, the command that is sent is the stored one, of the session that was opened first.
+    # What a gateway of the version before stored under the key may have opened a session of another id.
     try:
         await adapter_request.send(command | {"session_id": session_id}, location=f"{PATH}/{session_id}")
     except Refused as refused:
