@@ -235,3 +235,11 @@ async def test_guessing_passwords_has_an_end(jethings: Jethings) -> None:
     assert [reply.status_code for reply in wrong] == [401] * 5
     assert refusal(late)[0] == 429
     assert 0 < int(late.headers["retry-after"]) <= 900
+
+
+async def test_two_stores_are_none(jethings: Jethings) -> None:
+    stores = [("x-store-id", "jet"), ("x-store-id", "jet2"), *jethings.market.bearer("jet", "jet2").items()]
+
+    assert refusal(await jethings.market.client.get(f"{PATH}/profiles", headers=stores))[0] == 403
+    stores[1] = stores[0]
+    assert (await jethings.market.client.get(f"{PATH}/profiles", headers=stores)).status_code == 200

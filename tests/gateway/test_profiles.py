@@ -180,6 +180,16 @@ async def test_a_till_that_is_not_there_has_no_settings(market: Market, way: str
     assert [reply.status_code for reply in missing] == [404] * 3
 
 
+@pytest.mark.parametrize("till", ["Caja 1", "x" * 65, "ä"])
+async def test_a_till_is_made_under_an_id_that_a_till_can_have(market: Market, till: str) -> None:
+    before = await commands_on_topic(market)
+
+    reply = await put(market, till)
+
+    assert (reply.status_code, "1 to 64 characters" in reply.json()["detail"]) == (400, True), reply.text
+    assert await commands_on_topic(market) == before
+
+
 async def test_managers_who_set_at_once_are_one_after_the_other(market: Market) -> None:
     bodies = [SETTINGS | {"over_short_limit_minor": number} for number in range(8)]
 

@@ -262,6 +262,8 @@ async def test_a_user_of_two_stores_names_one(tills: Market) -> None:
     both = Worker(tills, tills.bearer("s1", "s2", role="cashier", sub="both"))
 
     assert refusal(await both.start()) == 409
+    stores = [("x-store-id", "s1"), ("x-store-id", "s2"), *both.headers.items()]
+    assert refusal(await tills.client.get(f"{PATH}/current", headers=stores)) == 403
     opened = shift(await both.start(x_store_id="s2"), 201)
     rows = await tills.rows("SELECT store_id FROM sessions WHERE session_id = :id", id=opened["id"])
     assert [row.store_id for row in rows] == ["s2"]

@@ -157,6 +157,12 @@ async def read_json(request: Request) -> dict[str, Any]:
         raise Refused(HTTPStatus.BAD_REQUEST, f"The body can't be read. {error}") from None
 
 
+def named_store(request: Request) -> str | None:
+    """The header x-store-id; None without one. Two that differ are no store's id: none of them is picked."""
+    named = request.headers.getlist("x-store-id")
+    return ", ".join(dict.fromkeys(named)) if named else None
+
+
 def passwords_of(request: Request) -> tuple[Passwords, str]:
     """Where passwords are asked for, and from where this request brings one."""
     access = access_of(request)

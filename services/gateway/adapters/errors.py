@@ -30,7 +30,8 @@ class Refused(TillError):
     def __init__(self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
+        # What it quotes of the request may hold a lone surrogate, which no reply can hold.
+        self.message = message.encode("utf-8", "replace").decode()
         self.headers = dict(headers or {})
 
 

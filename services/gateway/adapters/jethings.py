@@ -12,7 +12,7 @@ from contracts.values import ID_TEXT
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
 from services.gateway.adapters.amounts import as_sent, minor_of_number
-from services.gateway.adapters.base import AdapterRequest, Answer, passwords_of, read_json, to_the_milli
+from services.gateway.adapters.base import AdapterRequest, Answer, named_store, passwords_of, read_json, to_the_milli
 from services.gateway.adapters.documented import documented
 from services.gateway.adapters.errors import Refused, shaped
 from services.gateway.ledger_queries import ProfileRow
@@ -47,7 +47,7 @@ def _refusal(answer: Answer) -> Refused:
 
 async def _store(request: Request, who: ByToken) -> tuple[Caller, str]:
     """Who asks, and the store of the header x-store-id."""
-    store_id = request.headers.get("x-store-id", "")
+    store_id = named_store(request)
     if not store_id:
         raise Refused(HTTPStatus.BAD_REQUEST, "Store ID is required")
     if not ID_TEXT.fullmatch(store_id) or not who.claims.allows_store(store_id):

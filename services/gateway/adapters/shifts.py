@@ -14,7 +14,7 @@ from contracts.times import moment
 from services.gateway import ledger_queries
 from services.gateway.access.callers import ByToken, Caller
 from services.gateway.adapters.amounts import as_sent, whole_number
-from services.gateway.adapters.base import AdapterRequest, Answer, passwords_of, read_json
+from services.gateway.adapters.base import AdapterRequest, Answer, named_store, passwords_of, read_json
 from services.gateway.adapters.documented import documented
 from services.gateway.adapters.errors import Refused, shaped
 from services.gateway.ledger_queries import ProfileRow
@@ -215,7 +215,7 @@ async def _till(request: Request, who: Caller, password: str | None) -> ProfileR
 
 async def _store_and_till(request: Request, who: Caller) -> tuple[str, str | None]:
     """The user's store and till; where the token names several stores, the one that has this user."""
-    named = request.headers.get("x-store-id")
+    named = named_store(request)
     try:
         scope = scope_of(who.claims, () if named is None else (named,))
     except StoreRefused:

@@ -252,13 +252,14 @@ PUT_PROFILE: Final = operation(
     {
         "200": "Set: profile_set, with the version that is in force.",
         "202": "Not answered yet: {command_id, status, location}. It is applied later; ask at Location.",
-        "400": "No JSON object of settings, or the command with it is longer than a command may be. Nothing was sent.",
+        "400": "No JSON object of settings, the command with it is longer than a command may be, or an id that no till "
+        "can have. Nothing was sent.",
         "409": "Refused: command_id_reused.",
         "415": CODING,
         "422": "Refused: malformed; or the Idempotency-Key was used for another request.",
         "500": "The service keeps failing on this command and has parked it; nothing was changed.",
         **_MANAGERS,
-        **_NO_PROFILE,
+        "404": "There can be no such store.",
     },
     requestBody={
         "required": True,

@@ -31,6 +31,8 @@ router = APIRouter()
 
 MAY_SET: Final = frozenset({"manager", "admin"})
 """Who may set a till, and see who set it when."""
+NO_ID: Final = "A till's id has 1 to 64 characters of A-Z a-z 0-9 . _ : and -."
+"""Said to whoever makes a till of another one."""
 
 
 @router.get("/api/stores/{store_id}/profiles", **documentation.LIST_PROFILES)
@@ -47,7 +49,9 @@ async def list_profiles(request: Request, who: ByToken, store_id: StoreId) -> Re
 @router.put("/api/stores/{store_id}/profiles/{profile_id}", **documentation.PUT_PROFILE)
 async def put_profile(request: Request, who: ByToken, store_id: StoreId, profile_id: ProfileId) -> Response:
     """Publish the command that sets a till, and reply with its answer."""
-    _check_may_set(who, store_id, profile_id)
+    _check_may_set(who, store_id)
+    if not ID_TEXT.fullmatch(profile_id):
+        raise Problem(HTTPStatus.BAD_REQUEST, NO_ID)
     key = header.key_of(request)
     value, body = _set_profile(await read_body(request, BODY_BYTES_MAX), who, store_id, profile_id, key)
     reply = await _send(request, who, value, body, keyed=key is not None)
@@ -57,7 +61,8 @@ async def put_profile(request: Request, who: ByToken, store_id: StoreId, profile
 @router.get("/api/stores/{store_id}/profiles/{profile_id}", **documentation.GET_PROFILE)
 async def get_profile(request: Request, who: ByToken, store_id: StoreId, profile_id: ProfileId) -> Response:
     """The settings of a till that are in force."""
-    _check_may_set(who, store_id, profile_id)
+    _check_may_set(who, store_id)
+    _check_can_be(profile_id)
     versions, _ = await profile_versions.versions(resources(request).ledger, store_id, profile_id, NEWEST, 1)
     if not versions:
         raise _no_profile()
@@ -70,7 +75,8 @@ async def get_profile(request: Request, who: ByToken, store_id: StoreId, profile
 async def get_profile_history(request: Request, who: ByToken, store_id: StoreId, profile_id: ProfileId) -> Response:
     """All settings that a till ever had, the newest first."""
     limit, below = views.read_limit(request), views.read_cursor(request, int)
-    _check_may_set(who, store_id, profile_id)
+    _check_may_set(who, store_id)
+    _check_can_be(profile_id)
     versions, last = await profile_versions.versions(
         resources(request).ledger, store_id, profile_id, below[0] if below else NEWEST, limit
     )
@@ -79,14 +85,19 @@ async def get_profile_history(request: Request, who: ByToken, store_id: StoreId,
     return json_reply(views.page(list(map(views.version_view, versions)), None if last is None else [last]))
 
 
-def _check_may_set(who: Caller, store_id: str, profile_id: str) -> None:
-    """Raises the Problem for one who may not set the tills of the store, or where there can be none of this id."""
+def _check_may_set(who: Caller, store_id: str) -> None:
+    """Raises the Problem for one who may not set the tills of the store, or where there can be no such store."""
     views.check_store(who.claims, store_id)
     if who.claims.role not in MAY_SET or who.claims.via == VIA_KEY:
         raise Problem(
             HTTPStatus.FORBIDDEN, "Only managers and admins set tills and see who set them.", reason="forbidden"
         )
-    if not ID_TEXT.fullmatch(store_id) or not ID_TEXT.fullmatch(profile_id):
+    if not ID_TEXT.fullmatch(store_id):
+        raise _no_profile()
+
+
+def _check_can_be(profile_id: str) -> None:
+    if not ID_TEXT.fullmatch(profile_id):
         raise _no_profile()
 
 

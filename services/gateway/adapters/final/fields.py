@@ -1,11 +1,15 @@
 """The fields of a request to the Final API, as they are read: checked for their types, nothing more."""
 
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from contracts.limits import check_sales_report
 from contracts.times import read_time
+from contracts.values import NOTE
 from services.gateway.adapters.amounts import minor_of_text
 from services.gateway.adapters.errors import Refused
+from services.gateway.adapters.final.words import REPORT_WORDS, WORDS
 
 TEXTS: Final = (
     "stationId",
@@ -57,6 +61,29 @@ def read_fields(body: dict[str, Any], required: tuple[str, ...]) -> Fields:
         except ValueError:
             raise invalid(name, "must be a time such as 2025-01-29T09:00:00.000Z") from None
     return fields
+
+
+def check_words(fields: Fields, before: Mapping[str, str | None]) -> None:
+    """Hold new words of a closing to its rules, also where they are only kept beside the session for it.
+
+    Else the closing would be refused for them, in a request that says nothing of them. `before` is what was said so
+    far, and goes with it. Raises Refused (400).
+    """
+    new = {name for name in WORDS if fields.get(name) not in (None, before.get(name))}
+    together = {name: word for name, word in before.items() if word is not None} | fields
+    if "closingNote" in new:
+        _check("closingNote", NOTE.check, together["closingNote"])
+    if new & REPORT_WORDS:
+        _check(
+            "closingReportData", check_sales_report, {name: together[name] for name in REPORT_WORDS & together.keys()}
+        )
+
+
+def _check(name: str, check: Callable[[Any], Any], word: Any) -> None:
+    try:
+        check(word)
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"Validation failed: Field `{name}`: {error}.") from None
 
 
 def read_counted(fields: Fields, tenders: Tenders, currency: str) -> dict[str, int]:

@@ -27,6 +27,7 @@ from services.gateway.adapters.final.fields import (
     REQUIRED,
     Fields,
     Tenders,
+    check_words,
     invalid,
     missing,
     read_amount,
@@ -120,6 +121,7 @@ async def create(request: Request, owner: Owner) -> Response:
     profile = await _station(request, owner, fields["stationId"])
     opening = read_amount("openingAmount", fields["openingAmount"], profile.currency)
     counted = read_counted(fields, _of_station(profile), profile.currency)
+    check_words(fields, {})
     adapter_request = AdapterRequest(request, who, store_id, profile.profile_id, fields, _refusal)
     session_id = adapter_request.id_of_opened()
     location = f"{PATH}/{session_id}"
@@ -182,6 +184,7 @@ async def update(request: Request, owner: Owner, session_id: str) -> Response:
     shared = resources(request)
     texts = await session_words(shared.ledger, shared.own, session)
     await _refuse_other_opening(request, owner, session, fields, texts)
+    check_words(fields, texts.words)
     if session.state in HOLDING and fields.get("closingAmounts") and "closeTime" not in fields:
         raise invalid("closeTime", "is required with closingAmounts")
     counted = read_counted(fields, await _countable(request, session, fields), session.opening.currency)
