@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import orjson
 
-TEXTS_MAX: Final = 64
-"""Texts, of so many stores and kinds of readers together. Each has 600 bytes a till, in a large store some 30 kB."""
+TEXTS_CHARACTERS_MAX: Final = 4_194_304
+"""Of all texts together. One has 600 a till, in a large store 30,000; what alone has more is made for each who asks.
+After a sale the text of before is never asked for again: those that were not for longest go first."""
 
 
 class SharedTexts:
@@ -19,6 +20,7 @@ class SharedTexts:
 
     def __init__(self) -> None:
         self._texts: OrderedDict[bytes, str] = OrderedDict()
+        self._size = 0
 
     def text(self, made_of: Any, make: Callable[[], str]) -> str:
         """What `make` gives, made once for all that it is made of: what JSON can say of figures, words and readers."""
@@ -26,7 +28,9 @@ class SharedTexts:
         text = self._texts.get(key)
         if text is None:
             text = self._texts[key] = make()
-            if len(self._texts) > TEXTS_MAX:
-                self._texts.popitem(last=False)
+            self._size += len(text)
         self._texts.move_to_end(key)
+        while self._size > TEXTS_CHARACTERS_MAX:
+            _, oldest = self._texts.popitem(last=False)
+            self._size -= len(oldest)
         return text

@@ -26,12 +26,17 @@ GATEWAY: Final = (
     "GRANT USAGE ON SCHEMA public, gateway TO {role}",
     "GRANT SELECT ON profiles, profile_versions, revocations, tills, sessions, consumed TO {role}",
     "GRANT SELECT ON alembic_version_sessions, alembic_version_gateway TO {role}",
-    "GRANT SELECT ON journal, voids, reused_answers, place_answers, closings, corrections TO {role}",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA gateway TO {role}",
+    "GRANT SELECT ON journal, reused_answers, place_answers, closings, corrections TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON gateway.pending, gateway.requests, gateway.keyed TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON gateway.users, gateway.profile_passwords, gateway.api_keys TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON gateway.failures, gateway.known_addresses, gateway.final_words TO {role}",
 )
 REPORTING: Final = (
     "GRANT USAGE ON SCHEMA reporting, analyst TO {role}",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA reporting TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON reporting.closings, reporting.corrections, reporting.consumed TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON reporting.unreadable, reporting.ticket_key TO {role}",
+    # Triggers count them, with their owner's rights.
+    "GRANT SELECT ON reporting.closed_counts TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO {role}",
     "GRANT SELECT ON public.alembic_version_reporting TO {role}",
 )

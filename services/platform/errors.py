@@ -43,13 +43,18 @@ class TillError(Exception):
         │   ├── CutOff                an export took too long; it is not whole
         │   ├── NoParquet             what writes Parquet is not installed
         │   ├── OffsetsMoved          the tables stand elsewhere than the reader believed
+        │   ├── NotSwapped            tables that were made anew don't take the place of the live ones
+        │   ├── NoWebhook             there is no such webhook, or it can't be so (also a ValueError)
+        │   ├── BadUrl                an address that nothing is pushed to (also a ValueError)
+        │   ├── LeaseLost             another sender pushes for this webhook now
         │   └── Unreadable            a record of the closings topic that says nothing (also a ValueError)
         ├── console
         │   ├── NobodySignedIn        a page for people who are signed in
         │   ├── ForeignForm           a form that no page of the console made for this browser
         │   ├── Unfit                 what was filled in can't sign anybody in
         │   ├── Refused               an API refuses what it is asked
-        │   └── Away                  an API does not answer
+        │   ├── Away                  an API does not answer
+        │   └── Crowded               there is no line for one more who listens
         └── operations
             ├── NotReady              tables or topics are not yet what a service needs
             └── PrincipalsWrong       Kafka's principals can't be set up so (also a ValueError)

@@ -48,6 +48,7 @@ FORBIDDEN = {
         "SELECT * FROM sessions FOR UPDATE",
         "DELETE FROM profiles",
         "SELECT * FROM reporting.closings",
+        "TABLE voids",
     ],
     "reporting": [
         *CHANGES,
@@ -57,6 +58,9 @@ FORBIDDEN = {
         "SELECT * FROM sessions",
         "INSERT INTO closings SELECT * FROM closings",
         "SELECT * FROM gateway.users",
+        "DELETE FROM reporting.closings",
+        "DELETE FROM reporting.consumed",
+        "DELETE FROM reporting.closed_counts",
         "TABLE webhooks.secrets",
         "TABLE webhooks.endpoints",
     ],
@@ -82,7 +86,7 @@ FORBIDDEN = {
 }
 ALLOWED = {
     "gateway": ["SELECT * FROM journal", "UPDATE gateway.users SET revoked_at = now()", "DELETE FROM gateway.failures"],
-    "reporting": ["SELECT * FROM reporting.closings", "DELETE FROM reporting.consumed"],
+    "reporting": ["SELECT * FROM reporting.closings FOR UPDATE", "UPDATE reporting.consumed SET next_offset = 0"],
     "webhooks": [
         "SELECT * FROM reporting.closings, reporting.corrections, reporting.consumed",
         "SELECT * FROM webhooks.endpoints FOR UPDATE SKIP LOCKED",

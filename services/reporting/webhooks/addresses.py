@@ -9,6 +9,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from services.platform.errors import TillError
+
 URL_CHARACTERS_MAX: Final = 2_048
 
 Network = IPv4Network | IPv6Network
@@ -24,7 +26,7 @@ _INSIDE: Final = tuple(
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
-class BadUrl(ValueError):
+class BadUrl(TillError, ValueError):
     """This is no address of a receiver; the message says why."""
 
 
