@@ -206,3 +206,21 @@ def test_what_was_let_go_has_come_again_though_reading_went_on_where_there_is_no
     waiting.goes_on_at({0: 9})
     assert waiting.ended(reads) == [0]
     assert waiting.below({0: 100}) == {0: 100}
+
+
+def test_what_was_let_go_has_come_again_though_a_part_of_it_ends_where_there_is_no_record() -> None:
+    """Nothing of the partition counted as answered ever after, so its worker said that it was not ready."""
+    reads = [(0, offset, read(a_record(offset), None)) for offset in range(10, 90) if offset != 50]
+    waiting = deferred.Deferred()
+    waiting.put(reads)
+    waiting.let_go()
+    assert waiting.ended(reads[:40]) == [0]
+    assert waiting.below({0: 100}) == {0: 50}
+    assert waiting.ended(reads[40:]) == [0]
+    assert waiting.below({0: 100}) == {0: 100}
+
+    waiting.put(reads)
+    waiting.let_go()
+    waiting.goes_on_at({0: 50})
+    assert waiting.ended(reads[40:]) == [0]
+    assert waiting.below({0: 100}) == {0: 100}

@@ -297,7 +297,11 @@ def _header(segment: str) -> dict[str, Any]:
 
 
 def _bytes(segment: str) -> bytes:
-    return base64.b64decode(segment + "=" * (-len(segment) % 4), b"-_", validate=True)
+    """What a segment says in base64url. The decoder also takes `+`, more padding, and bits that say nothing."""
+    content = base64.b64decode(segment + "=" * (-len(segment) % 4), b"-_", validate=True)
+    if base64.urlsafe_b64encode(content).rstrip(b"=") != segment.encode():
+        raise ValueError("the token is not written as base64url is")
+    return content
 
 
 def _decoded(text: str) -> dict[str, Any]:

@@ -41,6 +41,9 @@ class Deferred:
         self._bytes = 0
         self._let_go: dict[int, tuple[int, int]] = {}
         """Of what was let go unanswered, the first record that was not read again yet, and the last one."""
+        self._next_is_first: set[int] = set()
+        """Where that first one is only where reading goes on, there need be no record: a transaction's marker has an
+        offset too. The next batch of these partitions begins with it, whatever its offset is."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -82,6 +85,8 @@ class Deferred:
             first, last = waiting[0][1], waiting[-1][1]
             before = self._let_go.get(partition, (first, last))
             self._let_go[partition] = min(first, before[0]), max(last, before[1])
+            if first <= before[0]:
+                self._next_is_first.discard(partition)
         self._waiting.clear()
         self._bytes = 0
         return records
@@ -89,13 +94,12 @@ class Deferred:
     def goes_on_at(self, starts: Mapping[int, int]) -> None:
         """Partitions are read from these offsets on: what is below is answered.
 
-        What was let go of another partition is remembered: it may come back before anybody has answered it. And where
-        reading goes on there need be no record, so the first one stays what is waited for.
+        What was let go of another partition is remembered: it may come back before anybody has answered it.
         """
         for partition, start in starts.items():
             first, last = self._let_go.pop(partition, (start, -1))
             if start <= last:
-                self._let_go[partition] = max(start, first), last
+                self._go_on_at(partition, max(start, first), last, is_record=start <= first)
 
     def ended(self, batch: Sequence[PositionedRead]) -> list[int]:
         """These were all answered, or wait: so far, what was let go has come again. In which partitions it has."""
@@ -103,12 +107,23 @@ class Deferred:
             return []
         begins = {partition: offset for partition, offset, _ in reversed(batch)}
         ends = {partition: offset + 1 for partition, offset, _ in batch}
-        again = [p for p, (first, _) in self._let_go.items() if begins.get(p, first + 1) <= first]
+        again = [
+            partition
+            for partition, (first, last) in self._let_go.items()
+            if begins.get(partition, last + 1) <= (last if partition in self._next_is_first else first)
+        ]
         for partition in again:
             _, last = self._let_go.pop(partition)
             if ends[partition] <= last:
-                self._let_go[partition] = ends[partition], last
+                self._go_on_at(partition, ends[partition], last, is_record=False)
         return again
+
+    def _go_on_at(self, partition: int, first: int, last: int, *, is_record: bool) -> None:
+        self._let_go[partition] = first, last
+        if is_record:
+            self._next_is_first.discard(partition)
+        else:
+            self._next_is_first.add(partition)
 
     def below(self, ends: Mapping[int, int]) -> dict[int, int]:
         """Of these ends of partitions, up to where everything is answered."""
