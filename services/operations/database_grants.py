@@ -44,7 +44,11 @@ REPORTING: Final = (
 WEBHOOKS: Final = (
     "GRANT USAGE ON SCHEMA reporting, webhooks TO {role}",
     "GRANT SELECT ON reporting.closings, reporting.corrections, reporting.consumed TO {role}",
-    "GRANT SELECT, UPDATE ON webhooks.endpoints TO {role}",
+    "GRANT SELECT ON webhooks.endpoints TO {role}",
+    # How far it has come and who has it; where messages go to, and whose, is not the sender's to say.
+    "GRANT UPDATE (cursor, delivered, attempts, lease, leased_until, next_try_at) ON webhooks.endpoints TO {role}",
+    "GRANT UPDATE (paused_because, tries, is_slow) ON webhooks.endpoints TO {role}",
+    "GRANT UPDATE (failing_message, failing_because, failing_since) ON webhooks.endpoints TO {role}",
     "GRANT SELECT ON webhooks.secrets TO {role}",
     "GRANT SELECT, INSERT, DELETE ON webhooks.deliveries TO {role}",
     "GRANT SELECT ON public.alembic_version_reporting TO {role}",

@@ -72,6 +72,9 @@ FORBIDDEN = {
         "DELETE FROM reporting.closings",
         "UPDATE reporting.consumed SET next_offset = 0",
         "DELETE FROM webhooks.endpoints",
+        "UPDATE webhooks.endpoints SET url = ''",
+        "UPDATE webhooks.endpoints SET stores = NULL",
+        "UPDATE webhooks.endpoints SET types = types",
         "UPDATE webhooks.secrets SET key = ''",
     ],
     "analyst": [

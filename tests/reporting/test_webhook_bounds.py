@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from services.platform.settings import Settings
 from services.reporting.webhooks import deliver
 from services.reporting.webhooks.addresses import Network
 from services.reporting.webhooks.deliver import Attempt, Names, Receiver, tls_context
@@ -173,6 +174,48 @@ async def test_every_2xx_takes_it(names: Names, status: int) -> None:
 
     async with receiving(answer) as receiver:
         assert (await tried(names, receiver.url)).problem is None
+
+
+async def test_what_is_taken_asks_for_no_patience(names: Names) -> None:
+    async def answer(_: Got) -> bytes | None:
+        return reply(200, "retry-after: Mon, 02 Mar 99999999999 08:02:00 GMT")
+
+    async with receiving(answer) as receiver:
+        attempt = await tried(names, receiver.url)
+    assert (attempt.problem, attempt.retry_after_s) == (None, None)
+
+
+async def test_the_url_is_asked_for_as_it_was_given(names: Names) -> None:
+    async with receiving() as receiver:
+        base = receiver.url.partition("/till")[0]
+        for path in ("/in;token=1/to;v=2?a=1;b=2", "", "?a=1"):
+            assert (await tried(names, base + path)).problem is None
+    lines = [one.line.split()[1] for one in receiver.got]
+    assert lines == ["/in;token=1/to;v=2?a=1;b=2", "/", "/?a=1"]
+
+
+async def test_an_ipv6_literal_has_its_brackets_in_the_host(names: Names) -> None:
+    async with receiving() as receiver:
+        server = await asyncio.start_server(receiver.serve, "::1", 0)
+        port = server.sockets[0].getsockname()[1]
+        private = Settings(webhooks_private_networks="::1").private_networks
+        attempt = await tried(names, f"http://[::1]:{port}/in", private)
+        server.close()
+    assert attempt.problem is None
+    assert receiver.got[0].headers["host"] == f"[::1]:{port}"
+
+
+async def test_the_scheme_may_be_written_in_capitals(
+    names: Names, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = certified(tmp_path, "books.example")
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    leading_to(monkeypatch, "127.0.0.1")
+    # As if the address were out of the private networks, where nothing goes without https.
+    monkeypatch.setattr(deliver, "is_private_allowed", lambda *_: False)
+    async with receiving(tls=server) as receiver:
+        port = receiver.url.split(":")[2].partition("/")[0]
+        assert (await tried(names, f"HTTPS://books.example:{port}/in", tls=trusted)).problem is None
 
 
 @pytest.mark.parametrize("status", [301, 302, 308, 400, 401, 404, 410, 429, 500, 503])

@@ -20,9 +20,11 @@ _INSIDE: Final = tuple(
     ip_network(words)
     for words in (
         "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32",  # protocol assignments, 6to4's relay, Azure's wire server
-        "::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10",
+        "2001::/23", "2001:db8::/32", "3fff::/20",  # protocol assignments and Teredo, documentation
     )
 )  # fmt: skip
+_UNICAST: Final = IPv6Network("2000::/3")
+"""All of IPv6 that anybody was given: what lies outside is inside of something, by whatever way of writing it."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
@@ -49,8 +51,9 @@ def _plain(address: str) -> IPv4Address | IPv6Address:
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv6Address):
         # An IPv4 address inside is where the packet ends up.
-        within = IPv4Address(address.packed[-4:]) if address in _NAT64 else address.sixtofour
-        if within is not None and not _is_public(within):
+        if address in _NAT64:
+            return _is_public(IPv4Address(address.packed[-4:]))
+        if address not in _UNICAST or (address.sixtofour is not None and not _is_public(address.sixtofour)):
             return False
     return address.is_global and not address.is_multicast and not any(address in network for network in _INSIDE)
 

@@ -30,7 +30,7 @@ def retry_after_s(header: str, now: datetime) -> float | None:
         return float(min(int(words[:12]), 10**9))
     try:
         at = parsedate_to_datetime(words)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds())
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
+from urllib.parse import SplitResult
 
 import httpcore
 import httpx
@@ -32,6 +33,8 @@ NAME_THREADS_MAX: Final = 64
 PROBLEM_CHARACTERS_MAX: Final = 300
 
 Clock = Callable[[], datetime]
+
+_PORTS: Final = {"https": 443, "http": 80}
 
 
 class Attempt(NamedTuple):
@@ -128,7 +131,7 @@ class Receiver:
             max_keepalive_connections=IN_FLIGHT_MAX,
             # Shorter than servers keep theirs, as a rule.
             keepalive_expiry=4.0,
-            network_backend=_Network(names, private, encrypted=url.startswith("https:")),
+            network_backend=_Network(names, private, encrypted=url.lower().startswith("https:")),
         )
 
     async def close(self) -> None:
@@ -140,12 +143,12 @@ class Receiver:
         sent_at, begun = self._clock(), time.monotonic()
         status, asked_s = None, None
         try:
-            read_url(self._url, self._private)
+            to = read_url(self._url, self._private)
             async with asyncio.timeout(REQUEST_S):
-                reply = await self._exchange(message, int(sent_at.timestamp()), valid)
+                reply = await self._exchange(to, message, int(sent_at.timestamp()), valid)
             status = reply.status
-            asked_s = _asked_s(reply, sent_at)
             problem = _problem(status)
+            asked_s = None if problem is None else _asked_s(reply, sent_at)
         except TimeoutError:
             problem = f"It did not answer within {REQUEST_S:g} s."
         except (_NotAllowed, BadUrl) as refused:
@@ -157,15 +160,18 @@ class Receiver:
         took_s = time.monotonic() - begun
         return Attempt(message, sent_at, took_s, status, problem and _plain(problem), asked_s)
 
-    async def _exchange(self, message: Message, at_s: int, valid: Sequence[bytes]) -> httpcore.Response:
+    async def _exchange(
+        self, to: SplitResult, message: Message, at_s: int, valid: Sequence[bytes]
+    ) -> httpcore.Response:
         headers = [
+            ("host", _authority(to)),
             ("content-type", "application/json"),
             ("user-agent", "Tillstream-Webhooks/1"),
             *signed_headers(message.id, at_s, message.body, valid),
         ]
         limits = {"connect": CONNECT_S, "read": REQUEST_S, "write": REQUEST_S, "pool": REQUEST_S}
         async with self._pool.stream(
-            "POST", self._url, headers=headers, content=message.body, extensions={"timeout": limits}
+            "POST", _address(to), headers=headers, content=message.body, extensions={"timeout": limits}
         ) as reply:
             read = 0
             async for part in reply.aiter_stream():
@@ -173,6 +179,17 @@ class Receiver:
                 if read > REPLY_BYTES_MAX:
                     break
         return reply
+
+
+def _address(to: SplitResult) -> httpcore.URL:
+    """From what was looked at and no second reading of the text, which might mean another place by it."""
+    target = (to.path or "/") + (to.query and f"?{to.query}")
+    return httpcore.URL(scheme=to.scheme, host=str(to.hostname), port=to.port, target=target)
+
+
+def _authority(to: SplitResult) -> str:
+    host = f"[{to.hostname}]" if ":" in str(to.hostname) else str(to.hostname)
+    return host if to.port in (None, _PORTS[to.scheme]) else f"{host}:{to.port}"
 
 
 def _asked_s(reply: httpcore.Response, now: datetime) -> float | None:

@@ -34,13 +34,13 @@ SAVE_EVERY_S: Final = 0.25
 """What was taken within this time is sent again when a sender dies."""
 RENEW_EVERY_S: Final = 3.0
 ROUND_S: Final = 20.0
-"""Then others that wait get the place."""
+"""Then no message is begun any more: others that wait get the place, whatever is left of a page."""
 LOOK_AGAIN_S: Final = 0.5
 """An endpoint that has all is looked at again after so long."""
 SLOW_S: Final = 2.0
 """A receiver that takes longer than this on average shares the places of those that fail."""
 GONE: Final = 410
-OUTAGES: Final = (SQLAlchemyError, asyncpg.PostgresError, OSError)
+OUTAGES: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class DeliveryRound:
     receiver: Receiver
     clock: Clock
     stop: asyncio.Event
-    held_until: float = field(default_factory=lambda: time.monotonic() + leases.LEASE_S)
+    end_at: float = field(default_factory=lambda: time.monotonic() + ROUND_S)
     saved_at: float = field(default_factory=time.monotonic)
     secrets: Sequence[bytes] = ()
     unsaved: list[Attempt] = field(default_factory=list)
@@ -64,11 +64,10 @@ class DeliveryRound:
 
     async def take(self) -> None:
         """Send what waits, until nothing does, the receiver fails, others wait for the place or `stop` is set."""
-        end_at = time.monotonic() + ROUND_S
         try:
             wait_s: float | None = None
             while wait_s is None and not self.stop.is_set():
-                wait_s = await self._page_or_wait(late=time.monotonic() >= end_at)
+                wait_s = await self._page_or_wait()
             self._judge_pace()
             await self._give_back(wait_s or 0.0)
         except* LeaseLost:
@@ -79,23 +78,23 @@ class DeliveryRound:
             error = repr(group.exceptions[0])[:500]
             log.warning("webhook_waits_for_the_database", webhook_id=str(self.leased.webhook_id), error=error)
 
-    async def _page_or_wait(self, *, late: bool) -> float | None:
+    async def _page_or_wait(self) -> float | None:
         """As `_page`, through a database that is away for less time than the endpoint is held."""
         try:
-            return await self._page(late=late)
+            return await self._page()
         except OUTAGES as error:
             FAULTS.inc()
             log.warning("webhook_waits", webhook_id=str(self.leased.webhook_id), error=repr(error)[:500])
             await asyncio.sleep(LOOK_AGAIN_S)
-            return 0.0 if time.monotonic() >= self.held_until - deliver.REQUEST_S else None
+            return 0.0 if time.monotonic() >= self.leased.held_until - deliver.REQUEST_S else None
 
-    async def _page(self, *, late: bool) -> float | None:
+    async def _page(self) -> float | None:
         """Send one page; the seconds until the endpoint is to be looked at again, None for at once in this round."""
         leased = self.leased
         end = await search.reached(self.engine)
         if all(leased.cursor.get(key, 0) >= top for key, top in end.items()):
             return LOOK_AGAIN_S
-        if late:
+        if self._is_late():
             return 0.0
         values, following = await changes.page(
             self.engine, leased.scope, leased.cursor, end, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX
@@ -109,7 +108,7 @@ class DeliveryRound:
             await self._save()
             return None
         if not self.failures:
-            # It was stopped, or may not send any longer.
+            # It was stopped, its time is over, or it may not send any longer.
             return 0.0
         return self._failed([message.id for message in messages])
 
@@ -139,11 +138,16 @@ class DeliveryRound:
 
     def _must_end(self) -> bool:
         """Whether nothing more may begin: what begins must have ended before anybody else may have the endpoint."""
-        if self.stop.is_set() or time.monotonic() >= self.held_until - deliver.REQUEST_S:
+        if self.stop.is_set() or self._is_late():
+            return True
+        if time.monotonic() >= self.leased.held_until - deliver.REQUEST_S:
             return True
         if len(self.failures) >= IN_FLIGHT_MAX:
             return True
         return any(one.retry_after_s is not None or one.status == GONE for one in self.failures)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() >= self.end_at
 
     def _note(self, attempt: Attempt) -> None:
         self.unsaved.append(attempt)
@@ -189,7 +193,7 @@ class DeliveryRound:
         saved, begun = len(self.unsaved), time.monotonic()
         await leases.save(self.engine, self.leased, self.unsaved[:saved])
         del self.unsaved[:saved]
-        self.saved_at, self.held_until = time.monotonic(), begun + leases.LEASE_S
+        self.saved_at, self.leased.held_until = time.monotonic(), begun + leases.LEASE_S
 
     async def _save_or_go_on(self) -> None:
         """Save, or keep what is to be saved for the next time: a database that is away for a moment doubles nothing."""
@@ -205,6 +209,6 @@ class DeliveryRound:
             try:
                 return await leases.give_back(self.engine, self.leased, self.unsaved, next_try_at)
             except OUTAGES:
-                if time.monotonic() >= self.held_until:
+                if time.monotonic() >= self.leased.held_until:
                     raise
                 await asyncio.sleep(LOOK_AGAIN_S)

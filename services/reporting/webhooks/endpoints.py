@@ -46,6 +46,9 @@ _END_SECRETS: Final = text("""
     UPDATE webhooks.secrets SET valid_until = least(valid_until, now() + :overlap) WHERE webhook_id = :webhook_id
 """)
 # Who has the lease finds it gone, and neither saves nor begins anything more.
+_TAKE_BACK: Final = text(
+    "UPDATE webhooks.endpoints SET lease = NULL, leased_until = NULL WHERE webhook_id = :webhook_id"
+)
 _RESUME: Final = text("""
     UPDATE webhooks.endpoints
        SET paused_because = NULL, failing_message = NULL, failing_because = NULL, failing_since = NULL, tries = 0,
@@ -142,7 +145,10 @@ async def remove(tx: AsyncConnection, webhook_id: UUID) -> None:
 
 
 async def rotate(tx: AsyncConnection, webhook_id: UUID, secret: bytes, overlap: timedelta) -> None:
-    """Sign by a new secret from now on, and by those of before for `overlap` more. Raises NoWebhook."""
+    """Sign by a new secret from now on, and by those of before for `overlap` more. Raises NoWebhook.
+
+    Without an overlap whoever sends begins anew: what is signed by the old secret ends with what is under way.
+    """
     key = {"webhook_id": webhook_id}
     if (await tx.execute(_LOCK, key)).one_or_none() is None:
         raise _none_by(webhook_id)
@@ -153,6 +159,8 @@ async def rotate(tx: AsyncConnection, webhook_id: UUID, secret: bytes, overlap: 
         )
     await tx.execute(_END_SECRETS, key | {"overlap": overlap})
     await tx.execute(_ADD_SECRET, key | {"key": secret})
+    if not overlap:
+        await tx.execute(_TAKE_BACK, key)
 
 
 async def resume(tx: AsyncConnection, webhook_id: UUID, *, without: str | None = None) -> None:

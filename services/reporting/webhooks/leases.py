@@ -4,6 +4,7 @@ A lease is a name that nobody else has. All that its sender writes is written on
 name, so one that was frozen or cut off can't undo what its follower did.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -97,10 +98,14 @@ class LeaseLost(TillError):
 
 @dataclass(slots=True)
 class Leased:
-    """An endpoint while this process may send to it, and how far it has come."""
+    """An endpoint while this process may send to it, and how far it has come.
+
+    `held_until` is when somebody else may have it, in seconds of the monotonic clock.
+    """
 
     webhook_id: UUID
     lease: UUID
+    held_until: float
     url: str
     scope: StoreScope
     types: frozenset[str]
@@ -121,7 +126,8 @@ async def claim(engine: AsyncEngine, limit: int, now: datetime, *, laggards: boo
     """
     if limit <= 0:
         return []
-    lease = uuid4()
+    # From before the statement: the database counts from some moment after.
+    lease, held_until = uuid4(), time.monotonic() + LEASE_S
     values = {"now": now, "limit": limit, "laggards": laggards, "lease": lease, "lease_s": LEASE_S}
     async with engine.begin() as tx:
         rows = (await tx.execute(_CLAIM, values)).all()
@@ -129,6 +135,7 @@ async def claim(engine: AsyncEngine, limit: int, now: datetime, *, laggards: boo
         Leased(
             webhook_id=row.webhook_id,
             lease=lease,
+            held_until=held_until,
             url=row.url,
             scope=StoreScope(row.stores),
             types=frozenset(row.types),

@@ -77,10 +77,11 @@ async def send(engine: AsyncEngine, private: Sequence[Network], stop: asyncio.Ev
         async with asyncio.TaskGroup() as tasks:
             while not stop.is_set():
                 try:
-                    for leased in await _claimed(engine, list(rounds.values()), clock):
-                        task = tasks.create_task(deliver_to(leased))
-                        rounds[task] = leased
-                        task.add_done_callback(rounds.pop)
+                    for laggards in (True, False):
+                        for leased in await _claimed(engine, list(rounds.values()), clock, laggards=laggards):
+                            task = tasks.create_task(deliver_to(leased))
+                            rounds[task] = leased
+                            task.add_done_callback(rounds.pop)
                     if time.monotonic() - stood_at >= STANDING_EVERY_S:
                         stood_at = time.monotonic()
                         await _show_standing(engine)
@@ -93,13 +94,13 @@ async def send(engine: AsyncEngine, private: Sequence[Network], stop: asyncio.Ev
         names.close()
 
 
-async def _claimed(engine: AsyncEngine, at_hand: Sequence[Leased], clock: Clock) -> list[Leased]:
-    """Endpoints to send to beside those at hand."""
-    laggards = sum(one.tries > 0 or one.is_slow for one in at_hand)
+async def _claimed(engine: AsyncEngine, at_hand: Sequence[Leased], clock: Clock, *, laggards: bool) -> list[Leased]:
+    """Endpoints to send to beside those at hand; their rounds are begun before anything else can fail."""
     free = SENT_TO_MAX - len(at_hand)
-    late = await leases.claim(engine, min(free, LAGGARDS_MAX - laggards), clock(), laggards=True)
-    # Places that laggards may have are taken by nobody else for long: a round ends.
-    return late + await leases.claim(engine, free - len(late), clock(), laggards=False)
+    if laggards:
+        # Places that laggards may have are taken by nobody else for long: a round ends.
+        free = min(free, LAGGARDS_MAX - sum(one.tries > 0 or one.is_slow for one in at_hand))
+    return await leases.claim(engine, free, clock(), laggards=laggards)
 
 
 async def _show_standing(engine: AsyncEngine) -> None:
