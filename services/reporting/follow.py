@@ -24,7 +24,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import RECORD_BYTES_MAX
@@ -38,6 +38,8 @@ from services.reporting.store import Oddity
 BATCH_RECORDS_MAX: Final = 2_000
 """Records of one transaction; what was fetched of a partition at once, `max_partition_fetch_bytes`, bounds their bytes.
 """
+BATCH_RECORDS_STEP: Final = 50
+"""Records by which a batch may grow again with each that was saved, after one that took the database too long."""
 POLL_WAIT_MS: Final = 500
 BACK_OFF_S_MIN: Final = 0.2
 BACK_OFF_S_MAX: Final = 5.0
@@ -63,15 +65,18 @@ LAG = Gauge("till_reporting_lag_records", "Records not yet read, by partition.",
 
 OUTAGES: Final = (OSError, KafkaError, SQLAlchemyError, asyncpg.PostgresError, store.OffsetsMoved)
 """What goes away by itself or by beginning anew. Anything else is a bug and ends the process."""
+_TOO_LONG: Final = "57014"
+"""The database ended a statement at its limit of time; the same one would end so again."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class Progress:
-    """The consumer that is reading; None while nothing is read."""
+    """The consumer that is reading, None while nothing is read; and how many records it may take at once."""
 
     consumer: AIOKafkaConsumer | None = None
+    records_max: int = BATCH_RECORDS_MAX
 
     async def check(self) -> None:
         """Raises when the topic is not being followed, or the broker does not answer."""
@@ -118,6 +123,8 @@ async def follow(settings: Settings, engine: AsyncEngine, progress: Progress, st
         except OUTAGES as error:
             pause = BACK_OFF_S_MIN if progress.consumer else min(2 * pause, BACK_OFF_S_MAX)
             FAULTS.inc()
+            if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _TOO_LONG:
+                progress.records_max = max(1, progress.records_max // 2)
             log.warning("reading_interrupted", error=repr(error)[:500], again_in_s=pause)
         progress.consumer = None
         # Jitter, so that copies that fell together don't come back together.
@@ -132,24 +139,28 @@ async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progre
     try:
         await consumer.start()
         while not stop.is_set():
-            batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=BATCH_RECORDS_MAX)
+            batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=progress.records_max)
             # In a thread, while the database is busy with the batch before.
             taken = await asyncio.to_thread(read_batch, batch)
             if saving is not None:
                 await saving
                 saving = None
+                progress.consumer = consumer
+                progress.records_max = min(progress.records_max + BATCH_RECORDS_STEP, BATCH_RECORDS_MAX)
             concerned = consumer.assignment() | batch.keys()
             if any(partition.partition not in reading.offsets for partition in concerned):
                 # The records in hand began wherever the group believed; the database knows better.
                 await _seek(consumer, engine, reading)
                 continue
             if batch:
-                saving = asyncio.create_task(_save(engine, reading, taken))
+                # As it stands now: a rebalance may forget it before the task has begun.
+                saving = asyncio.create_task(_save(engine, reading, dict(reading.offsets), taken))
             if reading.unfilled:
                 if saving is not None:
                     await asyncio.wait([saving])
                 reading.unfilled = await figures.fill_portion(engine)
-            progress.consumer = consumer
+            if saving is None:
+                progress.consumer = consumer
             _report_lag(consumer, reading)
         if saving is not None:
             await saving
@@ -197,10 +208,10 @@ async def _seek(consumer: AIOKafkaConsumer, engine: AsyncEngine, reading: _Readi
         reading.offsets = stored | beyond
 
 
-async def _save(engine: AsyncEngine, reading: _Reading, batch: Batch) -> None:
-    """Writes a batch and the offsets behind it in one transaction."""
+async def _save(engine: AsyncEngine, reading: _Reading, held: store.Offsets, batch: Batch) -> None:
+    """Writes a batch, which begins at the offsets `held`, and the offsets behind it in one transaction."""
     async with engine.begin() as tx:
-        await store.advance(tx, reading.topic, dict(reading.offsets), batch.reached)
+        await store.advance(tx, reading.topic, held, batch.reached)
         taken_ids = await batch.save(tx, reading.topic)
     _log_batch(reading.topic, len(batch.closings) + len(batch.corrections) - len(taken_ids), batch.oddities, taken_ids)
     for partition in batch.reached.keys() & reading.offsets.keys():

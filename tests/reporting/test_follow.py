@@ -3,8 +3,10 @@
 import asyncio
 import signal
 from pathlib import Path
+from types import SimpleNamespace as Record
 
 import pytest
+from aiokafka import TopicPartition
 from kafka import KafkaProducer
 from prometheus_client import REGISTRY
 from sqlalchemy import text
@@ -15,6 +17,7 @@ from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting import follow as following
 from services.reporting import store
+from services.reporting.batches import read_batch
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.reader import Reading, publish, reader_process, tables, until_read
 from tests.support.headers import NotUtf8
@@ -349,3 +352,47 @@ async def test_a_database_that_goes_away_is_waited_for(
         stored = await until_read(engine, 2)
 
     assert sorted(row[4] for row in stored["closings"]) == [1, 2]
+
+
+async def test_a_rebalance_during_a_save_ends_nothing(
+    reporting: Settings, engine: AsyncEngine, reading: Reading
+) -> None:
+    batch = read_batch(
+        {TopicPartition(reporting.closings, 1): [Record(partition=1, offset=0, value=value(closing(1)))]}
+    )
+    reader = following._Reading(reporting.closings)
+    async with engine.begin() as tx:
+        reader.offsets = await store.offsets(tx, reporting.closings, [1])
+
+    saving = asyncio.create_task(following._save(engine, reader, dict(reader.offsets), batch))
+    reader.forget()
+    await saving
+
+    assert reader.offsets == {}
+    assert len((await tables(engine))["closings"]) == 1
+
+
+async def test_a_batch_that_takes_the_database_too_long_is_halved(
+    reporting: Settings, engine: AsyncEngine, reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "BATCH_RECORDS_STEP", 0)
+    async with engine.begin() as tx:
+        await tx.execute(
+            text("""
+            CREATE FUNCTION reporting.too_many() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF (SELECT count(*) FROM added) > 4 THEN RAISE EXCEPTION USING ERRCODE = '57014'; END IF;
+                RETURN NULL;
+            END $$
+            """)
+        )
+        await tx.execute(
+            text("""
+            CREATE TRIGGER too_many AFTER INSERT ON reporting.closings REFERENCING NEW TABLE AS added
+               FOR EACH STATEMENT EXECUTE FUNCTION reporting.too_many()
+            """)
+        )
+    async with reading() as progress:
+        progress.records_max = 16
+        await publish(reporting, [value(closing(number)) for number in range(1, 41)])
+        assert len((await until_read(engine, 40))["closings"]) == 40
+        assert progress.records_max == 4
