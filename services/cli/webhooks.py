@@ -16,6 +16,8 @@ TYPES: Final = "closing,closing_correction"
 """The words of services.reporting, which is not imported for `--help`; a test compares them."""
 EVERY_STORE: Final = "*"
 SHOWN_MAX: Final = 1_000
+PATH_CHARACTERS_SHOWN: Final = 8
+"""Of a URL's path: many receivers have their secret in it."""
 
 Id = Annotated[UUID, typer.Argument(help="The webhook, as `till webhooks list` shows it.")]
 From = Annotated[
@@ -63,21 +65,28 @@ def add(
 def list_webhooks() -> None:
     """List the webhooks: id, state, stores, types, URL, records behind its cursor, secrets, and what holds it.
 
-    Separated by tabs. The URL is shown without its query, which may hold a secret. `behind` counts records of other
-    stores, too, until it has passed them by.
+    Separated by tabs. Of the URL's path a few characters are shown, for it may hold a secret, as its query may.
+    `behind` counts records of other stores, too, until it has passed them by. The cursor of one that is `ahead` lies
+    beyond what was read.
 
     Example: [bold]till webhooks list[/bold]
     """
+    from urllib.parse import urlsplit
+
     from services.reporting.webhooks import endpoints
 
     for one in _on_reader(endpoints.listed):
-        state = "paused" if one.paused_because else "failing" if one.tries else "active"
+        state = "paused" if one.paused_because else "failing" if one.tries else "ahead" if one.is_ahead else "active"
         held = one.paused_because or ""
         if state == "failing":
             held = f"{one.failing_because} Since {one.failing_since:%Y-%m-%dT%H:%M:%SZ}, {one.tries} tries."
-        url, query, _ = one.url.partition("?")
+        if state == "ahead":
+            held = "Its cursor is beyond what was read of the topic: nothing is sent before that. Replay it."
+        to = urlsplit(one.url)
+        is_longer = to.query or len(to.path) > PATH_CHARACTERS_SHOWN
+        url = f"{to.scheme}://{to.netloc}{to.path[:PATH_CHARACTERS_SHOWN]}{'…' if is_longer else ''}"
         stores = EVERY_STORE if one.stores is None else ",".join(one.stores)
-        shown = (one.webhook_id, state, stores, ",".join(one.types), f"{url}{query and '?…'}", one.behind, one.secrets)
+        shown = (one.webhook_id, state, stores, ",".join(one.types), url, one.behind, one.secrets)
         typer.echo("\t".join(map(str, (*shown, held))))
 
 

@@ -237,6 +237,16 @@ async def test_who_can_not_be_reached_is_a_sentence(names: Names, url: str) -> N
     assert problem.startswith(("It can't be reached: ", "There was no connection"))
 
 
+async def test_a_problem_is_one_short_line(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(*_: object) -> list[str]:
+        raise OSError("a\n" * 1_000)
+
+    monkeypatch.setattr(deliver, "_look_up", look_up)
+    problem = str((await tried(names, "https://books.example/")).problem)
+    assert len(problem) == deliver.PROBLEM_CHARACTERS_MAX
+    assert problem.isprintable()
+
+
 async def test_a_slow_name_is_looked_up_once_at_a_time(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

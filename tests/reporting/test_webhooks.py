@@ -9,11 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
-from services.reporting.webhooks import back_off, deliver, delivery_round, endpoints, leases, main
+from services.reporting.webhooks import back_off, deliver, delivery_round, endpoints, leases
 from services.reporting.webhooks.signing import new_secret, shown
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.hooks import (
-    LOOPBACK,
     OK,
     Clock,
     Got,
@@ -44,6 +43,12 @@ async def until(engine: AsyncEngine, webhook_id: UUID, state_of: str) -> endpoin
     one = await eventually(stands)
     assert one is not None
     return one
+
+
+async def due(engine: AsyncEngine) -> None:
+    """As if all pauses were over."""
+    async with engine.begin() as tx:
+        await tx.execute(text("UPDATE webhooks.endpoints SET next_try_at = now()"))
 
 
 async def test_messages_come_signed_and_byte_for_byte(engine: AsyncEngine) -> None:
@@ -141,6 +146,7 @@ async def test_after_three_days_it_is_paused_and_goes_on_where_it_stood(engine: 
         # The clock is soon far ahead of the library's.
         receiver.secrets.clear()
         clock.ahead = back_off.RETRIED_FOR - timedelta(minutes=1)
+        await due(engine)
 
         async def tried_again() -> bool:
             return (await state(engine, webhook_id)).tries == 2
@@ -148,10 +154,12 @@ async def test_after_three_days_it_is_paused_and_goes_on_where_it_stood(engine: 
         await eventually(tried_again)
         assert (await state(engine, webhook_id)).paused_because is None
         clock.ahead = back_off.RETRIED_FOR + timedelta(hours=1)
+        await due(engine)
         paused = await until(engine, webhook_id, "paused")
         asked = len(receiver.got)
         await learn(engine, of_tills(5, 2, begin=6))
         clock.ahead += timedelta(days=30)
+        await due(engine)
         await asyncio.sleep(1.5)
         assert len(receiver.got) == asked
 
@@ -257,70 +265,6 @@ async def test_a_webhook_is_replayed_from_a_cursor(engine: AsyncEngine) -> None:
     assert sorted(one.number for one in receiver.taken[10:]) == [7, 8, 9, 10]
     assert receiver.doubles() == 4
     assert {one.body for one in receiver.taken[10:]} <= {one.body for one in receiver.taken[:10]}
-
-
-async def test_one_dead_receiver_harms_no_other(
-    engine: AsyncEngine, soon: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(main, "SENT_TO_MAX", 8)
-    monkeypatch.setattr(main, "LAGGARDS_MAX", 2)
-    silent = asyncio.Event()
-
-    async def never(_: Got) -> bytes | None:
-        await silent.wait()
-        return None
-
-    async with receiving(never) as dead, receiving() as good:
-        await learn(engine, of_tills(1, 1))
-        for _ in range(20):
-            await added(engine, dead)
-        dead.secrets.clear()
-        async with engine.begin() as tx:
-            await tx.execute(
-                text("UPDATE webhooks.endpoints SET tries = 1, failing_since = now(), failing_message = 'x'")
-            )
-        async with sending(engine):
-
-            async def asked() -> bool:
-                return len(dead.got) >= main.LAGGARDS_MAX
-
-            await eventually(asked)
-            await added(engine, good)
-            await learn(engine, of_tills(200, 5, begin=2))
-            # Less than one try of the dead ones takes.
-            await good.until_taken(201, within_s=deliver.REQUEST_S)
-            assert len(dead.got) == main.LAGGARDS_MAX
-            silent.set()
-    assert good.doubles() == 0
-    assert dead.taken == []
-
-
-async def test_a_slow_receiver_keeps_its_place_for_one_round_alone(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery_round, "ROUND_S", 0.5)
-    monkeypatch.setattr(delivery_round, "SLOW_S", 0.05)
-
-    async def slow(_: Got) -> bytes | None:
-        await asyncio.sleep(0.1)
-        return OK
-
-    async with receiving(slow) as receiver:
-        webhook_id = await added(engine, receiver)
-        await learn(engine, of_tills(100, 1))
-        clock = Clock()
-        (leased,) = await leases.claim(engine, 1, clock(), laggards=False)
-        names = deliver.Names()
-        sender = deliver.Receiver(leased.url, names, deliver.tls_context(), LOOPBACK, clock)
-        await delivery_round.DeliveryRound(engine, leased, sender, clock, asyncio.Event()).take()
-        await sender.close()
-        names.close()
-        assert 1 <= len(receiver.taken) <= 6
-        # It is given back, waits for nothing but a place among its like, and goes on where it stood.
-        assert await leases.claim(engine, 1, clock(), laggards=False) == []
-        (again,) = await leases.claim(engine, 1, clock(), laggards=True)
-        assert again.delivered == {one.id for one in receiver.taken}
-        assert (await state(engine, webhook_id)).tries == 0
 
 
 async def test_a_secret_that_is_ended_signs_nothing_of_a_page_that_is_under_way(engine: AsyncEngine) -> None:

@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Final
 
 import asyncpg
@@ -205,9 +204,8 @@ class DeliveryRound:
 
     async def _give_back(self, wait_s: float) -> None:
         while True:
-            next_try_at = self.clock() + timedelta(seconds=wait_s)
             try:
-                return await leases.give_back(self.engine, self.leased, self.unsaved, next_try_at)
+                return await leases.give_back(self.engine, self.leased, self.unsaved, wait_s)
             except OUTAGES:
                 if time.monotonic() >= self.leased.held_until:
                     raise

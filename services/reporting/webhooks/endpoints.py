@@ -35,7 +35,10 @@ _LIST: Final = text("""
                           AS secrets,
            (SELECT coalesce(sum(c.next_offset - least(c.next_offset,
                     coalesce(CAST(e.cursor -> c.topic ->> CAST(c."partition" AS text) AS bigint), 0))), 0)
-              FROM reporting.consumed AS c) AS behind
+              FROM reporting.consumed AS c) AS behind,
+           EXISTS (SELECT 1 FROM reporting.consumed AS c
+                    WHERE CAST(e.cursor -> c.topic ->> CAST(c."partition" AS text) AS bigint) > c.next_offset)
+           AS is_ahead
       FROM webhooks.endpoints AS e ORDER BY e.made_at, e.webhook_id
 """)
 _LOCK: Final = text("SELECT 1 FROM webhooks.endpoints WHERE webhook_id = :webhook_id FOR UPDATE")
@@ -75,7 +78,10 @@ class NoWebhook(TillError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An endpoint in a list; `behind` are the records of the topic behind its cursor, those of other stores too."""
+    """An endpoint in a list; `behind` are the records of the topic behind its cursor, those of other stores too.
+
+    `is_ahead` says that its cursor is beyond what was read of a partition: what comes there meanwhile is not sent.
+    """
 
     webhook_id: UUID
     url: str
@@ -88,6 +94,7 @@ class Listed:
     next_try_at: datetime
     secrets: int
     behind: int
+    is_ahead: bool
 
 
 @dataclass(frozen=True, slots=True)

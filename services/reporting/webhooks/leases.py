@@ -29,7 +29,7 @@ DELIVERIES_KEPT: Final = 10_000
 _CLAIM: Final = text("""
     WITH due AS (
         SELECT e.webhook_id FROM webhooks.endpoints AS e
-         WHERE e.paused_because IS NULL AND e.next_try_at <= :now
+         WHERE e.paused_because IS NULL AND e.next_try_at <= now()
            AND (e.leased_until IS NULL OR e.leased_until < now())
            AND (e.tries > 0 OR e.is_slow) = :laggards
            AND EXISTS (SELECT 1 FROM reporting.consumed AS c
@@ -67,13 +67,17 @@ _NOTE: Final = text("""
 """)
 _TRIM: Final = text("DELETE FROM webhooks.deliveries WHERE webhook_id = :webhook_id AND number <= :until")
 _GIVE_BACK: Final = text("""
-    UPDATE webhooks.endpoints SET lease = NULL, leased_until = NULL, next_try_at = :next_try_at
+    UPDATE webhooks.endpoints
+       SET lease = NULL, leased_until = NULL, next_try_at = now() + make_interval(secs => :wait_s)
      WHERE webhook_id = :webhook_id AND lease = :lease
 """)
 _STANDING: Final = text("""
     SELECT count(*) FILTER (WHERE e.paused_because IS NULL) AS active,
            count(e.paused_because) AS paused,
            count(*) FILTER (WHERE e.paused_because IS NULL AND e.tries > 0) AS failing,
+           count(*) FILTER (WHERE EXISTS (
+               SELECT 1 FROM reporting.consumed AS c
+                WHERE CAST(e.cursor -> c.topic ->> CAST(c."partition" AS text) AS bigint) > c.next_offset)) AS ahead,
            coalesce(max(extract(epoch FROM now() - waiting.learnt_at)) FILTER (WHERE e.paused_because IS NULL), 0)
                AS waiting_s
       FROM webhooks.endpoints AS e
@@ -119,7 +123,7 @@ class Leased:
     is_slow: bool = False
 
 
-async def claim(engine: AsyncEngine, limit: int, now: datetime, *, laggards: bool) -> list[Leased]:
+async def claim(engine: AsyncEngine, limit: int, *, laggards: bool) -> list[Leased]:
     """At most so many endpoints that something waits for and nobody sends to; those that waited longest first.
 
     `laggards` are those that fail or are slow, which have places of their own.
@@ -128,7 +132,7 @@ async def claim(engine: AsyncEngine, limit: int, now: datetime, *, laggards: boo
         return []
     # From before the statement: the database counts from some moment after.
     lease, held_until = uuid4(), time.monotonic() + LEASE_S
-    values = {"now": now, "limit": limit, "laggards": laggards, "lease": lease, "lease_s": LEASE_S}
+    values = {"limit": limit, "laggards": laggards, "lease": lease, "lease_s": LEASE_S}
     async with engine.begin() as tx:
         rows = (await tx.execute(_CLAIM, values)).all()
     return [
@@ -164,11 +168,11 @@ async def save(engine: AsyncEngine, leased: Leased, attempts: Sequence[Attempt])
         await _save(tx, leased, attempts)
 
 
-async def give_back(engine: AsyncEngine, leased: Leased, attempts: Sequence[Attempt], next_try_at: datetime) -> None:
-    """As `save`, and leave the endpoint to whoever comes at `next_try_at` or later. Raises LeaseLost."""
+async def give_back(engine: AsyncEngine, leased: Leased, attempts: Sequence[Attempt], wait_s: float) -> None:
+    """As `save`, and leave the endpoint to whoever comes after so many seconds or later. Raises LeaseLost."""
     async with engine.begin() as tx:
         await _save(tx, leased, attempts)
-        values = {"webhook_id": leased.webhook_id, "lease": leased.lease, "next_try_at": next_try_at}
+        values = {"webhook_id": leased.webhook_id, "lease": leased.lease, "wait_s": wait_s}
         await tx.execute(_GIVE_BACK, values)
 
 
@@ -209,6 +213,9 @@ def _columns(attempts: Sequence[Attempt]) -> dict[str, list[Any]]:
 
 
 async def standing(engine: AsyncEngine) -> dict[str, float]:
-    """How many endpoints are active, paused and failing, and for how long the oldest record waits for an active one."""
+    """How many endpoints are active, paused, failing, and ahead of what was read; how long the oldest record waits.
+
+    The last in seconds, for active endpoints alone.
+    """
     async with engine.connect() as tx:
         return {name: float(figure) for name, figure in (await tx.execute(_STANDING)).mappings().one().items()}

@@ -23,7 +23,7 @@ from services.reporting.webhooks.addresses import Network
 from services.reporting.webhooks.deliver import Clock, Names, Receiver, tls_context
 from services.reporting.webhooks.delivery_round import LOOK_AGAIN_S, OUTAGES, DeliveryRound
 from services.reporting.webhooks.leases import Leased
-from services.reporting.webhooks.metrics import ENDPOINTS, FAULTS, WAITING
+from services.reporting.webhooks.metrics import ENDPOINTS, FAULTS, LOOKED, WAITING
 
 SENT_TO_MAX: Final = 64
 """Endpoints that one process sends to at a time."""
@@ -78,7 +78,7 @@ async def send(engine: AsyncEngine, private: Sequence[Network], stop: asyncio.Ev
             while not stop.is_set():
                 try:
                     for laggards in (True, False):
-                        for leased in await _claimed(engine, list(rounds.values()), clock, laggards=laggards):
+                        for leased in await _claimed(engine, list(rounds.values()), laggards=laggards):
                             task = tasks.create_task(deliver_to(leased))
                             rounds[task] = leased
                             task.add_done_callback(rounds.pop)
@@ -94,20 +94,21 @@ async def send(engine: AsyncEngine, private: Sequence[Network], stop: asyncio.Ev
         names.close()
 
 
-async def _claimed(engine: AsyncEngine, at_hand: Sequence[Leased], clock: Clock, *, laggards: bool) -> list[Leased]:
+async def _claimed(engine: AsyncEngine, at_hand: Sequence[Leased], *, laggards: bool) -> list[Leased]:
     """Endpoints to send to beside those at hand; their rounds are begun before anything else can fail."""
     free = SENT_TO_MAX - len(at_hand)
     if laggards:
         # Places that laggards may have are taken by nobody else for long: a round ends.
         free = min(free, LAGGARDS_MAX - sum(one.tries > 0 or one.is_slow for one in at_hand))
-    return await leases.claim(engine, free, clock(), laggards=laggards)
+    return await leases.claim(engine, free, laggards=laggards)
 
 
 async def _show_standing(engine: AsyncEngine) -> None:
     stands = await leases.standing(engine)
-    for state in ("active", "paused", "failing"):
+    for state in ("active", "paused", "failing", "ahead"):
         ENDPOINTS.labels(state).set(stands[state])
     WAITING.set(stands["waiting_s"])
+    LOOKED.set_to_current_time()
 
 
 async def _answers(engine: AsyncEngine) -> None:

@@ -14,4 +14,7 @@ WAITING: Final = Gauge(
     "till_webhooks_waiting_seconds", "How long ago the reader learnt of the oldest record that an endpoint waits for."
 )
 ENDPOINTS: Final = Gauge("till_webhooks_endpoints", "Endpoints, by how they stand.", ["state"])
+LOOKED: Final = Gauge(
+    "till_webhooks_looked_timestamp_seconds", "When the sender last saw in the database how its endpoints stand."
+)
 FAULTS: Final = Counter("till_webhooks_faults_total", "Times that the database was away, or a lease was lost.")
