@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -96,7 +97,10 @@ def on_ledger(work: Callable[[Any], Awaitable[Any]], name: str) -> Coroutine[Any
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Where to write to; what is not written to its end leaves no file by this name, and the one before as it was."""
+    """Where to write to; what is not written to its end leaves no file by this name, and the one before as it was.
+
+    Who may read and write the one before may do so with the new one.
+    """
     check_folder(path)
     if path.is_symlink() or (path.exists() and not path.is_file()):
         # A pipe, or /dev/stdout, wherever it leads: nothing may stand in its place.
@@ -105,7 +109,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         return
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("wb") as file:
+        file = part.open("wb")
+    except PermissionError as error:
+        refuse(
+            f"{part} can't be written, which takes the place of {path.name} once it is whole: {error.strerror}.", error
+        )
+    try:
+        with file:
+            if path.exists():
+                part.chmod(stat.S_IMODE(path.stat().st_mode))
             yield file
         part.replace(path)
     finally:

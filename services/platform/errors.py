@@ -43,6 +43,7 @@ class TillError(Exception):
         │   ├── CutOff                an export took too long; it is not whole
         │   ├── NoParquet             what writes Parquet is not installed
         │   ├── OffsetsMoved          the tables stand elsewhere than the reader believed
+        │   ├── Busy                  tables that are to be swapped are in use for too long at a time
         │   ├── NotSwapped            tables that were made anew don't take the place of the live ones
         │   ├── NoWebhook             there is no such webhook, or it can't be so (also a ValueError)
         │   ├── BadUrl                an address that nothing is pushed to (also a ValueError)

@@ -7,7 +7,7 @@ right or view is forgotten that a later migration, or an operator, has added.
 # ruff: noqa: S608 - all SQL here is of constants, and of what PostgreSQL has quoted
 
 import random
-from asyncio import sleep
+from asyncio import get_running_loop, sleep
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -22,20 +22,22 @@ TABLES: Final = ("consumed", "corrections", "closings", "unreadable", "closed_co
 """All that comes from a topic, in the order in which whoever writes takes their locks: a batch begins with offsets."""
 BEFORE: Final = "reporting_before"
 """Where tables go that others have taken the place of."""
-WRITERS_WAIT: Final = "20s"
+WRITERS_WAIT: Final = "2s"
 """How long is waited for writers to end what they are at; they wait then, and readers don't."""
 READERS_WAIT_MS: Final = 200
-"""How long readers wait at most, each time that their tables are to be swapped: less than anybody notices."""
-READERS_TRIES_MAX: Final = 300
-"""How often that is tried: some minutes, in which the longest page of an export ends."""
-_BUSY: Final = ("55P03", "40P01")
-"""A lock was not to be had in time; or two waited for each other."""
+"""How long readers wait at most, each time that their tables are to be had for the swap: less than anybody notices."""
+_BUSY: Final = ("55P03", "40P01", "57014")
+"""A lock was not to be had in time, or two waited for each other, or all locks together took too long."""
 _EARLY: Final = "corrections_by_closing"
 """The index that filling needs, beside the keys: all others are built when all rows are there, which is faster."""
 
 
 class NotSwapped(TillError):
     """The tables are as they were; the message says why."""
+
+
+class Busy(TillError):
+    """The tables are as they were: somebody is at them for so long that it must be tried again from the writers on."""
 
 
 async def make(tx: AsyncConnection) -> None:
@@ -56,22 +58,29 @@ async def index(tx: AsyncConnection) -> None:
 
 
 async def hold_writers(tx: AsyncConnection) -> None:
-    """Nobody writes to the live tables until the transaction ends; they are read on."""
+    """Nobody writes to the live tables until the transaction ends; they are read on. Raises Busy."""
     await _say(tx, f"SET LOCAL lock_timeout = '{WRITERS_WAIT}'")
-    await _say(tx, f"LOCK TABLE {LIVE}.consumed IN EXCLUSIVE MODE")
-    for table in TABLES[1:]:
-        # This sends autovacuum away, too, which would make readers wait with us.
-        await _say(tx, f"LOCK TABLE {LIVE}.{table} IN SHARE ROW EXCLUSIVE MODE")
+    try:
+        await _say(tx, f"LOCK TABLE {LIVE}.consumed IN EXCLUSIVE MODE")
+        for table in TABLES[1:]:
+            # This sends autovacuum away, too, which would make readers wait with us.
+            await _say(tx, f"LOCK TABLE {LIVE}.{table} IN SHARE ROW EXCLUSIVE MODE")
+    except DBAPIError as error:
+        if _sqlstate(error) not in _BUSY:
+            raise
+        raise Busy from error
 
 
-async def swap(tx: AsyncConnection, *, keep: bool) -> None:
+async def swap(tx: AsyncConnection, *, keep: bool, until: float) -> None:
     """Put the fresh tables in the place of the live ones, after `hold_writers`; `keep` these in BEFORE.
 
-    Readers wait no longer than READERS_WAIT_MS at a time. Raises NotSwapped where that is not enough.
+    Readers wait no longer than READERS_WAIT_MS each time that the tables are not to be had, and else for the swap.
+    Raises NotSwapped, or Busy when they were not to be had by `until`, a time of the loop's; it is tried once at least.
     """
+    await refuse_what_can_not_follow(tx)
     views, triggers, rights = [await _lines(tx, lines) for lines in (_VIEWS, _TRIGGERS, _RIGHTS)]
-    await _readers_held(tx)
-    await _each(tx, [f"DROP SCHEMA IF EXISTS {BEFORE} CASCADE", f"CREATE SCHEMA {BEFORE}"])
+    await _readers_held(tx, until)
+    await _each(tx, [f"CREATE SCHEMA {BEFORE}"])
     await _each(tx, await _lines(tx, _DROPS, FRESH))
     for table in TABLES:
         await _say(tx, f"ALTER TABLE {LIVE}.{table} SET SCHEMA {BEFORE}")
@@ -82,28 +91,45 @@ async def swap(tx: AsyncConnection, *, keep: bool) -> None:
         await _each(tx, [f"DROP TABLE {BEFORE}.{table}" for table in TABLES] + [f"DROP SCHEMA {BEFORE}"])
 
 
-async def _readers_held(tx: AsyncConnection) -> None:
-    await _say(tx, f"SET LOCAL lock_timeout = '{READERS_WAIT_MS}ms'")
-    for _ in range(READERS_TRIES_MAX):
+async def drop(tx: AsyncConnection) -> None:
+    """Nothing stays of fresh tables that were not swapped in."""
+    await _say(tx, f"DROP SCHEMA IF EXISTS {FRESH} CASCADE")
+
+
+async def _readers_held(tx: AsyncConnection, until: float) -> None:
+    # Views first, as whoever asks one does: else each would have what the other waits for. Not by LOCK, which would go
+    # on to all tables of a view; the option is there again when they are written anew. One statement, as a limit to
+    # locks would be one for each of them.
+    tables = ", ".join(f"{LIVE}.{table}" for table in TABLES)
+    statements = [*await _lines(tx, _HOLD_VIEWS), f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;"]
+    hold = f"DO $swap$ BEGIN {' '.join(statements)} END $swap$"
+    while True:
         try:
             async with tx.begin_nested():
-                for table in TABLES:
-                    await _say(tx, f"LOCK TABLE {LIVE}.{table} IN ACCESS EXCLUSIVE MODE")
+                await _say(tx, f"SET LOCAL statement_timeout = '{READERS_WAIT_MS}ms'")
+                await _say(tx, f"DROP SCHEMA IF EXISTS {BEFORE} CASCADE")
+                await _say(tx, hold)
+                await _say(tx, "SET LOCAL statement_timeout = 0")
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) not in _BUSY:
+            if _sqlstate(error) not in _BUSY:
                 raise
+            if get_running_loop().time() > until:
+                raise Busy from error
             # Whoever waited behind us gets their turn.
             await sleep(random.uniform(0.1, 0.4))  # noqa: S311
         else:
             return
-    raise NotSwapped("The tables are being read all the time by somebody who takes long: try again later.")
+
+
+def _sqlstate(error: DBAPIError) -> object:
+    return getattr(error.orig, "sqlstate", None)
 
 
 async def refuse_what_can_not_follow(tx: AsyncConnection) -> None:
-    """Raise NotSwapped where something depends on the live tables that can't be made to mean others."""
+    """Raise NotSwapped where something hangs on the live tables that fresh ones would not have."""
     others = await _lines(tx, _OBSTACLES)
     if others:
-        raise NotSwapped(f"{', '.join(others)} would go on meaning the tables of before: drop it, and make it again.")
+        raise NotSwapped(f"{', '.join(others)} can't follow to fresh tables: drop it, and make it again.")
 
 
 async def columns_of(tx: AsyncConnection, table: str) -> Sequence[str]:
@@ -169,6 +195,10 @@ _VIEWS: Final = f"""
                   ' WITH (' || array_to_string(v.reloptions, ', ') || ')', pg_get_viewdef(v.oid))
       FROM pg_class AS v WHERE v.relkind = 'v' AND v.oid IN ({_DEPENDENT}) ORDER BY v.oid
 """
+_HOLD_VIEWS: Final = f"""
+    SELECT format('ALTER VIEW %s RESET (security_barrier);', CAST(v.oid AS regclass)) FROM pg_class AS v
+     WHERE v.relkind = 'v' AND v.oid IN ({_DEPENDENT}) ORDER BY v.oid
+"""
 _OBSTACLES: Final = f"""
     SELECT format('The materialized view %s', CAST(v.oid AS regclass)) FROM pg_class AS v
      WHERE v.relkind = 'm' AND v.oid IN ({_DEPENDENT})
@@ -178,6 +208,18 @@ _OBSTACLES: Final = f"""
      UNION ALL
     SELECT format('The publication %I', p.pubname) FROM {_OF_THESE}
       JOIN pg_publication_rel AS r ON r.prrelid = these.id JOIN pg_publication AS p ON p.oid = r.prpubid
+     UNION ALL
+    SELECT format('The view %s, of another owner,', CAST(v.oid AS regclass)) FROM pg_class AS v
+     WHERE v.relkind = 'v' AND v.oid IN ({_DEPENDENT}) AND NOT pg_has_role(v.relowner, 'USAGE')
+     UNION ALL
+    SELECT format('The row security of %s', these.id) FROM {_OF_THESE} JOIN pg_class AS c ON c.oid = these.id
+     WHERE c.relrowsecurity OR c.relforcerowsecurity
+     UNION ALL
+    SELECT format('The policy %I of %s', p.polname, these.id) FROM {_OF_THESE}
+      JOIN pg_policy AS p ON p.polrelid = these.id
+     UNION ALL
+    SELECT format('The trigger %I of %s, which is disabled or fires always,', t.tgname, these.id) FROM {_OF_THESE}
+      JOIN pg_trigger AS t ON t.tgrelid = these.id WHERE NOT t.tgisinternal AND t.tgenabled <> 'O'
 """
 # What a table was altered to have, its owner, and who else may do what with it, or with a column of it.
 _RIGHTS: Final = f"""

@@ -7,13 +7,14 @@ topic no longer holds, and those of other topics, are carried over from the live
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.topics import RECORD_BYTES_MAX
@@ -38,6 +39,13 @@ LAG_RECORDS_MAX: Final = 500
 """How far the fresh tables may be behind when writers are held: these are read while they wait."""
 ROUNDS_MAX: Final = 20
 """How often what has come meanwhile is read before writers are held, however much it is."""
+WRITERS_HELD_S: Final = 4.5
+"""Seconds of holding writers after which the swap is tried no more: well below `STATEMENT_TIME_LIMIT_MS`, at which the
+reader would give up, and no longer be ready."""
+WRITERS_FREE_S: Final = 2.0
+"""Seconds in which writers go on before they are held again, and in which whoever reads long may end."""
+HOLDS_MAX: Final = 60
+"""How often they are held: some minutes, in which the longest page of an export ends."""
 _ONE_AT_A_TIME: Final = 7_100_002
 """Of advisory locks; any number will do, as long as it is always the same."""
 
@@ -46,24 +54,37 @@ Progress = Callable[[str, int, int], None]
 
 _VERSION: Final = text("SELECT version_num FROM public.alembic_version_reporting")
 _REACHED: Final = text(f'SELECT "partition", next_offset FROM {LIVE}.consumed WHERE topic = :topic')  # noqa: S608
-_COUNTS: Final = text(f"""
-    SELECT (SELECT count(*) FROM {FRESH}.closings), (SELECT count(*) FROM {FRESH}.corrections)
-""")  # noqa: S608 - constants
-# What is not read again: of other topics, and before where the topic begins now. Then what other topics' readers have
-# brought since, by where those stood.
+_COUNTS: Final = """
+    SELECT (SELECT count(*) FROM {schema}.closings AS t WHERE {to_there}),
+           (SELECT count(*) FROM {schema}.corrections AS t WHERE {to_there})
+"""
+_TO_THERE: Final = """
+    NOT EXISTS (SELECT FROM unnest(CAST(:partitions AS int[]), CAST(:reached AS bigint[])) AS k(p, reached)
+                 WHERE t.topic = :topic AND t."partition" = k.p AND t."offset" >= k.reached)
+"""
+# What is not read again: of other topics, and before where the topic begins now.
 _CARRY: Final = """
     INSERT INTO {fresh} ({columns}) SELECT {columns} FROM {live} AS l
-     WHERE (l.topic <> :topic OR l."offset" < coalesce(
+     WHERE l.topic <> :topic OR l."offset" < coalesce(
                (SELECT b.begins FROM unnest(CAST(:partitions AS int[]), CAST(:begins AS bigint[])) AS b(p, begins)
-                 WHERE b.p = l."partition"), 0))
-       AND NOT EXISTS (SELECT FROM {fresh} AS f WHERE f.topic = l.topic AND f."partition" = l."partition"
-                                                  AND f."offset" = l."offset")
-    ON CONFLICT DO NOTHING
+                 WHERE b.p = l."partition"), 0)
 """
-_ELSEWHERE: Final = text(f"SELECT store_id, closing_id FROM {FRESH}.corrections WHERE topic <> :topic")  # noqa: S608
+# Where other topics' readers stood before that, and what they have brought since.
+_STOOD: Final = text(f"""
+    CREATE TABLE {FRESH}.stood AS SELECT topic, "partition", next_offset FROM {LIVE}.consumed WHERE topic <> :topic
+""")  # noqa: S608 - constants
+_SINCE: Final = f"""
+    {LIVE}.consumed AS k LEFT JOIN {FRESH}.stood AS s USING (topic, "partition")
+      JOIN {{table}} AS l ON l.topic = k.topic AND l."partition" = k."partition"
+                         AND l."offset" >= coalesce(s.next_offset, 0)
+     WHERE k.topic <> :topic
+"""
+_CARRY_SINCE: Final = f"INSERT INTO {{fresh}} ({{columns}}) SELECT {{of_live}} FROM {_SINCE} ON CONFLICT DO NOTHING"  # noqa: S608
+_ELSEWHERE: Final = text(f"SELECT l.store_id, l.closing_id FROM {_SINCE.format(table=f'{FRESH}.corrections')}")  # noqa: S608
 _OTHER_OFFSETS: Final = text(f"""
-    INSERT INTO {FRESH}.consumed (topic, "partition", next_offset)
+    INSERT INTO {FRESH}.consumed AS c (topic, "partition", next_offset)
     SELECT topic, "partition", next_offset FROM {LIVE}.consumed WHERE topic <> :topic
+    ON CONFLICT ON CONSTRAINT consumed_pkey DO UPDATE SET next_offset = excluded.next_offset
 """)  # noqa: S608 - constants
 
 
@@ -81,15 +102,19 @@ async def rebuild(settings: Settings, progress: Progress, *, swap: bool, despite
     """Make the tables anew and put them in the place of the live ones; not without `swap`, nor where they differ.
 
     `despite` puts them there even so, and keeps those of before in the schema BEFORE. The owner of the tables runs it.
-    Raises NotSwapped, TopicUnread, SQLAlchemyError or OSError with nothing changed.
+    Raises NotSwapped, TopicUnread, SQLAlchemyError or OSError with nothing changed, and no fresh tables left.
     """
     engine = open_tool_engine(settings.reader_database_url, "till-rebuild")
     try:
-        async with _alone(engine), _consumer(settings) as consumer:
+        async with _alone(engine) as alone, _consumer(settings) as consumer:
             rebuilding = _Rebuilding(settings, engine, consumer, progress)
-            await rebuilding.begin()
-            await rebuilding.fill()
-            return await rebuilding.finish(swap=swap, despite=despite)
+            try:
+                await rebuilding.begin()
+                await rebuilding.fill()
+                await _still(alone)
+                return await rebuilding.finish(swap=swap, despite=despite)
+            finally:
+                await _drop(engine, alone)
     finally:
         await engine.dispose()
 
@@ -109,6 +134,9 @@ class _Rebuilding:
 
     async def begin(self) -> None:
         """Empty fresh tables, and in them what is not on the topic."""
+        # What a reader of the version before has stored without its figures would differ in them.
+        while await figures.fill_portion(self._engine):
+            pass
         async with self._engine.begin() as tx:
             self._version = (await tx.execute(_VERSION)).scalar_one()
             goal = await self._goal(tx)
@@ -117,7 +145,8 @@ class _Rebuilding:
             begins = await self._consumer.beginning_offsets(partitions)
             self._begins = {one.partition: begins[one] for one in partitions}
             await fresh_tables.make(tx)
-            self._carried = await self._carry(tx)
+            await tx.execute(_STOOD, {"topic": self._topic})
+            self._carried = await self._carry(tx, _CARRY)
             held = await store.offsets(tx, self._topic, sorted(goal), FRESH)
             self._reached = {one: min(self._begins[one], goal[one]) for one in goal}
             await store.advance(tx, self._topic, held, self._reached, FRESH)
@@ -135,6 +164,9 @@ class _Rebuilding:
             for table in fresh_tables.TABLES:
                 await connection.exec_driver_sql(f"VACUUM (ANALYZE) {FRESH}.{table}")
         await self._compare(goal)
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
         for _ in range(ROUNDS_MAX):
             async with self._engine.connect() as tx:
                 goal = await self._goal(tx)
@@ -144,25 +176,49 @@ class _Rebuilding:
                 return
 
     async def finish(self, *, swap: bool, despite: bool) -> Rebuilt:
-        """The last records and the last comparison, while no writer moves; then the swap."""
+        """The last records and the last comparison, while no writer moves; then the swap.
+
+        Writers are held for some seconds at a time, and go on while whoever reads long ends. Raises NotSwapped.
+        """
+        for _ in range(HOLDS_MAX):
+            try:
+                different, swapped = await self._hold(swap=swap, despite=despite)
+            except fresh_tables.Busy:
+                await asyncio.sleep(WRITERS_FREE_S)
+                await self._catch_up()
+            else:
+                closings, corrections = await self._counts(LIVE if swapped else FRESH)
+                return Rebuilt(closings, corrections, self._carried, different, swapped)
+        raise NotSwapped("The tables are being read all the time by somebody who takes long: try again later.")
+
+    async def _hold(self, *, swap: bool, despite: bool) -> tuple[list[Difference], bool]:
+        """What differs while no writer moves, and whether the fresh tables are in place. Raises Busy."""
         async with alone_in(self._settings.reader_database_url) as tx:
+            until = asyncio.get_running_loop().time() + WRITERS_HELD_S
             await fresh_tables.hold_writers(tx)
             if (await tx.execute(_VERSION)).scalar_one() != self._version:
                 raise NotSwapped("The tables were migrated meanwhile, and the fresh ones are of before: begin again.")
             await self._read_to(await self._goal(tx))
             different = await self._different_still(tx)
             async with self._engine.begin() as own:
-                self._carried += await self._carry(own)
+                self._carried += await self._carry(own, _CARRY_SINCE)
                 await figures.add_up(own, await self._corrected_elsewhere(own), FRESH)
                 await own.execute(_OTHER_OFFSETS, {"topic": self._topic})
-                closings, corrections = (await own.execute(_COUNTS)).one()
             swapped = swap and (despite or not different)
             if swapped:
-                await fresh_tables.swap(tx, keep=bool(different))
-        if not swapped:
-            async with self._engine.begin() as own:
-                await own.exec_driver_sql(f"DROP SCHEMA {FRESH} CASCADE")
-        return Rebuilt(closings, corrections, self._carried, different, swapped)
+                await fresh_tables.swap(tx, keep=bool(different), until=until)
+        return different, swapped
+
+    async def _counts(self, schema: str) -> tuple[int, int]:
+        """Closings and corrections to where was read: after the swap others come."""
+        values = {
+            "topic": self._topic,
+            "partitions": sorted(self._reached),
+            "reached": [self._reached[one] for one in sorted(self._reached)],
+        }
+        async with self._engine.connect() as tx:
+            row = (await tx.execute(text(_COUNTS.format(schema=schema, to_there=_TO_THERE)), values)).one()
+        return row[0], row[1]
 
     async def _goal(self, tx: AsyncConnection) -> dict[int, int]:
         """How far the live tables have come. Raises NotSwapped where the topic ends before that."""
@@ -242,33 +298,59 @@ class _Rebuilding:
         """The closings that other topics' corrections are added to: some may have come since they were carried over."""
         return {(row.store_id, row.closing_id) for row in await tx.execute(_ELSEWHERE, {"topic": self._topic})}
 
-    async def _carry(self, tx: AsyncConnection) -> int:
+    async def _carry(self, tx: AsyncConnection, statement: str) -> int:
         """Take over from the live tables what is not read; how many closings, corrections and oddities that are."""
-        values = {
-            "topic": self._topic,
-            "partitions": sorted(self._begins),
-            "begins": [self._begins[one] for one in sorted(self._begins)],
-        }
+        values: dict[str, object] = {"topic": self._topic}
+        if statement is _CARRY:
+            values |= {
+                "partitions": sorted(self._begins),
+                "begins": [self._begins[one] for one in sorted(self._begins)],
+            }
         carried = 0
         for table in ("closings", "corrections", "unreadable"):
-            columns = ", ".join(f'"{name}"' for name in await fresh_tables.columns_of(tx, table))
-            statement = _CARRY.format(fresh=f"{FRESH}.{table}", live=f"{LIVE}.{table}", columns=columns)
-            carried += (await tx.execute(text(statement), values)).rowcount
+            columns = [f'"{name}"' for name in await fresh_tables.columns_of(tx, table)]
+            names = {
+                "fresh": f"{FRESH}.{table}",
+                "live": f"{LIVE}.{table}",
+                "table": f"{LIVE}.{table}",
+                "columns": ", ".join(columns),
+                "of_live": ", ".join(f"l.{name}" for name in columns),
+            }
+            carried += (await tx.execute(text(statement.format(**names)), values)).rowcount
         return carried
 
 
 @asynccontextmanager
-async def _alone(engine: AsyncEngine) -> AsyncIterator[None]:
-    """No other rebuilding runs beside this. Raises NotSwapped."""
+async def _alone(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """No other rebuilding runs beside this while the connection lives that is given. Raises NotSwapped."""
     async with engine.connect() as connection:
         taken = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ONE_AT_A_TIME})
         if not taken.scalar_one():
             raise NotSwapped("The tables are being rebuilt already; wait until that has ended.")
         await connection.commit()
         try:
-            yield
+            yield connection
         finally:
-            await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ONE_AT_A_TIME})
+            # It ends with the connection anyway: a failure here may not hide what came of the work.
+            with suppress(SQLAlchemyError, OSError):
+                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ONE_AT_A_TIME})
+
+
+async def _still(alone: AsyncConnection) -> None:
+    """Raise NotSwapped where the connection that keeps others away was lost: another may have begun."""
+    try:
+        await alone.execute(text("SELECT 1"))
+        await alone.commit()
+    except (SQLAlchemyError, OSError) as error:
+        raise NotSwapped("The connection that keeps another rebuilding away was lost: begin again.") from error
+
+
+async def _drop(engine: AsyncEngine, alone: AsyncConnection) -> None:
+    # Where the database is away, or another has begun, whoever comes next drops them; what went wrong counts more.
+    with suppress(NotSwapped, SQLAlchemyError, OSError):
+        await _still(alone)
+        async with engine.begin() as tx:
+            await fresh_tables.drop(tx)
 
 
 @asynccontextmanager

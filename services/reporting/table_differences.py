@@ -1,6 +1,7 @@
 """Where the live tables of the reader say something else than fresh ones, record by record of the topic.
 
-When a record was learnt of is not compared: that is not of the topic. Counts are not either: they are made of the rows.
+When a record was learnt of is not compared: that is not of the topic; nor in which words one could not be read, which
+are those of a library of that day. Counts are not either: they are made of the rows.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from services.reporting.schemas import FRESH, LIVE
 
 COMPARED: Final = {"closings": "closing_id", "corrections": "correction_id", "unreadable": ""}
 """The tables, each with the id of its rows beside their store."""
-NOT_COMPARED: Final = {"learnt_at"}
+NOT_COMPARED: Final = {"learnt_at", "error"}
 DIFFERENCES_MAX: Final = 1_000
 """Differences of one look at one table that are kept: whoever has so many has more, and no use for the rest."""
 

@@ -134,6 +134,12 @@ async def test_rights_stay_where_views_are_made_anew(corner: Settings) -> None:
         await tx.execute(text(f"CREATE ROLE {role}"))
         for view in views:
             await tx.execute(text(f"GRANT SELECT ON analyst.{view} TO {role}"))
+        await tx.execute(text(f"GRANT REFERENCES (z_number) ON analyst.closings TO {role}"))
+        await tx.execute(text("ALTER VIEW analyst.closings SET (security_barrier = true)"))
+    as_before = f"""
+        SELECT has_column_privilege('{role}', 'analyst.closings', 'z_number', 'REFERENCES'), reloptions
+          FROM pg_class WHERE oid = 'analyst.closings'::regclass
+    """  # noqa: S608 - a name of our own
     try:
         await upgrade(corner.reader_database_url, package)
 
@@ -146,6 +152,10 @@ async def test_rights_stay_where_views_are_made_anew(corner: Settings) -> None:
                     for right in ("SELECT", "UPDATE")
                 ]
                 assert may == [True, False], view
+            assert tuple((await tx.execute(text(as_before.replace(":", r"\:")))).one()) == (
+                True,
+                ["security_barrier=true"],
+            )
     finally:
         async with engine.begin() as tx:
             await tx.execute(text(f"DROP OWNED BY {role}"))

@@ -1,6 +1,7 @@
 """`till export`: a file that is there once it is whole, and standard output for what reads on."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow.parquet as pq
 import pytest
@@ -40,6 +41,11 @@ async def test_a_file_is_there_once_it_is_whole(
         sum(one["profile_id"] == "p1" for one in CLOSINGS)
     )
 
+    # Others may read the next one as they may read this.
+    file.chmod(0o600)
+    assert (await cli("export", "tenders", "--format", "parquet", "--to-file", str(file))).exit_code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+
     before = file.read_bytes()
     monkeypatch.setattr(export_files.ParquetFile, "end", lambda _: 1 / 0)
     broken = await cli("export", "closings", "--format", "parquet", "--to-file", str(file))
@@ -55,6 +61,14 @@ async def test_what_can_not_be_written_is_a_sentence(
 
     nowhere = await cli("export", "closings", "--to-file", str(tmp_path / "no" / "file.csv"))
     assert (nowhere.exit_code, nowhere.stderr.split(" /")[0]) == (2, "There is no folder")
+
+    def refused(*_: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as denied:
+        denied.setattr(Path, "open", refused)
+        closed = await cli("export", "closings", "--to-file", str(tmp_path / "file.csv"))
+    assert (closed.exit_code, "file.csv.part can't be written" in closed.stderr) == (2, True)
 
     monkeypatch.setattr(export_files.importlib.util, "find_spec", lambda _: None)
     bare = await cli("export", "closings", "--format", "parquet", "--to-file", str(tmp_path / "file.parquet"))

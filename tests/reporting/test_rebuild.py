@@ -1,6 +1,8 @@
 """The reader's tables made anew from the topic: the same, in the same place, and nobody has noticed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.operations.database_grants import grant
 from services.platform.postgres.engine import open_tool_engine
 from services.platform.settings import Settings
+from services.reporting import follow as following
 from services.reporting import rebuild as rebuilding
 from services.reporting import store
 from services.reporting.batches import read_batch
@@ -63,6 +66,7 @@ COUNTS = (
     "SELECT store_id, seconds, begins_at, sum(closings) FROM reporting.closed_counts GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
 )
 LEARNT = "SELECT store_id, closing_id, learnt_at FROM reporting.closings ORDER BY 1, 2"
+LEFT = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'reporting_%'"
 EVERYTHING = (SHAPE, COUNTS, LEARNT, "SELECT * FROM analyst.closings_now ORDER BY store_id, closing_id")
 
 
@@ -79,6 +83,15 @@ async def execute(engine: AsyncEngine, *statements: str) -> None:
 
 async def rebuilt(settings: Settings, **how: Any) -> Rebuilt:
     return await rebuild(settings, lambda *_: None, **{"swap": True} | how)
+
+
+@asynccontextmanager
+async def beside(settings: Settings) -> AsyncIterator[rebuilding._Rebuilding]:
+    """A rebuilding of which each step is the test's."""
+    tools = open_tool_engine(settings.reader_database_url, "till-rebuild")
+    async with rebuilding._consumer(settings) as consumer:
+        yield rebuilding._Rebuilding(settings, tools, consumer, lambda *_: None)
+    await tools.dispose()
 
 
 @pytest.fixture
@@ -202,7 +215,7 @@ async def test_what_can_not_be_rebuilt_is_a_sentence_and_changes_nothing(
         await rebuilt(reporting)
     await execute(engine, "UPDATE reporting.consumed SET next_offset = next_offset - 100")
     await execute(engine, "CREATE MATERIALIZED VIEW public.mine AS SELECT z_number FROM reporting.closings")
-    with pytest.raises(NotSwapped, match=r"public\.mine would go on"):
+    with pytest.raises(NotSwapped, match=r"public\.mine can't follow"):
         await rebuilt(reporting)
     await execute(engine, "DROP MATERIALIZED VIEW public.mine")
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as tx:
@@ -213,23 +226,140 @@ async def test_what_can_not_be_rebuilt_is_a_sentence_and_changes_nothing(
     assert await answers(engine, SHAPE) == before
 
 
-async def test_who_reads_long_is_waited_for_and_holds_up_nobody(
+@pytest.mark.parametrize(
+    ("there", "named", "away"),
+    [
+        (
+            "ALTER TABLE reporting.closings ENABLE ROW LEVEL SECURITY",
+            r"row security of reporting\.closings",
+            "ALTER TABLE reporting.closings DISABLE ROW LEVEL SECURITY",
+        ),
+        (
+            "CREATE POLICY mine ON reporting.corrections USING (true)",
+            r"policy mine of reporting\.corrections",
+            "DROP POLICY mine ON reporting.corrections",
+        ),
+        (
+            "ALTER TABLE reporting.closings DISABLE TRIGGER counted_insert",
+            "trigger counted_insert of .* disabled",
+            "ALTER TABLE reporting.closings ENABLE TRIGGER counted_insert",
+        ),
+    ],
+    ids=["row security", "policy", "trigger"],
+)
+async def test_what_would_be_lost_is_named_though_it_came_last(
+    reporting: Settings, engine: AsyncEngine, stored: int, there: str, named: str, away: str
+) -> None:
+    before = await answers(engine, SHAPE)
+    async with beside(reporting) as running:
+        await running.begin()
+        await running.fill()
+        await execute(engine, there)
+        with pytest.raises(NotSwapped, match=named):
+            await running.finish(swap=True, despite=False)
+        with pytest.raises(NotSwapped, match=named):
+            await rebuilt(reporting)
+        await execute(engine, away)
+    assert (await rebuilt(reporting)).swapped
+    assert await answers(engine, SHAPE) == before
+
+
+async def test_corrections_and_voids_that_come_last_are_in_it(
+    reporting: Settings, engine: AsyncEngine, stored: int, reading: Reading
+) -> None:
+    late = closing(300)
+    async with reading(), beside(reporting) as running:
+        await running.begin()
+        await running.fill()
+        await publish(reporting, [value(voided(closing(2, store_id="s2"))), value(voided(late))], partition=0)
+        await publish(reporting, [value(corrected(closing(203, store_id="s2"), 9)), value(late)], partition=2)
+        await until_read(engine, stored + 4)
+        seen = await running.finish(swap=True, despite=False)
+    assert seen == Rebuilt(closings=25, corrections=5, carried=0, differences=[], swapped=True)
+    assert (await rebuilt(reporting)).differences == []
+
+
+async def test_what_is_not_filled_in_yet_is_no_difference(
     reporting: Settings, engine: AsyncEngine, stored: int
 ) -> None:
-    slow = open_tool_engine(reporting.reader_database_url, "who-reads-long")
-    async with slow.connect() as long:
+    await execute(
+        engine,
+        "UPDATE reporting.closings SET currency = NULL, opened_by = NULL, people = NULL WHERE z_number < 9",
+        "UPDATE reporting.unreadable SET error = 'as another library says it'",
+    )
+    assert (await rebuilt(reporting)).differences == []
+
+
+async def test_what_failed_or_was_stopped_leaves_nothing(
+    reporting: Settings, engine: AsyncEngine, stored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = asyncio.Event()
+
+    def heard(label: str, *_: int) -> None:
+        if label == "Comparing":
+            compared.set()
+
+    running = asyncio.create_task(rebuild(reporting, heard, swap=True))
+    await compared.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await answers(engine, LEFT) == [[(0,)]]
+
+    monkeypatch.setattr(rebuilding, "HOLDS_MAX", 1)
+    monkeypatch.setattr(rebuilding, "WRITERS_HELD_S", 0)
+    async with engine.connect() as long:
         await long.execute(text("SELECT count(*) FROM reporting.closings"))
+        with pytest.raises(NotSwapped, match="somebody who takes long"):
+            await rebuilt(reporting)
+    assert await answers(engine, LEFT) == [[(0,)]]
+
+
+async def test_whoever_keeps_others_away_may_lose_the_connection(
+    reporting: Settings, engine: AsyncEngine, stored: int
+) -> None:
+    theirs = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7100002"
+
+    async def losing(why: str | None) -> None:
+        async with rebuilding._alone(engine) as alone:
+            await answers(engine, theirs)
+            if why is None:
+                await rebuilding._still(alone)
+            raise NotSwapped(str(why))
+
+    with pytest.raises(NotSwapped, match="was lost"):
+        await losing(None)
+    with pytest.raises(NotSwapped, match="what came of it"):
+        await losing("what came of it")
+
+
+async def test_who_reads_long_is_waited_for_and_holds_up_nobody(
+    reporting: Settings, engine: AsyncEngine, stored: int, reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "WRITERS_HELD_S", 1)
+    slow = open_tool_engine(reporting.reader_database_url, "who-reads-long")
+    async with slow.connect() as long, reading() as progress:
+        await long.execute(text("SELECT count(*) FROM analyst.closings_now"))
+
+        async def is_ready() -> bool:
+            return progress.consumer is not None
+
+        await eventually(is_ready)
+        faults = following.FAULTS._value.get()
         running = asyncio.create_task(rebuilt(reporting))
 
         async def is_wanted() -> bool:
             waits = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted"
             return bool((await answers(engine, waits))[0][0][0])
 
-        await eventually(is_wanted)
-        for _ in range(5):
-            async with asyncio.timeout(5):
-                assert len((await tables(engine))["closings"]) == 24
+        for count in (1, 2):
+            await eventually(is_wanted)
+            await publish(reporting, [value(closing(700 + count))])
+            async with asyncio.timeout(8):
+                assert len((await until_read(engine, stored + count))["closings"]) == 24 + count
+            await eventually(is_ready)
         assert not running.done()
+        assert following.FAULTS._value.get() == faults
     await slow.dispose()
     assert (await running).swapped
 
@@ -265,11 +395,18 @@ async def test_readers_notice_nothing_while_everything_runs(reporting: Settings,
             while not (is_last.is_set() and len(seen) >= len(numbers)):
                 seen += await stream.numbers(1)
 
+    async def asking(client: httpx.AsyncClient) -> None:
+        while not over.is_set():
+            exported = await client.get("/api/exports/closings", params={"format": "jsonl"}, headers=headers)
+            assert exported.status_code == 200, exported.text
+            await answers(engine, "SELECT count(*), sum(over_short) FROM analyst.closings_now")
+
     turned, heard = list[int](), list[int]()
     async with checking_reader(reporting) as (_, client):
         headers = bearer(reporting, "s1")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(publishing())
+            tasks.create_task(asking(client))
             followers = [tasks.create_task(turning(client, turned)), tasks.create_task(hearing(client, heard))]
             done = await till(reporting, "reporting", "rebuild")
             assert (done.returncode, done.stdout.partition(":")[0]) == (0, "Byte-equal to what is stored"), done
@@ -279,5 +416,4 @@ async def test_readers_notice_nothing_while_everything_runs(reporting: Settings,
 
     assert sorted(turned) == sorted(heard) == numbers
     assert len(numbers) > 10
-    left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'reporting_%'"
-    assert await answers(engine, left) == [[(0,)]]
+    assert await answers(engine, LEFT) == [[(0,)]]

@@ -142,17 +142,25 @@ _DELTAS = """
 
 
 def make_anew() -> None:
-    """Drops the three views and makes them as they are here; whoever had rights on one has the same on it afterwards.
+    """Drops the three views and makes them as they are here; rights on them, or on a column, and options stay.
 
     Fails where somebody has built views of their own upon them: whoever made these drops them first.
     """
     tx = op.get_bind()
-    grants = list(
+    lines = list(
         tx.exec_driver_sql("""
-        SELECT format('GRANT %s ON analyst.%I TO %s%s', a.privilege_type, v.relname,
+        SELECT format('ALTER VIEW analyst.%I SET (%s)', v.relname, array_to_string(v.reloptions, ', '))
+          FROM pg_class AS v WHERE v.relnamespace = CAST('analyst' AS regnamespace) AND v.reloptions IS NOT NULL
+           AND v.relname IN ('closings', 'closings_now', 'corrections')
+         UNION ALL
+        SELECT format('GRANT %s%s ON analyst.%I TO %s%s', a.privilege_type, a.part, v.relname,
                       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
                       CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-          FROM pg_class AS v CROSS JOIN LATERAL aclexplode(v.relacl) AS a
+          FROM pg_class AS v CROSS JOIN LATERAL (
+                SELECT one.*, '' AS part FROM aclexplode(v.relacl) AS one
+                 UNION ALL
+                SELECT one.*, format(' (%I)', n.attname) FROM pg_attribute AS n
+                 CROSS JOIN LATERAL aclexplode(n.attacl) AS one WHERE n.attrelid = v.oid) AS a
          WHERE v.relnamespace = CAST('analyst' AS regnamespace) AND a.grantee <> v.relowner
            AND v.relname IN ('closings', 'closings_now', 'corrections')
         """).scalars()
@@ -160,8 +168,8 @@ def make_anew() -> None:
     op.execute("DROP VIEW analyst.closings, analyst.closings_now, analyst.corrections")
     _closings()
     _corrections()
-    for grant in grants:
-        tx.exec_driver_sql(grant)
+    for statement in lines:
+        tx.exec_driver_sql(statement)
 
 
 def _closings() -> None:
