@@ -7,7 +7,8 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
 
-from services.platform.http.links import Prefixed, add_documents, link_to
+from services.platform.documents.pages import add_documents
+from services.platform.http.links import Prefixed, link_to
 from services.platform.settings import PREFIX_CHARACTERS_MAX, Settings
 
 PROXY = "10.0.0.7"

@@ -334,14 +334,14 @@ async def test_a_place_is_taken_and_given_back(
     slow: Slow, client: httpx.AsyncClient, token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, body, go_on = slow
-    for limit, who, whose in (
-        ("EXPORTS_MAX", "other", "in this process"),
-        ("EXPORTS_OF_SUBJECT_MAX", "slow", "of this subject"),
-        ("EXPORTS_OF_STORE_MAX", "other", "of the store s1"),
+    for limit, stores, who, whose in (
+        ("EXPORTS_MAX", ["s1"], "other", "in this process"),
+        ("EXPORTS_OF_SUBJECT_MAX", ALL, "slow", "of this subject"),
+        ("EXPORTS_OF_STORE_MAX", ["s1"], "other", "of the store s1"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(exports, limit, 1)
-            reply = await client.get("/api/exports/closings", headers=token("s1", sub=who))
+            reply = await client.get("/api/exports/closings", headers=token(*stores, sub=who))
             assert problem(reply) == (503, f"1 exports {whose} are open already: close one, or try again.")
             assert reply.headers["retry-after"]
     monkeypatch.setattr(exports, "EXPORTS_MAX", 1)
