@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from contracts.topics import RECORD_BYTES_MAX
 from services.platform.kafka.connection import connection
 from services.platform.kafka.fair_consumer import FairConsumer
-from services.platform.kafka.read_topic import TopicUnread
+from services.platform.kafka.read_topic import started
 from services.platform.postgres.engine import open_tool_engine
 from services.platform.postgres.migrate import alone_in
 from services.platform.settings import Settings
@@ -365,10 +364,5 @@ async def _consumer(settings: Settings) -> AsyncIterator[FairConsumer]:
         isolation_level="read_committed",
         max_partition_fetch_bytes=2 * RECORD_BYTES_MAX,
     )
-    try:
-        await consumer.start()
+    async with started(consumer, settings.closings):
         yield consumer
-    except KafkaError as error:
-        raise TopicUnread(f"The topic {settings.closings} can't be read: {error!r}. Is TILL_KAFKA right?") from error
-    finally:
-        await consumer.stop()

@@ -15,6 +15,7 @@ from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from services.reporting.follow import Progress, follow
 from services.reporting.store import reporting_engine
+from services.reporting.webhooks import delivery_round
 from tests.reporting.closing_pages import Token
 from tests.reporting.reader import Reading
 from tests.reporting.served import served
@@ -67,3 +68,9 @@ def token(reporting: Settings, client: httpx.AsyncClient) -> Token:
         return {"authorization": f"Bearer {mint(reporting, sub=sub, role=role, stores=stores, ttl_s=ttl_s)}"}
 
     return header
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of webhooks, what failed is tried again at once."""
+    monkeypatch.setattr(delivery_round, "pause_s", lambda *_: 0.01)

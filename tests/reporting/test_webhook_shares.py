@@ -23,12 +23,6 @@ from tests.reporting.hooks import (
 from tests.support.waiting import eventually
 
 
-@pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What failed is tried again at once."""
-    monkeypatch.setattr(delivery_round, "pause_s", lambda *_: 0.01)
-
-
 async def test_one_dead_receiver_harms_no_other(
     engine: AsyncEngine, soon: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
-from services.reporting.webhooks import back_off, deliver, delivery_round, endpoints, leases
+from services.reporting.webhooks import back_off, deliver, endpoints, leases
 from services.reporting.webhooks.signing import new_secret, shown
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.hooks import (
@@ -26,12 +26,6 @@ from tests.reporting.hooks import (
     state,
 )
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What failed is tried again at once."""
-    monkeypatch.setattr(delivery_round, "pause_s", lambda *_: 0.01)
 
 
 async def until(engine: AsyncEngine, webhook_id: UUID, state_of: str) -> endpoints.Listed:

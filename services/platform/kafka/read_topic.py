@@ -80,6 +80,18 @@ async def _run_of(
 
 
 @asynccontextmanager
+async def started(consumer: AIOKafkaConsumer, topic: str) -> AsyncIterator[None]:
+    """The consumer is connected in the block. What Kafka raises there becomes TopicUnread, of this topic."""
+    try:
+        await consumer.start()
+        yield
+    except KafkaError as error:
+        raise TopicUnread(f"The topic {topic} can't be read: {error!r}. Is TILL_KAFKA right?") from error
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
 async def _consumer(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of no group. What Kafka raises while it is used becomes TopicUnread."""
     consumer = AIOKafkaConsumer(
@@ -90,13 +102,8 @@ async def _consumer(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaCon
         isolation_level="read_committed",
         max_partition_fetch_bytes=DEAD_LETTER_BYTES_MAX,
     )
-    try:
-        await consumer.start()
+    async with started(consumer, topic):
         yield consumer
-    except KafkaError as error:
-        raise TopicUnread(f"The topic {topic} can't be read: {error!r}. Is TILL_KAFKA right?") from error
-    finally:
-        await consumer.stop()
 
 
 async def offsets_of(settings: Settings, topic: str) -> tuple[dict[int, int], dict[int, int]]:
