@@ -197,7 +197,7 @@ class AccessLog:
                 self._go_on_if(bool(consumer.partitions_for_topic(self._partition.topic)))
         finally:
             self._consumer = None
-            # Whoever asks for a topic that is gone would do so without a pause until their time is over.
+            # Whoever asks for a topic that is gone would hold up the next reader until their time is over.
             if self._asking.locked() and not self._ask_limit.expired():
                 self._ask_limit.reschedule(0)
             with suppress(*OUTAGES):

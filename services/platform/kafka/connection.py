@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from services.platform.kafka.oauth import Tokens, client_credentials, for_aiokafka, for_kafka_python, signed_for_aws
-from services.platform.kafka.stoppable import stop_in_outages
+from services.platform.kafka.outages import bear_outages
 from services.platform.kafka.undecodable import read_all_records
 from services.platform.settings import Settings
 
@@ -18,7 +18,7 @@ def connection(settings: Settings) -> dict[str, Any]:
     sentence.
     """
     read_all_records()
-    stop_in_outages()
+    bear_outages()
     options = _options(settings)
     if _bears_token(settings):
         options["sasl_oauth_token_provider"] = for_aiokafka(_tokens(settings), _extensions(settings))
