@@ -28,8 +28,9 @@ PREFIX: Final = "till-"
 ADMIN: Final = "admin"
 REGISTER: Final = "register"
 
-PRODUCER_BYTES_PER_S: Final = 1_048_576
-"""What a register's principal may put on a broker: 2,000 commands of 500 bytes a second. More waits, none is lost."""
+PRODUCER_BYTES_PER_S: Final = 524_288
+"""What a register's principal may put on a broker: 1,000 commands of 500 bytes a second. More waits, none is lost.
+Two seconds of it may lie ahead of a store at once; see QUOTA_WINDOWS."""
 REQUEST_PERCENT: Final = 50
 """Of one thread of a broker, the share of time that a register's principal may take with its requests."""
 QUOTA_WINDOWS: Final = 2

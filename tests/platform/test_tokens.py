@@ -10,9 +10,10 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.signing import VerifyKey
 
 from services.platform.auth import tokens
 from services.platform.auth.claims import Claims
@@ -286,12 +287,12 @@ def signatures_verified(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> 
     verified: list[str] = []
 
     class Noting:
-        def __init__(self, key: Ed25519PublicKey) -> None:
+        def __init__(self, key: VerifyKey) -> None:
             self._key = key
 
-        def verify(self, signature: bytes, signed: bytes) -> None:
+        def verify(self, signed: bytes, signature: bytes) -> None:
             verified.append(f"{signed.decode()}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}")
-            self._key.verify(signature, signed)
+            self._key.verify(signed, signature)
 
     for issuer in verifier._issuers:
         monkeypatch.setattr(issuer, "keys", {kid: Noting(key) for kid, key in issuer.keys.items()})

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.signing import VerifyKey
 
 from services.platform.settings import Settings
 
@@ -104,8 +105,8 @@ def load_private_key(settings: Settings) -> Ed25519PrivateKey:
     return key
 
 
-def read_jwks(path: Path) -> dict[str, Ed25519PublicKey]:
-    """The Ed25519 keys of a JWKS file by name: none where it holds no such key.
+def read_jwks(path: Path) -> dict[str, VerifyKey]:
+    """The Ed25519 keys of a JWKS file by name, to verify with: none where it holds no such key.
 
     Raises ValueError with a sentence where it can't be read or is garbled.
     """
@@ -155,9 +156,9 @@ def _as_file(jwks: list[dict[str, Any]]) -> bytes:
     return json.dumps({"keys": jwks}, indent=2).encode() + b"\n"
 
 
-def _as_key(jwk: dict[str, str]) -> Ed25519PublicKey:
-    raw = base64.urlsafe_b64decode(jwk["x"] + "=" * (-len(jwk["x"]) % 4))
-    return Ed25519PublicKey.from_public_bytes(raw)
+def _as_key(jwk: dict[str, str]) -> VerifyKey:
+    """Of libsodium, which verifies in half the time that OpenSSL takes: what a forged token costs is this."""
+    return VerifyKey(base64.urlsafe_b64decode(jwk["x"] + "=" * (-len(jwk["x"]) % 4)))
 
 
 def _as_jwk(key: Ed25519PublicKey) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, cast
 
 import jwt
 import orjson
-from cryptography.exceptions import InvalidSignature
+from nacl.exceptions import BadSignatureError
 
 from contracts.access import SUBJECT_BYTES_MAX
 from services.platform.auth.claims import KEY_PREFIX, ROLES, VIA_KEY, Claims, Flaw, Role
@@ -56,7 +56,7 @@ class _Verified:
 
 
 class _UnknownKey(Exception):
-    """The token names a key that is nobody's, or no key."""
+    """The token names a key that is nobody's, or no key, or that key did not sign it."""
 
 
 class Verifier:
@@ -122,7 +122,7 @@ class Verifier:
             return "unknown_key"
         try:
             verified = self._read(text)
-        except (_UnknownKey, InvalidSignature):
+        except _UnknownKey:
             return "unknown_key"
         # Thousands of brackets end the JSON reader with a RecursionError, hundreds of digits a
         # conversion with an OverflowError.
@@ -139,12 +139,12 @@ class Verifier:
         signed, _, signature = text.rpartition(".")
         header = _header(signed.partition(".")[0])
         kid: Any = header.get("kid")
-        issuer = self._signer(kid)
+        issuer, proof = self._signer(kid), _bytes(signature)
         try:
-            issuer.keys[kid].verify(_bytes(signature), signed.encode())
-        except InvalidSignature:
+            issuer.keys[kid].verify(signed.encode(), proof)
+        except (BadSignatureError, ValueError):  # A ValueError where it has not the length of a signature.
             self._forged[text] = None
-            raise
+            raise _UnknownKey from None
         verified = _read_payload(_decoded(text), issuer.name)
         if not issuer.outside:
             return verified
