@@ -12,7 +12,7 @@ HERE = Path("/secrets")
 TILL = 10_001
 """The user of the image."""
 
-DATABASE_ROLES = ("owner", "ledger", "gateway", "reporting", "webhooks")
+DATABASE_ROLES = ("owner", "ledger", "gateway", "reporting", "webhooks", "analyst")
 PRINCIPALS = ("admin", "sessions", "gateway", "reporting", "register")
 
 

@@ -53,6 +53,14 @@ WEBHOOKS: Final = (
     "GRANT SELECT, INSERT, DELETE ON webhooks.deliveries TO {role}",
     "GRANT SELECT ON public.alembic_version_reporting TO {role}",
 )
+# Who has not this right doesn't come in. Where everybody has it, it is left at that: only the database's owner may give it.
+CONNECT: Final = """
+    DO $$ BEGIN
+        IF NOT has_database_privilege({name}, current_database(), 'CONNECT') THEN
+            EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), {name});
+        END IF;
+    END $$
+"""
 ANALYST: Final = (
     "GRANT USAGE ON SCHEMA analyst TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO {role}",
@@ -79,6 +87,6 @@ async def _grant(database_url: str, role: str | None, schemas: str, grants: Sequ
     if role is None:
         return
     async with alone_in(database_url) as tx:
-        for statement in (f"REVOKE ALL ON ALL TABLES IN SCHEMA {schemas} FROM {{role}}", *grants):
+        for statement in (CONNECT, f"REVOKE ALL ON ALL TABLES IN SCHEMA {schemas} FROM {{role}}", *grants):
             # Quoted, and the settings take nothing that could end the quotation.
-            await tx.execute(text(statement.format(role=f'"{role}"')))
+            await tx.execute(text(statement.format(role=f'"{role}"', name=f"'{role}'")))

@@ -231,6 +231,56 @@ def test_pushes_go_out_of_the_cluster_and_nowhere_within() -> None:
     assert [port["port"] for port in rule["ports"]] == [443]
 
 
+def test_every_role_is_made_with_a_password_and_given_its_rights_wherever_the_service_is_deployed() -> None:
+    asked = {f"TILL_{name.upper()}" for name in Settings.model_fields if name.endswith("_role")}
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    (job,) = _named("Job", BASE)["migrate"]["spec"]["template"]["spec"]["containers"]
+    names = {
+        "compose": compose["migrate"]["environment"],
+        "kubernetes": {one["name"]: one["value"] for one in job["env"]},
+    }
+    secrets = (ROOT / "deploy/kubernetes/create-secrets").read_text()
+    managed = _named("Cluster", PRODUCTION)["till-db"]["spec"]["managed"]["roles"]
+    mounted = {
+        source["secret"]["name"]: source["secret"]["items"][0]["path"]
+        for volume in _named("StatefulSet", DEV)["postgres"]["spec"]["template"]["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", ())
+    }
+    for where, folder in (("compose", "deploy/compose"), ("kubernetes", "deploy/kubernetes/overlays/dev")):
+        roles = {name: value for name, value in names[where].items() if name.endswith("_ROLE")}
+        assert roles.keys() == asked, where
+        script = (ROOT / folder / "roles.sql").read_text()
+        for role in roles.values():
+            password = role.removeprefix("till_")
+            assert f"CREATE ROLE {role} LOGIN" in script
+            assert f"PASSWORD :'{password}'" in script
+    for role in names["kubernetes"]["TILL_ANALYST_ROLE"], names["kubernetes"]["TILL_WEBHOOKS_ROLE"]:
+        secret = f"tillstream-db-{role.removeprefix('till_')}"
+        assert f"password {secret} {role}\n" in secrets
+        assert mounted[secret] == role.removeprefix("till_")
+    assert {one["name"]: one["passwordSecret"]["name"] for one in managed} == {
+        value: f"tillstream-db-{value.removeprefix('till_')}"
+        for name, value in names["kubernetes"].items()
+        if name.endswith("_ROLE")
+    }
+
+
+def test_analysts_programs_come_to_postgresql_where_somebody_has_let_them_in() -> None:
+    rules = [_named("NetworkPolicy", one)["postgres-from-clients"]["spec"]["ingress"] for one in (DEV, PRODUCTION)]
+    let_in = {
+        "from": [{"namespaceSelector": {"matchLabels": {"tillstream/analysts": "allowed"}}}],
+        "ports": [{"protocol": "TCP", "port": 5432}],
+    }
+    assert all(let_in in one for one in rules)
+    added = yaml.safe_load((ROOT / "deploy/compose/analysts.yml").read_text(encoding="utf-8"))["services"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    (port,) = added["postgres"]["ports"]
+    assert added.keys() == {"postgres"}
+    assert port.startswith("127.0.0.1:")
+    # Through an internal network alone nobody reaches a port.
+    assert any(not (compose["networks"][name] or {}).get("internal") for name in added["postgres"]["networks"])
+
+
 def test_no_manifest_holds_a_secret() -> None:
     assert not _named("Secret", BASE, DEV, PRODUCTION)
 

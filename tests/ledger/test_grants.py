@@ -129,6 +129,8 @@ async def roles(corner: Settings) -> AsyncIterator[Roles]:
     address = make_url(corner.database_url)
     engine = create_async_engine(corner.database_url)
     async with engine.begin() as tx:
+        # As deployments have it: who isn't named doesn't come in.
+        await tx.execute(text(f'REVOKE ALL ON DATABASE "{address.database}" FROM PUBLIC'))
         for name in names.values():
             await tx.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'x'"))
     owner = corner.model_copy(update={f"{role}_role": name for role, name in names.items()})
