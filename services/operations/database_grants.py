@@ -53,7 +53,7 @@ WEBHOOKS: Final = (
     "GRANT SELECT, INSERT, DELETE ON webhooks.deliveries TO {role}",
     "GRANT SELECT ON public.alembic_version_reporting TO {role}",
 )
-# Who has not this right doesn't come in. Where everybody has it, it is left at that: only the database's owner may give it.
+# Who lacks it can't come in. Where everybody has it, it is left at that: only the database's owner may give it.
 CONNECT: Final = """
     DO $$ BEGIN
         IF NOT has_database_privilege({name}, current_database(), 'CONNECT') THEN
