@@ -16,19 +16,20 @@ from aiokafka.errors import KafkaError
 from contracts.access import Revoked
 from deploy.embedded.stack import Stack
 from services.cli.app import main
-from services.operations.kafka_principals import set_up
+from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, REQUEST_PERCENT, set_up
 from services.operations.wait import wait
 from services.platform.access_log import publish
 from services.platform.auth.signing_keys import ensure_key
 from services.platform.auth.tokens import mint
 from services.platform.kafka.connection import connection
 from services.platform.kafka.oauth import NoToken, Tokens, aws_signer, signed_for_aws
-from services.platform.kafka.topics import TopicsWrong, check_topics, create_topics
+from services.platform.kafka.topics import TopicsWrong, admin_client, check_topics, create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
 from tests.support.commands import opening
 from tests.support.msk_door import ENVIRONMENT, REGION
 from tests.support.processes import ServiceProcess
+from tests.support.quotas import quotas_of
 from tests.support.secured_kafka import READER, SECRET, USER, SecuredKafka, secured_kafka
 from tests.support.sessions_service import opened_service
 from tests.support.waiting import eventually
@@ -157,6 +158,24 @@ async def test_the_reader_lives_with_the_rights_that_it_is_given(kafka: SecuredK
             await eventually(is_out)
     finally:
         process.kill()
+
+
+async def test_a_registers_principal_may_send_so_much(kafka: SecuredKafka, corner: Settings, tmp_path: Path) -> None:
+    """Services have no quota: whoever waits for a worker or a gateway would wait longer."""
+    office = corner.model_copy(update={"kafka": kafka.plaintext})
+    names = ["gateway", "register-lisbon", "reporting", "sessions"]
+    for name in names:
+        (tmp_path / name).write_text(SECRET)
+    assert await set_up(office, tmp_path) == [f"till-{name}" for name in names]
+    with admin_client(office) as admin:
+
+        async def described() -> dict[str, float]:
+            return quotas_of(admin, "till-register-lisbon")
+
+        quotas = await eventually(described)
+        others = [quotas_of(admin, f"till-{name}") for name in names if name != "register-lisbon"]
+    assert quotas == {"producer_byte_rate": PRODUCER_BYTES_PER_S, "request_percentage": REQUEST_PERCENT}
+    assert others == [{}] * 3
 
 
 @pytest.mark.parametrize(

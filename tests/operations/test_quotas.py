@@ -3,21 +3,19 @@
 import asyncio
 import time
 from contextlib import closing
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.protocol.admin import DescribeClientQuotasRequest
 
 from deploy.embedded.stack import Stack
 from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, QUOTA_WINDOWS, REQUEST_PERCENT, limit
 from services.platform.kafka.topics import admin_client, create_topics
 from services.platform.settings import Settings
+from tests.support.quotas import quotas_of
 from tests.support.waiting import eventually
 
-EXACT = 0
 BATCH_BYTES = 500_000
 HASTY_S = QUOTA_WINDOWS
 THROTTLED = "ProduceResponse throttled by broker"
@@ -29,15 +27,11 @@ async def test_a_register_may_send_so_much_and_its_limit_can_be_set_twice(stack:
     with admin_client(Settings(kafka=stack.kafka)) as admin:
         limit(admin, user)
         limit(admin, user)
-        component = DescribeClientQuotasRequest.ComponentData(entity_type="user", match_type=EXACT, match=user)
-        request = DescribeClientQuotasRequest(components=[component], strict=True)
 
-        async def described() -> Any:
-            return admin._manager.run(admin._manager.send, request).entries
+        async def described() -> dict[str, float]:
+            return quotas_of(admin, user)
 
-        # The broker has taken it and tells of it a moment later.
-        (entry,) = await eventually(described)
-    quotas = {value.key: value.value for value in entry.values}
+        quotas = await eventually(described)
     assert quotas == {"producer_byte_rate": PRODUCER_BYTES_PER_S, "request_percentage": REQUEST_PERCENT}
 
 
