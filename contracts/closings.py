@@ -3,7 +3,7 @@
 import hashlib
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from contracts.events import ProfileVersion, ZNumber
 from contracts.jsontext import SAFE_INTEGER, canonical
@@ -61,7 +61,7 @@ SINCE_THE_FIRST_VERSION: Final = frozenset(
 )
 """Members of closings and figures that the first version did not write: what it wrote is kept for ever, and valid."""
 
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Figure = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
 Tally = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
 Zone = Annotated[str, Field(min_length=1, max_length=ZONE_BYTES_MAX)]

@@ -3,6 +3,9 @@
 A record has the members of its model, sorted by name as canonical JSON has them, and the garbage collector doesn't
 track it. msgspec checks types, bounds and lengths while it decodes; what only a function can check, or puts into
 another form, is done by the class's `Settlers` afterwards.
+
+Of what is read from others, a record is `sparing`: it is written without the members that say what their absence says.
+Of what this service writes it is whole: every member stands there, and without one it can't be decoded.
 """
 
 import re
@@ -12,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Optional, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MaxLen, MinLen
 from msgspec.structs import force_setattr
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, WithJsonSchema
 from pydantic.fields import FieldInfo
@@ -52,24 +55,26 @@ class _Translated(NamedTuple):
     other: tuple[Check, ...] = ()
 
 
-_CLASSES: dict[type[BaseModel], type[msgspec.Struct]] = {}
+_SPARING: dict[type[BaseModel], type[msgspec.Struct]] = {}
+_WHOLE: dict[type[BaseModel], type[msgspec.Struct]] = {}
 _SETTLERS: dict[Any, Settlers] = {}
 _WRITTEN_ORDER: dict[type, tuple[str, ...]] = {}
 
 
-def record_class(model: type[Model]) -> type[Model]:
+def record_class(model: type[Model], *, sparing: bool = True) -> type[Model]:
     """The class of the records of a model, typed as the model: a checker sees no class that is made at import.
 
     Of a model a record has the members and nothing else. Raises Untranslatable.
     """
-    if model not in _CLASSES:
-        _CLASSES[model] = _make(model)
-    return cast("type[Model]", _CLASSES[model])
+    classes = _SPARING if sparing else _WHOLE
+    if model not in classes:
+        classes[model] = _make(model, sparing=sparing)
+    return cast("type[Model]", classes[model])
 
 
 def record_of(value: Any) -> Any:
     """The record of what a model has read, all the way down."""
-    record_type = _CLASSES.get(type(value))
+    record_type = _SPARING.get(type(value))
     if record_type is not None:
         return record_type(**{name: record_of(member) for name, member in value.__dict__.items()})
     return tuple(map(record_of, value)) if type(value) is tuple else value
@@ -83,22 +88,23 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if type(value) is tuple else value
 
 
-def settlers_of(model: type[BaseModel]) -> Settlers:
+def settlers_of(model: type[BaseModel], *, sparing: bool = True) -> Settlers:
     """What is left to do with a decoded record of the model."""
-    return _SETTLERS[record_class(model)]
+    return _SETTLERS[record_class(model, sparing=sparing)]
 
 
-def _make(model: type[BaseModel]) -> type[msgspec.Struct]:
-    _refuse_what_is_not_kept(model)
+def _make(model: type[BaseModel], *, sparing: bool) -> type[msgspec.Struct]:
+    _refuse_what_is_not_kept(model, sparing=sparing)
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     ascii_checks: list[tuple[str, Check]] = []
     other_checks: list[tuple[str, Check]] = []
     for name, info in sorted(model.model_fields.items()):
         try:
-            member = _translate(info.annotation, list(info.metadata))
+            member = _translate(info.annotation, list(info.metadata), sparing=sparing)
         except Untranslatable as error:
             raise Untranslatable(f"{model.__name__}.{name}: {error}") from None
-        fields.append((name, member.kind) if info.is_required() else (name, member.kind, info.default))
+        needed = info.is_required() or not sparing
+        fields.append((name, member.kind) if needed else (name, member.kind, info.default))
         for checks, of_member in ((ascii_checks, member.ascii), (other_checks, member.other)):
             check = _as_one(of_member)
             if check is not None:
@@ -112,7 +118,7 @@ def _make(model: type[BaseModel]) -> type[msgspec.Struct]:
         gc=False,
         kw_only=True,
         forbid_unknown_fields=True,
-        omit_defaults=True,
+        omit_defaults=sparing,
     )
     as_a_whole = [validator.func for validator in model.__pydantic_decorators__.model_validators.values()]
     _SETTLERS[record_type] = Settlers(_settler(ascii_checks, as_a_whole), _settler(other_checks, as_a_whole))
@@ -120,7 +126,7 @@ def _make(model: type[BaseModel]) -> type[msgspec.Struct]:
     return record_type
 
 
-def _refuse_what_is_not_kept(model: type[BaseModel]) -> None:
+def _refuse_what_is_not_kept(model: type[BaseModel], *, sparing: bool) -> None:
     """Raise Untranslatable for what would be lost on the way."""
     if {**model.model_config} != _KEPT:
         raise Untranslatable(f"{model.__name__}: its settings are others than {_KEPT}, so a record may read otherwise.")
@@ -136,26 +142,30 @@ def _refuse_what_is_not_kept(model: type[BaseModel]) -> None:
     for name, info in model.model_fields.items():
         if info.alias or info.validation_alias or info.serialization_alias or info.default_factory or info.exclude:
             raise Untranslatable(f"{model.__name__}.{name}: a record knows no alias, default factory or exclusion.")
-        if not info.is_required() and info.default is not None:
+        if sparing and not info.is_required() and info.default is not None:
             raise Untranslatable(f"{model.__name__}.{name}: what may be left out of a record is None then.")
 
 
-def _translate(annotation: Any, marks: list[Any]) -> _Translated:
+def _translate(annotation: Any, marks: list[Any], *, sparing: bool) -> _Translated:
     """A member's type and the marks on it. Raises Untranslatable."""
     origin, args = get_origin(annotation), get_args(annotation)
-    if any(isinstance(mark, BeforeValidator) for mark in marks):
-        # It is made something else before it is checked: only the model can read it. Decoding takes none.
+    if origin is dict or any(isinstance(mark, BeforeValidator) for mark in marks):
+        # It is made something else before it is checked, or may hold anything: only the model can read it. Decoding
+        # takes none.
         member = _Translated(None)
     elif origin is Annotated:
-        member = _translate(args[0], [*_flat(args[1:]), *marks])
+        member = _translate(args[0], [*_flat(args[1:]), *marks], sparing=sparing)
     elif origin in (Union, UnionType):
-        member = _optional(args, marks)
+        member = _optional(args, marks, sparing=sparing)
     elif origin is Literal:
         member = _with_functions(annotation, Settlers(None, None), marks)
     elif origin is tuple and args[1:] == (...,):
-        member = _rows(args[0], marks)
+        member = _rows(args[0], marks, sparing=sparing)
+    elif origin is tuple:
+        member = _fixed(args, marks, sparing=sparing)
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        member = _with_functions(record_class(annotation), settlers_of(annotation), marks)
+        settlers = settlers_of(annotation, sparing=sparing)
+        member = _with_functions(record_class(annotation, sparing=sparing), settlers, marks)
     elif annotation in _SCALARS:
         member = _scalar(annotation, marks)
     else:
@@ -163,25 +173,36 @@ def _translate(annotation: Any, marks: list[Any]) -> _Translated:
     return member
 
 
-def _optional(args: tuple[Any, ...], marks: list[Any]) -> _Translated:
+def _optional(args: tuple[Any, ...], marks: list[Any], *, sparing: bool) -> _Translated:
     inner = [arg for arg in args if arg is not NoneType]
     if len(inner) != 1 or len(args) != 2:
         raise Untranslatable(f"of {args!r} a record can only tell one from None.")
     if _functions(marks):
         raise Untranslatable("what is checked may be None there; put the check beside the type that it is of.")
-    member = _translate(inner[0], [])
+    member = _translate(inner[0], [], sparing=sparing)
     return member._replace(kind=Optional[member.kind])  # noqa: UP045 - a value, no annotation
 
 
-def _rows(item: Any, marks: list[Any]) -> _Translated:
-    row = _translate(item, [])
-    limits = [mark for mark in marks if isinstance(mark, Items)]
-    if len(limits) != 1:
+def _fixed(items: tuple[Any, ...], marks: list[Any], *, sparing: bool) -> _Translated:
+    members = [_translate(item, [], sparing=sparing) for item in items]
+    if any(member.ascii or member.other for member in members):
+        raise Untranslatable("of a list whose items differ a record checks types and bounds alone.")
+    kinds = tuple(member.kind for member in members)
+    return _with_functions(tuple.__class_getitem__(kinds), Settlers(None, None), marks)
+
+
+def _rows(item: Any, marks: list[Any], *, sparing: bool) -> _Translated:
+    row = _translate(item, [], sparing=sparing)
+    limits = [mark for mark in marks if isinstance(mark, Items | MaxLen)]
+    if len(limits) > 1 or (sparing and not limits):
         raise Untranslatable("a list says how long it may be, once.")
-    meta = msgspec.Meta(min_length=limits[0].shortest, max_length=limits[0].longest)
+    meta = msgspec.Meta()
+    for limit in limits:
+        shortest, longest = (limit.shortest, limit.longest) if isinstance(limit, Items) else (0, limit.max_length)
+        meta = msgspec.Meta(min_length=shortest, max_length=longest)
     each = _each_record if row.kind in _SETTLERS else _each_value
     settlers = Settlers(*(each(check) if check else None for check in map(_as_one, (row.ascii, row.other))))
-    rest = [mark for mark in marks if mark is not limits[0]]
+    rest = [mark for mark in marks if mark not in limits]
     return _with_functions(Annotated[tuple.__class_getitem__((row.kind, ...)), meta], settlers, rest)
 
 
@@ -194,6 +215,10 @@ def _scalar(annotation: Any, marks: list[Any]) -> _Translated:
             case Text() if annotation is str:
                 limits |= {"min_length": mark.shortest, "max_length": mark.longest}
                 of_other.append(mark.check)
+            case MinLen() if annotation is str:
+                limits["min_length"] = mark.min_length
+            case MaxLen() if annotation is str:
+                limits["max_length"] = mark.max_length
             case Ge() if annotation is int:
                 limits["ge"] = mark.ge
             case Le() if annotation is int:

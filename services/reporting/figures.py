@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from contracts.closings import Closing
 from services.platform.postgres.pages import page_of, page_values
 from services.reporting.records import figures_of_closing, figures_of_correction
 from services.reporting.schemas import LIVE, in_schema
@@ -135,7 +136,9 @@ async def _portion(tx: AsyncConnection, unfilled: str, key: str) -> Sequence[Any
 
 
 def _of_closing(row: Any) -> dict[str, Any]:
-    return {"store_id": row.store_id, "closing_id": row.closing_id} | figures_of_closing(orjson.loads(row.value))
+    return {"store_id": row.store_id, "closing_id": row.closing_id} | figures_of_closing(
+        Closing.model_validate_json(row.value, extra="ignore")
+    )
 
 
 def _of_correction(row: Any) -> dict[str, Any]:

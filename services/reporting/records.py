@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from pydantic import ValidationError
 
+from contracts.closing_records import certain_closing
 from contracts.closings import Closing, ClosingCorrection, closing_hash
 from contracts.events import closing_id_of
 from contracts.times import moment
@@ -71,6 +72,9 @@ def read_record(value: bytes | None) -> ClosingRow | CorrectionRow:
     """
     if not value:
         raise Unreadable("The value is empty.")
+    closing = certain_closing(value)
+    if closing is not None:
+        return _closing(value, closing)
     try:
         members = orjson.loads(value)
     except orjson.JSONDecodeError as error:
@@ -78,7 +82,10 @@ def read_record(value: bytes | None) -> ClosingRow | CorrectionRow:
     kind = members.get("kind") if isinstance(members, dict) else None
     try:
         if kind == "closing":
-            return _closing(value, members)
+            closing = Closing.model_validate_json(value, extra="ignore")
+            if closing_hash(members) != closing.hash:
+                raise Unreadable("The closing's hash is not that of its figures.")
+            return _closing(value, closing)
         if kind == "closing_correction":
             return _correction(value, members)
     except ValidationError as error:
@@ -86,10 +93,7 @@ def read_record(value: bytes | None) -> ClosingRow | CorrectionRow:
     raise Unreadable("The value is neither a closing nor a closing_correction.")
 
 
-def _closing(value: bytes, members: dict[str, Any]) -> ClosingRow:
-    closing = Closing.model_validate_json(value, extra="ignore")
-    if closing_hash(members) != closing.hash:
-        raise Unreadable("The closing's hash is not that of its figures.")
+def _closing(value: bytes, closing: Closing) -> ClosingRow:
     if closing.closing_id != closing_id_of(closing.store_id, closing.session_id):
         raise Unreadable("The closing_id does not follow from the store and the session.")
     return ClosingRow(
@@ -103,7 +107,7 @@ def _closing(value: bytes, members: dict[str, Any]) -> ClosingRow:
         hash=closing.hash,
         prev_hash=closing.prev_hash,
         value=value,
-        **figures_of_closing(members),
+        **figures_of_closing(closing),
     )
 
 
@@ -123,16 +127,16 @@ def _correction(value: bytes, members: dict[str, Any]) -> CorrectionRow:
     )
 
 
-def figures_of_closing(closing: dict[str, Any]) -> dict[str, Any]:
-    """What a valid closing is searched and added up by, by the names of its row."""
-    people = [closing[name] for name in ("opened_by", "closed_by", "approved_by", "counted_by") if closing.get(name)]
+def figures_of_closing(closing: Closing) -> dict[str, Any]:
+    """What a closing is searched and added up by, by the names of its row."""
+    people = (closing.opened_by, closing.closed_by, closing.approved_by, closing.counted_by)
     return {
-        "currency": closing["currency"],
-        "session_number": closing["session_number"],
-        "opened_by": closing["opened_by"]["id"],
-        "opened_by_name": closing["opened_by"].get("name"),
-        "people": BETWEEN_PEOPLE.join(sorted({person["id"] for person in people})),
-        "over_short_minor": closing["cash_movements"]["difference_minor"],
+        "currency": closing.currency,
+        "session_number": closing.session_number,
+        "opened_by": closing.opened_by.id,
+        "opened_by_name": closing.opened_by.name,
+        "people": BETWEEN_PEOPLE.join(sorted({person.id for person in people if person is not None})),
+        "over_short_minor": closing.cash_movements.difference_minor,
     }
 
 

@@ -19,7 +19,7 @@ from services.platform.auth.claims import ROLES, Claims, Flaw
 from services.sessions.rules.model import Received
 from services.sessions.worker.framing import recognised
 from services.sessions.worker.read_record import REPEATED, Headers, Parked, Verify, read
-from tests.support.bent_bodies import bent
+from tests.support.bent_bodies import bent, bodies
 from tests.support.full_commands import ADDED, body
 from tests.support.till import MORNING_MS, TOPIC, Raw
 
@@ -118,7 +118,7 @@ def test_a_bent_body_is_read_alike(
     chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
     seen: Counter[str] = Counter()
 
-    for value in bent(chance, BENT_AT_LENGTH if at_length else BENT):
+    for value in bent(chance, BENT_AT_LENGTH if at_length else BENT, bodies()):
         read_as = the_short_way(value)
         assert read_as == the_long_way(value), (seed, value)
         seen["bodies"] += 1

@@ -1,8 +1,8 @@
-"""Bodies of commands, bent at random in their bytes, in their members or in how they are written."""
+"""Bodies of commands and other JSON, bent at random in their bytes, in their members or in how they are written."""
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -54,9 +54,8 @@ def compact(members: Any) -> bytes:
     return json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def bent(rng: Random, count: int) -> Iterator[bytes]:
-    """So many bodies, each bent once to four times; some stay as they were."""
-    whole = bodies()
+def bent(rng: Random, count: int, whole: Sequence[bytes]) -> Iterator[bytes]:
+    """So many of these bodies, each bent once to four times; some stay as they were."""
     for _ in range(count):
         value = rng.choice(whole)
         for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 4))):

@@ -44,7 +44,7 @@ def test_what_is_certain_is_what_the_model_reads(
     seen: Counter[str] = Counter()
 
     chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-    for value in bent(chance, BENT_AT_LENGTH if at_length else BENT):
+    for value in bent(chance, BENT_AT_LENGTH if at_length else BENT, bodies()):
         certain = read_certain(value)
         seen["bodies"] += 1
         if certain is not None:
