@@ -4,6 +4,9 @@ Cost is processor time for a byte against a good input of the same kind, measure
 a good one is allowed what a good one takes. Of a request over HTTP nearly all cost is that of any request: there it is
 what a byte adds to two good ones, against a byte of a good command.
 
+What stays is looked for in inputs that were never sent before: of each, what is left once it is replied to, dropped and
+collected.
+
 The seed gives the mutations; which of them are gone on from is decided by measuring, so two runs differ: what
 reproduces a find is the input itself, which is kept.
 """
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
+from urllib.parse import clear_cache
 
 from tests.costs.measure import ROUNDS, nanoseconds
 
@@ -31,6 +35,8 @@ COLLECT_EVERY: Final = 100
 """Garbage is looked for between so many inputs, never while one is measured."""
 PEAK_BYTES_LEAST: Final = 1_024
 """An input is allowed the memory of so many bytes: an error alone takes some kilobytes."""
+KEPT_INPUTS_LEAST: Final = 4
+"""Of so many new inputs it is looked at what stays, however long that takes."""
 REQUEST_BYTES_LEAST: Final = 1_024
 """Two requests of a few bytes differ by more than their bytes: what they take is counted as that of so many."""
 SHOWN_CHARACTERS: Final = 80
@@ -43,8 +49,9 @@ NUMBER: Final = re.compile(rb"[0-9a-f]+")
 class Target:
     """One way in. `prepare` makes of an input what is measured; that raises only what is a bug.
 
-    The bounds are `times_max` a good input's processor time for a byte, and `peak_max` bytes of memory at once, above
-    what a good input takes, for a byte that was sent. `clean` makes of any bytes those that can come so far.
+    The bounds are `times_max` a good input's processor time for a byte, `peak_max` bytes of memory at once, above what
+    a good input takes, for a byte that was sent, and `kept_max` bytes that stay. `clean` makes of any bytes those that
+    can come so far. `ways` are those of the documents that it searches.
     """
 
     name: str
@@ -53,11 +60,13 @@ class Target:
     size_max: int
     times_max: float
     peak_max: float
+    kept_max: float
     tokens: Sequence[bytes]
     seeds: Sequence[bytes] = ()
     per_byte: tuple[Work, int] | None = None
     """For requests: what reads a good command, and that command's bytes."""
     clean: Callable[[bytes], bytes] = bytes
+    ways: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +80,19 @@ class Dear:
     peak_per_byte: float = 0.0
 
     def __str__(self) -> str:
-        shown = repr(self.data[: 2 * SHOWN_CHARACTERS])[2:-1][:SHOWN_CHARACTERS]
         figures = f"{len(self.data):>7} {self.ns_per_byte:>8.0f} {self.times:>7.2f} {self.peak_per_byte:>7.1f}"
-        return f"{self.target:<30} {figures}  {shown}"
+        return f"{self.target:<30} {figures}  {_shown(self.data)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What stays of inputs, for a byte that was sent, and the one of which most stays."""
+
+    per_byte: float
+    most: bytes
+
+    def __str__(self) -> str:
+        return f"{self.per_byte:.3f} bytes stay for a byte, most of {_shown(self.most)}"
 
 
 HEADING: Final = f"{'target':<30} {'bytes':>7} {'ns/byte':>8} {'times':>7} {'peak':>7}  begins with"
@@ -110,6 +129,33 @@ class Search:
         good = self._measured_good(CONFIRM_ROUNDS)
         again = nanoseconds(self._target.prepare(dear.data), CONFIRM_ROUNDS, clock=time.process_time_ns)
         return self._cost(dear.data, again, good).times > self._target.times_max
+
+    def remains(self, cpu_s: float) -> Kept:
+        """What stays of the new inputs of so many seconds: the lesser of two looks where one finds too much.
+
+        What is remembered of the first of a kind, a module or a compiled pattern, is no leak: that goes on.
+        """
+        remains = self._remains(cpu_s)
+        if remains.per_byte <= self._target.kept_max:
+            return remains
+        return min(remains, self._remains(cpu_s), key=lambda one: one.per_byte)
+
+    def _remains(self, cpu_s: float) -> Kept:
+        most, most_left, left_bytes, counted = b"", -1, 0, 0
+        until, inputs = time.process_time() + cpu_s, 0
+        tracemalloc.start()
+        try:
+            while inputs < KEPT_INPUTS_LEAST or time.process_time() < until:
+                inputs += 1
+                data = self._changed()
+                left = _left(self._target.prepare, data)
+                left_bytes += left
+                counted += max(len(data), PEAK_BYTES_LEAST)
+                if left > most_left:
+                    most, most_left = data, left
+        finally:
+            tracemalloc.stop()
+        return Kept(max(0, left_bytes) / counted, most)
 
     def _try(self, data: bytes) -> None:
         self.tried += 1
@@ -254,6 +300,22 @@ def _peak(work: Work) -> int:
         return tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
+
+
+def _left(prepare: Callable[[bytes], Work], data: bytes) -> int:
+    """How many bytes of memory are there after an input that were not before it, when nobody holds it any more."""
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    # A copy, so that it counts where somebody keeps the very bytes.
+    prepare(bytes(bytearray(data)))()
+    # The library remembers the last 128 URLs, of a bounded length each: that is no leak, and would hide one.
+    clear_cache()
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] - before
+
+
+def _shown(data: bytes) -> str:
+    return repr(data[: 2 * SHOWN_CHARACTERS])[2:-1][:SHOWN_CHARACTERS]
 
 
 def table(dearest: Sequence[Dear]) -> Iterator[str]:

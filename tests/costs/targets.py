@@ -1,6 +1,7 @@
-"""Ways in without servers: the records of the commands topic, batches as the broker hands them over, and files."""
+"""Ways in without servers: records of the topics, batches as the broker hands them over, and files."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from struct import pack_into
@@ -11,14 +12,19 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchBuilderPy
 from aiokafka.record.util import calc_crc32c
 
-from contracts.jsontext import BODY_BYTES_MAX, compact
+import contracts
+from contracts.access import read_access
+from contracts.jsontext import BODY_BYTES_MAX, Unreadable, compact
+from contracts.topics import ACCESS_BYTES_MAX, RECORD_BYTES_MAX
 from services.platform.auth.claims import ANYBODY, Claims, Flaw
 from services.platform.auth.revocations import Revocations
-from services.platform.auth.signing_keys import ensure_key
+from services.platform.auth.signing_keys import JWKS_BYTES_MAX, ensure_key, read_jwks
 from services.platform.auth.tokens import Verifier, mint
 from services.platform.kafka.record_batch import decoded
 from services.platform.kafka.undecodable import FetchedRecords, PartitionRecords
 from services.platform.settings import Settings
+from services.reporting.records import Unreadable as UnreadableClosing
+from services.reporting.records import read_record as read_closing
 from services.sessions.ledger.profiles import BadRow, read_profiles
 from services.sessions.tools.external_proofs import read_anchor
 from services.sessions.worker.read_record import Headers, read, verify_with
@@ -48,6 +54,17 @@ PROFILES: Final = (
     b'""exchange_rate"":""1""}]",true\n'
 ) + b"".join(b"parrot,caja-%d,Caja,MXN,,true\n" % number for number in range(3, 30))
 ANCHOR: Final = b"".join(b"parrot/caja-%d 12 %s\n" % (number, b"0" * 64) for number in range(10))
+
+
+GOLDEN: Final = Path(contracts.__path__[0]) / "golden"
+PUBLIC_KEY: Final = {
+    "kty": "OKP",
+    "crv": "Ed25519",
+    "use": "sig",
+    "alg": "EdDSA",
+    "kid": "",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+}
 
 
 def nobody(_headers: Headers, _at_ms: int, _store_id: str) -> Claims | Flaw:
@@ -101,6 +118,7 @@ def record_targets(home: Path) -> list[Target]:
             BODY_BYTES_MAX,
             12,
             200,
+            1,
             JSON_TOKENS,
             seeds,
             (partial(read, record(good), anybody), len(good)),
@@ -112,10 +130,11 @@ def record_targets(home: Path) -> list[Target]:
             BODY_BYTES_MAX,
             12,
             200,
+            1,
             JSON_TOKENS,
             seeds,
         ),
-        Target("record, headers", headers, with_headers, HEADERS_BYTES, 4, 60, tokens, shapes),
+        Target("record, headers", headers, with_headers, HEADERS_BYTES, 4, 60, 4, tokens, shapes),
     ]
 
 
@@ -152,8 +171,8 @@ def batch_targets() -> list[Target]:
         return work
 
     return [
-        Target("batch, as fetched", bad, fetched, BODY_BYTES_MAX, 12, 400, tokens, [good, *seeds]),
-        Target("batch, own decoder", good, _decoding, BODY_BYTES_MAX, 12, 400, tokens, seeds),
+        Target("batch, as fetched", bad, fetched, BODY_BYTES_MAX, 12, 400, 1, tokens, [good, *seeds]),
+        Target("batch, own decoder", good, _decoding, BODY_BYTES_MAX, 12, 400, 1, tokens, seeds),
     ]
 
 
@@ -185,13 +204,41 @@ def with_head(records: bytes) -> bytes:
     return bytes(batch)
 
 
+def other_record_targets() -> list[Target]:
+    """Values of the access topic, which every process reads, and of the closings topic, which its readers do."""
+    closings = [path.read_bytes() for path in sorted(GOLDEN.glob("closing*.json"))]
+    rows = b'{"kind":"closing","tenders":[%b]}' % b",".join([b"{}"] * 150)
+    access = (GOLDEN / "revoked.json").read_bytes()
+    tokens = (*JSON_TOKENS, b'"kind":"closing"', b'"kind":"closing_correction"', b'"subject":', b'"store_id":"*"')
+    good, read_value = closings[0], partial(_unless, UnreadableClosing, read_closing)
+    return [
+        Target(
+            *("record of access", access, partial(_unless, Unreadable, read_access), ACCESS_BYTES_MAX, 12, 200, 1),
+            *(tokens, [access, *dear_bodies(SMALL).values()]),
+        ),
+        Target(
+            *("record of closings", good, read_value, RECORD_BYTES_MAX, 12, 200, 1),
+            *(tokens, [*closings, rows, *dear_bodies(SMALL).values()]),
+        ),
+    ]
+
+
+def _unless(unreadable: type[Exception], reads: Callable[[bytes], object], data: bytes) -> Work:
+    def work() -> None:
+        with suppress(unreadable):
+            reads(data)
+
+    return work
+
+
 def file_targets(folder: Path) -> list[Target]:
-    """The files that people give the command line: tills to import, and heads that were noted."""
+    """Files that people give the command line, tills to import and heads that were noted, and a file of public keys."""
     tokens = (
         *JSON_TOKENS,
         *(b",", b"\n", b"\r", b'"', b'""', b"\x00", b"MXN", b"store_id", b"parrot", b"true", b"\xef\xbb\xbf"),
         *(b'"[""a""]"', b'"[{}]"', b'"[[]]"', b"[1]", b"[" * 30, b"\xe2\x80\xa8", b"/", b"0" * 64, b"1"),
     )
+    keys = compact({"keys": [PUBLIC_KEY | {"kid": f"key-{number}"} for number in range(5)]})
     nested, rows = b"[" * 5_000, b",".join([b"{}"] * 5_000)
     seeds = [
         PROFILES,
@@ -200,8 +247,11 @@ def file_targets(folder: Path) -> list[Target]:
         PROFILES.replace(b",,true", b',"[%b"' % b"9" * 5_000, 1),
     ]
     return [
-        Target("file of profiles", PROFILES, _from_file(folder, read_profiles), FILE_BYTES_MAX, 12, 200, tokens, seeds),
-        Target("file of noted heads", ANCHOR, _from_file(folder, read_anchor), FILE_BYTES_MAX, 12, 200, tokens),
+        Target(
+            "file of profiles", PROFILES, _from_file(folder, read_profiles), FILE_BYTES_MAX, 12, 200, 1, tokens, seeds
+        ),
+        Target("file of public keys", keys, _from_file(folder, read_jwks), JWKS_BYTES_MAX, 12, 200, 1, tokens),
+        Target("file of noted heads", ANCHOR, _from_file(folder, read_anchor), FILE_BYTES_MAX, 12, 200, 1, tokens),
     ]
 
 

@@ -10,7 +10,8 @@ import structlog
 from services.platform.http.connection import PARAMETERS_MAX
 from services.sessions.worker.read_record import read
 from tests.costs.cost_fuzzer import Work
-from tests.costs.http_targets import BODIES, gateway, reporting, request
+from tests.costs.http_apps import gateway, reporting, request
+from tests.costs.http_targets import BODIES
 from tests.costs.measure import as_a_worker_collects, nanoseconds
 from tests.costs.targets import GOOD, anybody, record
 from tests.support.dear_bodies import DEAR, DEAR_QUERIES, DEAR_REQUESTS
