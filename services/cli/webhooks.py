@@ -15,6 +15,7 @@ webhooks = typer.Typer(no_args_is_help=True, help="Where closings and correction
 TYPES: Final = "closing,closing_correction"
 """The words of services.reporting, which is not imported for `--help`; a test compares them."""
 EVERY_STORE: Final = "*"
+BEGINNING: Final = "beginning"
 SHOWN_MAX: Final = 1_000
 PATH_CHARACTERS_SHOWN: Final = 8
 """Of a URL's path: many receivers have their secret in it."""
@@ -48,31 +49,30 @@ def add(
     wrong = [one for one in store if one != EVERY_STORE and not ID_TEXT.fullmatch(one)]
     if wrong:
         raise typer.BadParameter(f"{wrong[0]!r} is no store.", param_hint="--store")
-    chosen = types.split(",")
-    if not set(chosen) <= set(TYPES.split(",")):
-        raise typer.BadParameter(f"choose of {TYPES}.", param_hint="--types")
+    chosen = _chosen(types)
     stores = None if EVERY_STORE in store else sorted(set(store))
     secret = new_secret()
 
     async def work(tx: Any) -> UUID:
         read_url(url, read_settings().private_networks)
-        return await endpoints.add(tx, url, stores, sorted(set(chosen)), await _cursor(tx, start), secret)
+        return await endpoints.add(tx, url, stores, chosen, await _cursor(tx, start), secret)
 
     typer.echo(f"{_on_reader(work)}\t{shown(secret)}")
 
 
 @webhooks.command("list")
 def list_webhooks() -> None:
-    """List the webhooks: id, state, stores, types, URL, records behind its cursor, secrets, and what holds it.
+    """List the webhooks: id, state, stores, types, URL, records still to come, secrets, cursor, and what holds it.
 
     Separated by tabs. Of the URL's path a few characters are shown, for it may hold a secret, as its query may.
-    `behind` counts records of other stores, too, until it has passed them by. The cursor of one that is `ahead` lies
-    beyond what was read.
+    Records still to come are those from its cursor on, of other stores too, until it has passed them by. The cursor is
+    one that --from takes. That of one that is `ahead` lies beyond what was read.
 
     Example: [bold]till webhooks list[/bold]
     """
     from urllib.parse import urlsplit
 
+    from services.platform.http.event_stream import write_id
     from services.reporting.webhooks import endpoints
 
     for one in _on_reader(endpoints.listed):
@@ -86,8 +86,38 @@ def list_webhooks() -> None:
         is_longer = to.query or len(to.path) > PATH_CHARACTERS_SHOWN
         url = f"{to.scheme}://{to.netloc}{to.path[:PATH_CHARACTERS_SHOWN]}{'…' if is_longer else ''}"
         stores = EVERY_STORE if one.stores is None else ",".join(one.stores)
-        shown = (one.webhook_id, state, stores, ",".join(one.types), url, one.behind, one.secrets)
+        cursor = write_id(one.cursor).decode() if one.cursor else BEGINNING
+        shown = (one.webhook_id, state, stores, ",".join(one.types), url, one.behind, one.secrets, cursor)
         typer.echo("\t".join(map(str, (*shown, held))))
+
+
+@webhooks.command("change")
+def change(
+    webhook: Id,
+    *,
+    url: Annotated[str | None, typer.Option(help="Where to from now on.")] = None,
+    types: Annotated[str | None, typer.Option(help="Which messages from its cursor on, with commas.")] = None,
+) -> None:
+    """Push to another address, or other types of messages, from where it stands, signed as before.
+
+    At another address it goes on at once, also where it was paused. What was under way may come to both.
+
+    Example: [bold]till webhooks change 3f2c… --url https://new.books.example/till[/bold]
+    """
+    from services.reporting.webhooks import endpoints
+    from services.reporting.webhooks.addresses import read_url
+
+    if url is None and types is None:
+        raise typer.BadParameter("say what changes: --url, --types, or both.", param_hint="change")
+    chosen = None if types is None else _chosen(types)
+
+    async def work(tx: Any) -> None:
+        if url is not None:
+            read_url(url, read_settings().private_networks)
+        await endpoints.change(tx, webhook, url=url, types=chosen)
+
+    _on_reader(work)
+    typer.echo(f"The webhook {webhook} is changed.")
 
 
 @webhooks.command("remove")
@@ -177,6 +207,13 @@ def deliveries(
         typer.echo("\t".join(map(str, (*shown, one.problem or "taken"))))
 
 
+def _chosen(types: str) -> list[str]:
+    chosen = set(types.split(","))
+    if not chosen <= set(TYPES.split(",")):
+        raise typer.BadParameter(f"choose of {TYPES}.", param_hint="--types")
+    return sorted(chosen)
+
+
 async def _cursor(tx: Any, start: str) -> Any:
     """The cursor that is meant. Raises ValueError with a sentence."""
     from fastapi import HTTPException
@@ -184,7 +221,7 @@ async def _cursor(tx: Any, start: str) -> Any:
     from services.platform.http.event_stream import read_id
     from services.reporting import search
 
-    if start == "beginning":
+    if start == BEGINNING:
         return {}
     now = {(row.topic, row.partition): row.next_offset for row in await tx.execute(search.REACHED)}
     if start == "now":

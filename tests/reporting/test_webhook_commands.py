@@ -11,7 +11,7 @@ from services.platform.http.event_stream import write_id
 from services.platform.settings import Settings
 from services.reporting.webhooks.messages import TYPES
 from tests.reporting.closing_messages import closing, voided
-from tests.reporting.hooks import learn, receiving, sending
+from tests.reporting.hooks import Got, learn, receiving, reply, sending
 from tests.support.command_line import Cli, command_line
 from tests.support.waiting import eventually
 
@@ -40,13 +40,11 @@ async def test_from_add_to_remove(engine: AsyncEngine, cli: Cli) -> None:
         await learn(engine, [closing(2), voided(closing(2))])
         await receiver.until_taken(2)
 
-        async def has_caught_up() -> bool:
-            return (await cli("webhooks", "list")).stdout.split("\t")[5] == "0"
-
-        await eventually(has_caught_up)
+        await until_listed(cli, 5, "0")
         shown = (await cli("webhooks", "list")).stdout.strip("\n").split("\t")
         url = receiver.url.partition("?")[0]
-        assert shown == [webhook, "active", "s1", "closing,closing_correction", f"{url}…", "0", "1", ""]
+        cursor = write_id({("t", 0): 3}).decode()
+        assert shown == [webhook, "active", "s1", "closing,closing_correction", f"{url}…", "0", "1", cursor, ""]
 
         rotated = (await cli("webhooks", "rotate", webhook, "--overlap-h", "1")).stdout.strip()
         assert SECRET.fullmatch(rotated)
@@ -73,6 +71,44 @@ async def _more(taken: list[object], count: int) -> bool:
     return len(taken) >= count
 
 
+async def test_a_receiver_moves_and_its_webhook_goes_on_where_it_stood(engine: AsyncEngine, cli: Cli) -> None:
+    async def gone(_: Got) -> bytes | None:
+        return reply(410)
+
+    async with receiving(gone) as old, receiving() as new, sending(engine):
+        added = await cli("webhooks", "add", "--store", "s1", "--url", old.url, "--from", "beginning")
+        webhook, secret = added.stdout.strip().split("\t")
+        old.secrets.append(secret)
+        new.secrets.append(secret)
+        assert (await cli("webhooks", "list")).stdout.split("\t")[7] == "beginning"
+        await learn(engine, [closing(1), closing(2)])
+        await until_listed(cli, 1, "paused")
+
+        only = await cli("webhooks", "change", webhook, "--types", "closing_correction")
+        assert (only.exit_code, only.stdout) == (0, f"The webhook {webhook} is changed.\n")
+        # What was wrong with its address is wrong still.
+        row = (await cli("webhooks", "list")).stdout.split("\t")
+        assert (row[1], row[3], row[5]) == ("paused", "closing_correction", "2")
+        assert (await cli("webhooks", "change", webhook, "--types", "closing", "--url", new.url)).exit_code == 0
+        await new.until_taken(2)
+        # What is wanted later is sent from the cursor on, and nothing before it.
+        await until_listed(cli, 5, "0")
+        assert (await cli("webhooks", "change", webhook, "--types", "closing_correction,closing")).exit_code == 0
+        await learn(engine, [voided(closing(1))])
+        await new.until_taken(3)
+    assert len(old.got) == 1
+    assert [one.message["type"] for one in new.taken] == ["closing", "closing", "closing_correction"]
+
+
+async def until_listed(cli: Cli, column: int, words: str) -> None:
+    """Wait until the one webhook has these words in a column of its row."""
+
+    async def stands() -> bool:
+        return (await cli("webhooks", "list")).stdout.split("\t")[column] == words
+
+    await eventually(stands)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -90,6 +126,10 @@ async def _more(taken: list[object], count: int) -> bool:
         (["resume", "9d4a3b2c-0000-4000-8000-000000000001"], "There is no webhook"),
         (["replay", "9d4a3b2c-0000-4000-8000-000000000001", "--from", "now"], "There is no webhook"),
         (["deliveries", "9d4a3b2c-0000-4000-8000-000000000001"], "There is no webhook"),
+        (["change", "9d4a3b2c-0000-4000-8000-000000000001", "--types", "closing"], "There is no webhook"),
+        (["change", "9d4a3b2c-0000-4000-8000-000000000001", "--types", "refund"], "choose of closing"),
+        (["change", "9d4a3b2c-0000-4000-8000-000000000001", "--url", "ftp://x.example/"], "A URL begins with https://"),
+        (["change", "9d4a3b2c-0000-4000-8000-000000000001"], "say what changes"),
         (["remove", "something"], "UUID, invalid character"),
     ],
     ids=lambda one: one if isinstance(one, str) else one[0],

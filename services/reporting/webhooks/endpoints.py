@@ -1,4 +1,4 @@
-"""Endpoints as their administrators see them: made, listed, put back to a cursor, taken away, and their deliveries."""
+"""Endpoints as their administrators see them: made, listed, changed, put back to a cursor, taken away; their tries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _ADD_SECRET: Final = text("""
 """)
 _LIST: Final = text("""
     SELECT e.webhook_id, e.url, e.stores, e.types, e.paused_because, e.failing_because, e.failing_since, e.tries,
-           e.next_try_at, (SELECT count(*) FROM webhooks.secrets AS s
+           e.next_try_at, CAST(e.cursor AS text) AS cursor, (SELECT count(*) FROM webhooks.secrets AS s
                             WHERE s.webhook_id = e.webhook_id AND (s.valid_until IS NULL OR s.valid_until > now()))
                           AS secrets,
            (SELECT coalesce(sum(c.next_offset - least(c.next_offset,
@@ -61,6 +61,8 @@ _RESUME: Final = text("""
 _PUT: Final = text("""
     UPDATE webhooks.endpoints SET cursor = CAST(:cursor AS jsonb), delivered = '{}' WHERE webhook_id = :webhook_id
 """)
+_MOVE: Final = text("UPDATE webhooks.endpoints SET url = :url, is_slow = false WHERE webhook_id = :webhook_id")
+_CHOOSE: Final = text("UPDATE webhooks.endpoints SET types = CAST(:types AS text[]) WHERE webhook_id = :webhook_id")
 _PASS_BY: Final = text("""
     UPDATE webhooks.endpoints SET delivered = array_append(delivered, failing_message)
      WHERE webhook_id = :webhook_id AND failing_message = :message_id
@@ -78,7 +80,7 @@ class NoWebhook(TillError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An endpoint in a list; `behind` are the records of the topic behind its cursor, those of other stores too.
+    """An endpoint in a list; `behind` are the records that lie before it from its cursor on, those of other stores too.
 
     `is_ahead` says that its cursor is beyond what was read of a partition: what comes there meanwhile is not sent.
     """
@@ -92,6 +94,7 @@ class Listed:
     failing_since: datetime | None
     tries: int
     next_try_at: datetime
+    cursor: Vector
     secrets: int
     behind: int
     is_ahead: bool
@@ -143,7 +146,24 @@ async def add(
 
 async def listed(tx: AsyncConnection) -> list[Listed]:
     """All endpoints, the oldest first."""
-    return [Listed(**row) for row in (await tx.execute(_LIST)).mappings()]
+    rows = (await tx.execute(_LIST)).mappings()
+    return [Listed(**dict(row) | {"cursor": cursor_of(orjson.loads(row["cursor"]))}) for row in rows]
+
+
+async def change(
+    tx: AsyncConnection, webhook_id: UUID, *, url: str | None = None, types: Sequence[str] | None = None
+) -> None:
+    """Send to another address, or other types from its cursor on; secrets and cursor stay. Raises NoWebhook.
+
+    At a new address it goes on at once, also where it was paused: what was wrong was wrong with the one before.
+    """
+    # Whoever has the lease sends to where it was sent before.
+    await _changed(tx, _TAKE_BACK, webhook_id)
+    if types is not None:
+        await tx.execute(_CHOOSE, {"webhook_id": webhook_id, "types": list(types)})
+    if url is not None:
+        await tx.execute(_MOVE, {"webhook_id": webhook_id, "url": url})
+        await resume(tx, webhook_id)
 
 
 async def remove(tx: AsyncConnection, webhook_id: UUID) -> None:
