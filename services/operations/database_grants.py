@@ -46,7 +46,8 @@ WEBHOOKS: Final = (
     "GRANT SELECT ON reporting.closings, reporting.corrections, reporting.consumed TO {role}",
     "GRANT SELECT ON webhooks.endpoints TO {role}",
     # How far it has come and who has it; where messages go to, and whose, is not the sender's to say.
-    "GRANT UPDATE (cursor, delivered, attempts, lease, leased_until, next_try_at) ON webhooks.endpoints TO {role}",
+    "GRANT UPDATE (cursor, delivered, attempts, lease, leased_until) ON webhooks.endpoints TO {role}",
+    "GRANT UPDATE (next_try_at, waits_from) ON webhooks.endpoints TO {role}",
     "GRANT UPDATE (paused_because, tries, is_slow) ON webhooks.endpoints TO {role}",
     "GRANT UPDATE (failing_message, failing_because, failing_since) ON webhooks.endpoints TO {role}",
     "GRANT SELECT ON webhooks.secrets TO {role}",

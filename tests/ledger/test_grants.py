@@ -94,6 +94,7 @@ ALLOWED = {
         "SELECT * FROM reporting.closings, reporting.corrections, reporting.consumed",
         "SELECT * FROM webhooks.endpoints FOR UPDATE SKIP LOCKED",
         "TABLE webhooks.secrets",
+        "UPDATE webhooks.endpoints SET waits_from = NULL",
         "DELETE FROM webhooks.deliveries",
     ],
     "analyst": [f"TABLE analyst.{view}" for view in (*KINDS, "currencies")],

@@ -26,7 +26,7 @@ async def services(market: Market) -> AllServices:
     await worker.until_logged("worker_reads")
     await gateway.until_logged("gateway_started")
     await reporting.until_logged("reporting_started")
-    webhooks = market.start("webhooks", TILL_WEBHOOKS_HTTP=pushes)
+    webhooks = market.start("webhooks", TILL_WEBHOOKS_HTTP=pushes, TILL_WEBHOOKS_PRIVATE_NETWORKS="127.0.0.0/8")
     await webhooks.until_logged("webhooks_started")
     apis = {
         "TILL_GATEWAY_URL": gateway.address("gateway_started"),

@@ -1,7 +1,9 @@
 """What the services say of themselves after real commands, and that alerts and dashboard ask for nothing else."""
 
+import asyncio
 import json
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,11 +17,16 @@ from services.platform.kafka.partitioners import murmur2_of
 from services.sessions.worker.metrics import STAGES
 from tests.observability.all_services import AllServices, Scrape
 from tests.support.commands import closing, movement, opening, written
+from tests.support.processes import till
 from tests.support.waiting import eventually
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 OBSERVABILITY = DEPLOY / "observability"
 NAME = re.compile(r"\btill_[a-z_]+")
+SELECTOR = re.compile(r"\b(till_[a-z_]+)\{([^}]*)\}")
+MATCHER = re.compile(r'(\w+)(=~|=|!=)"([^"]*)"')
+BY = re.compile(r"\bby \(([\w, ]+)\) \((?:\w+\()?(till_[a-z_]+)")
+GONE = b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +145,62 @@ async def test_rules_and_dashboard_ask_only_for_what_is_there(traded: AllService
         assert asked or "up{" in expression, (where, expression)
         assert asked <= there, (where, asked - there)
 
-    families = {family for seen in scrapes for family in seen.families if family.startswith("till_")}
+    labelled = [
+        (name, dict(labels) | {"job": job})
+        for job, seen in zip(traded.addresses, scrapes, strict=True)
+        for name, labels in seen.samples
+    ]
     readme = (OBSERVABILITY / "README.md").read_text()
+    # What nothing was counted of yet has no label.
+    counted = {name for name, _ in labelled}
+    labelled += [
+        (name, dict.fromkeys(re.findall(r"`(\w+)`", labels), ""))
+        for name, labels in re.findall(r"^\| `(till_[a-z_]+)` \|([^|]*)\|", readme, re.MULTILINE)
+        if name not in counted
+    ]
+    for where, expression in [*_of_rules(), *_of_dashboard()]:
+        unseen = [asked for asked in _labels(expression) if not _is_seen(labelled, *asked)]
+        assert unseen == [], (where, expression)
+
+    families = {family for seen in scrapes for family in seen.families if family.startswith("till_")}
     documented = set(re.findall(r"^\| `(till_[a-z_]+)", readme, re.MULTILINE))
     assert {name.removesuffix("_total") for name in documented} == families
+
+
+async def test_a_webhook_whose_receiver_is_gone_is_counted_as_paused(traded: AllServices) -> None:
+    async def gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(GONE)
+        await writer.drain()
+        writer.close()
+
+    async def paused() -> bool:
+        return (await traded.scrape("webhooks")).value("till_webhooks_endpoints", state="paused") == 1
+
+    receiver = await asyncio.start_server(gone, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{receiver.sockets[0].getsockname()[1]}/"
+    words = ("webhooks", "add", "--store", "*", "--url", url, "--from", "beginning")
+    added = await till(traded.market.settings, *words, TILL_WEBHOOKS_PRIVATE_NETWORKS="127.0.0.0/8")
+    assert added.returncode == 0, added.stderr
+    try:
+        await eventually(paused, within_s=60)
+    finally:
+        receiver.close()
+        await till(traded.market.settings, "webhooks", "remove", added.stdout.split()[0])
+    (rule,) = (rule for rule in _rules() if rule["alert"] == "TillWebhookPaused")
+    assert list(_labels(rule["expr"])) == [("till_webhooks_endpoints", "state", "paused")]
+
+
+def test_labels_of_an_expression_are_looked_for_one_by_one() -> None:
+    expression = 'sum by (le, why) (rate(till_a_bucket{job="x"}[5m])) / max(till_b{why=~"one|two", state!=""}) > 0'
+    assert list(_labels(expression)) == [
+        ("till_a_bucket", "job", "x"),
+        ("till_b", "why", "one"),
+        ("till_b", "why", "two"),
+        ("till_b", "state", None),
+        ("till_a_bucket", "le", None),
+        ("till_a_bucket", "why", None),
+    ]
 
 
 def test_the_runbook_has_every_alert() -> None:
@@ -167,6 +226,21 @@ def _rules() -> list[dict[str, Any]]:
 def _panels() -> list[dict[str, Any]]:
     dashboard = json.loads((OBSERVABILITY / "grafana/dashboards/tillstream.json").read_text())
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def _labels(expression: str) -> Iterator[tuple[str, str, str | None]]:
+    """What an expression asks for: a metric, one of its labels, and the value that this has; None for any."""
+    for name, matchers in SELECTOR.findall(expression):
+        for label, how, words in MATCHER.findall(matchers):
+            for value in words.split("|") if how == "=~" else [words]:
+                yield name, label, None if how == "!=" else value
+    for labels, name in BY.findall(expression):
+        for label in labels.split(", "):
+            yield name, label, None
+
+
+def _is_seen(samples: Sequence[tuple[str, dict[str, str]]], name: str, label: str, value: str | None) -> bool:
+    return any(name == one and label in labels and (value is None or labels[label] == value) for one, labels in samples)
 
 
 def _of_rules() -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What one endpoint may take from others, and what an operator sees of all of them."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -134,3 +135,77 @@ async def test_an_operator_sees_how_all_of_them_stand(engine: AsyncEngine) -> No
         )
     stands = await leases.standing(engine)
     assert (stands["paused"], stands["active"], stands["waiting_s"]) == (1, 2, 0)
+
+
+async def test_a_webhook_that_catches_up_waits_since_it_last_got_something(engine: AsyncEngine, soon: None) -> None:
+    taking = True
+    records_are_old = "UPDATE reporting.closings SET learnt_at = now() - interval '1 hour'"
+
+    async def answer(_: Got) -> bytes | None:
+        return OK if taking else reply(503)
+
+    async def execute(statement: str) -> None:
+        async with engine.begin() as tx:
+            await tx.execute(text(statement))
+
+    async def waiting_s() -> float:
+        return (await leases.standing(engine))["waiting_s"]
+
+    async with receiving(answer) as receiver, sending(engine):
+        webhook_id = await added(engine, receiver)
+        await learn(engine, of_tills(3, 1))
+        await execute(records_are_old)
+        await until_all_sent(engine, webhook_id)
+
+        # All of it is an hour old, and was asked for just now.
+        taking = False
+        async with engine.begin() as tx:
+            await endpoints.replay(tx, webhook_id, {})
+        assert await waiting_s() < 900
+        # Nothing has come of it for an hour.
+        await until_tries(engine, webhook_id, 1)
+        await execute("UPDATE webhooks.endpoints SET waits_from = now() - interval '1 hour'")
+        await until_tries(engine, webhook_id, 5)
+        assert await waiting_s() > 3_000
+        # It gets on: the first one is taken, the second is not.
+        taken = len(receiver.taken)
+
+        async def first_alone(_: Got) -> bytes | None:
+            return OK if len(receiver.taken) == taken else reply(503)
+
+        receiver.answer = first_alone
+
+        async def gets_on() -> bool:
+            return len(receiver.taken) > taken and await waiting_s() < 900
+
+        await eventually(gets_on)
+        receiver.answer = None
+        await until_all_sent(engine, webhook_id)
+
+        # Who has caught up waits for what is old.
+        taking, receiver.answer = False, answer
+        await learn(engine, of_tills(1, 1, begin=4))
+        await execute(records_are_old)
+        await until_tries(engine, webhook_id, 1)
+        assert await waiting_s() > 3_000
+
+
+async def until_all_sent(engine: AsyncEngine, webhook_id: UUID) -> None:
+    """Wait until a webhook has all, and its sender has noted that."""
+
+    async def done() -> bool:
+        async with engine.connect() as tx:
+            of_it = text("SELECT lease IS NULL AND waits_from IS NULL FROM webhooks.endpoints WHERE webhook_id = :id")
+            idle = (await tx.execute(of_it, {"id": webhook_id})).scalar_one()
+        return idle and (await state(engine, webhook_id)).behind == 0
+
+    await eventually(done)
+
+
+async def until_tries(engine: AsyncEngine, webhook_id: UUID, count: int) -> None:
+    """Wait until the message that a webhook waits for was tried so often."""
+
+    async def tried() -> bool:
+        return (await state(engine, webhook_id)).tries >= count
+
+    await eventually(tried)

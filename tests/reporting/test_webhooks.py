@@ -239,7 +239,7 @@ async def test_no_more_secrets_than_a_message_may_be_signed_by(engine: AsyncEngi
             await endpoints.rotate(tx, webhook_id, new_secret(), timedelta(hours=1))
         # Whose secret is known to others ends all of them.
         await endpoints.rotate(tx, webhook_id, new_secret(), timedelta())
-    assert len(await leases.valid_secrets(engine, webhook_id)) == 1
+    assert len(await leases.secrets_of(engine, webhook_id)) == 1
 
 
 async def test_a_webhook_is_replayed_from_a_cursor(engine: AsyncEngine) -> None:

@@ -91,7 +91,8 @@ class DeliveryRound:
         """Send one page; the seconds until the endpoint is to be looked at again, None for at once in this round."""
         leased = self.leased
         end = await search.reached(self.engine)
-        if all(leased.cursor.get(key, 0) >= top for key, top in end.items()):
+        leased.has_all = all(leased.cursor.get(key, 0) >= top for key, top in end.items())
+        if leased.has_all:
             return LOOK_AGAIN_S
         if self._is_late():
             return 0.0
@@ -99,7 +100,7 @@ class DeliveryRound:
             self.engine, leased.scope, leased.cursor, end, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX
         )
         messages = [message for message in map(message_of, values) if message.type in leased.types]
-        self.secrets = await leases.valid_secrets(self.engine, leased.webhook_id)
+        self.secrets = await leases.secrets_of(self.engine, leased.webhook_id)
         self.failures = []
         await self._send(messages)
         if all(message.id in leased.delivered for message in messages):

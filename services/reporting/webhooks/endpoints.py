@@ -55,7 +55,7 @@ _TAKE_BACK: Final = text(
 _RESUME: Final = text("""
     UPDATE webhooks.endpoints
        SET paused_because = NULL, failing_message = NULL, failing_because = NULL, failing_since = NULL, tries = 0,
-           next_try_at = now(), lease = NULL, leased_until = NULL
+           next_try_at = now(), lease = NULL, leased_until = NULL, waits_from = now()
      WHERE webhook_id = :webhook_id
 """)
 _PUT: Final = text("""
@@ -71,6 +71,11 @@ _DELIVERIES: Final = text("""
     SELECT number, sent_at, message_id, type, store_id, profile_id, status, problem, took_ms
       FROM webhooks.deliveries WHERE webhook_id = :webhook_id AND (problem IS NOT NULL OR NOT :failed)
      ORDER BY number DESC LIMIT :limit
+""")
+_URL: Final = text("SELECT url FROM webhooks.endpoints WHERE webhook_id = :webhook_id")
+_SECRETS: Final = text("""
+    SELECT key FROM webhooks.secrets WHERE webhook_id = :webhook_id AND (valid_until IS NULL OR valid_until > now())
+     ORDER BY made_at DESC
 """)
 
 
@@ -208,12 +213,22 @@ async def replay(tx: AsyncConnection, webhook_id: UUID, at: Vector) -> None:
     await tx.execute(_PUT, {"webhook_id": webhook_id, "cursor": cursor_json(at)})
 
 
+async def url_of(tx: AsyncConnection, webhook_id: UUID) -> str:
+    """Where its messages go to. Raises NoWebhook."""
+    url: str | None = (await tx.execute(_URL, {"webhook_id": webhook_id})).scalar_one_or_none()
+    if url is None:
+        raise _none_by(webhook_id)
+    return url
+
+
+async def valid_secrets(tx: AsyncConnection, webhook_id: UUID) -> list[bytes]:
+    """What its messages are signed by now, the newest first."""
+    return list((await tx.execute(_SECRETS, {"webhook_id": webhook_id})).scalars())
+
+
 async def deliveries(tx: AsyncConnection, webhook_id: UUID, limit: int, *, failed: bool) -> list[Delivery]:
     """The latest tries, the newest first; with `failed` only those that were not taken. Raises NoWebhook."""
-    if (
-        await tx.execute(text("SELECT 1 FROM webhooks.endpoints WHERE webhook_id = :id"), {"id": webhook_id})
-    ).first() is None:
-        raise _none_by(webhook_id)
+    await url_of(tx, webhook_id)
     rows = await tx.execute(_DELIVERIES, {"webhook_id": webhook_id, "limit": limit, "failed": failed})
     return [Delivery(**row) for row in rows.mappings()]
 

@@ -19,7 +19,7 @@ from services.platform.auth.store_scope import StoreScope
 from services.platform.errors import TillError
 from services.platform.http.event_stream import Vector
 from services.reporting.webhooks.deliver import Attempt
-from services.reporting.webhooks.endpoints import cursor_json, cursor_of
+from services.reporting.webhooks.endpoints import cursor_json, cursor_of, valid_secrets
 
 LEASE_S: Final = 30.0
 """How long an endpoint waits whose sender died."""
@@ -42,15 +42,15 @@ _CLAIM: Final = text("""
     RETURNING e.webhook_id, e.url, e.stores, e.types, CAST(e.cursor AS text) AS cursor, e.delivered,
               e.failing_message, e.failing_because, e.failing_since, e.tries, e.paused_because, e.is_slow
 """)
-_SECRETS: Final = text("""
-    SELECT key FROM webhooks.secrets WHERE webhook_id = :webhook_id AND (valid_until IS NULL OR valid_until > now())
-     ORDER BY made_at DESC
-""")
 _SAVE: Final = text("""
     UPDATE webhooks.endpoints
        SET cursor = CAST(:cursor AS jsonb), delivered = CAST(:delivered AS text[]), paused_because = :paused_because,
            failing_message = :failing_message, failing_because = :failing_because, failing_since = :failing_since,
            tries = :tries, is_slow = :is_slow, attempts = attempts + :count,
+           waits_from = CASE WHEN waits_from IS NULL OR :has_all THEN NULL
+                             WHEN (cursor, delivered)
+                                  IS DISTINCT FROM (CAST(:cursor AS jsonb), CAST(:delivered AS text[])) THEN now()
+                             ELSE waits_from END,
            leased_until = now() + make_interval(secs => :lease_s)
      WHERE webhook_id = :webhook_id AND lease = :lease
     RETURNING attempts
@@ -78,8 +78,8 @@ _STANDING: Final = text("""
            count(*) FILTER (WHERE EXISTS (
                SELECT 1 FROM reporting.consumed AS c
                 WHERE CAST(e.cursor -> c.topic ->> CAST(c."partition" AS text) AS bigint) > c.next_offset)) AS ahead,
-           coalesce(max(extract(epoch FROM now() - waiting.learnt_at)) FILTER (WHERE e.paused_because IS NULL), 0)
-               AS waiting_s
+           coalesce(max(extract(epoch FROM now() - greatest(waiting.learnt_at, e.waits_from)))
+                    FILTER (WHERE e.paused_because IS NULL AND waiting.learnt_at IS NOT NULL), 0) AS waiting_s
       FROM webhooks.endpoints AS e
       LEFT JOIN LATERAL (
             SELECT min(least(closing.learnt_at, correction.learnt_at)) AS learnt_at FROM reporting.consumed AS c
@@ -121,6 +121,8 @@ class Leased:
     tries: int = 0
     paused_because: str | None = None
     is_slow: bool = False
+    has_all: bool = False
+    """Whether it was seen to have come to the end of what was read."""
 
 
 async def claim(engine: AsyncEngine, limit: int, *, laggards: bool) -> list[Leased]:
@@ -156,10 +158,10 @@ async def claim(engine: AsyncEngine, limit: int, *, laggards: bool) -> list[Leas
     ]
 
 
-async def valid_secrets(engine: AsyncEngine, webhook_id: UUID) -> list[bytes]:
+async def secrets_of(engine: AsyncEngine, webhook_id: UUID) -> list[bytes]:
     """What messages are signed by now, the newest first."""
     async with engine.connect() as tx:
-        return list((await tx.execute(_SECRETS, {"webhook_id": webhook_id})).scalars())
+        return await valid_secrets(tx, webhook_id)
 
 
 async def save(engine: AsyncEngine, leased: Leased, attempts: Sequence[Attempt]) -> None:
@@ -189,6 +191,7 @@ async def _save(tx: AsyncConnection, leased: Leased, attempts: Sequence[Attempt]
         "failing_since": leased.failing_since,
         "tries": leased.tries,
         "is_slow": leased.is_slow,
+        "has_all": leased.has_all,
         "count": len(attempts),
     }
     last = (await tx.execute(_SAVE, values)).scalar_one_or_none()
@@ -215,7 +218,8 @@ def _columns(attempts: Sequence[Attempt]) -> dict[str, list[Any]]:
 async def standing(engine: AsyncEngine) -> dict[str, float]:
     """How many endpoints are active, paused, failing, and ahead of what was read; how long the oldest record waits.
 
-    The last in seconds, for active endpoints alone.
+    The last in seconds, for active endpoints alone. One that catches up, after it was put to an older cursor, waits
+    since it last got something, however old its records are.
     """
     async with engine.connect() as tx:
         return {name: float(figure) for name, figure in (await tx.execute(_STANDING)).mappings().one().items()}
