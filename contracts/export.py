@@ -1,4 +1,4 @@
-"""The wire for other languages: JSON Schemas, AsyncAPI, and a schema for Kafka Connect, made from the models."""
+"""The wire for other languages: JSON Schemas, AsyncAPI, those for Kafka Connect and webhooks, of the models."""
 
 import json
 from collections.abc import Iterator
@@ -14,11 +14,13 @@ from contracts.connect_schema import connect_schema
 from contracts.events import ANSWERS
 from contracts.times import TIME_PATTERN
 from contracts.values import UUID_PATTERN, Wire
+from contracts.webhooks import TRIAL, Trial
 
 HERE: Final = Path(__file__).parent
 SCHEMAS: Final = "schemas"
 ASYNCAPI: Final = "asyncapi.json"
 CONNECT: Final = "connect.json"
+WEBHOOK: Final = "webhook.json"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _WHAT_NO_SCHEMA_SAYS: Final = (
@@ -47,7 +49,7 @@ _CLOSINGS: Final[dict[str, type[Wire]]] = {
 
 
 def export(folder: Path) -> None:
-    """Writes `schemas/*.json`, `asyncapi.json` and `connect.json` under `folder`, and removes other schemas."""
+    """Writes `schemas/*.json` and the documents beside them under `folder`, and removes other schemas."""
     contents = _contents()
     (folder / SCHEMAS).mkdir(parents=True, exist_ok=True)
     for name in _strangers(folder, contents):
@@ -71,6 +73,7 @@ def _contents() -> dict[str, str]:
         files[f"{SCHEMAS}/{kind}.json"] = _written_schema(kind, written)
     files[ASYNCAPI] = _asyncapi()
     files[CONNECT] = connect_schema()
+    files[WEBHOOK] = _webhook()
     return {
         name: json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         for name, content in files.items()
@@ -109,6 +112,31 @@ def _written_schema(kind: str, model: type[Wire]) -> dict[str, Any]:
         part["required"] = sorted(part["properties"].keys() - since)
     schema["required"] = sorted(schema["properties"].keys() - _optional(model) - since)
     return schema | _head(kind, model, _OF_THE_REST)
+
+
+def _webhook() -> dict[str, Any]:
+    """The schema of the bodies that are pushed, with those of all that they may hold inside."""
+    times = {"closing": "closed_at", "closing_correction": "received_at", TRIAL: "when it was tried"}
+    held: dict[str, type[Wire]] = {**_CLOSINGS, TRIAL: Trial}
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:tillstream:till.webhook.v1",
+        "title": "webhook",
+        "description": "The body of a webhook: `data` is the record of the closings topic byte for byte. Answer 2xx "
+        f"to a `type` that you don't know: a later minor version may add some. {_OF_THE_REST}",
+        "type": "object",
+        "properties": {
+            "type": {"type": "string"},
+            "timestamp": dict(_WRITTEN_TIME) | {"description": f"By type: {', '.join(map(' '.join, times.items()))}."},
+            "data": {"type": "object"},
+        },
+        "required": ["data", "timestamp", "type"],
+        "oneOf": [
+            {"properties": {"type": {"const": kind}, "data": {"$ref": f"urn:tillstream:till.{kind}.v1"}}}
+            for kind in held
+        ],
+        "$defs": {kind: _written_schema(kind, model) for kind, model in held.items()},
+    }
 
 
 def _optional(model: type[Wire]) -> set[str]:

@@ -1,7 +1,7 @@
 """The commands of `till` that say where closings are pushed to, and what became of it."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -184,6 +184,31 @@ def replay(webhook: Id, *, start: From) -> None:
 
     _on_reader(work)
     typer.echo(f"The webhook {webhook} goes on from there.")
+
+
+@webhooks.command("test")
+def send_test(webhook: Id) -> None:
+    """Send a signed message of the type `test`, once, and show what the receiver answers; exit code 1 unless it is 2xx.
+
+    It goes from here, by this machine's network and settings, also to a paused one, and is none of its deliveries.
+
+    Example: [bold]till webhooks test 3f2c…[/bold]
+    """
+    from services.reporting.webhooks import deliver, endpoints
+    from services.reporting.webhooks.messages import trial
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    async def work(tx: Any) -> tuple[str, list[bytes]]:
+        return await endpoints.url_of(tx, webhook), await endpoints.valid_secrets(tx, webhook)
+
+    url, secrets = _on_reader(work)
+    private = read_settings().private_networks
+    tried = run_to_end(deliver.send_once(url, trial(webhook, clock()), secrets, private, clock))
+    shown = (tried.message.id, tried.status or "-", round(tried.took_s * 1_000), tried.problem or "taken")
+    typer.echo("\t".join(map(str, shown)))
+    raise typer.Exit(0 if tried.problem is None else 1)
 
 
 @webhooks.command("deliveries")

@@ -1,11 +1,15 @@
 """`till webhooks`: what is pushed where, secrets that are shown once, and sentences for what can't be."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
+import contracts
 from services.cli import webhooks
 from services.platform.http.event_stream import write_id
 from services.platform.settings import Settings
@@ -15,6 +19,7 @@ from tests.reporting.hooks import Got, learn, receiving, reply, sending
 from tests.support.command_line import Cli, command_line
 from tests.support.waiting import eventually
 
+SCHEMA = Draft202012Validator(json.loads((Path(contracts.__file__).parent / "webhook.json").read_bytes()))
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{43}=")
 
 
@@ -100,6 +105,28 @@ async def test_a_receiver_moves_and_its_webhook_goes_on_where_it_stood(engine: A
     assert [one.message["type"] for one in new.taken] == ["closing", "closing", "closing_correction"]
 
 
+async def test_a_receiver_is_tried_by_a_signed_message(engine: AsyncEngine, cli: Cli) -> None:
+    async with receiving() as receiver:
+        added = await cli("webhooks", "add", "--store", "s1", "--url", receiver.url)
+        webhook, secret = added.stdout.strip().split("\t")
+        receiver.secrets.append(secret)
+        tried = await cli("webhooks", "test", webhook)
+        message_id, status, _, became = tried.stdout.strip().split("\t")
+        assert (tried.exit_code, status, became) == (0, "204", "taken")
+
+        async def refuse(_: Got) -> bytes | None:
+            return reply(401)
+
+        receiver.answer = refuse
+        refused = await cli("webhooks", "test", webhook)
+        assert (refused.exit_code, refused.stdout.strip().split("\t")[3]) == (1, "It answered 401.")
+    first, second = receiver.got
+    assert (first.id, second.id != first.id) == (message_id, True)
+    SCHEMA.validate(first.message)
+    assert (first.message["type"], first.message["data"]["webhook_id"]) == ("test", webhook)
+    assert (await cli("webhooks", "deliveries", webhook)).stdout == ""
+
+
 async def until_listed(cli: Cli, column: int, words: str) -> None:
     """Wait until the one webhook has these words in a column of its row."""
 
@@ -129,6 +156,7 @@ async def until_listed(cli: Cli, column: int, words: str) -> None:
         (["change", "9d4a3b2c-0000-4000-8000-000000000001", "--types", "closing"], "There is no webhook"),
         (["change", "9d4a3b2c-0000-4000-8000-000000000001", "--types", "refund"], "choose of closing"),
         (["change", "9d4a3b2c-0000-4000-8000-000000000001", "--url", "ftp://x.example/"], "A URL begins with https://"),
+        (["test", "9d4a3b2c-0000-4000-8000-000000000001"], "There is no webhook"),
         (["change", "9d4a3b2c-0000-4000-8000-000000000001"], "say what changes"),
         (["remove", "something"], "UUID, invalid character"),
     ],

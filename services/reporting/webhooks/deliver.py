@@ -181,6 +181,19 @@ class Receiver:
         return reply
 
 
+async def send_once(
+    url: str, message: Message, valid: Sequence[bytes], private: Sequence[Network], clock: Clock
+) -> Attempt:
+    """One try over a connection that is ended then."""
+    names = Names()
+    receiver = Receiver(url, names, tls_context(), private, clock)
+    try:
+        return await receiver.send(message, valid)
+    finally:
+        await receiver.close()
+        names.close()
+
+
 def _address(to: SplitResult) -> httpcore.URL:
     """From what was looked at and no second reading of the text, which might mean another place by it."""
     target = (to.path or "/") + (to.query and f"?{to.query}")
