@@ -32,7 +32,7 @@ async def run(stack: Stack, console: Console, names: list[str], sizes: Sizes) ->
 
 
 def main() -> int:
-    """Run it; exit code 0, or 2 and a sentence where a part can't be counted."""
+    """Run it; exit code 0, 1 where neighbours miss their goal, or 2 and a sentence where a part can't be counted."""
     chosen = options(sys.argv[1:])
     sizes = sizes_of(quick=chosen.quick, commands=chosen.commands, stored=chosen.stored, attacks=chosen.attacks)
     # A topic that was made just now is not led for a moment; the client says so, and tries again.
@@ -55,6 +55,8 @@ def main() -> int:
         if results.failures:
             console.print(f"Logs: {_keep_logs(home, folder)}", highlight=False, soft_wrap=True)
             return 2
+        if tables.missed_goals(results):
+            return 1
     except StackError as error:
         console.print(f"[red]{error}[/red]")
         return 2

@@ -56,6 +56,12 @@ STAGE_MEANINGS: Final = {
 }
 
 
+def missed_goals(report: Report) -> bool:
+    """Whether a goal was missed that no run may miss: what a store may notice of those who attack beside it."""
+    neighbours = report.neighbours
+    return neighbours is not None and any(neighbour_misses(neighbours, way) for way in neighbours.calm)
+
+
 def show(report: Report, console: Console) -> None:
     """All tables for which there are figures."""
     for race, title in ((report.race, "Speed: a backlog of small commands, one worker"), (report.million, "A million")):
@@ -203,6 +209,8 @@ def _show_neighbours(neighbours: Neighbours, console: Console) -> None:
         for one in neighbours.beside[way]:
             if one.failed:
                 console.print(f"[red]{one.attack}:[/red] {one.failed}", highlight=False)
+        if misses := neighbour_misses(neighbours, way):
+            console.print(f"[red]Missed {way}:[/red] {'; '.join(misses)}.", highlight=False, soft_wrap=True)
     _say(
         console,
         f"Goal: a p99 of at most {NEIGHBOUR_GOAL:g} times the calm one and below {NEIGHBOUR_GOAL_MS:,} ms, and at most "
@@ -211,6 +219,25 @@ def _show_neighbours(neighbours: Neighbours, console: Console) -> None:
         "ledger, and the ledger proves right. Who attacks on Kafka has the quota of a "
         "register's principal. Attackers, servers, services and the bench share the cores.",
     )
+
+
+def neighbour_misses(neighbours: Neighbours, way: str) -> list[str]:
+    """Of one way the attacks beside which the goal was missed, each with what it was that was missed."""
+    calm = neighbours.calm[way]
+    misses = []
+    for one in neighbours.beside[way]:
+        what = []
+        if one.steady is None:
+            what.append("not held")
+        else:
+            times = one.steady.p99_ms / calm.p99_ms
+            what += [f"p99 {times:,.1f} times the calm one"] if times > NEIGHBOUR_GOAL else []
+            what += [f"p99 {one.steady.p99_ms:,.0f} ms"] if one.steady.p99_ms >= NEIGHBOUR_GOAL_MS else []
+        large = {name: mib for name, mib in one.memory_mib.items() if mib > NEIGHBOUR_MEMORY_MIB}
+        what += [f"{name} {mib:,.0f} MiB" for name, mib in large.items()]
+        if what:
+            misses.append(f"{one.attack} ({', '.join(what)})")
+    return misses
 
 
 def neighbour_rows(neighbours: Neighbours, way: str) -> list[str]:

@@ -1,6 +1,7 @@
 """A steady store is measured beside those who attack, and an attack that does nothing is no attack."""
 
 import asyncio
+import io
 import sys
 import time
 from itertools import islice
@@ -10,13 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from services.platform.auth.tokens import COMMANDS_AUDIENCE, bearer, open_verifier
 from services.platform.settings import Settings
+from tests.bench import __main__ as bench
 from tests.bench import attacks, gateway, latency, neighbours, tables
 from tests.bench.corner import BenchFailed, worker
 from tests.bench.latency import Latency
 from tests.bench.neighbours import Beside, Neighbours
+from tests.bench.report import Report
 from tests.bench.traffic import Progress
 from tests.bench.workload import Workload
 
@@ -101,6 +105,64 @@ def test_an_attack_that_was_not_borne_has_a_row_that_says_so() -> None:
         "| nobody | 5.0 ms | 13 ms |  | 1,234 ms |  |",
         "| Somebody attacks |  |  | not held |  |  |",
     ]
+
+
+def beside(attack: str, p99_ms: float | None, worker_mib: float = 100.0, gateway_mib: float = 100.0) -> Beside:
+    """What was measured beside an attack; nothing where the store's commands were not answered."""
+    steady = None if p99_ms is None else Latency("on Kafka", 50, 100, 5.0, p99_ms, p99_ms, p99_ms)
+    return Beside(attack, "Somebody attacks.", steady, "", 1.0, {"worker": worker_mib, "gateway": gateway_mib})
+
+
+@pytest.mark.parametrize(
+    ("one", "calm_p99_ms", "miss"),
+    [
+        (beside("at_the_goal", 126.0, 512.0, 512.0), 12.6, None),
+        (beside("too_late", 127.0), 12.6, "too_late (p99 10.1 times the calm one)"),
+        (beside("below_a_second", 999.0), 100.0, None),
+        (beside("a_second", 1_000.0), 100.0, "a_second (p99 1,000 ms)"),
+        (beside("large", 13.0, 513.0, 600.0), 12.6, "large (worker 513 MiB, gateway 600 MiB)"),
+        (beside("not_borne", None), 12.6, "not_borne (not held)"),
+    ],
+    ids=lambda value: value.attack if isinstance(value, Beside) else "",
+)
+def test_an_attack_beside_which_the_goal_is_missed_is_named_under_the_table(
+    one: Beside, calm_p99_ms: float, miss: str | None
+) -> None:
+    calm = Latency("on Kafka", 50, 100, 5.0, calm_p99_ms, 20.0, 20.0)
+    measured = Neighbours({"on Kafka": calm}, {"on Kafka": [beside("harmless", calm_p99_ms), one]})
+    report = Report({}, {}, neighbours=measured)
+    console = Console(width=200, record=True, file=io.StringIO())
+
+    tables._show_neighbours(measured, console)
+
+    said = [line for line in console.export_text().splitlines() if line.startswith("Missed")]
+    assert said == ([] if miss is None else [f"Missed on Kafka: {miss}."])
+    assert tables.missed_goals(report) == (miss is not None)
+
+
+def test_a_run_that_misses_the_goal_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calm = Latency("on Kafka", 50, 100, 5.0, 12.6, 20.0, 20.0)
+    attacks_beside = [beside("harmless", 20.0)]
+    report = Report({}, {}, neighbours=Neighbours({"on Kafka": calm}, {"on Kafka": attacks_beside}))
+
+    async def run(*_: Any) -> Report:
+        return report
+
+    monkeypatch.setattr(sys, "argv", ["bench", "--only", "neighbours"])
+    for name, value in {
+        "default_home": lambda: tmp_path,
+        "up": lambda *_, **__: None,
+        "wipe": lambda _: None,
+        "run": run,
+    }.items():
+        monkeypatch.setattr(bench, name, value)
+    monkeypatch.setattr(bench.tables, "show", lambda *_: None)
+    monkeypatch.setattr(bench.report, "write", lambda *_: tmp_path / "figures.json")
+    monkeypatch.setattr(bench.plot, "draw", lambda *_: [])
+
+    assert bench.main() == 0
+    attacks_beside.append(beside("too_late", 1_200.0))
+    assert bench.main() == 1
 
 
 async def test_an_attack_that_ends_before_it_begins_is_not_counted(tmp_path: Path) -> None:
