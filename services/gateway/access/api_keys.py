@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.access import Revoked
-from services.gateway.access.users import Publish
+from services.gateway.access.users import Publish, all_of
 from services.platform.auth.claims import KEY_PREFIX
 
 KEY_BYTES: Final = 32
@@ -40,10 +40,7 @@ REVOKE = text("""
     UPDATE gateway.api_keys SET revoked_at = now()
      WHERE store_id = :store_id AND key_id = :key_id AND revoked_at IS NULL
 """)
-ALL = text("""
-    SELECT * FROM gateway.api_keys WHERE CAST(:store_id AS text) IS NULL OR store_id = :store_id
-     ORDER BY store_id, created_at, key_id
-""")
+ALL: Final = "SELECT * FROM gateway.api_keys {of_store} ORDER BY store_id, created_at, key_id"
 # Others who make a key for the store wait until it is done, so that all of them count alike.
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('gateway.api_keys ' || :store_id, 0))")
 COUNT = text("SELECT count(*) FROM gateway.api_keys WHERE store_id = :store_id")
@@ -112,7 +109,7 @@ async def revoke(tx: AsyncConnection, store_id: str, key_id: str, publish: Publi
 
 async def listed(tx: AsyncConnection, store_id: str | None) -> list[ApiKey]:
     """All keys, of one store or of all."""
-    return [_as_key(row) for row in await tx.execute(ALL, {"store_id": store_id})]
+    return [_as_key(row) for row in await tx.execute(*all_of(ALL, store_id))]
 
 
 async def has_room(tx: AsyncConnection, store_id: str, at_most: int) -> bool:

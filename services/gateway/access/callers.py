@@ -28,7 +28,7 @@ from services.platform.auth.claims import ANYBODY, VIA_KEY, Claims
 from services.platform.auth.tokens import Verifier
 from services.platform.http.bearer import request_claims, token_needed
 from services.platform.http.client_address import client_address, is_forwarded
-from services.platform.postgres.engine import open_engine
+from services.platform.postgres.engine import LOOKUPS, open_engine
 from services.platform.settings import Settings
 
 KEY_HEADER: Final = "x-api-key"
@@ -151,7 +151,7 @@ def access_engine(database_url: str) -> AsyncEngine:
         database_url,
         "till-gateway-access",
         connections=CONNECTIONS,
-        limits={"statement_timeout": "8s", "lock_timeout": "6s", "idle_in_transaction_session_timeout": "8s"},
+        limits={"statement_timeout": "8s", "lock_timeout": "6s", "idle_in_transaction_session_timeout": "8s"} | LOOKUPS,
         # An error's text would quote what was asked for, hashes of passwords too.
         hide_parameters=True,
     )

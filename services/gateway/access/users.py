@@ -2,13 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.access import AccessRecord, Revoked
-from services.platform.auth.claims import Role
+from services.platform.auth.claims import EVERY_STORE, Role
 
 ADD = text("""
     INSERT INTO gateway.users (store_id, user_id, role, profile_id, password_hash)
@@ -19,12 +19,15 @@ ADD = text("""
 """)
 REVOKE = text("""
     UPDATE gateway.users SET revoked_at = now()
-     WHERE (store_id = :store_id OR :store_id = '*') AND user_id = :user_id AND revoked_at IS NULL
+     WHERE store_id = :store_id AND user_id = :user_id AND revoked_at IS NULL
 """)
-ALL = text("""
-    SELECT store_id, user_id, role, profile_id, revoked_at FROM gateway.users
-     WHERE CAST(:store_id AS text) IS NULL OR store_id = :store_id ORDER BY store_id, user_id
+# Of all stores an operator alone may say so: no index leads there.
+REVOKE_EVERYWHERE = text("""
+    UPDATE gateway.users SET revoked_at = now() WHERE user_id = :user_id AND revoked_at IS NULL
 """)
+ALL: Final = """
+    SELECT store_id, user_id, role, profile_id, revoked_at FROM gateway.users {of_store} ORDER BY store_id, user_id
+"""
 PAGE = text("""
     SELECT store_id, user_id, role, profile_id, revoked_at FROM gateway.users
      WHERE store_id = :store_id AND user_id > :after ORDER BY user_id LIMIT :limit
@@ -72,7 +75,10 @@ async def revoke(tx: AsyncConnection, store_id: str, user_id: str, publish: Publ
 
     Registers have tokens and no password: they are revoked all the same.
     """
-    result = await tx.execute(REVOKE, {"store_id": store_id, "user_id": user_id})
+    if store_id == EVERY_STORE:
+        result = await tx.execute(REVOKE_EVERYWHERE, {"user_id": user_id})
+    else:
+        result = await tx.execute(REVOKE, {"store_id": store_id, "user_id": user_id})
     # Before the password's end is committed: should that fail, it opens nothing all the same.
     await publish([Revoked(store_id=store_id, subject=user_id)])
     return result.rowcount > 0
@@ -80,7 +86,14 @@ async def revoke(tx: AsyncConnection, store_id: str, user_id: str, publish: Publ
 
 async def listed(tx: AsyncConnection, store_id: str | None) -> list[tuple[User, bool]]:
     """All users, of one store or of all, and whether each is revoked."""
-    return [(as_user(row), row.revoked_at is not None) for row in await tx.execute(ALL, {"store_id": store_id})]
+    return [(as_user(row), row.revoked_at is not None) for row in await tx.execute(*all_of(ALL, store_id))]
+
+
+def all_of(statement: str, store_id: str | None) -> tuple[TextClause, dict[str, Any]]:
+    """The statement for one store, or for all, and its values: only what is asked for stands in it."""
+    if store_id is None:
+        return text(statement.format(of_store="")), {}
+    return text(statement.format(of_store="WHERE store_id = :store_id")), {"store_id": store_id}
 
 
 async def page(tx: AsyncConnection, store_id: str, after: str, limit: int) -> list[tuple[User, bool]]:
