@@ -252,9 +252,8 @@ def list_letters() -> None:
 
     Example: [bold]till dead-letters list[/bold]
     """
-    lines = _of_each_letter(_line)
-    typer.echo("\n".join(lines), nl=bool(lines))
-    typer.echo(f"{len(lines)} dead letters.", err=True)
+    count = _with_each_letter(lambda letter: typer.echo(_line(letter)), lambda _done, _total: None)
+    typer.echo(f"{count} dead letters.", err=True)
 
 
 @dead_letters.command("show")
@@ -328,32 +327,33 @@ def retry_letters(
     typer.echo(f"Sent again: {count}. Their answers are on {settings.topics.events}.")
 
 
-def _of_each_letter(take: Callable[[Any], Any]) -> list[Any]:
-    """What is taken of each letter, Nones left out: the letters themselves may be more than memory holds."""
-    from services.sessions.tools.dead_letters import letters
+def _with_each_letter(work: Callable[[Any], None], progress: Callable[[int, int], None]) -> int:
+    """Do it with one letter after the other; how many there are."""
+    from services.sessions.tools.dead_letters import with_each_letter
 
     settings = read_settings()
-
-    async def read() -> list[Any]:
-        with progress_bar("Dead letters") as progress:
-            return [take(letter) async for letter in letters(settings, progress)]
-
-    return [taken for taken in _run(read) if taken is not None]
+    return int(_run(lambda: with_each_letter(settings, progress, work)))
 
 
 def _chosen(positions: list[str]) -> list[Any]:
     """The letters at these positions. Leaves with exit code 2 where one is not there."""
-    chosen = _of_each_letter(lambda letter: letter if letter.position in positions else None)
-    letters = {letter.position: letter for letter in chosen}
-    missing = [position for position in positions if position not in letters]
+    chosen: dict[str, Any] = {}
+
+    def choose(letter: Any) -> None:
+        if letter.position in positions:
+            chosen[letter.position] = letter
+
+    with progress_bar("Dead letters") as progress:
+        _with_each_letter(choose, progress)
+    missing = [position for position in positions if position not in chosen]
     if missing:
         refuse(f"There is no dead letter {missing[0]}; `till dead-letters list` shows them all.")
-    return [letters[position] for position in dict.fromkeys(positions)]
+    return [chosen[position] for position in dict.fromkeys(positions)]
 
 
 def _line(letter: Any) -> str:
     command = letter.command.command_id if letter.command else "unreadable"
-    return f"{letter.position}  {_when(letter)}  {command:<36}  {letter.header('till-error')}"
+    return f"{letter.position}  {_when(letter)}  {command:<36}  {_text(letter.header('till-error').encode())}"
 
 
 def _when(letter: Any) -> str:

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from services.console import live
+from services.console import apis, live
 from services.console.main import console
 from services.platform.http.server import serve
 from services.platform.settings import Settings
 from tests.console.chromium import chromium
+from tests.support.waiting import eventually
 
 EVENTS = "text/event-stream"
 STAYS_S = 60
@@ -66,6 +67,27 @@ async def test_it_is_told_to_look_now_and_then_and_comes_again_after_a_while() -
         reply = await client.get("/stores/s1/changes")
     names = [line for line in reply.text.splitlines() if line.startswith("event: ")]
     assert (reply.status_code, names) == (200, ["event: crowded"] + ["event: changed"] * (live.LOOKS + 1))
+
+
+async def test_so_many_live_pages_have_a_line_of_this_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apis, "LIVE_PAGES_MAX", 1)
+    monkeypatch.setattr(apis, "CONNECT_S", 0.2)
+    gateway = Gateway()
+    gateway.is_full = False
+    async with before(gateway) as address, httpx.AsyncClient(base_url=address, cookies={"till": TOKEN}) as client:
+        async with client.stream("GET", "/stores/s1/changes") as first:
+            lines = first.aiter_lines()
+            assert [await anext(lines) for _ in range(2)][1] == "event: changed"
+            assert "event: crowded" in (await client.get("/stores/s1/changes")).text
+            # Those who only look find a connection.
+            assert (await client.get("/stores/s1")).status_code == 200
+
+        async def has_a_line() -> bool:
+            async with client.stream("GET", "/stores/s1/changes") as again:
+                lines = again.aiter_lines()
+                return [await anext(lines) for _ in range(2)][1] == "event: changed"
+
+        await eventually(has_a_line)
 
 
 async def test_the_page_says_so_and_is_live_again_once_there_is_a_line() -> None:

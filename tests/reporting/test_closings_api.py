@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.platform.http.event_stream import event
 from services.platform.postgres import pages
 from services.platform.settings import Settings
+from services.reporting import search
 from tests.reporting.closing_messages import closing, session_id_of, value, voided
 from tests.reporting.closing_pages import PATH, Token, corrected, problem, z_numbers
 from tests.reporting.reader import Reading, keep, publish, until_read
@@ -70,11 +71,15 @@ async def test_a_page_of_large_closings_ends_early_and_loses_none(
     assert second.json()["next_cursor"] is not None
 
 
+@pytest.mark.parametrize("bound", ["PAGE_BYTES_MAX", "CORRECTIONS_MAX"])
 async def test_a_closing_with_many_corrections_is_shown_in_several_replies(
-    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
     corrections = [corrected(closing(1), number) for number in range(1, 6)]
-    monkeypatch.setattr(pages, "PAGE_BYTES_MAX", 2 * len(value(corrections[0])) + 100)
+    if bound == "CORRECTIONS_MAX":
+        monkeypatch.setattr(search, bound, 2)
+    else:
+        monkeypatch.setattr(pages, bound, 2 * len(value(corrections[0])) + 100)
     await keep(engine, closing(1), *corrections)
     path, numbers, cursor = f"{PATH}/{closing(1)['closing_id']}", [], None
     for _ in range(3):

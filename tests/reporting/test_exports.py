@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from contracts.money import CURRENCY_EXPONENTS
 from services.platform.auth.store_scope import StoreScope
@@ -352,6 +352,30 @@ async def test_a_place_is_taken_and_given_back(
         return (await client.get("/api/exports/taxes", headers=token("s1"))).status_code == 200
 
     await eventually(free)
+
+
+async def test_so_many_pages_are_read_at_a_time_whatever_number_of_exports_runs(
+    client: httpx.AsyncClient, engine: AsyncEngine, token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = [token(f"s{number}", sub=f"rita {number}") for number in range(2 * exports.EXPORT_PAGES_MAX)]
+    begun, take = list[str](), exports.Exports._take
+
+    def noted(self: exports.Exports, subject: str, selection: Selection) -> Any:
+        begun.append(subject)
+        return take(self, subject, selection)
+
+    async def all_have_begun() -> bool:
+        return len(begun) == len(headers)
+
+    monkeypatch.setattr(exports.Exports, "_take", noted)
+    other = create_async_engine(engine.url)
+    async with other.begin() as tx:
+        await tx.execute(text("LOCK TABLE reporting.closings IN ACCESS EXCLUSIVE MODE"))
+        asked = [asyncio.create_task(client.get("/api/exports/closings", headers=each)) for each in headers]
+        await eventually(all_have_begun)
+        assert engine.pool.checkedout() == exports.EXPORT_PAGES_MAX
+    assert [(await each).status_code for each in asked] == [200] * len(headers)
+    await other.dispose()
 
 
 async def test_what_takes_too_long_is_cut_off_and_looks_so(

@@ -62,6 +62,20 @@ async def test_the_list_names_what_can_be_read_and_what_cannot(put_aside: Receiv
     assert parked.endswith("It keeps failing.")
 
 
+async def test_the_list_moves_nobodys_cursor(
+    corner: Settings, ledger: AsyncEngine, put_aside: Received, till: Cli
+) -> None:
+    publisher = Publisher(corner)
+    batch = Batch("quiet-day", [(0, 2, replace(put_aside, offset=2))], {}, park="It clears\x1b[2J\nthe screen.")
+    await publisher.publish((await apply(ledger, corner.topics, batch, no_fault_point)).publications)
+    await publisher.stop()
+
+    result = await till("dead-letters", "list")
+
+    assert len(result.stdout.splitlines()) == 9
+    assert sum(line.endswith("It clears\\x1b[2J\\nthe screen.") for line in result.stdout.splitlines()) == 1
+
+
 async def test_a_letter_is_shown_without_credentials_and_saved_byte_for_byte(
     put_aside: Received, till: Cli, tmp_path: Path
 ) -> None:

@@ -96,6 +96,19 @@ async def letters(settings: Settings, progress: Progress) -> AsyncGenerator[Dead
             yield DeadLetter(record, taken if isinstance(taken, Received) else None)
 
 
+async def with_each_letter(settings: Settings, progress: Progress, work: Callable[[DeadLetter], None]) -> int:
+    """Do it with one letter after the other, as all of them may be more than memory holds; how many there are.
+
+    Raises TopicUnread.
+    """
+    count = 0
+    async with aclosing(letters(settings, progress)) as stream:
+        async for letter in stream:
+            work(letter)
+            count += 1
+    return count
+
+
 async def bring_all_back(
     settings: Settings,
     progress: Progress,
