@@ -135,8 +135,8 @@ def test_an_attack_beside_which_the_goal_is_missed_is_named_under_the_table(
 
     tables._show_neighbours(measured, console)
 
-    said = [line for line in console.export_text().splitlines() if line.startswith("Missed")]
-    assert said == ([] if miss is None else [f"Missed on Kafka: {miss}."])
+    lines = [line for line in console.export_text().splitlines() if line.startswith("Missed")]
+    assert lines == ([] if miss is None else [f"Missed on Kafka: {miss}."])
     assert tables.missed_goals(report) == (miss is not None)
 
 
