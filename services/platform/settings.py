@@ -1,7 +1,7 @@
 """What a deployment sets from outside: environment variables that begin with TILL_."""
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import quote, urlsplit
@@ -63,6 +63,26 @@ def _with_origins(words: str) -> str:
     return words.lower()
 
 
+_TOKEN_URL: Final = re.compile(r"https?://[^/@\s]+(/\S*)?")
+
+
+def _with_secret_kept(url: str) -> str:
+    """An address that a secret may be sent to: in the clear it doesn't leave this machine."""
+    parts = urlsplit(url)
+    if not _TOKEN_URL.fullmatch(url) or (parts.scheme == "http" and not _is_loopback(parts.hostname or "")):
+        raise ValueError(
+            f"{url} is no address for a secret: write https://…, or http:// to localhost, 127.0.0.1 or [::1]"
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
 Address = Annotated[str, AfterValidator(_with_password)]
 
@@ -80,7 +100,7 @@ class Settings(BaseSettings):
     # With OAUTHBEARER the client's id and secret at the token address.
     kafka_user: str | None = None
     kafka_password_file: Path | None = None
-    kafka_token_url: Annotated[str, Field(pattern=r"^https://[^/@\s]+(/\S*)?$")] | None = None
+    kafka_token_url: Annotated[str, AfterValidator(_with_secret_kept)] | None = None
     kafka_token_scope: str | None = None
     kafka_token_ca_file: Path | None = None
     # What some brokers want beside a token: logicalCluster=lkc-1,identityPoolId=pool-1.

@@ -59,10 +59,49 @@ def test_a_token_is_never_kept_for_longer_than_a_day() -> None:
     assert address.at(USED_UP * LIFE_S_MAX) == "token 2"
 
 
-@pytest.mark.parametrize("url", ["http://idp/token", "https://user:pw@idp/token", "idp", "https:///token"])
-def test_a_secret_goes_over_https_alone(url: str) -> None:
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:pw@idp/token",
+        "idp",
+        "https:///token",
+        *(
+            f"http://{host}/token"
+            for host in (
+                "idp",
+                "10.0.0.7:8080",
+                "localhost.example",
+                "localhost@idp",
+                "127.0.0.1.example",
+                "127.0.0.300",
+                "0.0.0.1",
+                "[::]",
+                "[::2]:8080",
+                "",
+                ":8080",
+            )
+        ),
+    ],
+)
+def test_a_secret_goes_over_https_alone_or_stays_on_this_machine(url: str) -> None:
+    with pytest.raises(ValidationError, match="no address for a secret"):
         Settings(kafka_token_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://idp/token",
+        "https://idp.example:8443",
+        "http://localhost/token",
+        "http://LOCALHOST:8080/realms/till/token",
+        "http://127.0.0.1:8080/token",
+        "http://127.9.9.9",
+        "http://[::1]:8080/token",
+    ],
+)
+def test_an_identity_provider_on_this_machine_is_asked_in_the_clear(url: str) -> None:
+    assert Settings(kafka_token_url=url).kafka_token_url == url
 
 
 def test_a_secret_that_is_no_text_is_in_no_message(tmp_path: Path) -> None:

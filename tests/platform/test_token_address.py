@@ -28,6 +28,14 @@ def token_of(life: str) -> bytes:
     return reply(b'{"access_token":"abc","expires_in":%s}' % life.encode())
 
 
+def asked_of(line: socket.socket) -> bytes:
+    """A request, to the end of its form."""
+    asked = b""
+    while b"client_credentials" not in asked:
+        asked += line.recv(65_536) or b"client_credentials"
+    return asked
+
+
 @contextmanager
 def address(folder: Path, say: Say) -> Iterator[Callable[[], tuple[str, float]]]:
     """Fetches from an https address where `say` replies."""
@@ -41,9 +49,7 @@ def address(folder: Path, say: Say) -> Iterator[Callable[[], tuple[str, float]]]
             with suppress(OSError):
                 while True:
                     with context.wrap_socket(listener.accept()[0], server_side=True) as line, suppress(OSError):
-                        asked = b""
-                        while b"client_credentials" not in asked:
-                            asked += line.recv(65_536) or b"client_credentials"
+                        asked_of(line)
                         say(line)
 
         threading.Thread(target=serve, daemon=True).start()
@@ -148,3 +154,20 @@ def test_an_address_with_a_strangers_certificate_is_not_asked(tmp_path: Path) ->
         with pytest.raises(NoToken, match="SSLCertVerificationError"):
             fetch()
     assert heard == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_an_identity_provider_on_this_machine_needs_no_certificate(tmp_path: Path, host: str) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as line:
+                asked.append(asked_of(line))
+                line.sendall(token_of("60"))
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://{host}:{listener.getsockname()[1]}/realms/till/token"
+        assert oauth._fetched(url, "till", tmp_path / "secret", None, None) == ("abc", 60)
+    assert asked[0].startswith(b"POST /realms/till/token HTTP/1.1")

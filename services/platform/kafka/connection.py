@@ -67,7 +67,7 @@ def _tokens(settings: Settings) -> Tokens:
             raise ValueError("TILL_KAFKA_SASL_MECHANISM=AWS_MSK_IAM needs TILL_KAFKA_AWS_REGION.")
         return signed_for_aws(settings.kafka_aws_region)
     if settings.kafka_token_url is None:
-        raise ValueError("TILL_KAFKA_SASL_MECHANISM=OAUTHBEARER needs TILL_KAFKA_TOKEN_URL, an https address.")
+        raise ValueError("TILL_KAFKA_SASL_MECHANISM=OAUTHBEARER needs TILL_KAFKA_TOKEN_URL, where tokens are had.")
     user, secret_file = _log_in(settings)
     _read(secret_file)
     return client_credentials(

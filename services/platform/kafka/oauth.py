@@ -15,7 +15,7 @@ from asyncio import to_thread
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from functools import lru_cache
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -125,7 +125,7 @@ def for_kafka_python(tokens: Tokens, extensions: Mapping[str, str]) -> SyncToken
 
 @lru_cache(8)
 def client_credentials(url: str, client_id: str, secret_file: Path, scope: str | None, ca_file: Path | None) -> Tokens:
-    """The tokens of a client at this https address (RFC 6749, 4.4): the same for all who ask in this process."""
+    """The tokens of a client at this address (RFC 6749, 4.4): the same for all who ask in this process."""
     return Tokens(lambda: _fetched(url, client_id, secret_file, scope, ca_file))
 
 
@@ -185,7 +185,13 @@ def _post(url: str, client_id: str, secret: str, form: Mapping[str, str], trust:
         "Accept": "application/json",
     }
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = HTTPSConnection(parts.hostname or "", parts.port, timeout=FETCH_LIMIT_S / 2, context=trust)
+    host, limit_s = parts.hostname or "", FETCH_LIMIT_S / 2
+    # The settings take http of this machine's loopback alone.
+    connection = (
+        HTTPConnection(host, parts.port, timeout=limit_s)
+        if parts.scheme == "http"
+        else HTTPSConnection(host, parts.port, timeout=limit_s, context=trust)
+    )
     # A time-out counts for each reading anew: who replies drop by drop would have all clients wait for ever.
     cutting = threading.Timer(FETCH_LIMIT_S, _cut, [connection])
     with closing(connection):
@@ -212,7 +218,7 @@ def _post(url: str, client_id: str, secret: str, form: Mapping[str, str], trust:
     return members
 
 
-def _cut(connection: HTTPSConnection) -> None:
+def _cut(connection: HTTPConnection) -> None:
     with suppress(OSError):
         if connection.sock is not None:
             connection.sock.shutdown(socket.SHUT_RDWR)
