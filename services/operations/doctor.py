@@ -201,7 +201,7 @@ async def _clients(servers: _Servers) -> Sequence[Finding]:
                 break
             newest += [(record.key, record.partition) for record in records if record.offset < ends[partition]]
             at = records[-1].offset + 1
-    elsewhere = [(key, number) for key, number in newest if key and is_elsewhere(key, number, count)]
+    elsewhere = [(key, number) for key, number in newest if key is not None and is_elsewhere(key, number, count)]
     if not elsewhere:
         return [Finding("well", "The newest commands lie where murmur2 puts their keys.")]
     named = likely_clients(elsewhere, count) or ["a client that chooses partitions in a way that is not known here"]

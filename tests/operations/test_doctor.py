@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from kafka import TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.admin import KafkaAdminClient
 
 from contracts.access import Revoked
 from deploy.embedded.stack import Stack
@@ -16,9 +16,10 @@ from services.operations.clocks import Reading, broker_clock
 from services.operations.doctor import Finding, examine
 from services.platform.access_log import publish
 from services.platform.auth.tokens import ensure_key
-from services.platform.kafka.partitioners import by_crc32, by_fnv1a
+from services.platform.kafka.partitioners import by_crc32, by_fnv1a, murmur2_of
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from tests.support.altered_topics import altered
 from tests.support.commands import movement, opening
 from tests.support.processes import till
 from tests.support.sessions_service import SessionsService, opened_service
@@ -87,6 +88,14 @@ async def test_clients_that_choose_other_partitions_are_named(service: SessionsS
         assert [client in sentence for sentence in look if "than murmur2 gives" in sentence] == [True], look
 
 
+async def test_an_empty_key_has_its_partition_as_any(service: SessionsService) -> None:
+    commands = service.settings.topics.commands
+    await service.producer.send_and_wait(commands, b"x", key=b"", partition=(murmur2_of(b"") + 1) % 3)
+    await service.producer.send_and_wait(commands, b"x", partition=2)
+    look = (await sentences_of(service.settings))["look"]
+    assert any(sentence.startswith("Of the newest 2 commands 1 lie on another partition") for sentence in look), look
+
+
 async def test_commands_that_expire_unread_are_bad_before_and_after_the_worker_sees_it(
     service: SessionsService,
 ) -> None:
@@ -130,17 +139,24 @@ async def test_a_ledger_that_is_ahead_of_its_topic_is_bad(service: SessionsServi
 
 
 async def test_topics_and_tables_that_are_not_as_they_must_be(service: SessionsService, tmp_path: Path) -> None:
-    with closing(KafkaAdminClient(bootstrap_servers=service.settings.kafka)) as admin:
-        wrong = ConfigResource(
-            ConfigResourceType.TOPIC, service.settings.topics.commands, {"message.timestamp.type": "CreateTime"}
-        )
-        await asyncio.to_thread(admin.alter_configs, [wrong])
+    await altered(service.settings, service.settings.topics.commands, message_timestamp_type="CreateTime")
     await service.change("UPDATE alembic_version_gateway SET version_num = '0001'")
     no_keys = service.settings.model_copy(update={"auth": "required", "jwks_file": tmp_path / "none.json"})
     findings = await sentences_of(no_keys)
     assert any("CreateTime, not LogAppendTime" in sentence for sentence in findings["bad"]), findings
     assert "The tables of gateway are not up to date: run `till migrate`." in findings["bad"]
     assert any("Tokens can't be verified" in sentence for sentence in findings["bad"])
+
+
+async def test_a_topic_that_differs_where_no_promise_rests_is_to_be_looked_at_and_no_failure(
+    service: SessionsService,
+) -> None:
+    await altered(service.settings, service.settings.topics.commands, compression_type="producer")
+    examined = await till(service.settings.model_copy(update={"auth": "required"}), "doctor")
+    assert examined.returncode == 0, examined.stdout + examined.stderr
+    (line,) = [line for line in examined.stdout.splitlines() if not line.startswith("well")]
+    assert line.startswith(f"LOOK  {service.settings.topics.commands} has "), line
+    assert "compression.type=producer, not uncompressed" in examined.stdout
 
 
 async def test_servers_that_are_away_leave_the_others_looked_at(corner: Settings) -> None:

@@ -1,10 +1,9 @@
 """What a topic must have is told apart: what a promise rests on stops a service, the rest is told."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
-from kafka.admin import ACLOperation, ConfigResource, ConfigResourceType, ResourceType
+from kafka.admin import ACLOperation, ResourceType
 
 from contracts.topics import NEEDED, TOPIC_CONFIGS
 from services.operations.kafka_principals import rights
@@ -17,32 +16,12 @@ from services.platform.kafka.topics import (
     oddities,
 )
 from services.platform.settings import Settings
-from tests.support.waiting import eventually
+from tests.support.altered_topics import altered
 
 
 def test_what_is_needed_is_promised() -> None:
     assert NEEDED.keys() == TOPIC_CONFIGS.keys()
     assert all(NEEDED[topic] <= TOPIC_CONFIGS[topic].keys() for topic in NEEDED)
-
-
-async def altered(settings: Settings, topic: str, **configs: str) -> None:
-    """Change a topic, and return once the broker has heard of it."""
-    named = {name.replace("_", "."): value for name, value in configs.items()}
-
-    def alter() -> None:
-        with admin_client(settings) as admin:
-            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=named)])
-
-    def is_altered() -> bool:
-        with admin_client(settings) as admin:
-            reply = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
-            return all(reply["topic"][topic][name]["value"] == value for name, value in named.items())
-
-    async def heard() -> bool:
-        return await asyncio.to_thread(is_altered)
-
-    await asyncio.to_thread(alter)
-    await eventually(heard)
 
 
 async def test_settings_that_no_promise_rests_on_stop_nobody(corner: Settings) -> None:

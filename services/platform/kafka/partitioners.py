@@ -24,8 +24,11 @@ def murmur2_of(key: bytes) -> int:
 
 
 def is_elsewhere(key: bytes | None, partition: int, partitions: int) -> bool:
-    """Whether a record lies on another partition than murmur2 gives. Never of no key, nor of one too long."""
-    return key is not None and 0 < len(key) <= KEY_BYTES_MAX and murmur2_of(key) % partitions != partition
+    """Whether a record lies on another partition than murmur2 gives. Never of no key, nor of one too long.
+
+    An empty key is one: Java hashes it as any other.
+    """
+    return key is not None and len(key) <= KEY_BYTES_MAX and murmur2_of(key) % partitions != partition
 
 
 def by_crc32(key: bytes, partitions: int) -> int:
