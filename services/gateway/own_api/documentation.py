@@ -168,9 +168,10 @@ GET_COMMAND: Final = operation(
         _STORE,
     ],
     {
-        "200": "The answer, refusals too.",
+        "200": "The answer that claims the id, refusals too; else the newest that claims nothing, while it is kept.",
         "202": "It was sent here and waits to be applied.",
-        "404": "No command of this id was sent here, or it has claimed nothing (it was forbidden).",
+        "404": "Nobody sent a command of this id; or it was sent over Kafka and waits there; or its answers claimed "
+        "nothing, and none of them is kept any more.",
         **_WALL,
     },
 )
