@@ -137,12 +137,33 @@ def test_a_slip_shows_what_a_person_gave_back_took_in_tips_called_off_and_lowere
     (ana, *_) = closing["staff"]
     ana |= {"refunds_minor": 700, "refund_count": 2, "tips_minor": -50, "sales_count": 0}
     ana |= {"canceled_minor": 900, "canceled_count": 1, "lowered_minor": 1_200, "lowered_count": 3}
+    ana |= {"discounts_minor": 350, "change_given_minor": 2_000, "paid_before_minor": 1_500}
     lines = z_slip(closing, 0, 48)
     assert lines[lines.index("Sales by person") + 1].split()[0] == "Bea"
     assert lines[lines.index("Refunds by person") + 1].split() == ["Ana", "×", "2", "7.00", "EUR"]
+    assert lines[lines.index("Discounts by person") + 1].split() == ["Ana", "3.50", "EUR"]
     assert lines[lines.index("Tips by person") + 1].split() == ["Ana", "-0.50", "EUR"]
+    assert lines[lines.index("Change given by person") + 1].split() == ["Ana", "20.00", "EUR"]
+    assert lines[lines.index("Paid before by person") + 1].split() == ["Ana", "15.00", "EUR"]
     assert lines[lines.index("Canceled by person") + 1].split() == ["Ana", "×", "1", "9.00", "EUR"]
     assert lines[lines.index("Lowered by person") + 1].split() == ["Ana", "×", "3", "12.00", "EUR"]
+
+
+def test_a_refund_shows_its_tax_and_its_rounding_where_there_is_any(tmp_path: Path) -> None:
+    closing = next(m for m in load("restaurant-day", tmp_path).content["closings"] if m.get("z_number") == 2)
+    refund = {"provider": "STORE", "total_minor": 1_190, "count": 2, "tax_minor": 190, "rounding_minor": -1}
+    closing["refunds"] = [refund, refund | {"provider": "Rápido", "tax_minor": 0, "rounding_minor": 0}]
+
+    lines = [" ".join(line.split()) for line in z_slip(closing, 0, 48)]
+
+    at = lines.index("Refunds")
+    assert lines[at + 1 : at + 5] == [
+        "STORE × 2 11.90 EUR",
+        "Tax 1.90 EUR",
+        "Rounding -0.01 EUR",
+        "Rápido × 2 11.90 EUR",
+    ]
+    assert lines[at + 5].startswith("---")
 
 
 def test_a_rate_shows_what_it_was_on_less_what_was_given_back(tmp_path: Path) -> None:
@@ -191,5 +212,8 @@ def test_a_slip_shows_what_was_left_and_what_the_next_session_lacked_of_it(tmp_p
     messages = load("float-for-the-morning", tmp_path).content["closings"]
     evening, morning, last = ("\n".join(z_slip(m, 0, 48)) for m in messages if m["kind"] == "closing")
     assert "  Left for the next session           300.00 EUR" in evening
-    assert "  Differs from what was left          -20.00 EUR" in morning
+    assert (
+        "  Left by the session before          300.00 EUR\n  Differs from what was left          -20.00 EUR" in morning
+    )
+    assert "Left by the session before" not in evening
     assert "  Left for the next session             0.00 EUR" in last

@@ -93,6 +93,8 @@ def _slip(title: str, words: dict[str, str], report: Report, currency: str, widt
 def _tender(row: Report) -> Iterator[tuple[str, int | None]]:
     """What a tender's block shows: what it opened with and what it holds always, the rest where it is something."""
     yield "Opening float", row["opening_minor"]
+    if row.get("carried_minor") or row.get("opening_difference_minor"):
+        yield "Left by the session before", row["carried_minor"]
     if row.get("opening_difference_minor"):
         yield "Differs from what was left", row["opening_difference_minor"]
     yield "Sales", row["sales_minor"]
@@ -125,13 +127,16 @@ def _tables(report: Report) -> Iterator[tuple[str, list[tuple[str, Report]]]]:
         ("Sales by order type", report["sales"]["by_order_type"], ("order_type",)),
         ("Discounts", report["discounts"], ("provider", "name")),
         ("Service charges", report["service_charges"], ("provider", "name")),
-        ("Refunds", report["refunds"], ("provider",)),
+        ("Refunds", [line for row in report["refunds"] for line in _refunded(row)], ("provider",)),
         ("Cancellations", report["cancellations"], ("provider",)),
         ("Tips", tips, ("tender",)),
         ("Prepaid", report.get("prepaid", []), ("tender",)),
         ("Sales by person", _by_person(report, "sales_minor", "sales_count"), ("person",)),
         ("Refunds by person", _by_person(report, "refunds_minor", "refund_count"), ("person",)),
+        ("Discounts by person", _by_person(report, "discounts_minor"), ("person",)),
         ("Tips by person", _by_person(report, "tips_minor"), ("person",)),
+        ("Change given by person", _by_person(report, "change_given_minor"), ("person",)),
+        ("Paid before by person", _by_person(report, "paid_before_minor"), ("person",)),
         ("Canceled by person", _by_person(report, "canceled_minor", "canceled_count"), ("person",)),
         ("Lowered by person", _by_person(report, "lowered_minor", "lowered_count"), ("person",)),
         ("Left before, not in this drawer", [_not_carried(row) for row in report.get("not_carried", [])], ("tender",)),
@@ -148,6 +153,14 @@ def _by_person(report: Report, amount: str, count: str | None = None) -> list[Re
         for row in report.get("staff", [])
         if row[count or amount]
     ]
+
+
+def _refunded(row: Report) -> Iterator[Report]:
+    """What was paid back of a provider's sales, then its tax and its rounding where there is any."""
+    yield row
+    for label, amount in (("Tax", row.get("tax_minor")), ("Rounding", row.get("rounding_minor"))):
+        if amount:
+            yield {"provider": f"  {label}", "total_minor": amount}
 
 
 def _not_carried(row: Report) -> Report:
