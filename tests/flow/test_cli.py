@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import aclosing
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,14 +12,16 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from contracts.topics import TOPIC_CONFIGS
 from services.cli.common import run_to_end
-from services.platform.auth.tokens import COMMANDS_AUDIENCE, Verifier
-from services.platform.kafka.read_topic import TopicUnread
+from services.platform.auth.tokens import API_AUDIENCE, COMMANDS_AUDIENCE, Verifier, ensure_key
+from services.platform.kafka.read_topic import TopicUnread, records
 from services.platform.kafka.topics import TopicsWrong, check_topics, create_topics
 from services.platform.settings import Settings
+from tests.support.command_line import command_line
 from tests.support.commands import closing, movement, opening
 from tests.support.corner import BY_FORCE
 from tests.support.processes import till
-from tests.support.sessions_service import SessionsService
+from tests.support.sessions_service import SessionsService, header
+from tests.support.waiting import eventually
 
 HEADER = "store_id,profile_id,name,currency"
 
@@ -90,6 +93,61 @@ async def test_profiles_are_imported_whole_or_not_at_all(service: SessionsServic
     assert refused.returncode == 2
     assert "line 3" in refused.stderr
     assert len(await service.query("SELECT profile_id FROM profiles")) == 2
+
+
+async def test_an_import_is_signed_for_five_minutes_and_what_is_refused_is_named(
+    service: SessionsService, tmp_path: Path
+) -> None:
+    service.settings = settings = service.settings.model_copy(update={"auth": "required"})
+    elsewhere = settings.model_copy(update={"home": tmp_path / "elsewhere"})
+    for one in (settings, elsewhere):
+        ensure_key(one)
+    file = tmp_path / "tills.csv"
+    file.write_text(f"{HEADER}\ns1,p1,Caja 1,MXN\ns1,p2,Caja 2,MXN\n")
+    stranger = await service.ready_worker(TILL_JWKS_FILE=str(elsewhere.jwks))
+    refused = await till(settings, "profiles", "import", str(file))
+    assert (refused.returncode, refused.stdout) == (1, "2\n"), refused.stderr
+    named = sorted(refused.stderr.splitlines())
+    assert [line.partition(". ")[0] for line in named] == ["p1 of s1: unauthenticated", "p2 of s1: unauthenticated"]
+    assert await service.query("SELECT profile_id FROM profiles") == []
+
+    await stranger.stopped()
+    await service.ready_worker()
+    again = await till(settings, "profiles", "import", str(file))
+    assert (again.returncode, again.stdout, again.stderr) == (0, "2\n", "")
+    assert {tuple(row) for row in await service.query("SELECT actor_id, version FROM profile_versions")} == {
+        ("till-cli", 1)
+    }
+    verifier, now = Verifier(settings.jwks, settings.token_issuer), time.time()
+    async with aclosing(records(settings, settings.topics.commands, {}, lambda _done, _total: None)) as stream:
+        tokens = {header(record, "authorization").removeprefix(b"Bearer ") async for record in stream}
+    assert len(tokens) == 2, "one of each import for all tills of the store"
+    for token in tokens:
+        claims = verifier.claims(token, now, COMMANDS_AUDIENCE)
+        assert claims is not None
+        assert (claims.sub, claims.role, claims.stores) == ("till-cli", "admin", {"s1"})
+        assert claims.iat is not None
+        assert claims.exp - claims.iat == 300
+        assert verifier.claims(token, now, API_AUDIENCE) is None
+
+
+async def test_an_import_that_no_worker_answers_says_so_and_is_set_once_one_does(
+    service: SessionsService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.sessions.tools.set_profiles.ANSWERED_WITHIN_S", 1.0)
+    file = tmp_path / "tills.csv"
+    file.write_text(f"{HEADER}\ns1,p1,Caja 1,MXN\n")
+
+    unanswered = await command_line(service.settings, monkeypatch)("profiles", "import", str(file))
+
+    assert (unanswered.exit_code, unanswered.stdout) == (1, "1\n"), unanswered.output
+    assert unanswered.stderr.startswith("p1 of s1: no answer within 1 s. Is a sessions worker running?")
+    await service.ready_worker()
+
+    async def is_set() -> bool:
+        return len(await service.query("SELECT profile_id FROM profiles")) == 1
+
+    await eventually(is_set)
 
 
 async def test_a_token_counts_for_the_commands_topic(corner: Settings) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from contracts.topics import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, key_of
 from deploy.embedded.stack import Stack, running
+from services.platform.auth.tokens import COMMANDS_AUDIENCE, mint
 from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
@@ -96,11 +97,32 @@ class SessionsService:
             if partitions is not None:
                 key, partition = b"wrong-%d" % position, partitions[position % len(partitions)]
             waiting.append(
-                await self.producer.send(self.settings.topics.commands, written(body), key=key, partition=partition)
+                await self.producer.send(
+                    self.settings.topics.commands,
+                    written(body),
+                    key=key,
+                    partition=partition,
+                    headers=self._rights(body),
+                )
             )
         for acknowledged in waiting:
             await acknowledged
         self.sent += bodies
+
+    def _rights(self, body: Body) -> list[tuple[str, bytes]]:
+        """Where tokens are asked for, one of whoever may send this: a register, or the manager who is its actor."""
+        if self.settings.auth == "off":
+            return []
+        sets = body["kind"] == "set_profile"
+        token = mint(
+            self.settings,
+            sub=body["actor"]["id"] if sets else "r1",
+            role="manager" if sets else "register",
+            stores=[body["store_id"]],
+            ttl_s=600,
+            audiences=[COMMANDS_AUDIENCE],
+        )
+        return [("authorization", f"Bearer {token}".encode())]
 
     async def all_answered(self, bodies: Iterable[Body] | None = None, within_s: float = 60.0) -> None:
         """Wait until every command that was sent has an answer."""
