@@ -42,7 +42,7 @@ def setting(profile: str, **settings: Any) -> Body:
     }
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_ledger_from_before_its_tills_were_set_catches_up_to_the_same_bytes(
     service: SessionsService, tally: Tally, tmp_path: Path
 ) -> None:
