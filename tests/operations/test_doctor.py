@@ -155,8 +155,7 @@ async def test_a_topic_that_differs_where_no_promise_rests_is_to_be_looked_at_an
     examined = await till(service.settings.model_copy(update={"auth": "required"}), "doctor")
     assert examined.returncode == 0, examined.stdout + examined.stderr
     difference = f"{service.settings.topics.commands} has compression.type=producer, not uncompressed"
-    (line,) = [line for line in examined.stdout.splitlines() if difference in line]
-    assert line.startswith("LOOK  ")
+    assert f"LOOK  {difference}" in examined.stdout
 
 
 async def test_servers_that_are_away_leave_the_others_looked_at(corner: Settings) -> None:
