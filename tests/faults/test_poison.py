@@ -1,11 +1,13 @@
 """Promise 6: what nobody can work on stands aside alone, even when it takes its process with it."""
 
+import math
 import signal
 from uuid import uuid4
 
 import orjson
 import pytest
 
+from services.sessions.worker.batch_retry import STATEMENT_TIMEOUTS_MAX
 from tests.faults.checks import check_answers, check_ledger
 from tests.faults.tally import Tally
 from tests.support.commands import Body, movement, opening, shifts, written
@@ -22,6 +24,18 @@ RAISES = f"""
         RETURN NEW;
     END $$
 """
+
+SLEEPS = f"""
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF position('{POISON}' IN convert_from(NEW.command, 'UTF8')) > 0 THEN
+            PERFORM pg_sleep(60);
+        END IF;
+        RETURN NEW;
+    END $$
+"""
+STATEMENT_LIMIT_MS = 1_000
+"""An eighth of what a worker's statements have."""
 
 
 async def test_a_command_that_the_database_refuses_is_parked_alone(service: SessionsService, tally: Tally) -> None:
@@ -45,17 +59,33 @@ async def test_a_command_that_the_database_refuses_is_parked_alone(service: Sess
     tally.hold()
 
 
+@pytest.mark.timeout(300)
 async def test_a_command_whose_statement_always_takes_too_long_is_parked_alone(
     service: SessionsService, tally: Tally
 ) -> None:
+    """The other store's commands lie before and behind it on the same partitions, in the same batch."""
     poison, neighbours = await _poisoned(service)
-    await service.change(RAISES.replace("22000", "57014"))
+    await service.profiles(["p0", "p1", "p2"], "s2")
+    others = [body | {"store_id": "s2"} for body in shifts(["p0", "p1", "p2"], each=2, length=8)]
+    await service.change(SLEEPS)
     await service.change("CREATE TRIGGER refuse BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION refuse()")
-    await service.ready_worker()
-    await service.send([*neighbours[:40], poison, *neighbours[40:]])
-    await service.all_answered()
+    before, behind = [*neighbours[:40], *others[:24]], [*others[24:], *neighbours[40:]]
+    await service.send([*before, poison, *behind])
+    worker = await service.ready_worker("--statement-limit-ms", str(STATEMENT_LIMIT_MS))
+    await service.all_answered(within_s=200)
+
     await _check_parked(service, tally, poison)
-    tally.rounds, tally.faults = 1, 1
+    answers = service.seen.first_answers()
+    applied = [body for body in others if body["kind"] in {"open_session", "close_session"}]
+    refused = [body["kind"] for body in applied if "reason" in answers[body["command_id"]]]
+    tally.check(bool(applied) and not refused, f"of the other store {refused} were refused")
+    given_up = worker.log.read_text().count("attempt_failed")
+    halvings = math.ceil(math.log2(len(service.sent)))
+    tally.check(
+        STATEMENT_TIMEOUTS_MAX <= given_up <= STATEMENT_TIMEOUTS_MAX + halvings,
+        f"the database gave up on {given_up} statements",
+    )
+    tally.rounds, tally.faults = 1, given_up
     tally.hold()
 
 

@@ -20,6 +20,7 @@ import uvloop
 
 from services.platform.logs import set_up_logs
 from services.platform.settings import Settings
+from services.sessions.ledger import engine
 from services.sessions.rules import decide
 from services.sessions.worker import lag, main
 from services.sessions.worker.consumer import Consumer
@@ -118,6 +119,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--linger-ms", type=int, default=0, help="how long every transaction stays open")
     parser.add_argument("--session-timeout-ms", type=int)
     parser.add_argument("--unanswered-limit-s", type=float, help="how long a command may wait before it is not ready")
+    parser.add_argument("--statement-limit-ms", type=int, help="after which the database gives up on a statement")
     parser.add_argument("--time-loop", action="store_true", help="say at the end how long the loop was held")
     return parser.parse_args()
 
@@ -131,6 +133,8 @@ def start() -> None:
         main.SESSION_TIMEOUT_MS = options.session_timeout_ms  # type: ignore[misc]
     if options.unanswered_limit_s is not None:
         lag.UNANSWERED_LIMIT_S = options.unanswered_limit_s  # type: ignore[misc]
+    if options.statement_limit_ms is not None:
+        engine.LIMITS["statement_timeout"] = str(options.statement_limit_ms)
     if options.die_of is not None:
         die_of(options.die_of.encode())
     fault = Fault(options.at, options.nth, signal.Signals[f"SIG{options.send}"], options.linger_ms)
