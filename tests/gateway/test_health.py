@@ -1,9 +1,12 @@
 """Where the gateway says how it is, on a listener of its own that no caller of its API can use up; and how it stops."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import httpx
+import pytest
 
+from services.gateway import main
 from services.gateway.main import gateway
 from tests.support.commands import Body, movement
 from tests.support.market import Market
@@ -29,6 +32,19 @@ async def test_health_and_metrics_have_a_listener_of_their_own_where_one_is_name
 async def test_without_one_the_api_has_them(market: Market) -> None:
     for path in ("/metrics", "/docs", "/openapi.json", "/health/live"):
         assert (await market.client.get(path)).status_code == 200
+
+
+async def test_where_all_its_connections_are_in_use_the_api_has_them_still(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "CONNECTIONS_MAX", 3)
+    async with market.another_gateway() as client, AsyncExitStack() as streams:
+        for _ in range(3):
+            stream = client.stream("GET", "/api/sessions/stream", headers=market.bearer("s1"))
+            assert (await streams.enter_async_context(stream)).status_code == 200
+        for path, status in (("/health/ready", 200), ("/metrics/", 200), ("/api/sessions", 503), ("/health/live", 200)):
+            reply = await client.get(path, headers=market.bearer("s1"))
+            assert (path, reply.status_code) == (path, status)
 
 
 async def test_a_query_that_a_path_does_not_know_is_refused_in_the_shape_of_its_api(market: Market) -> None:

@@ -13,7 +13,7 @@ from services.platform.http.connection import TimeLimits
 from services.platform.http.cross_origin import allow_origins
 from services.platform.http.problems import Problem, problem
 from services.platform.http.request_log import Requests
-from services.platform.http.server import serve
+from services.platform.http.server import health_routes, serve
 from services.platform.http.unforeseen import Unforeseen
 
 BODY_BYTES_MAX = 100_000
@@ -34,6 +34,14 @@ class Door:
     """What /held waits for."""
     held: int = 0
     """How many wait for it."""
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """What /health/ready waits for."""
+    checked: int = 0
+    """How often it was asked."""
+
+    async def check(self) -> None:
+        self.checked += 1
+        await self.ready.wait()
 
     async def client(self, address: str = "", sock: socket.socket | None = None) -> "Client":
         """A new connection, to `address` where another one is meant; `sock` is used for it."""
@@ -99,9 +107,11 @@ class Client:
 async def open_door(
     limits: TimeLimits = SHORT, connections_max: int = 500, origins: Sequence[str] = ()
 ) -> AsyncIterator[Door]:
-    """An app with a small reply, a large one, and a body to send; pages of `origins` may read them."""
-    app = FastAPI(exception_handlers={Problem: lambda _, error: problem(error.status, error.detail)})
+    """An app with a small reply, a large one, and a body to send, and its health; pages of `origins` may read them."""
     door = Door("")
+    door.ready.set()
+    handlers = {Problem: lambda _, error: problem(error.status, error.detail)}
+    app = FastAPI(exception_handlers=handlers, routes=health_routes({"door": door.check}))
 
     @app.get("/small")
     async def small() -> Response:

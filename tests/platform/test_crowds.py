@@ -1,11 +1,14 @@
 """Many connections at once that want nothing good: what all of them together may hold, and who is served meanwhile."""
 
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from services.platform.http import connection
+from services.platform.http import connection, server
 from services.platform.http.connection import ENDED, TimeLimits
+from services.platform.http.probes import PROBES_MAX
 from services.platform.http.server import health_app, serve
 from tests.platform.raw_http import BODY_BYTES_MAX, LARGE_BYTES, Client, Door, open_door
 from tests.support.waiting import eventually
@@ -35,7 +38,9 @@ async def test_a_newcomer_takes_the_place_of_who_has_said_nothing_for_longest() 
         assert await silent[0].ended() == b""
 
 
-async def test_where_all_are_being_served_the_next_one_is_told_so() -> None:
+@asynccontextmanager
+async def full() -> AsyncIterator[tuple[Door, list[Client]]]:
+    """A door all of whose places are taken by clients that are being served."""
     async with open_door(LEISURE, connections_max=3) as door:
         busy = [await door.client() for _ in range(3)]
         for each in busy:
@@ -45,6 +50,11 @@ async def test_where_all_are_being_served_the_next_one_is_told_so() -> None:
             return door.held == 3
 
         await eventually(served)
+        yield door, busy
+
+
+async def test_where_all_are_being_served_the_next_one_is_told_so() -> None:
+    async with full() as (door, busy):
         client = await door.client()
         await client.send(SMALL)
         status, body = await client.reply()
@@ -52,6 +62,71 @@ async def test_where_all_are_being_served_the_next_one_is_told_so() -> None:
         assert b"try again" in body
         door.leave.set()
         assert [await each.status() for each in busy] == [200] * 3
+
+
+def asking(target: str, method: str = "GET") -> bytes:
+    return f"{method} {target} HTTP/1.1\r\nhost: x\r\naccept: */*\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("target", ["/health/live", "/health/ready", "/metrics", "/health/live?from=probe"])
+async def test_where_all_are_being_served_a_probe_is_too_and_keeps_no_place(target: str) -> None:
+    async with full() as (door, _):
+        # More than may be in at once: each leaves with its reply.
+        for _ in range(3 * PROBES_MAX):
+            client = await door.client()
+            await client.send(asking(target))
+            assert await client.status() == 200
+            assert await client.ended() == b""
+        slow = await door.client()
+        for byte in asking(target):
+            await slow.send(bytes([byte]))
+        assert await slow.status() == 200
+        head = await door.client()
+        await head.send(asking(target, "HEAD"))
+        # What comes behind it finds no room.
+        both = await door.client()
+        await both.send(asking(target) + SMALL)
+        assert [(await each.ended()).count(b"HTTP/1.1 ") for each in (head, both)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/healthy", "/health/live/x", "/health/liv", "/metrics%00", "/small?/health/live", f"/metrics?{'y' * 17_000}"],
+)
+async def test_where_all_are_being_served_nothing_else_passes_for_a_probe(target: str) -> None:
+    async with full() as (door, _):
+        client = await door.client()
+        await client.send(asking(target))
+        assert await client.status() == 503
+
+
+async def test_probes_beyond_the_last_place_have_a_limit_for_each_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "CHECK_TIME_LIMIT_S", 60)
+    async with full() as (door, _):
+        door.ready.clear()
+        waiting = [await door.client() for _ in range(PROBES_MAX)]
+        for each in waiting:
+            await each.send(asking("/health/ready"))
+
+        async def asked() -> bool:
+            return door.checked == PROBES_MAX
+
+        await eventually(asked)
+        for target, status in (("/health/ready", 503), ("/health/live", 200), ("/metrics", 200)):
+            client = await door.client()
+            await client.send(asking(target))
+            assert (target, await client.status()) == (target, status)
+        waiting.pop().writer.transport.abort()
+
+        async def another_gets_in() -> bool:
+            client = await door.client()
+            await client.send(asking("/health/ready"))
+            waiting.append(client)
+            return door.checked == PROBES_MAX + 1
+
+        await eventually(another_gets_in)
+        door.ready.set()
+        assert [await each.status() for each in waiting[: PROBES_MAX - 1]] == [200] * (PROBES_MAX - 1)
 
 
 async def test_499_silent_connections_keep_nobody_from_health_or_from_the_api_and_are_ended() -> None:

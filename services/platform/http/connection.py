@@ -6,7 +6,6 @@ is over. The routes' own limits (the length of a body, who may ask) stand behind
 """
 
 import asyncio
-import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
@@ -18,7 +17,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from services.platform.http.cross_origin import ORIGIN_HEADERS, OutsideReplies
+from services.platform.http.probes import PROBE_URL_BYTES_MAX, Probes
 from services.platform.http.problems import problem
+from services.platform.http.upgrade_offers import without_offer
 
 HEADERS_MAX: Final = 100
 """Headers of a request, trailers included; programs send ten to thirty."""
@@ -49,7 +50,6 @@ HEAD_S: Final = 10.0
 BODY_S: Final = 30.0
 REPLY_S: Final = 30.0
 KEEP_ALIVE_S: Final = 75
-_OFFER: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 ENDED = Counter(
     "till_http_connections_ended_total",
@@ -82,6 +82,7 @@ class Crowd:
     """Those that owe a head: new ones, and idle ones between two requests."""
     untaken: dict["Connection", None] = field(default_factory=dict)
     """Those whose client does not take a reply."""
+    probes: Probes = field(default_factory=Probes)
     unserved_bytes: int = 0
     """What came of requests that can't be served yet."""
     above_share: dict["Connection", None] = field(default_factory=dict)
@@ -108,9 +109,7 @@ _HEADERS_TOO_LARGE: Final = _Refusal(
     f"A request has at most {HEADERS_MAX} headers, of {HEADERS_BYTES_MAX} bytes together.",
 )
 _PIPELINED: Final = _Refusal(HTTPStatus.TOO_MANY_REQUESTS, "pipelined", "Send a request once the last was replied to.")
-_FULL: Final = _Refusal(
-    HTTPStatus.SERVICE_UNAVAILABLE, "full", "All connections of this process are in use. Please try again."
-)
+_FULL: Final = _Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "full", "All connections of this process are taken: try again.")
 
 
 class Connection(HttpToolsProtocol):
@@ -156,6 +155,7 @@ class Connection(HttpToolsProtocol):
         """Give everything back."""
         self._crowd.waiting.pop(self, None)
         self._crowd.untaken.pop(self, None)
+        self._crowd.probes.leave(self)
         self._let_go()
         super().connection_lost(exc)
 
@@ -176,7 +176,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if not self._in_body and (b"pgrade" in piece or b"PGRADE" in piece):
-            piece = _without_offer(piece)
+            piece = without_offer(piece)
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserError:
@@ -240,7 +240,7 @@ class Connection(HttpToolsProtocol):
             self._keep(self._piece_bytes)
             self._piece_bytes = 0
         self._coming = True
-        self._too_much = self._no_room
+        self._too_much, self._probe_url = self._no_room, b""
         self._headers_seen = self._headers_bytes = self._url_bytes = self._separators = 0
 
     def on_url(self, url: bytes) -> None:
@@ -253,6 +253,8 @@ class Connection(HttpToolsProtocol):
             self._too_much = self._too_much or _TOO_MANY_PARAMETERS
         if self._too_much is None:
             super().on_url(url)
+        elif self._no_room is not None:
+            self._probe_url = (self._probe_url + url)[: PROBE_URL_BYTES_MAX + 1]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One more header, or a trailer: it is counted, but what was said of a body after it says nothing of it."""
@@ -269,6 +271,10 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
+        # What else the head of a probe said was not kept, and nobody who replies to it needs it.
+        if self._no_room is not None and self._crowd.probes.let_in(self, self._probe_url):
+            self._too_much = None
+            super().on_url(self._probe_url)
         if self._too_much is not None:
             self._stop_parsing(self._too_much)
         if len(self.pipeline) >= PIPELINED_MAX:
@@ -280,6 +286,7 @@ class Connection(HttpToolsProtocol):
         self._receive_by = self.loop.time() + self._crowd.limits.body_s
         self._crowd.waiting.pop(self, None)
         super().on_headers_complete()
+        self.cycle.keep_alive &= self._no_room is None
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -299,6 +306,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The reply is written: the connection is idle, unless the next request is here already."""
         super().on_response_complete()
+        self._crowd.probes.leave(self)
         if self._behind_bytes:
             self._hold(-self._behind_bytes.pop(0))
         elif self._in_body and self.cycle.response_complete:
@@ -389,12 +397,3 @@ class Connection(HttpToolsProtocol):
         self.transport.write(b"".join([STATUS_LINE[reply.status_code], *lines, b"\r\n", bytes(reply.body)]))
         if self.transport.can_write_eof():
             self.transport.write_eof()
-
-
-def _without_offer(piece: bytes) -> bytes:
-    """A head that offers to go on in another protocol, so that the parser goes on in this one.
-
-    Some programs offer HTTP/2 with every first request, and send its body along.
-    """
-    head, end, rest = piece.partition(b"\r\n\r\n")
-    return _OFFER.sub(b"\r\nupgrade-offered:", head) + end + rest
