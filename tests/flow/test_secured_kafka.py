@@ -1,8 +1,9 @@
-"""Brokers that companies run: every client of ours logs in to them, and a worker answers behind them."""
+"""Brokers that companies run: every client of ours logs in to them, and all services work behind them."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote_plus
@@ -26,7 +27,7 @@ from services.platform.kafka.oauth import NoToken, Tokens, aws_signer, signed_fo
 from services.platform.kafka.topics import TopicsWrong, admin_client, check_topics, create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
-from tests.support.commands import opening
+from tests.support.commands import closing, opening
 from tests.support.msk_door import ENVIRONMENT, REGION
 from tests.support.processes import ServiceProcess
 from tests.support.quotas import quotas_of
@@ -35,6 +36,8 @@ from tests.support.sessions_service import opened_service
 from tests.support.waiting import eventually
 
 GOLDEN: Final = Path(__file__).parents[2] / "contracts" / "golden"
+
+WAYS: Final = ["plain", "scram-256", "scram-512", "oauth", "mtls", "msk"]
 
 LOG_IN = {name for name in Settings.model_fields if name.startswith("kafka")}
 
@@ -53,7 +56,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, text)
 
 
-@pytest.mark.parametrize("way", ["plain", "oauth", "mtls", "msk"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_both_client_libraries_log_in(kafka: SecuredKafka, way: str) -> None:
     settings = kafka.settings(way, topic_prefix=f"{way}.", topic_partitions=2)
     assert len(await create_topics(settings)) == 5
@@ -182,6 +185,8 @@ async def test_a_registers_principal_may_send_so_much(kafka: SecuredKafka, corne
     ("way", "changed"),
     [
         ("plain", {"kafka_user": "somebody"}),
+        ("scram-256", {"kafka_user": "somebody"}),
+        ("scram-512", {"kafka_user": "somebody"}),
         ("oauth", {"kafka_token_ca_file": None}),
         ("mtls", {"kafka_cert_file": None, "kafka_key_file": None}),
         ("msk", {"kafka_aws_region": "us-east-1"}),
@@ -196,13 +201,36 @@ async def test_who_does_not_say_who_it_is_comes_in_nowhere(
     await consumer.stop()
 
 
-@pytest.mark.parametrize("way", ["plain", "oauth", "mtls", "msk"])
-async def test_a_worker_answers_behind_each(kafka: SecuredKafka, corner: Settings, stack: Stack, way: str) -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("way", WAYS)
+async def test_all_services_work_behind_each(kafka: SecuredKafka, corner: Settings, stack: Stack, way: str) -> None:
+    """A day over HTTP: what the gateway publishes the worker answers, and the reader shows its closing."""
     settings = corner.model_copy(update={"kafka": kafka.plaintext})
+    ensure_key(settings)
+    for service in ("gateway", "reporting"):
+        await upgrade(settings.database_url, f"services.{service}.migrations")
     there = kafka.settings(way).model_dump(include=LOG_IN, exclude_defaults=True)
-    async with opened_service(settings, stack) as service:
+    environment = {f"TILL_{name.upper()}": str(value) for name, value in there.items()}
+    async with opened_service(settings, stack) as service, AsyncExitStack() as started:
         await service.profiles(["p1"])
-        await service.ready_worker(**{f"TILL_{name.upper()}": str(value) for name, value in there.items()})
-        await service.send([opening("p1", str(uuid4()))])
-        await service.all_answered()
-        assert [answer["kind"] for answer in service.seen.first_answers().values()] == ["session_opened"]
+        await service.ready_worker(**environment, TILL_AUTH="required")
+        clients = {}
+        for name in ("gateway", "reporting"):
+            process = ServiceProcess(main, ["run", name], settings.home / f"{name}.log", settings, environment)
+            started.callback(process.kill)
+            await process.until_logged(f"{name}_started")
+            client = httpx.AsyncClient(base_url=process.address(f"{name}_started"), timeout=60)
+            clients[name] = await started.enter_async_context(client)
+        token = mint(settings, sub="mona", role="manager", stores=("s1",), ttl_s=600)
+        headers = {"authorization": f"Bearer {token}"}
+        session_id = str(uuid4())
+        for body in (opening("p1", session_id), closing("p1", session_id)):
+            body["actor"] = {"id": "mona"}
+            reply = await clients["gateway"].post("/api/commands", json=body, headers=headers)
+            assert reply.status_code == 200, reply.text
+
+        async def is_listed() -> bool:
+            items = (await clients["reporting"].get("/api/closings", headers=headers)).json()["items"]
+            return [item["session_id"] for item in items] == [session_id]
+
+        await eventually(is_listed)

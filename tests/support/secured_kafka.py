@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
 
 from deploy.embedded import jars
 from deploy.embedded.kafka import SETTINGS, answers, find_java, prepare
@@ -40,11 +41,14 @@ READY_S: Final = 90
 DAY: Final = dt.timedelta(days=1)
 
 ASKING: Final = """\
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PLAIN:SASL_PLAINTEXT,OAUTH:SASL_SSL,MTLS:SSL,\
-MSK:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PLAIN:SASL_PLAINTEXT,\
+SCRAM:SASL_PLAINTEXT,OAUTH:SASL_SSL,MTLS:SSL,MSK:PLAINTEXT
 listener.name.plain.sasl.enabled.mechanisms=PLAIN
 listener.name.plain.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
 user_{user}="{secret}" user_{reader}="{secret}";
+listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.scram.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.scram.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
 listener.name.oauth.oauthbearer.sasl.jaas.config=\
 org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
@@ -78,6 +82,7 @@ class SecuredKafka:
     address: TokenAddress
     plaintext: str
     plain: str
+    scram: str
     oauth: str
     mtls: str
     door: Door
@@ -88,10 +93,12 @@ class SecuredKafka:
         return self.door.address
 
     def settings(self, way: str, **more: Any) -> Settings:
-        """Settings that come in by `way`: plain, oauth, mtls or msk."""
+        """Settings that come in by `way`: plain, scram-256, scram-512, oauth, mtls or msk."""
         folder, password = self.folder, self.folder / "secret"
         ways: dict[str, dict[str, Any]] = {
             "plain": {"kafka_security": "sasl_plaintext", "kafka_sasl_mechanism": "PLAIN"},
+            "scram-256": {"kafka_security": "sasl_plaintext", "kafka_sasl_mechanism": "SCRAM-SHA-256"},
+            "scram-512": {"kafka_security": "sasl_plaintext", "kafka_sasl_mechanism": "SCRAM-SHA-512"},
             "oauth": {
                 "kafka_security": "sasl_ssl",
                 "kafka_sasl_mechanism": "OAUTHBEARER",
@@ -110,9 +117,10 @@ class SecuredKafka:
                 "kafka_key_file": folder / "client-key.pem",
             },
         }
-        log_in = {"kafka_user": USER, "kafka_password_file": password} if way in {"plain", "oauth"} else {}
+        by_name = way in {"plain", "scram-256", "scram-512", "oauth"}
+        log_in = {"kafka_user": USER, "kafka_password_file": password} if by_name else {}
         trust = {"kafka_ca_file": folder / "ca.pem"} if way in {"oauth", "mtls", "msk"} else {}
-        return Settings(**({"kafka": getattr(self, way)} | ways[way] | log_in | trust | more))
+        return Settings(**({"kafka": getattr(self, way.partition("-")[0])} | ways[way] | log_in | trust | more))
 
 
 @asynccontextmanager
@@ -124,10 +132,10 @@ async def secured_kafka(folder: Path) -> AsyncIterator[SecuredKafka]:
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
     (folder / "jwks.json").write_text(json.dumps({"keys": [public | {"kid": "k1", "use": "sig", "alg": "ES256"}]}))
     ports: list[int] = []
-    while len(ports) < 7:
+    while len(ports) < 8:
         ports.append(free_port(set(ports)))
-    names = ("PLAINTEXT", "PLAIN", "OAUTH", "MTLS")
-    controller, behind_door, door_port = ports[4:]
+    names = ("PLAINTEXT", "PLAIN", "SCRAM", "OAUTH", "MTLS")
+    controller, behind_door, door_port = ports[5:]
     java, classes = find_java(), jars.class_path(lambda _: None)
     await prepare(folder, java, classes, _run)
     listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in zip(names, ports, strict=False))
@@ -152,10 +160,11 @@ async def secured_kafka(folder: Path) -> AsyncIterator[SecuredKafka]:
                 if broker.returncode is not None or time.monotonic() > until:
                     raise AssertionError((folder / "broker.log").read_text()[-3_000:])
                 await asyncio.sleep(0.1)
+            await asyncio.to_thread(_name_user, f"127.0.0.1:{ports[0]}")
             trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             trust.load_cert_chain(folder / "broker.pem")
             async with msk_door(door_port, behind_door, trust) as door:
-                yield SecuredKafka(folder, address, *(f"127.0.0.1:{port}" for port in ports[:4]), door)
+                yield SecuredKafka(folder, address, *(f"127.0.0.1:{port}" for port in ports[:5]), door)
         finally:
             if broker.returncode is None:
                 broker.kill()
@@ -168,6 +177,14 @@ async def _run(name: str, argv: list[str], *, user: str | None = None, folder: P
     )
     output, _ = await ran.communicate()
     assert (ran.returncode, user) == (0, None), f"{name}: {output.decode()[-2_000:]}"
+
+
+def _name_user(bootstrap: str) -> None:
+    """Whom the broker knows by SCRAM is in its own log, not in its settings."""
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap)) as admin:
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            reply = admin.alter_user_scram_credentials([UserScramCredentialUpsertion(USER, mechanism, SECRET)])
+            assert not any(reply.values()), reply
 
 
 def write_certificates(folder: Path) -> None:
