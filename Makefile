@@ -60,7 +60,7 @@ bench: install ## the comparison with other ways to do this; ARGS="--quick" for 
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 faults: install ## the fault suite at length, with its figures
-	@$(BIN)/pytest tests/faults --faults-at-length -v
+	@$(BIN)/pytest tests/faults tests/reporting/test_webhook_whole_way.py --faults-at-length -v
 
 fuzz: install ## a search for dear inputs to every way in, odd requests to every HTTP API, and bent commands, at length
 	@$(BIN)/pytest tests/costs/test_cost_fuzz.py --fuzz-at-length

@@ -1,55 +1,18 @@
 """Whatever dies, nothing is lost: what was under way comes again, and what comes first comes in each till's order."""
 
 import asyncio
-import itertools
 import random
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.platform.logs import set_up_logs
 from services.platform.settings import Settings
-from services.reporting.webhooks import deliver, delivery_round, leases
-from services.reporting.webhooks import main as webhooks
 from tests.reporting.hooks import OK, Got, added, in_order, learn, of_tills, receiving, sending, state
-from tests.support.processes import ServiceProcess
+from tests.reporting.senders import sender, started
 from tests.support.waiting import eventually
-
-NUMBERS = itertools.count()
-LEASE_S = 1.5
-
-
-def sender(settings: Settings) -> ServiceProcess:
-    """A sender as a process of its own; who follows a dead one waits for a second and a half, not for thirty."""
-    log = settings.home / f"webhooks-{next(NUMBERS)}.log"
-    changed = {"TILL_WEBHOOKS_PRIVATE_NETWORKS": "127.0.0.0/8"}
-    return ServiceProcess(_send, [], log, settings, changed)
-
-
-def _send() -> None:
-    leases.LEASE_S = LEASE_S  # type: ignore[misc]
-    deliver.REQUEST_S = 0.5  # type: ignore[misc]
-    delivery_round.RENEW_EVERY_S = 0.3  # type: ignore[misc]
-    delivery_round.pause_s = lambda *_: 0.05
-    settings = Settings()
-    set_up_logs("info", "webhooks")
-    asyncio.run(webhooks.run(settings))
-
-
-@asynccontextmanager
-async def started(settings: Settings, count: int = 1) -> AsyncIterator[list[ServiceProcess]]:
-    processes = [sender(settings) for _ in range(count)]
-    try:
-        for process in processes:
-            await process.until_logged("webhooks_started")
-        yield processes
-    finally:
-        for process in processes:
-            process.kill()
 
 
 async def test_a_sender_that_dies_between_sending_and_noting_loses_nothing(
