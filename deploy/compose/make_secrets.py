@@ -13,7 +13,7 @@ TILL = 10_001
 """The user of the image."""
 
 DATABASE_ROLES = ("owner", "ledger", "gateway", "reporting", "webhooks", "analyst")
-PRINCIPALS = ("admin", "sessions", "gateway", "reporting", "register")
+PRINCIPALS = ("admin", "sessions", "gateway", "reporting", "register", "closings")
 
 
 def main() -> None:

@@ -23,13 +23,15 @@ def principals(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="A folder of passwords: files sessions, gateway, reporting, admin, register-….", exists=True
+            help="A folder of passwords: files sessions, gateway, reporting, admin, register-…, closings-….",
+            exists=True,
         ),
     ],
 ) -> None:
     """Set up Kafka's principals till-sessions, till-gateway, …, with a password and the rights that each needs.
 
-    For brokers with SCRAM and an authorizer. A register may write commands and read nothing. Can be run twice.
+    For brokers with SCRAM and an authorizer. A register may write commands and read nothing; closings-… may read the
+    closings of all stores, in groups that begin with its name and a dot, and nothing else. Can be run twice.
 
     Example: [bold]till principals /run/secrets/kafka[/bold]
     """

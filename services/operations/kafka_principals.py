@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from kafka.admin import (
     ACL,
@@ -27,6 +27,8 @@ from services.platform.settings import Settings
 PREFIX: Final = "till-"
 ADMIN: Final = "admin"
 REGISTER: Final = "register"
+CLOSINGS: Final = "closings"
+"""Whoever reads closings and nothing else: one for each sink or program, `closings-…`."""
 
 PRODUCER_BYTES_PER_S: Final = 524_288
 """What a register's principal may put on a broker: 1,000 commands of 500 bytes a second. More waits, none is lost.
@@ -37,7 +39,14 @@ QUOTA_WINDOWS: Final = 2
 """Of one second each, by which brokers measure the quotas (`quota.window.num`): the fewest that measure a rate. Kafka's
 11 would let ten seconds of a quota through at once, and whoever lies behind it in the log waits for all of that."""
 
-Right = tuple[ResourceType, str, ACLOperation]
+
+class Right(NamedTuple):
+    """What may be done with one topic or group, or with all whose names begin so."""
+
+    kind: ResourceType
+    name: str
+    operation: ACLOperation
+    pattern: ACLResourcePatternType = ACLResourcePatternType.LITERAL
 
 
 class PrincipalsWrong(TillError, ValueError):
@@ -47,39 +56,53 @@ class PrincipalsWrong(TillError, ValueError):
 def rights(settings: Settings, name: str) -> set[Right]:
     """What a principal may do. Registers may put commands and read nothing; the admin's rights are the brokers' to say.
 
-    Raises PrincipalsWrong for a name that is nobody's.
+    Readers of closings have all groups that begin with their own name and a dot. Raises PrincipalsWrong for a name that
+    is nobody's.
     """
     topics, describe = settings.topics, {ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS}
     names = [settings.topic_prefix + suffix for suffix in TOPIC_CONFIGS]
     # Workers and gateways compare all topics with what the wire promises before they start.
-    compared = {(ResourceType.TOPIC, topic, operation) for topic in names for operation in describe}
-    compared.add((ResourceType.TOPIC, topics.access, ACLOperation.READ))
+    compared = {Right(ResourceType.TOPIC, topic, operation) for topic in names for operation in describe}
+    compared.add(Right(ResourceType.TOPIC, topics.access, ACLOperation.READ))
     # WRITE includes the idempotent producer; READ and WRITE include DESCRIBE.
     if name == "sessions":
         return compared | {
-            (ResourceType.TOPIC, topics.commands, ACLOperation.READ),
-            (ResourceType.GROUP, settings.sessions_group, ACLOperation.READ),
-            *((ResourceType.TOPIC, topic, ACLOperation.WRITE) for topic in names if topic != topics.access),
+            Right(ResourceType.TOPIC, topics.commands, ACLOperation.READ),
+            Right(ResourceType.GROUP, settings.sessions_group, ACLOperation.READ),
+            *(Right(ResourceType.TOPIC, topic, ACLOperation.WRITE) for topic in names if topic != topics.access),
         }
     if name == "gateway":
         return compared | {
-            (ResourceType.TOPIC, topics.commands, ACLOperation.WRITE),
-            (ResourceType.TOPIC, topics.events, ACLOperation.READ),
+            Right(ResourceType.TOPIC, topics.commands, ACLOperation.WRITE),
+            Right(ResourceType.TOPIC, topics.events, ACLOperation.READ),
             # Beside the office's, its principal alone says who is revoked.
-            (ResourceType.TOPIC, topics.access, ACLOperation.WRITE),
+            Right(ResourceType.TOPIC, topics.access, ACLOperation.WRITE),
         }
     if name == "reporting":
         # It looks at no topic but what it follows, and of the closings whether they are kept.
         return {
-            *((ResourceType.TOPIC, followed, ACLOperation.READ) for followed in _followed(settings)),
-            (ResourceType.TOPIC, settings.closings, ACLOperation.DESCRIBE_CONFIGS),
-            (ResourceType.GROUP, settings.reporting_group, ACLOperation.READ),
+            *(Right(ResourceType.TOPIC, followed, ACLOperation.READ) for followed in _followed(settings)),
+            Right(ResourceType.TOPIC, settings.closings, ACLOperation.DESCRIBE_CONFIGS),
+            Right(ResourceType.GROUP, settings.reporting_group, ACLOperation.READ),
         }
     if name.partition("-")[0] == REGISTER:
-        return {(ResourceType.TOPIC, topics.commands, ACLOperation.WRITE)}
+        return {Right(ResourceType.TOPIC, topics.commands, ACLOperation.WRITE)}
+    # With a dot in it, its groups would be among those of another.
+    if name.partition("-")[0] == CLOSINGS and "." not in name:
+        return {
+            Right(ResourceType.TOPIC, settings.closings, ACLOperation.READ),
+            Right(ResourceType.GROUP, _groups(PREFIX + name), ACLOperation.READ, ACLResourcePatternType.PREFIXED),
+        }
     if name == ADMIN:
         return set()
-    raise PrincipalsWrong(f"{name} is no principal: name a file sessions, gateway, reporting, admin or register-….")
+    raise PrincipalsWrong(
+        f"{name} is no principal: name a file sessions, gateway, reporting, admin, register-… or closings-…."
+    )
+
+
+def _groups(user: str) -> str:
+    """What all groups of a reader begin with: by the dot none is another's whose name begins as its own does."""
+    return f"{user}."
 
 
 def _followed(settings: Settings) -> set[str]:
@@ -118,10 +141,10 @@ def _set_up(settings: Settings, folder: Path) -> list[str]:
 
 def _allow(admin: KafkaAdminClient, settings: Settings, user: str, allowed: set[Right]) -> None:
     # New rights first, then the removal of others: whoever works meanwhile keeps what both have.
-    reply = admin.create_acls([_acl(user, *right) for right in sorted(allowed)])
+    reply = admin.create_acls([_acl(user, right) for right in sorted(allowed)])
     if reply["failed"]:
         raise PrincipalsWrong(f"Kafka refused rights of {user}: {reply['failed']}. Does it have an authorizer?")
-    ours = {settings.sessions_group, settings.reporting_group, *_followed(settings)}
+    ours = {settings.sessions_group, settings.reporting_group, _groups(user), *_followed(settings)}
     ours |= {settings.topic_prefix + suffix for suffix in TOPIC_CONFIGS}
     everything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
     acls, error = admin.describe_acls(
@@ -151,9 +174,11 @@ def limit(admin: KafkaAdminClient, name: str, entity: Literal["user", "client-id
         raise PrincipalsWrong(f"Kafka refused the quotas of {name}: {refused}.")
 
 
-def _acl(user: str, kind: ResourceType, name: str, operation: ACLOperation) -> ACL:
-    return ACL(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name))
+def _acl(user: str, right: Right) -> ACL:
+    pattern = ResourcePattern(right.kind, right.name, right.pattern)
+    return ACL(f"User:{user}", "*", right.operation, ACLPermissionType.ALLOW, pattern)
 
 
 def _right(acl: ACL) -> Right:
-    return acl.resource_pattern.resource_type, acl.resource_pattern.resource_name, acl.operation
+    pattern = acl.resource_pattern
+    return Right(pattern.resource_type, pattern.resource_name, acl.operation, pattern.pattern_type)

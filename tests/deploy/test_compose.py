@@ -43,6 +43,7 @@ MAY_READ: dict[str, frozenset[str]] = {
     "sessions": frozenset({T.commands, T.access}),
     "gateway": frozenset({T.events, T.access}),
     "reporting": frozenset({T.closings, T.access}),
+    "closings": frozenset({T.closings}),
     "admin": ALL,
 }
 MAY_WRITE: dict[str, frozenset[str]] = {
@@ -50,6 +51,7 @@ MAY_WRITE: dict[str, frozenset[str]] = {
     "sessions": ALL - {T.access},
     "gateway": frozenset({T.commands, T.access}),
     "reporting": frozenset(),
+    "closings": frozenset(),
     "admin": ALL,
 }
 REFUSED = {

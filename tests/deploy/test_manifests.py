@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kafka.admin import ACLResourcePatternType
 
 from contracts.topics import DEFAULT_PARTITIONS, TOPIC_CONFIGS, partitions_of
 from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, QUOTA_WINDOWS, REQUEST_PERCENT, rights
@@ -43,17 +44,18 @@ def test_production_makes_the_topics_of_the_wire() -> None:
     }
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES | {"register"}))
+@pytest.mark.parametrize("name", sorted(SERVICES | {"register", "closings"}))
 def test_production_gives_each_principal_the_rights_that_the_code_names(name: str) -> None:
     acls = _named("KafkaUser", PRODUCTION)[f"till-{name}"]["spec"]["authorization"]["acls"]
     granted = {
-        (acl["resource"]["type"], acl["resource"]["name"], operation.lower())
+        (acl["resource"]["type"], acl["resource"]["name"], operation.lower(), acl["resource"].get("patternType"))
         for acl in acls
         for operation in acl["operations"]
     }
+    patterns = {ACLResourcePatternType.LITERAL: None, ACLResourcePatternType.PREFIXED: "prefix"}
     assert granted == {
-        (kind.name.lower(), resource, operation.name.lower().replace("_", ""))
-        for kind, resource, operation in rights(Settings(), name)
+        (right.kind.name.lower(), right.name, right.operation.name.lower().replace("_", ""), patterns[right.pattern])
+        for right in rights(Settings(), name)
     }
 
 

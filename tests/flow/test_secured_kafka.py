@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,9 +13,10 @@ from uuid import uuid4
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
 
 from contracts.access import Revoked
+from contracts.closings import GENESIS_HASH, closing_hash
 from deploy.embedded.stack import Stack
 from services.cli.app import main
 from services.operations.kafka_principals import PRODUCER_BYTES_PER_S, REQUEST_PERCENT, set_up
@@ -36,6 +38,7 @@ from tests.support.sessions_service import opened_service
 from tests.support.waiting import eventually
 
 GOLDEN: Final = Path(__file__).parents[2] / "contracts" / "golden"
+READERS: Final = Path(__file__).parents[2] / "contracts" / "examples" / "readers"
 
 WAYS: Final = ["plain", "scram-256", "scram-512", "oauth", "mtls", "msk"]
 
@@ -179,6 +182,69 @@ async def test_a_registers_principal_may_send_so_much(kafka: SecuredKafka, corne
         others = [quotas_of(admin, f"till-{name}") for name in names if name != "register-lisbon"]
     assert quotas == {"producer_byte_rate": PRODUCER_BYTES_PER_S, "request_percentage": REQUEST_PERCENT}
     assert others == [{}] * 3
+
+
+@pytest.mark.timeout(600)
+async def test_who_reads_closings_reads_them_in_groups_of_its_own_and_does_nothing_else(
+    kafka: SecuredKafka, corner: Settings, tmp_path: Path
+) -> None:
+    """By the password that `till principals` sets, and by the lines of the readers' page."""
+    office = corner.model_copy(update={"kafka": kafka.plaintext})
+    await create_topics(office)
+    principals = tmp_path / "principals"
+    principals.mkdir()
+    (principals / "closings-books").write_text("words of the books")
+    assert await set_up(office, principals) == ["till-closings-books"]
+    producer = AIOKafkaProducer(bootstrap_servers=office.kafka)
+    await producer.start()
+    first = json.loads((GOLDEN / "closing.json").read_bytes()) | {"prev_hash": GENESIS_HASH}
+    closing, ce_id = json.dumps(first | {"hash": closing_hash(first)}).encode(), first["closing_id"]
+    await producer.send_and_wait(office.topics.closings, closing, headers=[("ce_id", ce_id.encode())])
+    await producer.stop()
+
+    log_in = kafka.settings(
+        "plain",
+        kafka_sasl_mechanism="SCRAM-SHA-512",
+        kafka_user="till-closings-books",
+        kafka_password_file=principals / "closings-books",
+    )
+    options = connection(log_in) | {"auto_offset_reset": "earliest", "enable_auto_commit": False}
+    async with AIOKafkaConsumer(office.topics.closings, group_id="till-closings-books.one", **options) as consumer:
+        assert (await asyncio.wait_for(consumer.getone(), 30)).value == closing
+        await consumer.commit()
+        assert await consumer.topics() == {office.topics.closings}
+    for group in ("till-closings-books", "till-closings-books2.one", office.reporting_group, office.sessions_group):
+        consumer = AIOKafkaConsumer(office.topics.closings, group_id=group, **options)
+        with pytest.raises(GroupAuthorizationFailedError):
+            await consumer.start()
+        await consumer.stop()
+    async with AIOKafkaProducer(**connection(log_in)) as producer:
+        with pytest.raises(TopicAuthorizationFailedError):
+            await producer.send_and_wait(office.topics.closings, closing)
+
+    # The lines of the page in the reader that it is about.
+    page = (READERS / "README.md").read_text()
+    lines = page.partition("```python\n")[2].partition("```")[0].replace("SASL_SSL", "SASL_PLAINTEXT")
+    source = (READERS / "python" / "read_closings.py").read_text()
+    group = '    group_id=f"{topic}.reader",\n'
+    assert source.count(group) == 1
+    (tmp_path / "read.py").write_text(source.replace(group, lines))
+    (tmp_path / "password").write_text("words of the books\n")
+    command = [sys.executable, "read.py", kafka.plain, office.topics.closings, "closings.seen"]
+    with (tmp_path / "output").open("wb") as output:
+        process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=output, stderr=output)
+    try:
+
+        async def is_seen() -> bool:
+            assert process.returncode is None, (tmp_path / "output").read_text()
+            seen = tmp_path / "closings.seen"
+            return seen.exists() and ce_id in seen.read_text()
+
+        await eventually(is_seen, within_s=60)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 @pytest.mark.parametrize(

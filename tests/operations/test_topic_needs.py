@@ -6,7 +6,7 @@ import pytest
 from kafka.admin import ACLOperation, ResourceType
 
 from contracts.topics import NEEDED, TOPIC_CONFIGS
-from services.operations.kafka_principals import rights
+from services.operations.kafka_principals import PrincipalsWrong, Right, rights
 from services.platform.kafka.topics import (
     TopicsWrong,
     admin_client,
@@ -76,7 +76,16 @@ def test_the_readers_principal_may_read_what_it_follows_whatever_that_is_called_
         ({"access_topic": ""}, settings.topics.closings, []),
     ):
         assert rights(settings.model_copy(update=changed), "reporting") == {
-            *((ResourceType.TOPIC, name, ACLOperation.READ) for name in (closings, *access)),
-            (ResourceType.TOPIC, closings, ACLOperation.DESCRIBE_CONFIGS),
-            (ResourceType.GROUP, settings.reporting_group, ACLOperation.READ),
+            *(Right(ResourceType.TOPIC, name, ACLOperation.READ) for name in (closings, *access)),
+            Right(ResourceType.TOPIC, closings, ACLOperation.DESCRIBE_CONFIGS),
+            Right(ResourceType.GROUP, settings.reporting_group, ACLOperation.READ),
         }
+
+
+def test_groups_of_one_reader_of_closings_are_never_anothers() -> None:
+    names = ("closings", "closings-a", "closings-a-b", "closings-ab")
+    groups = [right.name for name in names for right in rights(Settings(), name) if right.kind is ResourceType.GROUP]
+    assert len(groups) == len(names)
+    assert [(one, other) for one in groups for other in groups if one != other and other.startswith(one)] == []
+    with pytest.raises(PrincipalsWrong, match=r"closings-a\.b is no principal"):
+        rights(Settings(), "closings-a.b")

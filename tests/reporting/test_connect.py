@@ -12,11 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.operations.kafka_principals import set_up
+from services.platform.kafka.topics import create_topics
 from services.platform.settings import Settings
 from tests.reporting.closing_messages import Row, closing, value
 from tests.reporting.connect import CONNECT, connect_worker
 from tests.reporting.many_closings import CLOSINGS, CORRECTIONS, shop
 from tests.reporting.reader import publish
+from tests.support.secured_kafka import secured_kafka
 from tests.support.waiting import eventually
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "connect.md"
@@ -34,6 +37,38 @@ async def _publish(settings: Settings, messages: Sequence[Row]) -> None:
 
 def _ce_id(message: Row) -> str:
     return str(message.get("correction_id", message["closing_id"]))
+
+
+def _surroundings(settings: Settings) -> dict[str, str]:
+    """What a worker finds in its environment where brokers ask nobody."""
+    url = make_url(settings.reader_database_url)
+    return {
+        "KAFKA": settings.kafka,
+        "KAFKA_SECURITY": "PLAINTEXT",
+        "KAFKA_USER": settings.reporting_group,
+        "CLOSINGS_TOPIC": settings.topics.closings,
+        "SINK_URL": f"jdbc:postgresql://{url.host}:{url.port}/{url.database}?stringtype=unspecified",
+        "SINK_USER": url.username or "",
+        "SINK_PASSWORD": url.password or "",
+    }
+
+
+async def _run(engine: AsyncEngine, script: str) -> None:
+    async with engine.begin() as tx:
+        for statement in filter(str.strip, script.split(";\n")):
+            await tx.execute(text(statement))
+
+
+async def _until_stored(engine: AsyncEngine, messages: Sequence[Row]) -> None:
+    async def are_stored() -> bool:
+        async with engine.connect() as tx:
+            for table in ("closings_topic", "closing_documents"):
+                rows = await tx.execute(text(f"SELECT ce_id FROM {table}"))  # noqa: S608 - two constants
+                if {str(ce_id) for ce_id in rows.scalars()} != {_ce_id(one) for one in messages}:
+                    return False
+        return True
+
+    await eventually(are_stored, within_s=120)
 
 
 def _columns(message: Row, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -54,42 +89,43 @@ def _written(cell: Any) -> Any:
 
 
 @pytest.mark.timeout(600)
+async def test_connect_logs_in_with_the_rights_of_who_reads_closings(
+    reporting: Settings, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await _run(engine, (CONNECT / "postgresql.sql").read_text())
+    (tmp_path / "broker").mkdir()
+    (tmp_path / "principals").mkdir()
+    (tmp_path / "principals" / "closings-warehouse").write_text("words, and more: of the warehouse")
+    async with secured_kafka(tmp_path / "broker") as kafka:
+        office = reporting.model_copy(update={"kafka": kafka.plaintext})
+        await create_topics(office)
+        assert await set_up(office, tmp_path / "principals") == ["till-closings-warehouse"]
+        await _publish(office, CLOSINGS)
+        log_in = {
+            "KAFKA": kafka.plain,
+            "KAFKA_SECURITY": "SASL_PLAINTEXT",
+            "KAFKA_USER": "till-closings-warehouse",
+            "KAFKA_PASSWORD": "words, and more: of the warehouse",
+        }
+        async with connect_worker("jdbc-sink-jars.txt", CONNECTORS, _surroundings(office) | log_in, tmp_path):
+            await _until_stored(engine, CLOSINGS)
+
+
+@pytest.mark.timeout(600)
 async def test_the_jdbc_sink_fills_typed_columns_and_documents_and_takes_each_record_once(
     reporting: Settings, engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    async with engine.begin() as tx:
-        for statement in (CONNECT / "postgresql.sql").read_text().split(";\n"):
-            if statement.strip():
-                await tx.execute(text(statement))
-    url = make_url(reporting.reader_database_url)
-    surroundings = {
-        "KAFKA": reporting.kafka,
-        "CLOSINGS_TOPIC": reporting.topics.closings,
-        "SINK_URL": f"jdbc:postgresql://{url.host}:{url.port}/{url.database}?stringtype=unspecified",
-        "SINK_USER": url.username or "",
-        "SINK_PASSWORD": url.password or "",
-    }
-
-    async def until(messages: Sequence[Row]) -> None:
-        async def has_come() -> bool:
-            async with engine.connect() as tx:
-                for table in ("closings_topic", "closing_documents"):
-                    rows = await tx.execute(text(f"SELECT ce_id FROM {table}"))  # noqa: S608 - two constants
-                    if {str(ce_id) for ce_id in rows.scalars()} != {_ce_id(one) for one in messages}:
-                        return False
-            return True
-
-        await eventually(has_come, within_s=120)
-
+    await _run(engine, (CONNECT / "postgresql.sql").read_text())
+    surroundings = _surroundings(reporting)
     first = [*CLOSINGS, *CORRECTIONS]
     more = [LATER, shop(7, "MXN", 4, 1, store_id="s3")]
     await _publish(reporting, [*first, *CLOSINGS])
     async with connect_worker("jdbc-sink-jars.txt", CONNECTORS, surroundings, tmp_path):
-        await until(first)
+        await _until_stored(engine, first)
     # It was killed before it told Kafka how far it was: it reads all of them again, and what came meanwhile.
     await _publish(reporting, [*first, *more])
     async with connect_worker("jdbc-sink-jars.txt", CONNECTORS, surroundings, tmp_path):
-        await until([*first, *more])
+        await _until_stored(engine, [*first, *more])
 
     async with engine.connect() as tx:
         rows = {str(row["ce_id"]): row for row in (await tx.execute(text("SELECT * FROM closings_topic"))).mappings()}
@@ -112,5 +148,5 @@ async def test_the_jdbc_sink_fills_typed_columns_and_documents_and_takes_each_re
         assert row.sales_minor == sum(part["sales"]["total_minor"] for part in parts)
         assert row.over_short_minor == (sum(counted) if counted else None)
     assert len(now) == len(closings)
-    in_closings = [tax["tax_minor"] for one in closings for tax in one.get("taxes", ())]
-    assert sum(row.tax_minor for row in taxes) == sum(in_closings)
+    in_all = [tax["tax_minor"] for one in (*first, *more) for tax in one.get("deltas", one).get("taxes", ())]
+    assert sum(row.tax_minor for row in taxes) == sum(in_all)

@@ -43,7 +43,8 @@ DAY: Final = dt.timedelta(days=1)
 ASKING: Final = """\
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PLAIN:SASL_PLAINTEXT,\
 SCRAM:SASL_PLAINTEXT,OAUTH:SASL_SSL,MTLS:SSL,MSK:PLAINTEXT
-listener.name.plain.sasl.enabled.mechanisms=PLAIN
+listener.name.plain.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.plain.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.plain.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
 user_{user}="{secret}" user_{reader}="{secret}";
 listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512
