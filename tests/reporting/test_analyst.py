@@ -51,6 +51,9 @@ def on_the_page(view: str) -> dict[str, tuple[str, str]]:
     shared = [] if view in {"corrections", "currencies"} else ["Of the closing"]
     shared += ["Figures"] if view in {"closings", "closings_now", "corrections"} else []
     columns = {}
+    if view in {"tenders_now", "taxes_now", "staff_now"}:
+        assert view in next(title for title in parts if title.startswith("tenders_now"))
+        view = view.removesuffix("_now")
     for name, decimals, kind, meaning in ROW.findall("".join(parts[one] for one in [*shared, view])):
         columns[name] = (kind, meaning)
         if decimals:
@@ -187,6 +190,21 @@ async def test_the_query_on_the_page_adds_up_over_and_short_by_cashier_and_week(
             sum(one for one in of_row if one < 0),
             sum(one for one in of_row if one > 0),
         )
+
+
+async def test_the_query_of_taxes_on_the_page_leaves_voids_out_and_takes_corrections_in(engine: AsyncEngine) -> None:
+    query = PAGE.split("```sql\n")[2].split("```")[0]
+    await keep(engine, *MESSAGES)
+    async with engine.connect() as tx:
+        rows = (await tx.execute(text(query))).all()
+    total = sum(row.tax for row in rows if row.currency == "MXN")
+    messages = [one.get("deltas", one) for one in MESSAGES if _currency(one) == "MXN"]
+    taxes = [tax for one in messages for tax in one["taxes"]]
+    assert total * 100 == sum(tax["tax_minor"] - tax["refunded_tax_minor"] for tax in taxes)
+
+
+def _currency(message: dict[str, object]) -> object:
+    return next(one["currency"] for one in CLOSINGS if one["closing_id"] == message["closing_id"])
 
 
 async def test_over_and_short_are_added_up_without_reading_a_closing(engine: AsyncEngine) -> None:

@@ -324,7 +324,7 @@ async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
     engine = store.reporting_engine(corner.database_url)
     async with engine.connect() as tx:
         versions = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
-        assert list(versions.scalars()) == ["0011"]
+        assert list(versions.scalars()) == ["0012"]
     await engine.dispose()
 
 
