@@ -224,7 +224,7 @@ async def test_who_reads_closings_reads_them_in_groups_of_its_own_and_does_nothi
 
     # The lines of the page in the reader that it is about.
     page = (READERS / "README.md").read_text()
-    lines = page.partition("```python\n")[2].partition("```")[0].replace("SASL_SSL", "SASL_PLAINTEXT")
+    lines = page.partition("```text\n")[2].partition("```")[0].replace("SASL_SSL", "SASL_PLAINTEXT")
     source = (READERS / "python" / "read_closings.py").read_text()
     group = '    group_id=f"{topic}.reader",\n'
     assert source.count(group) == 1
