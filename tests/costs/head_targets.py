@@ -44,7 +44,12 @@ class Unread(asyncio.Transport):
     def close(self) -> None:
         self._ended = True
 
-    abort = write_eof = pause_reading = resume_reading = close
+    abort = close
+
+    def write_eof(self) -> None:
+        pass
+
+    pause_reading = resume_reading = write_eof
 
     def can_write_eof(self) -> bool:
         return True

@@ -41,7 +41,7 @@ def way(ways: Ways, method: str, path: str, part: str) -> Way:
     exact = f"{method} {path} {part}"
     if exact in ways:
         return exact
-    (named,) = [one for one in ways if re.fullmatch(IN_BRACES.sub("[^/ ]+", re.escape(one)), exact)] or [None]
-    if named is None:
-        raise LookupError(f"No document names {exact}.")
-    return named
+    for one in ways:
+        if re.fullmatch(IN_BRACES.sub("[^/ ]+", re.escape(one)), exact):
+            return one
+    raise LookupError(f"No document names {exact}.")
