@@ -17,6 +17,7 @@ from tests.bench.report import Report
 from tests.bench.sizes import FULL, QUICK, Sizes, sizes_of
 
 COMMANDS_MIN = QUICK.commands
+CLOSINGS_MIN = QUICK.ingested
 FILE_WIDTH = 140
 """Of the tables where no terminal says how wide it is."""
 
@@ -34,7 +35,13 @@ async def run(stack: Stack, console: Console, names: list[str], sizes: Sizes) ->
 def main() -> int:
     """Run it; exit code 0, 1 where neighbours miss their goal, or 2 and a sentence where a part can't be counted."""
     chosen = options(sys.argv[1:])
-    sizes = sizes_of(quick=chosen.quick, commands=chosen.commands, stored=chosen.stored, attacks=chosen.attacks)
+    sizes = sizes_of(
+        quick=chosen.quick,
+        commands=chosen.commands,
+        stored=chosen.stored,
+        closings=chosen.closings,
+        attacks=chosen.attacks,
+    )
     # A topic that was made just now is not led for a moment; the client says so, and tries again.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     console, folder = Console(), default_home() / "bench"
@@ -86,6 +93,11 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--commands", type=int, help=f"for the comparison of speed; {FULL.commands:,} unless told")
     parser.add_argument("--stored", type=int, help=f"sessions of the largest ledger; {FULL.steps.stored[-1]:,}")
     parser.add_argument(
+        "--closings",
+        type=int,
+        help=f"that the reader holds at most, and takes in; {FULL.closings_listed[-1]:,} to list",
+    )
+    parser.add_argument(
         "--attacks",
         type=_attacks,
         default=attacks.NAMES,
@@ -95,6 +107,8 @@ def options(arguments: list[str]) -> argparse.Namespace:
     chosen = parser.parse_args(arguments)
     if chosen.commands is not None and chosen.commands < COMMANDS_MIN:
         parser.error(f"--commands is at least {COMMANDS_MIN:,}: fewer say nothing.")
+    if chosen.closings is not None and chosen.closings < CLOSINGS_MIN:
+        parser.error(f"--closings is at least {CLOSINGS_MIN:,}: fewer say nothing.")
     return chosen
 
 

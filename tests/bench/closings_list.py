@@ -1,7 +1,7 @@
 """Pages of closings over HTTP from a reader that holds very many, at the beginning, in the middle and at the end."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -35,7 +35,13 @@ LIMIT: Final = 50
 TOPIC: Final = "past"
 """From which the closings came as far as the reader knows; it follows another."""
 
-# The closing of a whole session again and again, with ids and times of their own; of a hundred one was voided.
+# Tables of such rows are copied as they lie there: to compress eight kilobytes anew would take most of the time.
+_MODELS: Final = text("""
+    CREATE TEMPORARY TABLE models ON COMMIT DROP AS
+    SELECT number - 1 AS number, value, convert_from(value, 'UTF8')::json ->> 'currency' AS currency
+      FROM unnest(CAST(:values AS bytea[])) WITH ORDINALITY AS m(value, number)
+""")
+# Closings of whole sessions by turns, with ids and times of their own; of a hundred one was voided.
 _FILL: Final = text("""
     INSERT INTO reporting.closings (store_id, closing_id, session_id, profile_id, z_number, closed_at, business_date,
                                     hash, prev_hash, value, topic, "partition", "offset", currency, session_number,
@@ -43,15 +49,16 @@ _FILL: Final = text("""
     SELECT 'store-' || n % :stores, gen_random_uuid(), gen_random_uuid(), 'till', n + 1,
            CAST(:begin AS timestamptz) + CAST(:span AS interval) * (CAST(n AS float) / :stored),
            CAST(CAST(:begin AS timestamptz) + CAST(:span AS interval) * (CAST(n AS float) / :stored) AS date),
-           md5(CAST(n AS text)), '', :value, :topic, n % :partitions, n / :partitions, 'EUR', CAST(n AS text),
+           md5(CAST(n AS text)), '', m.value, :topic, n % :partitions, n / :partitions, m.currency, CAST(n AS text),
            'p' || n % 400, ARRAY['p' || n % 400], 0, 0
       FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
+      JOIN models AS m ON m.number = n % (SELECT count(*) FROM models) ORDER BY n
 """)
 _VOID: Final = text("""
     INSERT INTO reporting.corrections (store_id, correction_id, closing_id, session_id, profile_id, correction_number,
                                        correction, received_at, value, topic, "partition", "offset", needs_review)
     SELECT store_id, gen_random_uuid(), closing_id, session_id, profile_id, 1, 'session_voided', closed_at, '{}',
-           topic, "partition", 1000000 + z_number, false
+           topic, "partition", :stored + z_number, false
       FROM reporting.closings WHERE z_number % 100 = 7
 """)
 
@@ -60,7 +67,7 @@ async def measure(settings: Settings, stored: int, calls: int, logs: Path, progr
     """Fill a reader with so many closings and ask for each page so often. Raises BenchFailed."""
     engine = create_async_engine(settings.reader_database_url)
     await upgrade(settings.reader_database_url, "services.reporting.migrations")
-    await fill(engine, await _a_closing(settings, logs), stored, progress)
+    await fill(engine, [await _a_closing(settings, logs)], stored, progress)
     await engine.dispose()
     own = settings.model_copy(update={"reporting_http": gateway.free_address(), "auth": "required"})
     async with worker(REPORTING, own, logs / f"closings-list-{stored}.log") as process:
@@ -89,26 +96,39 @@ async def _a_closing(settings: Settings, logs: Path) -> bytes:
         await engine.dispose()
 
 
-async def fill(engine: AsyncEngine, value: bytes, stored: int, progress: Progress, stores: int = STORES) -> None:
-    """Put so many closings of these bytes into a reader, in so many stores that are called store-0 and so on."""
+async def fill(
+    engine: AsyncEngine,
+    values: Sequence[bytes],
+    stored: int,
+    progress: Progress,
+    *,
+    stores: int = STORES,
+    begin: datetime = BEGIN,
+    span: timedelta = SPAN,
+) -> None:
+    """Put so many closings into a reader, of these bytes by turns, in so many stores: store-0 and so on.
+
+    They were closed at even distances in `span` from `begin` on.
+    """
     all_of_it = {
         "stores": stores,
-        "begin": BEGIN,
-        "span": SPAN,
+        "begin": begin,
+        "span": span,
         "stored": stored,
-        "value": value,
         "topic": TOPIC,
         "partitions": PARTITIONS,
     }
     for first in range(0, stored, CHUNK):
         async with engine.begin() as tx:
+            await tx.execute(_MODELS, {"values": list(values)})
             await tx.execute(_FILL, all_of_it | {"first": first, "last": min(first + CHUNK, stored) - 1})
         progress(first)
     async with engine.begin() as tx:
-        await tx.execute(_VOID)
+        await tx.execute(_VOID, {"stored": stored})
+        # Beyond the last of the voids, whose offsets lie behind those of all closings.
         await tx.execute(
             text("INSERT INTO reporting.consumed SELECT :topic, p, :ends FROM generate_series(0, :last) AS p"),
-            {"topic": TOPIC, "ends": 2_000_000, "last": PARTITIONS - 1},
+            {"topic": TOPIC, "ends": 2 * stored + 1, "last": PARTITIONS - 1},
         )
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         await connection.execute(text("VACUUM ANALYZE reporting.closings, reporting.corrections"))

@@ -72,7 +72,7 @@ async def _fill_reader(settings: Settings, stored: int, progress: Progress) -> N
     engine = create_async_engine(settings.reader_database_url)
     try:
         await upgrade(settings.reader_database_url, "services.reporting.migrations")
-        await closings_list.fill(engine, CLOSING.read_bytes(), stored, progress, stores=1)
+        await closings_list.fill(engine, [CLOSING.read_bytes()], stored, progress, stores=1)
     finally:
         await engine.dispose()
 

@@ -112,12 +112,23 @@ QUICK: Final = replace(
 )
 
 
-def sizes_of(*, quick: bool, commands: int | None, stored: int | None, attacks: tuple[str, ...] = NAMES) -> Sizes:
-    """The sizes of a run; `commands` for the comparison of speed and `stored` for the larger ledger where given."""
+def sizes_of(
+    *,
+    quick: bool,
+    commands: int | None,
+    stored: int | None,
+    closings: int | None = None,
+    attacks: tuple[str, ...] = NAMES,
+) -> Sizes:
+    """The sizes of a run, where given: `commands` for the comparison of speed, `stored` sessions of the larger ledger,
+    and `closings` that the reporting reader holds, and takes in, at most."""
     sizes = replace(QUICK if quick else FULL, attacks=attacks)
     if commands is not None:
         sizes = replace(sizes, commands=commands)
     if stored is not None:
         smaller = [size for size in sizes.steps.stored if size < stored]
         sizes = replace(sizes, steps=replace(sizes.steps, stored=(*smaller, stored)))
+    if closings is not None:
+        fewer = [size for size in sizes.closings_listed if size < closings]
+        sizes = replace(sizes, closings_listed=(*fewer, closings), ingested=closings, console_closings=closings)
     return sizes

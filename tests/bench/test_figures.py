@@ -111,6 +111,15 @@ def test_the_larger_ledger_is_chosen_and_smaller_ones_stay() -> None:
     assert sizes.sizes_of(quick=True, commands=None, stored=5_000).steps.stored == (5_000,)
 
 
+def test_so_many_closings_are_chosen_and_fewer_stay() -> None:
+    chosen = sizes.sizes_of(quick=False, commands=None, stored=None, closings=10_000_000)
+    assert chosen.closings_listed == (10_000, 1_000_000, 10_000_000)
+    assert (chosen.ingested, chosen.console_closings, chosen.steps) == (10_000_000, 10_000_000, sizes.FULL.steps)
+    assert options(["--closings", "10000000"]).closings == 10_000_000
+    with pytest.raises(SystemExit):
+        options(["--closings", "9"])
+
+
 async def test_a_part_runs_once_and_its_failure_leaves_the_others_going(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
 
