@@ -66,9 +66,10 @@ Figure = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
 Tally = Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
 Zone = Annotated[str, Field(min_length=1, max_length=ZONE_BYTES_MAX)]
 """A name of the tz database, as it was when the session was opened; never looked up again."""
-ClosingNotes = Annotated[tuple[Note, ...], Field(max_length=40)]
+ClosingNotes = Annotated[tuple[Note, ...], Field(max_length=40, fail_fast=True)]
 """The opening's notes, then the closing's."""
-Table = Field(max_length=ROWS_MAX + 1)
+Table = Field(max_length=ROWS_MAX + 1, fail_fast=True)
+"""The first bad row of a table ends its reading: Pydantic would list every problem of every row, 3 GB for 1 MB."""
 
 
 class Total(Wire):
@@ -263,7 +264,7 @@ class StaffTotal(Wire):
 class Figures(Wire):
     """The figures of a session: of an open one an X report, of a closed one its Z report."""
 
-    tenders: tuple[TenderFigures, ...]
+    tenders: Annotated[tuple[TenderFigures, ...], Field(fail_fast=True)]
     cash_movements: CashMovements
     sales: Sales
     summary: Summary
@@ -321,14 +322,14 @@ class ClosingHead(Wire):
     limit_in_force_minor: Figure | None
     first_register_seq: Figure | None
     last_register_seq: Figure | None
-    register_seq_gaps: Annotated[tuple[tuple[Figure, Figure], ...], Field(max_length=GAPS_MAX)]
+    register_seq_gaps: Annotated[tuple[tuple[Figure, Figure], ...], Field(max_length=GAPS_MAX, fail_fast=True)]
     station: Word | None
     opening_note: Note | None
     closing_note: Note | None
     notes: ClosingNotes
     sales_report: dict[str, Any] | None
     carried_from: Uuid | None = None
-    not_carried: Annotated[tuple[NotCarried, ...], Field(max_length=TENDERS_MAX)] = ()
+    not_carried: Annotated[tuple[NotCarried, ...], Field(max_length=TENDERS_MAX, fail_fast=True)] = ()
 
 
 class Closing(Figures, ClosingHead):
@@ -366,7 +367,7 @@ class ClosingCorrection(Wire):
     reason: Word | None
     needs_review: bool
     deltas: Figures
-    recounted: tuple[Recounted, ...] | None = None
+    recounted: Annotated[tuple[Recounted, ...], Field(fail_fast=True)] | None = None
 
 
 def closing_hash(closing: dict[str, Any]) -> str:

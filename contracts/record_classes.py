@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Optional, TypeVar
 import msgspec
 from annotated_types import Ge, Le, MaxLen, MinLen
 from msgspec.structs import force_setattr
-from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, FailFast, StringConstraints, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from contracts.limits import Items, Text
@@ -202,7 +202,8 @@ def _rows(item: Any, marks: list[Any], *, sparing: bool) -> _Translated:
         meta = msgspec.Meta(min_length=shortest, max_length=longest)
     each = _each_record if row.kind in _SETTLERS else _each_value
     settlers = Settlers(*(each(check) if check else None for check in map(_as_one, (row.ascii, row.other))))
-    rest = [mark for mark in marks if mark not in limits]
+    # Where reading a list ends once it is wrong, a record is left to the model at once.
+    rest = [mark for mark in marks if mark not in limits and not isinstance(mark, FailFast)]
     return _with_functions(Annotated[tuple.__class_getitem__((row.kind, ...)), meta], settlers, rest)
 
 

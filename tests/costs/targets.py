@@ -211,14 +211,13 @@ def other_record_targets() -> list[Target]:
     access = (GOLDEN / "revoked.json").read_bytes()
     tokens = (*JSON_TOKENS, b'"kind":"closing"', b'"kind":"closing_correction"', b'"subject":', b'"store_id":"*"')
     good, read_value = closings[0], partial(_unless, UnreadableClosing, read_closing)
-    # Every problem of a closing costs half a kilobyte while it is read; only workers may write one.
     return [
         Target(
             *("record of access", access, partial(_unless, Unreadable, read_access), ACCESS_BYTES_MAX, 12, 200, 1),
             *(tokens, [access, *dear_bodies(SMALL).values()]),
         ),
         Target(
-            *("record of closings", good, read_value, RECORD_BYTES_MAX, 12, 1_500, 1),
+            *("record of closings", good, read_value, RECORD_BYTES_MAX, 12, 200, 1),
             *(tokens, [*closings, rows, *dear_bodies(SMALL).values()]),
         ),
     ]
