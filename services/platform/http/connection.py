@@ -8,7 +8,7 @@ is over. The routes' own limits (the length of a body, who may ask) stand behind
 import asyncio
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn, get_args
 
 import httptools
 from prometheus_client import Counter
@@ -51,11 +51,19 @@ BODY_S: Final = 30.0
 REPLY_S: Final = 30.0
 KEEP_ALIVE_S: Final = 75
 
+Why = Literal[
+    "head", "body", "reply", "silent", "headers", "url", "unreadable", "pipelined", "displaced", "full", "replies",
+    "requests",
+]  # fmt: skip
+"""What a connection was ended for; deploy/observability/README.md says it in words."""
 ENDED = Counter(
     "till_http_connections_ended_total",
     "Connections that the service ended for what their client did or did not do.",
     ["why"],
 )
+for _why in get_args(Why):
+    # A series that begins with its first count has not risen for Prometheus: nobody would be alerted of that one.
+    ENDED.labels(_why)
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class Crowd:
 @dataclass(frozen=True)
 class _Refusal:
     status: HTTPStatus
-    why: str
+    why: Why
     detail: str
 
 
@@ -346,7 +354,7 @@ class Connection(HttpToolsProtocol):
         else:
             self.end("silent")
 
-    def end(self, why: str) -> None:
+    def end(self, why: Why) -> None:
         """End it without a word, and without waiting for anybody."""
         ENDED.labels(why).inc()
         self._crowd.waiting.pop(self, None)
