@@ -31,6 +31,7 @@ REMEMBERED_MAX: Final = 8_192
 _KEPT: Final = {"frozen": True, "extra": "forbid", "strict": True}
 """The settings of a model that a record keeps. No other is known to it."""
 _SCALARS: Final = (str, int, bool)
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Untranslatable(TypeError):
@@ -91,6 +92,27 @@ def plain(value: Any) -> Any:
 def settlers_of(model: type[BaseModel], *, sparing: bool = True) -> Settlers:
     """What is left to do with a decoded record of the model."""
     return _SETTLERS[record_class(model, sparing=sparing)]
+
+
+def proven_text(record: Any, body: bytes) -> bytes | None:
+    """The canonical text of a body that certainly is the record that was decoded from it; else None, ask the model.
+
+    The record's members are checked and put into the form of the wire. What is written back in as many bytes as it came
+    in held no member twice, no null of a sparing record, no space between, no number that is written otherwise: each of
+    them would have made it longer. Of a body without a backslash no text holds a control character but DEL, nor a lone
+    surrogate: whoever asks has looked for both.
+    """
+    text = _encode(record)
+    if len(text) != len(body):
+        return None
+    settlers = _SETTLERS[type(record)]
+    settle = settlers.ascii if body.isascii() else settlers.other
+    try:
+        if settle is not None:
+            settle(record)
+    except ValueError:
+        return None
+    return text
 
 
 def _make(model: type[BaseModel], *, sparing: bool) -> type[msgspec.Struct]:

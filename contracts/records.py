@@ -12,7 +12,7 @@ import msgspec
 
 from contracts import commands, values
 from contracts.jsontext import BODY_BYTES_MAX, read_object
-from contracts.record_classes import Settlers, record_class, record_of, settlers_of
+from contracts.record_classes import proven_text, record_class, record_of
 
 if TYPE_CHECKING:
     from contracts.commands import (
@@ -85,10 +85,6 @@ _KIND: Final = b'"kind":"'
 _DECODERS: Final[dict[bytes, Callable[[bytes], Any]]] = {
     kind.encode(): msgspec.json.Decoder(record_class(model)).decode for kind, model in commands.COMMANDS.items()
 }
-_SETTLERS: Final[dict[Any, Settlers]] = {
-    record_class(model): settlers_of(model) for model in commands.COMMANDS.values()
-}
-_encode: Final = msgspec.json.Encoder().encode
 
 
 def decode_likely(body: bytes) -> "Command | None":
@@ -102,26 +98,6 @@ def decode_likely(body: bytes) -> "Command | None":
     except ValueError:
         return None
     return command
-
-
-def proven_text(command: "Command", body: bytes) -> bytes | None:
-    """The canonical text of a body that certainly is the command that was decoded from it; else None, ask the model.
-
-    The command's members are checked and put into the form of the wire. What is written back in as many bytes as it
-    came in held no member twice, no null, no white space and no number that is written otherwise: each of them would
-    have made it longer. Without a backslash in it no text holds a control character but DEL, nor a lone surrogate.
-    """
-    text = _encode(command)
-    if len(text) != len(body):
-        return None
-    settlers = _SETTLERS[type(command)]
-    settle = settlers.ascii if body.isascii() else settlers.other
-    try:
-        if settle is not None:
-            settle(command)
-    except ValueError:
-        return None
-    return text
 
 
 def read_certain(body: bytes) -> "tuple[Command, bytes] | None":
