@@ -185,7 +185,7 @@ def _asyncapi() -> dict[str, Any]:
             "closings": _channel(addresses.closings, topics.CLOSINGS, _CLOSINGS),
             "deadLetters": _channel(addresses.dead_letters, topics.DEAD_LETTERS, ["dead_letter"]),
             "access": _channel(addresses.access, topics.ACCESS, ACCESS)
-            | {"description": "Keyed store_id/subject, one partition. TILL_TOPIC_PREFIX replaces till."},
+            | {"description": "Keyed store_id/subject, one partition."},
         },
         "operations": {
             "receiveCommands": _operation("receive", "commands", "Every command gets one answer."),
@@ -209,7 +209,8 @@ def _channel(address: str, topic: str, kinds: Any) -> dict[str, Any]:
     config = topics.TOPIC_CONFIGS[topic]
     return {
         "address": address,
-        "description": "Keyed store_id/profile_id (murmur2). TILL_TOPIC_PREFIX replaces till.",
+        "summary": "By its default name: TILL_TOPIC_PREFIX replaces till.",
+        "description": "Keyed store_id/profile_id (murmur2).",
         "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in kinds},
         "bindings": {
             "kafka": {

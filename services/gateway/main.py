@@ -148,7 +148,7 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     app.add_middleware(Plain)
     app.add_middleware(Prefixed, root_path=settings.root_path, trusted=settings.proxy_networks)
     if settings.http_docs:
-        add_documents(app)
+        add_documents(app, settings.topics, settings.topic_partitions)
     app.state.streams = stream.Streams(resources.commands.changes)
     # Its path is one of a session, by its form.
     app.include_router(stream.router)

@@ -107,8 +107,8 @@ def _groups(user: str) -> str:
 
 def _followed(settings: Settings) -> set[str]:
     """What the reporting reader follows: topics that were mirrored have other names, and revocations may have none."""
-    access = settings.topics.access if settings.access_topic is None else settings.access_topic
-    return {topic for topic in (settings.closings, access) if topic}
+    followed = settings.followed
+    return {topic for topic in (followed.closings, followed.access) if topic}
 
 
 async def set_up(settings: Settings, folder: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """What a deployment sets from outside: environment variables that begin with TILL_."""
 
 import re
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -197,6 +198,12 @@ class Settings(BaseSettings):
     def closings(self) -> str:
         """The topic that the reporting reader follows."""
         return self.closings_topic or self.topics.closings
+
+    @property
+    def followed(self) -> Topics:
+        """The topics as the reporting reader finds them: `access` is empty where none says who was revoked."""
+        access = self.topics.access if self.access_topic is None else self.access_topic
+        return replace(self.topics, closings=self.closings, access=access)
 
     @property
     def reader_database_url(self) -> str:

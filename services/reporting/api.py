@@ -119,7 +119,7 @@ def reporting_app(
     add_exports(app, engine, callers)
     add_tickets(app, tickets)
     if settings.http_docs:
-        add_documents(app)
+        add_documents(app, settings.followed, settings.topic_partitions)
     app.add_exception_handler(StarletteHTTPException, _refused)
     for outage in (SQLAlchemyError, asyncpg.PostgresError, OSError):
         app.add_exception_handler(outage, _out_of_order)

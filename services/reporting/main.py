@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
 
 async def _access(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -> AccessLog | None:
     """Who was revoked, up to now; None where no topic says so. A bug that ends its following sets `stop`."""
-    topic = settings.topics.access if settings.access_topic is None else settings.access_topic
+    topic = settings.followed.access
     if not topic:
         log.warning("no_revocations", meaning="TILL_ACCESS_TOPIC is empty: a revoked token counts until it expires")
         return None

@@ -22,7 +22,7 @@ async def asked(path: str, *named: str, root_path: str = "", trusted: str = PROX
     async def link(request: Request) -> Response:
         return Response(link_to(request, "/api/things/1"))
 
-    add_documents(app)
+    add_documents(app, settings.topics, settings.topic_partitions)
     app.add_middleware(Prefixed, root_path=settings.root_path, trusted=settings.proxy_networks)
     headers = [("x-forwarded-prefix", prefix) for prefix in named]
     transport = httpx.ASGITransport(app, client=(peer, 1_234))

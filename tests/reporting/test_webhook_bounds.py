@@ -250,11 +250,11 @@ async def test_a_problem_is_one_short_line(names: Names, monkeypatch: pytest.Mon
 
 async def test_a_slow_name_is_looked_up_once_at_a_time(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    found = threading.Event()
+    may_answer = threading.Event()
 
     def look_up(host: str, _: int) -> list[str]:
         asked.append(host)
-        found.wait()
+        may_answer.wait()
         return ["127.0.0.1"]
 
     monkeypatch.setattr(deliver, "_look_up", look_up)
@@ -263,7 +263,7 @@ async def test_a_slow_name_is_looked_up_once_at_a_time(names: Names, monkeypatch
         attempts = await asyncio.gather(*(tried(names, "http://slow.example:9/") for _ in range(5)))
         again = await tried(names, "http://slow.example:9/")
     finally:
-        found.set()
+        may_answer.set()
     assert {one.problem for one in (*attempts, again)} == {"It did not answer within 0.2 s."}
     assert asked == ["slow.example"]
 

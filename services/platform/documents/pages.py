@@ -11,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from services.platform.documents.topics import asyncapi, messages_of
+from contracts.topics import Topics
+from services.platform.documents.topics import asyncapi_of, messages_of
 from services.platform.http.links import DOCS, OPENAPI, link_to
 from services.platform.http.replies import json_reply
 
@@ -29,28 +30,33 @@ _HEADERS: Final = {"content-security-policy": POLICY, "x-content-type-options": 
 _HERE: Final = Path(__file__).parent
 
 
-def add_documents(app: FastAPI) -> None:
-    """Serve the pages and the documents behind them, and lead from `/` to the first; scripts and styles are here."""
+def add_documents(app: FastAPI, topics: Topics, partitions: int) -> None:
+    """Serve the pages and the documents behind them, and lead from `/` to the first; scripts and styles are here.
+
+    Topics have these names there, and this many partitions, but for those of one.
+    """
+    document = asyncapi_of(topics, partitions)
+    channels = [(channel, list(messages_of(channel))) for channel in document["channels"].values()]
     app.mount(SCRIPTS, StaticFiles(directory=str(files("fastapi_offline") / "static")))
     app.mount(STYLES, StaticFiles(directory=_HERE / "static"))
 
     async def page(request: Request) -> HTMLResponse:
         return _page(request, "api.html", title=app.title)
 
-    async def topics(request: Request) -> HTMLResponse:
-        return _page(request, "topics.html", title="Tillstream topics", info=asyncapi()["info"], channels=_channels())
+    async def page_of_topics(request: Request) -> HTMLResponse:
+        return _page(request, "topics.html", title="Tillstream topics", info=document["info"], channels=channels)
 
     async def openapi(request: Request) -> Response:
-        prefix, document = link_to(request, ""), app.openapi()
-        return json_reply(document | {"servers": [{"url": prefix}]} if prefix else document)
+        prefix, paths = link_to(request, ""), app.openapi()
+        return json_reply(paths | {"servers": [{"url": prefix}]} if prefix else paths)
 
     async def of_topics(_: Request) -> Response:
-        return json_reply(asyncapi())
+        return json_reply(document)
 
     async def to_docs(request: Request) -> Response:
         return RedirectResponse(link_to(request, DOCS))
 
-    routes: dict[str, Any] = {DOCS: page, TOPICS: topics, OPENAPI: openapi, ASYNCAPI: of_topics, "/": to_docs}
+    routes: dict[str, Any] = {DOCS: page, TOPICS: page_of_topics, OPENAPI: openapi, ASYNCAPI: of_topics, "/": to_docs}
     for path, route in routes.items():
         app.add_api_route(path, route, include_in_schema=False)
 
@@ -73,8 +79,3 @@ def _templates() -> Environment:
     return Environment(
         loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-
-
-@cache
-def _channels() -> list[tuple[dict[str, Any], list[Any]]]:
-    return [(channel, list(messages_of(channel))) for channel in asyncapi()["channels"].values()]

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import contracts
+from contracts import topics as defaults
+from contracts.topics import Topics
 
 _HERE: Final = Path(contracts.__file__).parent
 _LIMITS: Final = {
@@ -54,6 +56,33 @@ def asyncapi() -> dict[str, Any]:
         if named is not None:
             message["payload"] = json.loads((_HERE / named).read_bytes())
     return document
+
+
+def asyncapi_of(topics: Topics, partitions: int) -> dict[str, Any]:
+    """The document with the topics' own names, and as many partitions as `till topics` gives them.
+
+    A topic whose name is empty is left out, with what is on it.
+    """
+    document = asyncapi()
+    own = dict(zip(astuple(defaults.topics()), astuple(topics), strict=True))
+    channels = {
+        key: _named(channel, own[channel["address"]], partitions)
+        for key, channel in document["channels"].items()
+        if own[channel["address"]]
+    }
+    links = {f"#/channels/{key}" for key in channels}
+    operations = {key: one for key, one in document["operations"].items() if one["channel"]["$ref"] in links}
+    kinds = {kind for channel in channels.values() for kind in channel["messages"]}
+    messages = {kind: one for kind, one in document["components"]["messages"].items() if kind in kinds}
+    return document | {"channels": channels, "operations": operations, "components": {"messages": messages}}
+
+
+def _named(channel: dict[str, Any], name: str, partitions: int) -> dict[str, Any]:
+    topic = channel["address"].removeprefix(defaults.DEFAULT_PREFIX)
+    kafka = channel["bindings"]["kafka"] | {"partitions": defaults.partitions_of(topic, partitions)}
+    # What says that it is a default is not true of a name of one's own.
+    rest = {key: value for key, value in channel.items() if key != "summary"}
+    return rest | {"address": name, "bindings": {"kafka": kafka}}
 
 
 def messages_of(channel: dict[str, Any]) -> Iterator[Message]:
