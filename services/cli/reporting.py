@@ -70,20 +70,22 @@ def rebuild(
 
 
 def _shown() -> Any:
-    """One bar on standard error for each kind of work, silent where nobody watches."""
+    """One bar on standard error for each kind of work, with counts and a clock, silent where nobody watches."""
     from contextlib import contextmanager
 
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
 
     @contextmanager
     def shown() -> Any:
         console, tasks = Console(stderr=True), dict[str, Any]()
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
             def notice(label: str, done: int, total: int) -> None:
                 if label not in tasks:
-                    tasks[label] = bars.add_task(label)
+                    tasks[label] = bars.add_task(label, total=total)
                 bars.update(tasks[label], completed=done, total=total)
 
             yield notice

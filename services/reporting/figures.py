@@ -61,6 +61,10 @@ _UNFILLED_CORRECTIONS: Final = """
     SELECT store_id, closing_id, correction_id, value FROM reporting.corrections WHERE needs_review IS NULL
      ORDER BY store_id, correction_id LIMIT :limit + 1 FOR UPDATE SKIP LOCKED
 """
+_UNFILLED: Final = text("""
+    SELECT (SELECT count(*) FROM reporting.closings WHERE currency IS NULL)
+         + (SELECT count(*) FROM reporting.corrections WHERE needs_review IS NULL)
+""")
 _LOCK: Final = """
     SELECT 1 FROM reporting.closings AS c
       JOIN unnest(CAST(:stores AS text[]), CAST(:closings AS uuid[])) AS k(store_id, closing_id)
@@ -120,6 +124,17 @@ def _keys(keys: Collection[ClosingKey]) -> dict[str, Any]:
 
 async def fill_portion(engine: AsyncEngine) -> bool:
     """Fill in what was stored without; whether something may be left."""
+    return await fill_rows(engine) > 0
+
+
+async def unfilled_rows(engine: AsyncEngine) -> int:
+    """How many closings and corrections were stored without; an index of these alone says it."""
+    async with engine.connect() as tx:
+        return int((await tx.execute(_UNFILLED)).scalar_one())
+
+
+async def fill_rows(engine: AsyncEngine) -> int:
+    """The same as `fill_portion`; how many rows were filled in, none where nothing was left."""
     async with engine.begin() as tx:
         closings = await _portion(tx, _UNFILLED_CLOSINGS, "closing_id")
         await fill_closings(tx, closings)
@@ -127,7 +142,7 @@ async def fill_portion(engine: AsyncEngine) -> bool:
     async with engine.begin() as tx:
         corrections = await _portion(tx, _UNFILLED_CORRECTIONS, "correction_id")
         await fill_corrections(tx, corrections)
-    return bool(closings or corrections)
+    return len(closings) + len(corrections)
 
 
 async def _portion(tx: AsyncConnection, unfilled: str, key: str) -> Sequence[Any]:

@@ -8,12 +8,12 @@ right or view is forgotten that a later migration, or an operator, has added.
 
 import random
 from asyncio import get_running_loop, sleep
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.platform.errors import TillError
 from services.reporting.schemas import FRESH, LIVE
@@ -52,9 +52,22 @@ async def make(tx: AsyncConnection) -> None:
     await _each(tx, await _fresh(tx, _TRIGGERS))
 
 
-async def index(tx: AsyncConnection) -> None:
-    """The indexes that `make` has left out."""
-    await _each(tx, [one for one in await _fresh(tx, _INDEXES) if f" {_EARLY} " not in one])
+async def index(tx: AsyncConnection, progress: Callable[[int, int], None]) -> None:
+    """The indexes that `make` has left out, one after the other: `progress` hears how many are there, of how many."""
+    statements = [one for one in await _fresh(tx, _INDEXES) if f" {_EARLY} " not in one]
+    for done, statement in enumerate(statements):
+        progress(done, len(statements))
+        await _say(tx, statement)
+    progress(len(statements), len(statements))
+
+
+async def vacuum(engine: AsyncEngine, progress: Callable[[int, int], None]) -> None:
+    """What autovacuum would do in its time, so that the first who read find nothing of it left to do."""
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        for done, table in enumerate(TABLES):
+            progress(done, len(TABLES))
+            await _say(connection, f"VACUUM (ANALYZE) {FRESH}.{table}")
+    progress(len(TABLES), len(TABLES))
 
 
 async def hold_writers(tx: AsyncConnection) -> None:

@@ -8,6 +8,7 @@ topic no longer holds, and those of other topics, are carried over from the live
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -49,10 +50,20 @@ _ONE_AT_A_TIME: Final = 7_100_002
 """Of advisory locks; any number will do, as long as it is always the same."""
 
 Progress = Callable[[str, int, int], None]
-"""Hears what is done, how much of it, and how much it is in all."""
+"""Hears what is done, how much of it, and how much it is in all; of each kind of work before it begins, too."""
+FILLING: Final = "Filling in figures"
+CARRYING: Final = "Carrying tables over"
+READING: Final = "Reading records"
+INDEXING: Final = "Building indexes"
+VACUUMING: Final = "Vacuuming tables"
+COMPARING: Final = "Comparing rows"
+WAITING: Final = "Waiting for who reads long"
+LAST_LOOK: Final = "Comparing for the last time"
+COUNTING: Final = "Counting"
 
 _VERSION: Final = text("SELECT version_num FROM public.alembic_version_reporting")
 _REACHED: Final = text(f'SELECT "partition", next_offset FROM {LIVE}.consumed WHERE topic = :topic')  # noqa: S608
+_CARRIED: Final = ("closings", "corrections", "unreadable")
 _COUNTS: Final = """
     SELECT (SELECT count(*) FROM {schema}.closings AS t WHERE {to_there}),
            (SELECT count(*) FROM {schema}.corrections AS t WHERE {to_there})
@@ -128,14 +139,13 @@ class _Rebuilding:
         self._reached: dict[int, int] = {}
         self._compared: dict[int, int] = {}
         self._suspects: list[Difference] = []
-        self._carried = 0
+        self._carried = self._begun = 0
         self._version = ""
 
     async def begin(self) -> None:
         """Empty fresh tables, and in them what is not on the topic."""
         # What a reader of the version before has stored without its figures would differ in them.
-        while await figures.fill_portion(self._engine):
-            pass
+        await self._fill_figures()
         async with self._engine.begin() as tx:
             self._version = (await tx.execute(_VERSION)).scalar_one()
             goal = await self._goal(tx)
@@ -148,9 +158,19 @@ class _Rebuilding:
             self._carried = await self._carry(tx, _CARRY)
             held = await store.offsets(tx, self._topic, sorted(goal), FRESH)
             self._reached = {one: min(self._begins[one], goal[one]) for one in goal}
+            self._begun = sum(self._reached.values())
             await store.advance(tx, self._topic, held, self._reached, FRESH)
         for partition in partitions:
             self._consumer.seek(partition, self._begins[partition.partition])
+
+    async def _fill_figures(self) -> None:
+        total, done = await figures.unfilled_rows(self._engine), 0
+        if total:
+            self._progress(FILLING, done, total)
+        while filled := await figures.fill_rows(self._engine):
+            done += filled
+            # A reader of the version before may store more of them.
+            self._progress(FILLING, done, max(done, total))
 
     async def fill(self) -> None:
         """Read what the live tables have read, build the indexes, compare, and read what has come meanwhile."""
@@ -158,10 +178,8 @@ class _Rebuilding:
             goal = await self._goal(tx)
         await self._read_to(goal)
         async with self._engine.begin() as tx:
-            await fresh_tables.index(tx)
-        async with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            for table in fresh_tables.TABLES:
-                await connection.exec_driver_sql(f"VACUUM (ANALYZE) {FRESH}.{table}")
+            await fresh_tables.index(tx, partial(self._progress, INDEXING))
+        await fresh_tables.vacuum(self._engine, partial(self._progress, VACUUMING))
         await self._compare(goal)
         await self._catch_up()
 
@@ -179,14 +197,19 @@ class _Rebuilding:
 
         Writers are held for some seconds at a time, and go on while whoever reads long ends. Raises NotSwapped.
         """
-        for _ in range(HOLDS_MAX):
+        for tries in range(1, HOLDS_MAX + 1):
+            self._progress(LAST_LOOK, 0, 1)
             try:
                 different, swapped = await self._hold(swap=swap, despite=despite)
             except fresh_tables.Busy:
+                self._progress(WAITING, tries, HOLDS_MAX)
                 await asyncio.sleep(WRITERS_FREE_S)
                 await self._catch_up()
             else:
+                self._progress(LAST_LOOK, 1, 1)
+                self._progress(COUNTING, 0, 1)
                 closings, corrections = await self._counts(LIVE if swapped else FRESH)
+                self._progress(COUNTING, 1, 1)
                 return Rebuilt(closings, corrections, self._carried, different, swapped)
         raise NotSwapped("The tables are being read all the time by somebody who takes long: try again later.")
 
@@ -238,7 +261,8 @@ class _Rebuilding:
 
     async def _read_to(self, goal: Mapping[int, int]) -> None:
         """Read on to `goal`, and no further."""
-        total, done = sum(goal.values()) - sum(self._reached.values()), 0
+        total = sum(goal.values()) - self._begun
+        self._progress(READING, sum(self._reached.values()) - self._begun, total)
         reading = {TopicPartition(self._topic, one) for one, stop in goal.items() if self._reached[one] < stop}
         self._consumer.pause(*(self._consumer.assignment() - reading))
         self._consumer.resume(*reading)
@@ -258,14 +282,14 @@ class _Rebuilding:
                 async with self._engine.begin() as tx:
                     await store.advance(tx, self._topic, self._reached, reached, FRESH)
                     await batch.save(tx, self._topic, FRESH)
-                done += sum(stop - self._reached[one] for one, stop in reached.items())
                 self._reached |= reached
-                self._progress("Reading", done, total)
+                self._progress(READING, sum(self._reached.values()) - self._begun, total)
 
     async def _compare(self, goal: Mapping[int, int]) -> None:
         """Note where rows differ that both have read; corrections that come meanwhile are looked at again."""
         offsets = sum(max(0, stop - self._begins[one]) for one, stop in goal.items())
         total, done = len(differences.COMPARED) * offsets, 0
+        self._progress(COMPARING, done, total)
         for table in differences.COMPARED:
             for partition, stop in goal.items():
                 for begin in range(self._begins[partition], stop, SPAN_OFFSETS):
@@ -273,7 +297,7 @@ class _Rebuilding:
                     async with self._engine.connect() as tx:
                         self._suspects += await differences.in_span(tx, table, self._topic, *span)
                     done += span[2] - begin
-                    self._progress("Comparing", done, total)
+                    self._progress(COMPARING, done, total)
         self._compared = dict(goal)
 
     async def _different_still(self, tx: AsyncConnection) -> list[Difference]:
@@ -306,7 +330,9 @@ class _Rebuilding:
                 "begins": [self._begins[one] for one in sorted(self._begins)],
             }
         carried = 0
-        for table in ("closings", "corrections", "unreadable"):
+        for done, table in enumerate(_CARRIED):
+            if statement is _CARRY:
+                self._progress(CARRYING, done, len(_CARRIED))
             columns = [f'"{name}"' for name in await fresh_tables.columns_of(tx, table)]
             names = {
                 "fresh": f"{FRESH}.{table}",
@@ -316,6 +342,8 @@ class _Rebuilding:
                 "of_live": ", ".join(f"l.{name}" for name in columns),
             }
             carried += (await tx.execute(text(statement.format(**names)), values)).rowcount
+        if statement is _CARRY:
+            self._progress(CARRYING, len(_CARRIED), len(_CARRIED))
         return carried
 
 

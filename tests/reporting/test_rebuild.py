@@ -1,6 +1,7 @@
 """The reader's tables made anew from the topic: the same, in the same place, and nobody has noticed."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.closing_pages import corrected
 from tests.reporting.listener import listening
 from tests.reporting.reader import Reading, bearer, checking_reader, publish, publish_mixed, tables, until_read
-from tests.support.processes import till
+from tests.support.processes import till, till_at_a_terminal
 from tests.support.waiting import eventually
 
 # All that a table, and a view over it, has beside its rows.
@@ -290,13 +291,41 @@ async def test_what_is_not_filled_in_yet_is_no_difference(
     assert (await rebuilt(reporting)).differences == []
 
 
+@pytest.mark.timeout(300)
+async def test_whoever_sits_before_it_sees_how_far_each_work_has_come_and_a_log_nothing(
+    reporting: Settings, engine: AsyncEngine, stored: int
+) -> None:
+    older = "UPDATE reporting.closings SET currency = NULL, opened_by = NULL, people = NULL WHERE z_number < 9"
+    await execute(engine, older)
+    ((compared,),) = (await answers(engine, "SELECT 3 * sum(next_offset)::int FROM reporting.consumed"))[0]
+
+    code, printed, watched = await till_at_a_terminal(reporting, "reporting", "rebuild")
+
+    assert (code, printed.partition(":")[0]) == (0, "Byte-equal to what is stored")
+    for label, done in (
+        (rebuilding.FILLING, 8),
+        (rebuilding.CARRYING, 3),
+        (rebuilding.READING, stored),
+        (rebuilding.INDEXING, r"([1-9]\d+)"),
+        (rebuilding.VACUUMING, 5),
+        (rebuilding.COMPARING, compared),
+        (rebuilding.LAST_LOOK, 1),
+        (rebuilding.COUNTING, 1),
+    ):
+        whole = rf"{label}\W+{done}/" + (str(done) if isinstance(done, int) else r"\1")
+        assert re.search(whole + r" +\d+:\d\d:\d\d", watched), (label, done, watched)
+    assert rebuilding.WAITING not in watched
+    unwatched = await till(reporting, "reporting", "rebuild")
+    assert (unwatched.returncode, unwatched.stderr) == (0, "")
+
+
 async def test_what_failed_or_was_stopped_leaves_nothing(
     reporting: Settings, engine: AsyncEngine, stored: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = asyncio.Event()
 
     def heard(label: str, *_: int) -> None:
-        if label == "Comparing":
+        if label == rebuilding.COMPARING:
             compared.set()
 
     running = asyncio.create_task(rebuild(reporting, heard, swap=True))
@@ -346,7 +375,8 @@ async def test_who_reads_long_is_waited_for_and_holds_up_nobody(
 
         await eventually(is_ready)
         faults = following.FAULTS._value.get()
-        running = asyncio.create_task(rebuilt(reporting))
+        heard = list[tuple[str, int, int]]()
+        running = asyncio.create_task(rebuild(reporting, lambda *one: heard.append(one), swap=True))
 
         async def is_wanted() -> bool:
             waits = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted"
@@ -362,6 +392,9 @@ async def test_who_reads_long_is_waited_for_and_holds_up_nobody(
         assert following.FAULTS._value.get() == faults
     await slow.dispose()
     assert (await running).swapped
+    assert [one for one in heard if one[0] == rebuilding.WAITING][:2] == [
+        (rebuilding.WAITING, tries, rebuilding.HOLDS_MAX) for tries in (1, 2)
+    ]
 
 
 @pytest.mark.timeout(300)

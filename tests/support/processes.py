@@ -4,10 +4,13 @@ import asyncio
 import json
 import multiprocessing
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from services.platform.settings import Settings
@@ -38,6 +41,34 @@ async def till(settings: Settings, *arguments: str, **changed: str) -> subproces
     return await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, check=False, env=environment
     )
+
+
+async def till_at_a_terminal(settings: Settings, *arguments: str) -> tuple[int, str, str]:
+    """Run `till` as `till` does, by whoever sits before a terminal of 100 columns.
+
+    Its exit code, its standard output, and what a terminal was sent as its standard error, without the codes that move
+    about on it.
+    """
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "deploy.till", *arguments]
+    environment = environment_of(settings) | {"TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment)  # noqa: ASYNC220
+    os.close(theirs)
+
+    def watch() -> str:
+        seen = b""
+        # A terminal that nobody has any more ends in an error.
+        with suppress(OSError):
+            while some := os.read(ours, 65_536):
+                seen += some
+        os.close(ours)
+        return seen.decode()
+
+    try:
+        shown, (printed, _) = await asyncio.gather(asyncio.to_thread(watch), asyncio.to_thread(process.communicate))
+    finally:
+        process.kill()
+    return process.returncode, printed, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
 
 
 class ServiceProcess:
