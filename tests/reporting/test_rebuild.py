@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -29,6 +27,7 @@ from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.closing_pages import corrected
 from tests.reporting.listener import listening
 from tests.reporting.reader import Reading, bearer, checking_reader, publish, publish_mixed, tables, until_read
+from tests.reporting.rebuilding import beside
 from tests.support.processes import till, till_at_a_terminal
 from tests.support.waiting import eventually
 
@@ -84,15 +83,6 @@ async def execute(engine: AsyncEngine, *statements: str) -> None:
 
 async def rebuilt(settings: Settings, **how: Any) -> Rebuilt:
     return await rebuild(settings, lambda *_: None, **{"swap": True} | how)
-
-
-@asynccontextmanager
-async def beside(settings: Settings) -> AsyncIterator[rebuilding._Rebuilding]:
-    """A rebuilding of which each step is the test's."""
-    tools = open_tool_engine(settings.reader_database_url, "till-rebuild")
-    async with rebuilding._consumer(settings) as consumer:
-        yield rebuilding._Rebuilding(settings, tools, consumer, lambda *_: None)
-    await tools.dispose()
 
 
 @pytest.fixture

@@ -9,8 +9,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.platform.postgres.engine import open_tool_engine
 from services.platform.settings import Settings
+from services.reporting import rebuild as rebuilding
+from tests.reporting.closing_messages import closing, value
 from tests.reporting.hooks import OK, Got, added, in_order, learn, of_tills, receiving, sending, state
+from tests.reporting.reader import publish, reader_process
+from tests.reporting.rebuilding import beside
 from tests.reporting.senders import sender, started
 from tests.support.waiting import eventually
 
@@ -90,6 +95,57 @@ async def test_connections_to_the_database_that_break_lose_nothing(
         await receiver.until_taken(400)
     assert in_order(receiver)
     assert receiver.doubles() < 40
+
+
+@pytest.mark.timeout(300)
+async def test_pushes_go_on_while_the_tables_that_they_come_from_are_made_anew(
+    engine: AsyncEngine, reporting: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each halt of a rebuild, and while somebody who reads long holds it open, new closings come to the receiver."""
+    monkeypatch.setattr(rebuilding, "WRITERS_HELD_S", 1)
+    heard, long = list[str](), open_tool_engine(reporting.reader_database_url, "who-reads-long")
+    published = 0
+    reader = reader_process(reporting)
+    try:
+        async with receiving() as receiver, started(reporting, 2):
+
+            async def pushed() -> None:
+                nonlocal published
+                numbers = range(published + 1, published + 31)
+                for partition in range(3):
+                    of_it = [closing(one, profile_id=f"p{one % 6}") for one in numbers if one % 3 == partition]
+                    await publish(reporting, [value(one) for one in of_it], partition)
+                published = numbers[-1]
+                await receiver.until_taken(published, within_s=60)
+
+            async def waits() -> bool:
+                return rebuilding.WAITING in heard
+
+            await added(engine, receiver)
+            await pushed()
+            async with beside(reporting, lambda label, *_: heard.append(label)) as running:
+                await running.begin()
+                await pushed()
+                await running.fill()
+                await pushed()
+                async with long.connect() as reading:
+                    await reading.execute(text("SELECT count(*) FROM analyst.closings_now"))
+                    finishing = asyncio.create_task(running.finish(swap=True, despite=False))
+                    await eventually(waits)
+                    await pushed()
+                    assert not finishing.done()
+                    heard.clear()
+                    await eventually(waits)
+                    await pushed()
+                    assert not finishing.done()
+                seen = await finishing
+            assert (seen.closings, seen.swapped, seen.differences) == (published, True, [])
+            # From the tables that are in their place now.
+            await pushed()
+    finally:
+        reader.kill()
+        await long.dispose()
+    assert in_order(receiver)
 
 
 async def test_figures_under_kills(
