@@ -1,9 +1,10 @@
 """The readers in `contracts/examples/readers`, run as somebody would run them who takes them as a beginning."""
 
+import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,6 @@ import contracts
 from contracts.closings import GENESIS_HASH
 from deploy.embedded import jars
 from deploy.embedded.kafka import find_java
-from deploy.embedded.trouble import StackError
 from services.platform.kafka.topics import create_topics
 from services.platform.settings import Settings
 from tests.reporting.closing_messages import closing, value, voided
@@ -21,6 +21,8 @@ from tests.reporting.reader import publish
 from tests.support.waiting import eventually
 
 READERS: Final = Path(contracts.__file__).parent / "examples" / "readers"
+PATIENCE_S: Final = 240.0
+"""How long anything may take: a build, a start beside much else, a group that waits for a dead reader."""
 LINES_MAX: Final = 60
 """Of code: a reader should be read in one go."""
 COMMENTS: Final = ("//", "#")
@@ -29,6 +31,7 @@ REPORT: Final = {"\U0001f600": "\x01\x1f\x7f é", "\ufb33": [1, -5, 9_007_199_25
 
 
 def _tool(name: str) -> str:
+    """Only what is absent is skipped: whoever has the tool sees what is wrong with the reader."""
     path = shutil.which(name)
     if path is None:
         pytest.skip(f"Needs {name}: it is not on this machine.")
@@ -36,9 +39,8 @@ def _tool(name: str) -> str:
 
 
 def _build(*command: str, folder: Path) -> None:
-    built = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=240)
-    if built.returncode:
-        pytest.skip(f"{' '.join(command)} did not work, perhaps for want of a line:\n{built.stdout}{built.stderr}")
+    built = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert built.returncode == 0, f"{' '.join(command)}:\n{built.stdout}{built.stderr}"
 
 
 def python(_folder: Path) -> list[str]:
@@ -57,13 +59,11 @@ def go(folder: Path) -> list[str]:
 
 def java(_folder: Path) -> list[str]:
     _tool("javac")
-    try:
-        return [find_java(), "-cp", jars.class_path(lambda *_: None), "ReadClosings.java"]
-    except StackError as error:
-        pytest.skip(f"Needs Kafka's jars: {error}")
+    return [find_java(), "-cp", jars.class_path(lambda *_: None), "ReadClosings.java"]
 
 
-LANGUAGES: Final[tuple[Callable[[Path], list[str]], ...]] = (python, node, go, java)
+Language = Callable[[Path], list[str]]
+LANGUAGES: Final[tuple[Language, ...]] = (python, node, go, java)
 
 
 def _chain(store_id: str, *numbers: int, before: str = GENESIS_HASH) -> list[dict[str, Any]]:
@@ -80,62 +80,139 @@ async def _publish(settings: Settings, messages: Sequence[dict[str, Any]], parti
         await publish(settings, [value(message)], partition, [("ce_id", ce_id.encode())])
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.__name__)
-async def test_a_reader_takes_each_closing_once_and_stops_at_one_that_was_changed(
-    language: Callable[[Path], list[str]], corner: Settings, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(
-        READERS / language.__name__, tmp_path / "reader", ignore=shutil.ignore_patterns("node_modules")
-    )
-    command = [*language(folder), corner.kafka, corner.topics.closings, "closings.seen"]
+class Reader:
+    """One language's reader in a folder of its own, over one deployment's closings."""
+
+    def __init__(self, folder: Path, command: Sequence[str], settings: Settings) -> None:
+        self._folder = folder
+        self._command = [*command, settings.kafka, settings.topics.closings, "closings.seen"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.seen_file = folder / "closings.seen"
+
+    @property
+    def output(self) -> str:
+        """What it said, since it was started last."""
+        return (self._folder / "output").read_text()
+
+    def start(self) -> None:
+        """Start it, for the first time or anew."""
+        with (self._folder / "output").open("w") as file:
+            self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=file, stderr=file)
+
+    def seen(self) -> list[list[str]]:
+        """The words of each line of its file that is not empty, sorted."""
+        lines = self.seen_file.read_text().splitlines() if self.seen_file.exists() else []
+        return sorted(parts for line in lines if (parts := line.split()))
+
+    async def until_seen(self, count: int) -> None:
+        """Wait for so many lines; fails where it ends before."""
+        process = self._process
+        assert process is not None
+
+        async def has_come() -> bool:
+            assert process.poll() is None, self.output
+            return len(self.seen()) >= count
+
+        await eventually(has_come, within_s=PATIENCE_S)
+
+    async def ended(self) -> int:
+        """The status that it ends with by itself."""
+        assert self._process is not None
+        return await asyncio.to_thread(self._process.wait, PATIENCE_S)
+
+    def kill(self) -> None:
+        """End it as a crash would, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A language's reader, built once for all tests: the folder and the words that start it there."""
+    language: Language = request.param
+    folder = tmp_path_factory.mktemp(language.__name__) / "reader"
+    shutil.copytree(READERS / language.__name__, folder, ignore=shutil.ignore_patterns("node_modules"))
+    return folder, language(folder)
+
+
+@pytest.fixture
+async def reader(built: tuple[Path, list[str]], corner: Settings) -> AsyncIterator[Reader]:
+    """It over a topic of its own, not yet started and with nothing seen."""
     await create_topics(corner)
+    reader = Reader(*built, corner)
+    reader.seen_file.unlink(missing_ok=True)
+    yield reader
+    reader.kill()
+
+
+of_each_language = pytest.mark.parametrize("built", LANGUAGES, ids=lambda language: language.__name__, indirect=True)
+
+
+@pytest.mark.timeout(1800)
+@of_each_language
+async def test_a_reader_takes_each_closing_once_and_stops_at_one_that_was_changed(
+    reader: Reader, corner: Settings
+) -> None:
     first, other = _chain("s1", 1, 2, 3), _chain("s2", 1, 2)
     await _publish(corner, [*first[:2], first[0], first[1], voided(first[0])], 0)
     await _publish(corner, other, 1)
 
-    output = folder / "output"
+    reader.start()
+    await reader.until_seen(5)
+    reader.kill()
+    # Of the next one, a crash left half a line.
+    with reader.seen_file.open("a") as file:
+        file.write(f"{first[2]['closing_id']} s1/p1 {first[2]['hash'][:20]}")
+    await _publish(corner, [first[0], first[2]], 0)
+    reader.start()
+    await reader.until_seen(7)
+    whole = [parts for parts in reader.seen() if len(parts) == 4]
+    expected = [[m["closing_id"], f"{m['store_id']}/p1", m["hash"], "closing"] for m in (*first, *other)]
+    correction = voided(first[0])
+    assert whole == sorted([*expected, [correction["correction_id"], "s1/p1", first[1]["hash"], "closing_correction"]])
 
-    def started() -> subprocess.Popen[bytes]:
-        with output.open("w") as file:
-            return subprocess.Popen(command, cwd=folder, stdout=file, stderr=file)
+    changed = _chain("s1", 4, before=first[2]["hash"])[0] | {"closing_note": "all was well"}
+    await _publish(corner, [changed], 0)
+    assert await reader.ended() == 1
+    assert "s1/p1 closing 4 was changed" in reader.output
 
-    def seen() -> list[list[str]]:
-        lines = (folder / "closings.seen").read_text() if (folder / "closings.seen").exists() else ""
-        return sorted(parts for line in lines.splitlines() if (parts := line.split()))
 
-    async def until(count: int, process: subprocess.Popen[bytes]) -> None:
-        async def has_come() -> bool:
-            assert process.poll() is None, output.read_text()
-            return len(seen()) >= count
+@pytest.mark.timeout(1800)
+@of_each_language
+async def test_a_reader_that_misses_a_closing_names_it_and_its_till_and_goes_no_further(
+    reader: Reader, corner: Settings
+) -> None:
+    whole, gap = _chain("s2", 1, 2, 3), _chain("s1", 1, 2, 3, 4)
+    await _publish(corner, [*whole, gap[0], gap[1], gap[3]], 0)
+    reader.start()
+    assert await reader.ended() == 1
+    assert "s1/p1 closing 4 does not follow the last one taken: closing 3 is missing, or was replaced" in reader.output
+    expected = [[m["closing_id"], f"{m['store_id']}/p1", m["hash"], "closing"] for m in (*whole, *gap[:2])]
+    assert reader.seen() == sorted(expected)
 
-        await eventually(has_come, within_s=90)
+    # Kafka was not told of closing 4, and who knows what became of closing 3 says so in the file.
+    with reader.seen_file.open("a") as file:
+        file.write(f"looked-into s1/p1 {gap[3]['prev_hash']} closing\n")
+    reader.start()
+    await reader.until_seen(len(expected) + 2)
+    assert [gap[3]["closing_id"], "s1/p1", gap[3]["hash"], "closing"] in reader.seen()
 
-    running = started()
-    try:
-        await until(5, running)
-        running.kill()
-        running.wait()
-        # Of the next one, a crash left half a line.
-        with (folder / "closings.seen").open("a") as file:
-            file.write(f"{first[2]['closing_id']} s1/p1 {first[2]['hash'][:20]}")
-        await _publish(corner, [first[0], first[2]], 0)
-        running = started()
-        await until(7, running)
-        whole = [parts for parts in seen() if len(parts) == 4]
-        expected = [[m["closing_id"], f"{m['store_id']}/p1", m["hash"], "closing"] for m in (*first, *other)]
-        correction = voided(first[0])
-        assert whole == sorted(
-            [*expected, [correction["correction_id"], "s1/p1", first[1]["hash"], "closing_correction"]]
-        )
 
-        changed = _chain("s1", 4, before=first[2]["hash"])[0] | {"closing_note": "all was well"}
-        await _publish(corner, [changed], 0)
-        assert running.wait(60) == 1
-        assert "s1/p1 closing 4 was changed" in output.read_text()
-    finally:
-        running.kill()
-        running.wait()
+@pytest.mark.timeout(1800)
+@of_each_language
+async def test_a_reader_notices_a_closing_that_was_replaced_by_one_with_a_hash_of_its_own(
+    reader: Reader, corner: Settings
+) -> None:
+    """It is whole by itself, and follows: the one behind it tells."""
+    true = _chain("s1", 1, 2, 3)
+    replaced = closing(2, store_id="s1", prev_hash=true[0]["hash"], closing_note="all was well")
+    assert replaced["hash"] != true[1]["hash"]
+    await _publish(corner, [true[0], replaced, true[2]], 0)
+
+    reader.start()
+    assert await reader.ended() == 1
+    assert "s1/p1 closing 3 does not follow the last one taken: closing 2 is missing, or was replaced" in reader.output
 
 
 def test_a_reader_is_read_in_one_go() -> None:

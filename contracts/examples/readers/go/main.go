@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,6 @@ import (
 var seen, last = map[string]bool{}, map[string]string{}
 
 func main() {
-	log.SetFlags(0)
 	text, _ := os.ReadFile(os.Args[3]) // There is none at first.
 	for _, line := range strings.Split(string(text), "\n") {
 		if parts := strings.Fields(line); len(parts) == 4 { // Not what a crash left of a line.
@@ -49,23 +49,23 @@ func write(file *os.File, err error, line ...any) {
 }
 
 func take(record *kgo.Record, file *os.File) {
-	headers, message, body := map[string]string{}, map[string]any{}, map[string]json.RawMessage{}
-	for _, header := range record.Headers {
-		headers[header.Key] = string(header.Value)
-	}
+	at := slices.IndexFunc(record.Headers, func(header kgo.RecordHeader) bool { return header.Key == "ce_id" })
+	id := string(record.Headers[at].Value)
+	message, body := map[string]any{}, map[string]json.RawMessage{}
 	err := cmp.Or(json.Unmarshal(record.Value, &message), json.Unmarshal(record.Value, &body))
-	id, till, claimed := headers["ce_id"], fmt.Sprint(message["store_id"], "/", message["profile_id"]), message["hash"]
+	till, number := fmt.Sprint(message["store_id"], "/", message["profile_id"]), message["z_number"]
 	if seen[id] {
 		return
 	}
 	if delete(body, "hash"); message["kind"] == "closing" {
 		text, _ := json.Marshal(body)
 		text, err = jcs.Transform(text)
-		before := cmp.Or(last[till], strings.Repeat("0", 64))
-		last[till] = fmt.Sprintf("%x", sha256.Sum256(text))
-		if last[till] != claimed || before != message["prev_hash"] {
-			log.Fatalln(till, "closing", message["z_number"], "was changed, or does not follow the one before it")
+		if fmt.Sprintf("%x", sha256.Sum256(text)) != message["hash"] {
+			log.Fatalln(till, "closing", number, "was changed")
+		} else if message["prev_hash"] != cmp.Or(last[till], strings.Repeat("0", 64)) {
+			log.Fatalf("%s closing %v does not follow the last one taken: closing %v is missing, or was replaced", till, number, number.(float64)-1)
 		}
+		last[till] = fmt.Sprint(message["hash"])
 	}
 	seen[id] = true
 	write(file, err, id, till, last[till], message["kind"])

@@ -58,9 +58,12 @@ class ReadClosings {
     static void check(Map<?, ?> closing, String till) throws Exception {
         var hash = (String) closing.remove("hash");
         var digest = MessageDigest.getInstance("SHA-256").digest(JSON.writeValueAsString(closing).getBytes(UTF_8));
-        var before = last.getOrDefault(till, "0".repeat(64));
-        if (!HexFormat.of().formatHex(digest).equals(hash) || !closing.get("prev_hash").equals(before)) {
-            System.err.println(till + " closing " + closing.get("z_number") + " was changed, or does not follow the one before it");
+        var number = (Integer) closing.get("z_number");
+        var fault = !HexFormat.of().formatHex(digest).equals(hash) ? " was changed"
+            : closing.get("prev_hash").equals(last.getOrDefault(till, "0".repeat(64))) ? null
+            : " does not follow the last one taken: closing " + (number - 1) + " is missing, or was replaced";
+        if (fault != null) {
+            System.err.println(till + " closing " + number + fault);
             System.exit(1);
         }
         last.put(till, hash);

@@ -22,11 +22,18 @@ for (const line of readFileSync(path, "utf8").split("\n")) {
   last.set(till, hash);
 }
 
+function end(fault) {
+  console.error(fault);
+  process.exit(1);
+}
+
 function check({ hash, ...closing }, till) {
-  const found = createHash("sha256").update(canonicalize(closing)).digest("hex");
-  if (found !== hash || closing.prev_hash !== (last.get(till) ?? "0".repeat(64))) {
-    console.error(`${till} closing ${closing.z_number} was changed, or does not follow the one before it`);
-    process.exit(1);
+  const number = closing.z_number;
+  const actual = createHash("sha256").update(canonicalize(closing)).digest("hex");
+  if (actual !== hash) end(`${till} closing ${number} was changed`);
+  if (closing.prev_hash !== (last.get(till) ?? "0".repeat(64))) {
+    const before = `closing ${number - 1} is missing, or was replaced`;
+    end(`${till} closing ${number} does not follow the last one taken: ${before}`);
   }
   last.set(till, hash);
 }

@@ -23,10 +23,12 @@ last: dict[str, str] = {}
 
 def check(closing: dict[str, Any], till: str) -> None:
     """End where this closing is not as it was, or not the next one of its till."""
-    claimed = closing.pop("hash")
-    actual = hashlib.sha256(rfc8785.dumps(closing)).hexdigest()
-    if actual != claimed or closing["prev_hash"] != last.get(till, "0" * 64):
-        sys.exit(f"{till} closing {closing['z_number']} was changed, or does not follow the one before it")
+    claimed, number = closing.pop("hash"), closing["z_number"]
+    if hashlib.sha256(rfc8785.dumps(closing)).hexdigest() != claimed:
+        sys.exit(f"{till} closing {number} was changed")
+    if closing["prev_hash"] != last.get(till, "0" * 64):
+        before = f"closing {number - 1} is missing, or was replaced"
+        sys.exit(f"{till} closing {number} does not follow the last one taken: {before}")
     last[till] = claimed
 
 
