@@ -20,6 +20,9 @@ from services.reporting.schemas import LIVE, in_schema
 FILLED_ROWS_MAX: Final = 500
 """Rows of before that are filled in at a time, beside reading; fewer where they have more than `PAGE_BYTES_MAX`."""
 
+_BETWEEN_PEOPLE: Final = "\x1f"
+"""An id may hold lines and tabs, but none of the other control characters."""
+
 ClosingKey = tuple[str, UUID]
 """A closing's store and id."""
 
@@ -85,7 +88,10 @@ async def fill_closings(tx: AsyncConnection, rows: Sequence[Any]) -> None:
     if not rows:
         return
     filled = [_of_closing(row) for row in rows]
-    await tx.execute(_FILL_CLOSINGS, {name: [one[name] for one in filled] for name in filled[0]})
+    columns = {name: [one[name] for one in filled] for name in filled[0]}
+    # Of lists of texts an array of them can only be built where all are of one length.
+    columns["people"] = [_BETWEEN_PEOPLE.join(people) for people in columns["people"]]
+    await tx.execute(_FILL_CLOSINGS, columns)
     await add_up(tx, {(row.store_id, row.closing_id) for row in rows})
 
 

@@ -15,8 +15,6 @@ from contracts.times import moment
 from services.platform.errors import TillError
 
 ERROR_CHARACTERS_MAX: Final = 1_000
-BETWEEN_PEOPLE: Final = "\x1f"
-"""An id may hold lines and tabs, but none of the other control characters."""
 
 
 class Unreadable(TillError, ValueError):
@@ -41,8 +39,8 @@ class ClosingRow:
     session_number: str
     opened_by: str
     opened_by_name: str | None
-    people: str
-    """Ids of all who opened, closed, approved or counted, with U+001F between them: no id may hold one."""
+    people: list[str]
+    """Ids of all who opened, closed, approved or counted, each once."""
     over_short_minor: int | None
 
 
@@ -144,7 +142,7 @@ def figures_of_closing(closing: Closing) -> dict[str, Any]:
         "session_number": closing.session_number,
         "opened_by": closing.opened_by.id,
         "opened_by_name": closing.opened_by.name,
-        "people": BETWEEN_PEOPLE.join(sorted({person.id for person in people if person is not None})),
+        "people": sorted({person.id for person in people if person is not None}),
         "over_short_minor": closing.cash_movements.difference_minor,
     }
 

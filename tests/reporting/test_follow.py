@@ -18,6 +18,7 @@ from services.platform.settings import Settings
 from services.reporting import follow as following
 from services.reporting import store
 from services.reporting.batches import read_batch
+from services.reporting.records import ClosingRow, read_record
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.reader import Reading, publish, reader_process, tables, until_read
 from tests.support.headers import NotUtf8
@@ -26,6 +27,13 @@ from tests.support.waiting import eventually
 
 def metric(name: str) -> float:
     return REGISTRY.get_sample_value(f"till_reporting_{name}_total") or 0.0
+
+
+async def waits_for_a_lock(engine: AsyncEngine) -> bool:
+    """Whether a transaction of the database waits for another one."""
+    async with engine.connect() as tx:
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return (await tx.execute(text(waiting))).rowcount > 0
 
 
 async def forget(engine: AsyncEngine) -> None:
@@ -247,6 +255,28 @@ async def test_a_frozen_reader_that_wakes_cannot_move_what_others_have_moved(
             await store.advance(tx, topic, held, {0: 3})
 
     assert [row[2] for row in (await tables(engine))["consumed"]] == [10]
+
+
+async def test_one_id_on_its_way_in_two_transactions_is_stored_once(engine: AsyncEngine) -> None:
+    """The second fails as an outage does, so its reader begins anew, and then the id is known."""
+    await forget(engine)
+    row, other = read_record(value(closing(1))), read_record(value(closing(1, store_name="Elsewhere")))
+    assert isinstance(row, ClosingRow)
+    assert isinstance(other, ClosingRow)
+    async with engine.begin() as second:
+        async with engine.begin() as first:
+            assert await store.save_closings(first, "t", [row], [(0, 1)]) == []
+            saving = asyncio.create_task(store.save_closings(second, "t", [other], [(1, 1)]))
+            await eventually(lambda: waits_for_a_lock(engine))
+            assert not saving.done()
+        with pytest.raises(following.OUTAGES, match="closings_pkey"):
+            await saving
+        await second.rollback()
+
+    async with engine.begin() as again:
+        assert await store.save_closings(again, "t", [other], [(1, 1)]) == [0]
+    (stored,) = (await tables(engine))["closings"]
+    assert stored[9] == row.value
 
 
 async def test_two_readers_share_the_partitions_and_lose_nothing_when_one_leaves(
