@@ -77,15 +77,15 @@ KNOWN = """
 # What is read anew was learnt when it was learnt first. The live table is named so that `in_schema` leaves it alone.
 LEARNT_AT = """
     SELECT coalesce(l.learnt_at, now())
-      FROM unnest(CAST(:stores AS text[]), CAST(:ids AS uuid[])) WITH ORDINALITY AS n(store_id, {key}, place)
-      LEFT JOIN "reporting".{table} AS l USING (store_id, {key}) ORDER BY n.place
+      FROM unnest(CAST(:stores AS text[]), CAST(:ids AS uuid[])) WITH ORDINALITY AS n(store_id, {key}, ordinal)
+      LEFT JOIN "reporting".{table} AS l USING (store_id, {key}) ORDER BY n.ordinal
 """
 
-# By their place: those whose id is taken by other bytes.
+# By their ordinal: those whose id is taken by other bytes.
 OTHERS = """
-    SELECT n.place
+    SELECT n.ordinal
       FROM unnest(CAST(:stores AS text[]), CAST(:ids AS uuid[]), CAST(:values AS bytea[]))
-           WITH ORDINALITY AS n(store_id, {key}, value, place)
+           WITH ORDINALITY AS n(store_id, {key}, value, ordinal)
       JOIN reporting.{table} AS t USING (store_id, {key})
      WHERE t.value <> n.value
 """
@@ -224,7 +224,7 @@ async def _save(
 ) -> tuple[list[Row], list[int]]:
     """The rows that are new, which are stored now; the indexes of those whose id is already taken by other bytes.
 
-    The first bytes under an id stay, with the place that they came from; the same bytes again are nothing new.
+    The first bytes under an id stay, with the position that they came from; the same bytes again are nothing new.
     """
     if not rows:
         return [], []
@@ -241,7 +241,7 @@ async def _save(
         return [rows[index] for index in new], []
     ids = _ids([keys[index] for index in again]) | {"values": [rows[index].value for index in again]}
     others = (await tx.execute(table.sql(OTHERS, schema), ids)).scalars()
-    return [rows[index] for index in new], [again[place - 1] for place in others]
+    return [rows[index] for index in new], [again[ordinal - 1] for ordinal in others]
 
 
 async def _copy(
