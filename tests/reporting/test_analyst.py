@@ -16,9 +16,9 @@ from services.platform.settings import Settings
 from services.reporting.export_rows import KINDS
 from tests.reporting.many_closings import CLOSINGS, CORRECTIONS, MESSAGES
 from tests.reporting.reader import keep
+from tests.support import analyst_queries
 from tests.support.plans import plan_of
 
-PAGE = (Path(__file__).parents[2] / "docs" / "analysts.md").read_text(encoding="utf-8")
 GOLDEN = Path(__file__).parents[2] / "contracts" / "golden"
 ROW = re.compile(r"\| `(\w+)`(?:, `(\w+)`)? \| ([\w (),]+) \| (.+) \|")
 COLUMNS = text("""
@@ -26,18 +26,7 @@ COLUMNS = text("""
       FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
      WHERE c.relnamespace = CAST('analyst' AS regnamespace) AND c.relkind IN ('v', 'r')
 """)
-GRAFANA = Path(__file__).parents[2] / "deploy" / "observability" / "grafana" / "analysts" / "over-short.json"
-DASHBOARD = json.loads(GRAFANA.read_text())
-VARIABLES = DASHBOARD["templating"]["list"]
-QUERIES = [
-    target["rawSql"]
-    .replace("$__timeFilter(closed_at)", "closed_at BETWEEN '2025-01-01T00:00:00Z' AND '2025-02-01T00:00:00Z'")
-    .replace("$__timeFrom()", "'2025-01-01T00:00:00Z'")
-    .replace("$store", "'s1','s2'")
-    .replace("$currency", "MXN")
-    for panel in DASHBOARD["panels"]
-    for target in panel["targets"]
-]
+QUERIES = analyst_queries.of_dashboard(date(2025, 1, 1), date(2025, 2, 1), ["s1", "s2"], "MXN")
 IN_MXN = "SELECT sum(over_short) FROM analyst.closings_now WHERE currency = 'MXN' AND NOT is_voided"
 OVER_SHORT = """
     SELECT opened_by, date_trunc('week', business_date), currency, sum(over_short) FROM analyst.closings_now
@@ -47,7 +36,7 @@ OVER_SHORT = """
 
 def on_the_page(view: str) -> dict[str, tuple[str, str]]:
     """What the page says of a view's columns: type and meaning."""
-    parts = {part.split("\n", 1)[0].strip("` "): part for part in PAGE.split("\n### ")[1:]}
+    parts = {part.split("\n", 1)[0].strip("` "): part for part in analyst_queries.PAGE.split("\n### ")[1:]}
     shared = [] if view in {"corrections", "currencies"} else ["Of the closing"]
     shared += ["Figures"] if view in {"closings", "closings_now", "corrections"} else []
     columns = {}
@@ -167,7 +156,7 @@ async def test_rights_stay_where_views_are_made_anew(corner: Settings) -> None:
 
 
 async def test_the_query_on_the_page_adds_up_over_and_short_by_cashier_and_week(engine: AsyncEngine) -> None:
-    query = PAGE.split("```sql\n")[1].split("```")[0].replace("current_date - 91", "DATE '2000-01-01'")
+    query = analyst_queries.on_page(date(2000, 1, 1))
     await keep(engine, *MESSAGES)
     async with engine.connect() as tx:
         rows = (await tx.execute(text(query))).all()
@@ -193,7 +182,7 @@ async def test_the_query_on_the_page_adds_up_over_and_short_by_cashier_and_week(
 
 
 async def test_the_query_of_taxes_on_the_page_leaves_voids_out_and_takes_corrections_in(engine: AsyncEngine) -> None:
-    query = PAGE.split("```sql\n")[2].split("```")[0]
+    query = analyst_queries.PAGE.split("```sql\n")[2].split("```")[0]
     await keep(engine, *MESSAGES)
     async with engine.connect() as tx:
         rows = (await tx.execute(text(query))).all()
@@ -234,11 +223,15 @@ async def test_the_dashboard_asks_what_a_role_may_that_sees_nothing_else(
         await grant(reporting.model_copy(update={"analyst_role": role}))
         async with engine.connect() as tx:
             await tx.execute(text(f"SET ROLE {role}"))
-            choices = [[row[0] for row in await tx.execute(text(one["query"]))] for one in VARIABLES]
+            choices = [[row[0] for row in await tx.execute(text(one))] for one in analyst_queries.choices()]
             assert choices == [[], []], "the closings are of 2025"
-            shown = [(await tx.execute(text(query))).mappings().all() for query in QUERIES]
+            shown = [(await tx.execute(text(query))).mappings().all() for query in QUERIES.values()]
             expected = await tx.execute(text(IN_MXN))
-        weeks, rows = shown
+        weeks, rows, currencies, stores = shown
+        assert [[next(iter(row.values())) for row in rows] for rows in (currencies, stores)] == [
+            ["CLF", "JPY", "KWD", "MXN"],
+            ["s1", "s2"],
+        ]
         assert sum(row["balance"] or 0 for row in rows) == expected.scalar_one()
         assert sum(row["balance"] or 0 for row in weeks) == sum(row["balance"] or 0 for row in rows)
         # A name alone may be two people's, and an id one of each store.

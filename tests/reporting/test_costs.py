@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -23,6 +24,7 @@ from services.reporting.store import reporting_engine
 from tests.reporting.closing_messages import closing, session_id_of, value
 from tests.reporting.closing_pages import Token
 from tests.reporting.reader import keep
+from tests.support import analyst_queries
 from tests.support.corner import new_corner
 from tests.support.plans import plan_of
 
@@ -49,6 +51,12 @@ VOIDS = """
     SELECT store_id, gen_random_uuid(), closing_id, session_id, profile_id, z_number, 'session_voided', closed_at, '{}',
            false, 0, topic, 1, z_number
       FROM reporting.closings WHERE store_id LIKE 'many-%' AND z_number / 20 % 100 = 0
+"""
+# Whoever reads these as text fails.
+A_DAY_APART = r"""
+    UPDATE reporting.closings
+       SET business_date = DATE '2024-02-01', closed_at = timestamptz '2024-02-01 12:00Z', value = '\xff'
+     WHERE store_id LIKE 'many-%' AND z_number % 97 = 0
 """
 
 
@@ -138,6 +146,33 @@ async def test_sums_read_one_index_of_their_days(many: AsyncEngine) -> None:
         assert plan.pages <= 100
 
 
+async def test_what_analysts_ask_goes_by_its_days_and_reads_no_closing(many: AsyncEngine) -> None:
+    """The query of their page, and all that the dashboard asks, of a day that has one closing of 97."""
+    begin, end = date(2024, 2, 1), date(2024, 2, 2)
+    asked = {"the page": analyst_queries.on_page(begin)}
+    asked |= analyst_queries.of_dashboard(begin, end, ["many-7", "many-8"], "MXN")
+    read = dict[str, tuple[set[str], int, int]]()
+    async with many.connect() as tx:
+        await tx.execute(text(VOIDS))
+        await tx.execute(text(A_DAY_APART))
+        await tx.execute(text("ANALYZE reporting.closings, reporting.corrections"))
+        for name, query in asked.items():
+            (plan,) = (await tx.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}"))).scalars().one()
+            kinds = {node["Node Type"] for node in nodes_of(plan["Plan"]) if node.get("Relation Name") == "closings"}
+            read[name] = (kinds, *(sum(rows_of(plan["Plan"], table)) for table in ("closings", "corrections")))
+        with pytest.raises(DBAPIError, match="invalid byte sequence"):
+            await tx.execute(text("SELECT sum(sales) FROM analyst.closings WHERE business_date = DATE '2024-02-01'"))
+        await tx.rollback()
+
+    # And the closing of which all are copies. A hundredth of them is voided; the dashboard asks of two stores.
+    of_day = MANY // 97 + 1
+    assert len(read) == 5
+    for name, (kinds, closings, corrections) in read.items():
+        assert "Seq Scan" not in kinds, (name, read)
+        assert 0 < closings <= of_day, (name, read)
+        assert corrections <= of_day // 50, (name, read)
+
+
 async def test_sums_of_some_stores_pass_the_voids_of_others_by(many: AsyncEngine) -> None:
     first, last = date(2024, 1, 2), date(2024, 1, 4)
     async with many.connect() as tx:
@@ -152,13 +187,18 @@ async def test_sums_of_some_stores_pass_the_voids_of_others_by(many: AsyncEngine
     assert 0 < sum(rows_of(plan["Plan"], "corrections")) <= 100
 
 
+def nodes_of(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for below in node.get("Plans", ()):
+        yield from nodes_of(below)
+
+
 def rows_of(node: dict[str, Any], table: str) -> Iterator[int]:
     """How many rows each scan of a table has read."""
-    if node.get("Relation Name") == table:
-        left_out = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-        yield round((node["Actual Rows"] + left_out) * node["Actual Loops"])
-    for below in node.get("Plans", ()):
-        yield from rows_of(below, table)
+    for one in nodes_of(node):
+        if one.get("Relation Name") == table:
+            left_out = one.get("Rows Removed by Filter", 0) + one.get("Rows Removed by Index Recheck", 0)
+            yield round((one["Actual Rows"] + left_out) * one["Actual Loops"])
 
 
 SCOPES = (StoreScope(None), StoreScope(["many-7"]), StoreScope(["many-7", "many-8"]))
