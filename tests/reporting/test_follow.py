@@ -354,7 +354,7 @@ async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
     engine = store.reporting_engine(corner.database_url)
     async with engine.connect() as tx:
         versions = await tx.execute(text("SELECT version_num FROM alembic_version_reporting"))
-        assert list(versions.scalars()) == ["0012"]
+        assert list(versions.scalars()) == ["0013"]
     await engine.dispose()
 
 

@@ -2,6 +2,9 @@
 
 Migration 0007 made them first, with some figures as they were then. Whoever changes a figure changes it here, and makes
 the views anew in a migration of its own.
+
+`closings` has a closing's value read once for all of its columns, and what lies in a member of it only for those that
+need it: most of what such a row costs is PostgreSQL's reading of JSON.
 """
 
 # ruff: noqa: S608 - all SQL here is of constants
@@ -81,9 +84,8 @@ _FIGURES: Sequence[Column] = (
         "Cash at the opening less what the session before left; null where that is unknown.",
     ),
 )
-_FIGURES_FROM = """
-    json_to_record({json}) AS f(sales json, summary json, cash_movements json, refunds json, tips json, prepaid json,
-                                tenders json)
+_MEMBERS: Sequence[str] = ("sales", "summary", "cash_movements", "refunds", "prepaid", "tenders")
+_FIGURES_OF_MEMBERS = """
     CROSS JOIN LATERAL json_to_record(f.sales) AS s(total_minor bigint, count bigint, rounding_minor bigint,
         paid_before_minor bigint, unpaid_minor bigint, carried_over_minor bigint, lowered json)
     CROSS JOIN LATERAL json_to_record(coalesce(s.lowered, '{{}}')) AS l(total_minor bigint, count bigint)
@@ -96,6 +98,9 @@ _FIGURES_FROM = """
         withdrawals_minor bigint, expected_minor bigint, reported_minor bigint, difference_minor bigint,
         opening_difference_minor bigint)
 """
+_FIGURES_FROM = "json_to_record({{json}}) AS f({members}) {figures}".format(
+    members=", ".join(f"{name} json" for name in _MEMBERS), figures=_FIGURES_OF_MEMBERS
+)
 # Aggregates of one row: so a query that asks for none of these columns has the join left out, and reads no JSON.
 _FIGURES_OF_CLOSING = "LEFT JOIN LATERAL (SELECT {figures} FROM {source}) AS h ON true".format(
     figures=", ".join(f"max({expression}) AS {name}" for name, expression, _ in _FIGURES),
@@ -117,15 +122,28 @@ _HEAD: Sequence[tuple[str, str, str]] = (
     ("opening_note", "text", "The opening's note."),
     ("closing_note", "text", "The closing's note."),
 )
-_HEAD_OF_CLOSING = "LEFT JOIN LATERAL (SELECT {columns} FROM json_to_record({json}) AS j({types})) AS w ON true".format(
+_HEAD_AND_FIGURES = """
+    LEFT JOIN LATERAL (SELECT {columns} FROM json_to_record(reporting.as_json(c.value)) AS j({types})) AS w ON true
+    LEFT JOIN LATERAL (
+        SELECT {figures} FROM (SELECT {passed_on}) AS f {source}) AS h ON true
+""".format(
     columns=", ".join(
-        f"max(j.{name} ->> 'id') AS {name}, max(j.{name} ->> 'name') AS {name}_name"
-        if kind == "person"
-        else f"{'bool_and' if kind == 'boolean' else 'max'}(j.{name}) AS {name}"
-        for name, kind, _ in _HEAD
+        [
+            f"max(j.{name} ->> 'id') AS {name}, max(j.{name} ->> 'name') AS {name}_name"
+            if kind == "person"
+            else f"{'bool_and' if kind == 'boolean' else 'max'}(j.{name}) AS {name}"
+            for name, kind, _ in _HEAD
+        ]
+        # Of JSON there is no greatest.
+        + [f"(array_agg(j.{name}))[1] AS {name}" for name in _MEMBERS]
     ),
-    json="reporting.as_json(c.value)",
-    types=", ".join(f"{name} {'json' if kind == 'person' else kind}" for name, kind, _ in _HEAD),
+    types=", ".join(
+        [f"{name} {'json' if kind == 'person' else kind}" for name, kind, _ in _HEAD]
+        + [f"{name} json" for name in _MEMBERS]
+    ),
+    figures=", ".join(f"max({expression}) AS {name}" for name, expression, _ in _FIGURES),
+    passed_on=", ".join(f"w.{name}" for name in _MEMBERS),
+    source=_FIGURES_OF_MEMBERS.format(),
 )
 _DELTAS = """
     LEFT JOIN LATERAL (
@@ -166,13 +184,15 @@ def make_anew() -> None:
         """).scalars()
     )
     op.execute("DROP VIEW analyst.closings, analyst.closings_now, analyst.corrections")
-    _closings()
+    make_closings()
+    _closings_now()
     _corrections()
     for statement in lines:
         tx.exec_driver_sql(statement)
 
 
-def _closings() -> None:
+def make_closings() -> None:
+    """Makes the view `closings`, or puts it as it is here in the place of one with the same columns."""
     head = [
         column
         for name, kind, meaning in _HEAD
@@ -199,8 +219,11 @@ def _closings() -> None:
         "closings",
         "A row for each closing, as it was when the session was closed.",
         [*_CLOSING, *head, *_in_decimals(figures), *links],
-        f"{_FROM} {_HEAD_OF_CLOSING} {_FIGURES_OF_CLOSING}",
+        f"{_FROM} {_HEAD_AND_FIGURES}",
     )
+
+
+def _closings_now() -> None:
     now = [
         (
             name,
@@ -274,13 +297,22 @@ def _in_decimals(columns: Sequence[Column], unit: str = "k") -> list[Column]:
 
 def _view(name: str, comment: str, columns: Sequence[Column], source: str) -> None:
     selected = ", ".join(f"{expression} AS {column}" for column, expression, _ in columns)
-    op.execute(f"CREATE VIEW analyst.{name} AS SELECT {selected} FROM {source}")
+    put_view(name, f"SELECT {selected} FROM {source}")
     comments = [
         f"COMMENT ON VIEW analyst.{name} IS '{_quoted(comment)}'",
         *(f"COMMENT ON COLUMN analyst.{name}.{column} IS '{_quoted(meaning)}'" for column, _, meaning in columns),
     ]
     # In one statement: hundreds of them take their time one by one.
     op.execute(f"DO $$ BEGIN {'; '.join(comments)}; END $$")
+
+
+def put_view(name: str, query: str) -> None:
+    """Makes a view, or puts it in the place of one with the same columns, whose rights, comments and options stay."""
+    options = op.get_bind().exec_driver_sql(f"""
+        SELECT format('WITH (%s)', array_to_string(reloptions, ', ')) FROM pg_class
+         WHERE relnamespace = CAST('analyst' AS regnamespace) AND relname = '{name}' AND reloptions IS NOT NULL
+    """)
+    op.execute(f"CREATE OR REPLACE VIEW analyst.{name} {options.scalar() or ''} AS {query}")
 
 
 def _quoted(sentence: str) -> str:
