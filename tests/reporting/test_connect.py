@@ -1,19 +1,24 @@
 """Kafka Connect's own sinks over the closings topic, set up by the very files of `deploy/connect`."""
 
+import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import httpx
 import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import contracts
 from services.operations.kafka_principals import set_up
-from services.platform.kafka.topics import create_topics
+from services.platform.kafka.topics import admin_client, create_topics
 from services.platform.settings import Settings
 from tests.reporting.closing_messages import Row, closing, value
 from tests.reporting.connect import CONNECT, connect_worker
@@ -24,7 +29,16 @@ from tests.support.waiting import eventually
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "connect.md"
 QUERIES: Final = [part.split("```")[0].strip(" ;\n") for part in PAGE.read_text().split("```sql\n")[1:]]
-CONNECTORS: Final = ("closings.properties", "closing-documents.properties")
+CONNECTORS: Final = ("closings.properties", "closing-documents.properties", "closings-file.properties")
+ASIDE: Final = PAGE.read_text().split("```properties\n")[1].split("```")[0]
+"""What the page has the connector into columns do with what can't be read."""
+UNREADABLE: Final = b'{"kind":'
+ITS_ID: Final = [("ce_id", b"5bd2a9a0-51f4-4b3e-9d6c-5b1c1a1f3b11")]
+PATIENCE_S: Final = 300.0
+"""How long anything may take that a worker does, beside much else: two Java processes start, and groups form."""
+SCHEMA: Final = (Path(contracts.__file__).parent / "connect.json").read_text()
+NEW: Final = {"z_number": "z_number", "sales": "sales_total_minor"}
+"""Members that an earlier version had not, with a column of each."""
 REPORT: Final = {"folio": 1042, "é": [1, {"a": None}], "later": {"rate": "0.50"}}
 LATER: Final = closing(6, sales_report=REPORT, a_member_of_a_later_version={"b": [1]})
 """With all that no column takes: a report of the register's own, and what this schema doesn't know."""
@@ -40,7 +54,7 @@ def _ce_id(message: Row) -> str:
 
 
 def _surroundings(settings: Settings) -> dict[str, str]:
-    """What a worker finds in its environment where brokers ask nobody."""
+    """What a worker finds in its environment where brokers ask nobody, and closings are as they are today."""
     url = make_url(settings.reader_database_url)
     return {
         "KAFKA": settings.kafka,
@@ -50,7 +64,92 @@ def _surroundings(settings: Settings) -> dict[str, str]:
         "SINK_URL": f"jdbc:postgresql://{url.host}:{url.port}/{url.database}?stringtype=unspecified",
         "SINK_USER": url.username or "",
         "SINK_PASSWORD": url.password or "",
+        "CLOSINGS_SCHEMA": SCHEMA,
+        "CLOSINGS_FILE": "closings.jsonl",
     }
+
+
+def _connectors(folder: Path, aside: str) -> list[Path]:
+    """The files of all connectors; with the page's lines at the end of the one that they are for, where `aside` is one.
+
+    It is the topic of what can't be read.
+    """
+    if not aside:
+        return [CONNECT / name for name in CONNECTORS]
+    first, *others = [CONNECT / name for name in CONNECTORS]
+    careful = folder / first.name
+    careful.write_text(first.read_text() + ASIDE.replace("till-closings.unreadable", aside))
+    return [careful, *others]
+
+
+async def _asked(worker: str, method: str, path: str, body: Any = None) -> Any:
+    """What the worker answers, once it takes it: it is still starting, or a group still has its dead reader."""
+    async with httpx.AsyncClient(base_url=worker) as http:
+
+        async def reply() -> httpx.Response | None:
+            try:
+                response = await http.request(method, f"/connectors/{path}", json=body)
+            except httpx.TransportError:
+                return None
+            return response if response.is_success else None
+
+        response = await eventually(reply, within_s=PATIENCE_S)
+        assert response is not None
+        return response.json() if response.content else None
+
+
+async def _failure(worker: str, connector: str) -> str:
+    """Why the task of a connector has ended, as soon as it has."""
+
+    async def trace() -> str | None:
+        status = await _asked(worker, "GET", f"{connector}/status")
+        return next((task["trace"] for task in status["tasks"] if task["state"] == "FAILED"), None)
+
+    return await eventually(trace, within_s=PATIENCE_S) or ""
+
+
+async def _lead_past(worker: str, connector: str, record: ConsumerRecord[Any, Any]) -> None:
+    """As the page has it, by the headers with which a record was put aside."""
+    at = {key.removeprefix("__connect.errors."): value.decode() for key, value in record.headers if value is not None}
+    await _asked(worker, "PUT", f"{connector}/stop")
+    partition = {"kafka_topic": at["topic"], "kafka_partition": int(at["partition"])}
+    offset = {"kafka_offset": int(at["offset"]) + 1}
+    await _asked(worker, "PATCH", f"{connector}/offsets", {"offsets": [{"partition": partition, "offset": offset}]})
+    await _asked(worker, "PUT", f"{connector}/resume")
+
+
+async def _put_aside(settings: Settings, topic: str) -> ConsumerRecord[Any, Any]:
+    """The first record that was put aside on a topic."""
+
+    async def is_there() -> bool:
+        with admin_client(settings) as admin:
+            return topic in admin.list_topics()
+
+    await eventually(is_there, within_s=PATIENCE_S)
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=settings.kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        return await asyncio.wait_for(consumer.getone(), PATIENCE_S)
+    finally:
+        await consumer.stop()
+
+
+async def _until_filed(folder: Path, records: Iterable[bytes]) -> None:
+    """Wait until the file has each of these on a line, and no others, however often."""
+
+    async def are_filed() -> bool:
+        file = folder / "closings.jsonl"
+        return file.exists() and file.read_bytes().endswith(b"\n") and {*file.read_bytes().splitlines()} == {*records}
+
+    await eventually(are_filed, within_s=PATIENCE_S)
+
+
+async def _columns_of(engine: AsyncEngine) -> set[str]:
+    async with engine.connect() as tx:
+        rows = await tx.execute(
+            text("SELECT column_name FROM information_schema.columns WHERE table_name = 'closings_topic'")
+        )
+        return {*rows.scalars()}
 
 
 async def _run(engine: AsyncEngine, script: str) -> None:
@@ -68,7 +167,7 @@ async def _until_stored(engine: AsyncEngine, messages: Sequence[Row]) -> None:
                     return False
         return True
 
-    await eventually(are_stored, within_s=120)
+    await eventually(are_stored, within_s=PATIENCE_S)
 
 
 def _columns(message: Row, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -88,7 +187,7 @@ def _written(cell: Any) -> Any:
     return str(cell) if isinstance(cell, date | UUID) else cell
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 async def test_connect_logs_in_with_the_rights_of_who_reads_closings(
     reporting: Settings, engine: AsyncEngine, tmp_path: Path
 ) -> None:
@@ -100,6 +199,7 @@ async def test_connect_logs_in_with_the_rights_of_who_reads_closings(
         office = reporting.model_copy(update={"kafka": kafka.plaintext})
         await create_topics(office)
         assert await set_up(office, tmp_path / "principals") == ["till-closings-warehouse"]
+        await asyncio.to_thread(_let_write, office, "till-closings-warehouse", "unreadable")
         await _publish(office, CLOSINGS)
         log_in = {
             "KAFKA": kafka.plain,
@@ -107,25 +207,56 @@ async def test_connect_logs_in_with_the_rights_of_who_reads_closings(
             "KAFKA_USER": "till-closings-warehouse",
             "KAFKA_PASSWORD": "words, and more: of the warehouse",
         }
-        async with connect_worker("jdbc-sink-jars.txt", CONNECTORS, _surroundings(office) | log_in, tmp_path):
+        connectors = _connectors(tmp_path, "unreadable")
+        async with connect_worker(connectors, _surroundings(office) | log_in, tmp_path):
             await _until_stored(engine, CLOSINGS)
+            await _until_filed(tmp_path, map(value, CLOSINGS))
+            await publish(office, [UNREADABLE], 0, ITS_ID)
+            assert (await _put_aside(office, "unreadable")).value == UNREADABLE
 
 
-@pytest.mark.timeout(600)
-async def test_the_jdbc_sink_fills_typed_columns_and_documents_and_takes_each_record_once(
+def _let_write(settings: Settings, user: str, topic: str) -> None:
+    """Make the topic, and give the right to write it that a principal of closings doesn't have."""
+    pattern = ResourcePattern(ResourceType.TOPIC, topic)
+    with admin_client(settings) as admin:
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+        admin.create_acls([ACL(f"User:{user}", "*", ACLOperation.WRITE, ACLPermissionType.ALLOW, pattern)])
+
+
+@pytest.mark.timeout(1800)
+async def test_sinks_take_each_record_once_or_stop_at_it_and_add_what_a_later_version_brings(
     reporting: Settings, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     await _run(engine, (CONNECT / "postgresql.sql").read_text())
     surroundings = _surroundings(reporting)
+    earlier = json.loads(SCHEMA)
+    earlier["fields"] = [field for field in earlier["fields"] if field["field"] not in NEW]
     first = [*CLOSINGS, *CORRECTIONS]
     more = [LATER, shop(7, "MXN", 4, 1, store_id="s3")]
     await _publish(reporting, [*first, *CLOSINGS])
-    async with connect_worker("jdbc-sink-jars.txt", CONNECTORS, surroundings, tmp_path):
+    older = surroundings | {"CLOSINGS_SCHEMA": json.dumps(earlier)}
+    async with connect_worker(_connectors(tmp_path, ""), older, tmp_path) as worker:
         await _until_stored(engine, first)
-    # It was killed before it told Kafka how far it was: it reads all of them again, and what came meanwhile.
+        assert not {*NEW.values()} & await _columns_of(engine)
+        await publish(reporting, [UNREADABLE], 0, ITS_ID)
+        await publish(reporting, [value(LATER)], 0, [("ce_id", _ce_id(LATER).encode())])
+        assert "JsonEOFException" in await _failure(worker, "till-closings")
+        assert "invalid input syntax for type json" in await _failure(worker, "till-closing-documents")
+        # What lies behind it was not passed over, and not taken either.
+        await _until_stored(engine, first)
+        await _until_filed(tmp_path, [UNREADABLE, *map(value, [*first, LATER])])
+
+    # It was killed before it told Kafka how far it was, or after: it reads some of them again, and all that comes anew.
     await _publish(reporting, [*first, *more])
-    async with connect_worker("jdbc-sink-jars.txt", CONNECTORS, surroundings, tmp_path):
+    aside = f"{reporting.topic_prefix}unreadable"
+    async with connect_worker(_connectors(tmp_path, aside), surroundings, tmp_path) as worker:
+        record = await _put_aside(reporting, aside)
+        assert record.value == UNREADABLE
+        assert "invalid input syntax for type json" in await _failure(worker, "till-closing-documents")
+        await _lead_past(worker, "till-closing-documents", record)
         await _until_stored(engine, [*first, *more])
+        await _until_filed(tmp_path, [UNREADABLE, *map(value, [*first, *more])])
+    assert {*NEW.values()} <= await _columns_of(engine)
 
     async with engine.connect() as tx:
         rows = {str(row["ce_id"]): row for row in (await tx.execute(text("SELECT * FROM closings_topic"))).mappings()}
