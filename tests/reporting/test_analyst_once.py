@@ -62,8 +62,8 @@ async def test_views_that_are_put_in_the_place_of_others_say_the_same_to_those_w
                 right = f"SELECT has_table_privilege('{role}', 'analyst.{view}', 'SELECT')"
                 assert (await tx.execute(text(right))).scalar_one(), view
             options = await tx.execute(text("SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL"))
-            kept = {row.relname: row.reloptions for row in options}
-            assert [kept[view] for view in ANEW] == [["security_barrier=true"]] * len(ANEW)
+            options_of = {row.relname: row.reloptions for row in options}
+            assert [options_of[view] for view in ANEW] == [["security_barrier=true"]] * len(ANEW)
     finally:
         async with engine.begin() as tx:
             await tx.execute(text(f"DROP OWNED BY {role}"))

@@ -360,7 +360,9 @@ async def test_copies_that_migrate_at_once_agree(corner: Settings) -> None:
 
 async def test_closings_are_compressed_by_the_quicker_way_that_postgresql_has(engine: AsyncEngine) -> None:
     has = "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
-    way = "SELECT attcompression FROM pg_attribute WHERE attrelid = 'reporting.closings'::regclass AND attname = 'value'"
+    way = (
+        "SELECT attcompression FROM pg_attribute WHERE attrelid = 'reporting.closings'::regclass AND attname = 'value'"
+    )
     async with engine.connect() as tx:
         quicker = (await tx.execute(text(has))).scalar_one()
         # Nothing there is the server's own way, which every PostgreSQL has.
