@@ -95,7 +95,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--closings",
         type=int,
-        help=f"that the reader holds at most, and takes in; {FULL.closings_listed[-1]:,} to list",
+        help=f"that the reader holds at most, takes in, reads anew and pushes; {FULL.closings_listed[-1]:,} to list",
     )
     parser.add_argument(
         "--attacks",

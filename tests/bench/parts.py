@@ -9,7 +9,22 @@ import structlog
 from rich.progress import Progress
 
 from deploy.embedded.stack import Stack
-from tests.bench import closing, closings_list, console, gateway, ingest, limits, listing, neighbours, pace, race, speed
+from tests.bench import (
+    analysts,
+    closing,
+    closings_list,
+    console,
+    gateway,
+    ingest,
+    limits,
+    listing,
+    neighbours,
+    pace,
+    race,
+    rebuilding,
+    speed,
+    webhooks,
+)
 from tests.bench.calm import rest
 from tests.bench.corner import STAGES, BenchFailed, corner, prepare
 from tests.bench.latency import WARM_UP_COMMANDS
@@ -128,6 +143,27 @@ class Bench:
             bars = self.bar(f"{count:,} closings published", count), self.bar(f"{count:,} closings taken in", count)
             self.results.ingest = await ingest.measure(settings, count, self.stack.pids, self.logs, bars)
 
+    async def rebuild(self) -> None:
+        """The tables of a reader, read anew from the topic."""
+        count = self.sizes.rebuilt
+        async with corner(self.stack, "rebuild") as settings:
+            bars = self.bar(f"{count:,} closings published", count), self.bar(f"{count:,} closings to rebuild", count)
+            self.results.rebuilt = await rebuilding.measure(settings, count, self.stack.pids, self.logs, bars)
+
+    async def webhooks(self) -> None:
+        """Closings pushed to one endpoint, and to ten."""
+        count = self.sizes.pushed
+        async with corner(self.stack, "webhooks") as settings:
+            bars = self.bar(f"{count:,} closings published", count), self.bar(f"{count:,} closings to push", count)
+            self.results.pushes = await webhooks.measure(settings, count, self.stack.pids, self.logs, bars, self.bar)
+
+    async def analysts(self) -> None:
+        """What analysts ask of a reader that holds many closings."""
+        stored = self.sizes.analysed
+        async with corner(self.stack, "analysts") as settings:
+            bar = self.bar(f"{stored:,} closings of a year", stored)
+            self.results.analysts = await analysts.measure(settings, stored, self.sizes.analyst_calls, bar)
+
     async def console(self) -> None:
         """The console's pages before very many closings, and many live ones at once."""
         stored, pages = self.sizes.console_closings, self.sizes.console_pages
@@ -171,6 +207,9 @@ PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
     "sessions-list": Bench.lists,
     "closings-list": Bench.closing_pages,
     "ingest": Bench.ingest,
+    "rebuild": Bench.rebuild,
+    "webhooks": Bench.webhooks,
+    "analysts": Bench.analysts,
     "console": Bench.console,
     "stages": Bench.stages,
 }

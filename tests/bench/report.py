@@ -27,9 +27,11 @@ from tests.bench.meter import load_1min
 from tests.bench.neighbours import Neighbours
 from tests.bench.pace import Paces
 from tests.bench.race import Race
+from tests.bench.rebuilding import Rebuilt
 from tests.bench.scaling import Scale
 from tests.bench.summary import summaries
 from tests.bench.ways import COMPILED
+from tests.bench.webhooks import Pushes
 
 LIBRARIES: Final = (
     "faststream",
@@ -63,6 +65,9 @@ class Report:
     lists: list[Listed] = field(default_factory=list)
     closing_pages: list[Listed] = field(default_factory=list)
     ingest: Ingest | None = None
+    rebuilt: Rebuilt | None = None
+    pushes: list[Pushes] = field(default_factory=list)
+    analysts: list[Listed] = field(default_factory=list)
     console: Figures | None = None
     passage: Passage | None = None
     neighbours: Neighbours | None = None

@@ -37,6 +37,13 @@ class Sizes:
     """Closings that a reader holds whose pages are asked for."""
     ingested: int
     """Closings that a reader takes in from the topic."""
+    rebuilt: int
+    """Closings whose tables are read anew."""
+    pushed: int
+    """Deliveries to one endpoint, and to ten together."""
+    analysed: int
+    """Closings that analysts ask about."""
+    analyst_calls: int
     console_closings: int
     """Of the one store whose pages are asked for."""
     console_calls: int
@@ -67,6 +74,10 @@ FULL: Final = Sizes(
     list_calls=300,
     closings_listed=(10_000, 1_000_000),
     ingested=100_000,
+    rebuilt=100_000,
+    pushed=20_000,
+    analysed=100_000,
+    analyst_calls=20,
     console_closings=100_000,
     console_calls=100,
     console_pages=(1, 200),
@@ -86,6 +97,10 @@ QUICK: Final = replace(
     listed=20_000,
     closings_listed=(10_000, 20_000),
     ingested=10_000,
+    rebuilt=10_000,
+    pushed=2_000,
+    analysed=10_000,
+    analyst_calls=10,
     list_calls=50,
     commands=20_000,
     rounds=1,
@@ -121,7 +136,7 @@ def sizes_of(
     attacks: tuple[str, ...] = NAMES,
 ) -> Sizes:
     """The sizes of a run, where given: `commands` for the comparison of speed, `stored` sessions of the larger ledger,
-    and `closings` that the reporting reader holds, and takes in, at most."""
+    and `closings` that the reporting reader holds at most, takes in, reads anew and pushes."""
     sizes = replace(QUICK if quick else FULL, attacks=attacks)
     if commands is not None:
         sizes = replace(sizes, commands=commands)
@@ -130,5 +145,13 @@ def sizes_of(
         sizes = replace(sizes, steps=replace(sizes.steps, stored=(*smaller, stored)))
     if closings is not None:
         fewer = [size for size in sizes.closings_listed if size < closings]
-        sizes = replace(sizes, closings_listed=(*fewer, closings), ingested=closings, console_closings=closings)
+        sizes = replace(
+            sizes,
+            closings_listed=(*fewer, closings),
+            ingested=closings,
+            rebuilt=closings,
+            pushed=closings,
+            analysed=closings,
+            console_closings=closings,
+        )
     return sizes

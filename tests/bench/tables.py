@@ -20,6 +20,7 @@ from tests.bench.race import Race
 from tests.bench.report import Report
 from tests.bench.stages import BESIDE
 from tests.bench.summary import Summary, summaries
+from tests.bench.tables_of_closings import show_pushes, show_rebuilt
 from tests.bench.tables_of_growth import show_scales
 
 BAR_WIDTH: Final = 24
@@ -79,6 +80,9 @@ def show(report: Report, console: Console) -> None:
     _show_lists(report.lists, "A page of sessions, from the call to what is in memory", console)
     _show_lists(report.closing_pages, "A page of closings over HTTP, in two days that hold all of them", console)
     _show_ingest(report.ingest, console)
+    show_rebuilt(report.rebuilt, console)
+    show_pushes(report.pushes, console)
+    _show_lists(report.analysts, "What analysts ask, from the call to the last row", console)
     _show_console(report.console, console)
     if report.closings:
         _show_closings(report.closings, console)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.embedded.stack import Stack
 from services.platform.kafka.topics import create_topics
 from services.platform.settings import Settings
-from tests.bench import closing, gateway, speed
+from tests.bench import analysts, closing, gateway, rebuilding, speed, webhooks
 from tests.bench.corner import OURS, BenchFailed, prepare
 from tests.bench.peers import textbook
 from tests.bench.traffic import connected, publish, read_answers
@@ -74,6 +76,31 @@ async def test_the_gateway_and_kafka_carry_as_many_commands_and_all_are_accepted
     passage = await gateway.measure(settings, per_s=100, seconds=1, logs=tmp_path)
     assert passage.kafka.commands == passage.gateway.commands == 100
     assert passage.gateway.p99_ms >= passage.gateway.p50_ms > 0
+
+
+@pytest.mark.timeout(600)
+async def test_a_backlog_is_pushed_to_one_endpoint_and_to_ten_and_rebuilt_and_asked_for(
+    stack: Stack, corner: Settings, tmp_path: Path
+) -> None:
+    settings, count = corner.model_copy(update={"auth": "off"}), 200
+    quiet = (lambda _: None, lambda _: None)
+
+    pushes = await webhooks.measure(settings, count, stack.pids, tmp_path, quiet, lambda *_: quiet[0])
+    assert [one.endpoints for one in pushes] == [1, 10]
+    assert all(one.deliveries >= count and one.cpu_us["worker"] >= 0 for one in pushes)
+
+    seen = await rebuilding.rebuilt(settings, count, stack.pids, tmp_path)
+    assert seen.words.startswith("Byte-equal to what is stored: 200 closings")
+    engine = create_async_engine(settings.reader_database_url)
+    async with engine.begin() as tx:
+        await tx.execute(text("UPDATE reporting.closings SET opened_by = 'another' WHERE session_number = '7'"))
+    await engine.dispose()
+    with pytest.raises(BenchFailed, match="1 rows differ"):
+        await rebuilding.rebuilt(settings, count, stack.pids, tmp_path)
+
+    asked = await analysts.measure(settings, 100, 1, quiet[0])
+    assert len(asked) == 5
+    assert asked[0].rows > 0
 
 
 async def test_only_committed_answers_are_counted_and_markers_never(stack: Stack, corner: Settings) -> None:
