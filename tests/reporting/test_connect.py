@@ -70,15 +70,16 @@ def _surroundings(settings: Settings) -> dict[str, str]:
 
 
 def _connectors(folder: Path, aside: str) -> list[Path]:
-    """The files of all connectors; with the page's lines at the end of the one that they are for, where `aside` is one.
+    """The files of all connectors; where `aside` is one, the first is by the page's lines to go on and to begin anew.
 
-    It is the topic of what can't be read.
+    `aside` is the topic of what can't be read.
     """
     if not aside:
         return [CONNECT / name for name in CONNECTORS]
     first, *others = [CONNECT / name for name in CONNECTORS]
     careful = folder / first.name
-    careful.write_text(first.read_text() + ASIDE.replace("till-closings.unreadable", aside))
+    text_of = first.read_text().replace("${env:KAFKA_USER}.closings\n", "${env:KAFKA_USER}.closings-2\n")
+    careful.write_text(text_of + ASIDE.replace("till-closings.unreadable", aside))
     return [careful, *others]
 
 
@@ -208,11 +209,16 @@ async def test_connect_logs_in_with_the_rights_of_who_reads_closings(
             "KAFKA_PASSWORD": "words, and more: of the warehouse",
         }
         connectors = _connectors(tmp_path, "unreadable")
-        async with connect_worker(connectors, _surroundings(office) | log_in, tmp_path):
+        async with connect_worker(connectors, _surroundings(office) | log_in, tmp_path) as worker:
             await _until_stored(engine, CLOSINGS)
             await _until_filed(tmp_path, map(value, CLOSINGS))
             await publish(office, [UNREADABLE], 0, ITS_ID)
-            assert (await _put_aside(office, "unreadable")).value == UNREADABLE
+            record = await _put_aside(office, "unreadable")
+            assert record.value == UNREADABLE
+            await _failure(worker, "till-closing-documents")
+            await _lead_past(worker, "till-closing-documents", record)
+            await _publish(office, [LATER])
+            await _until_stored(engine, [*CLOSINGS, LATER])
 
 
 def _let_write(settings: Settings, user: str, topic: str) -> None:
@@ -246,8 +252,8 @@ async def test_sinks_take_each_record_once_or_stop_at_it_and_add_what_a_later_ve
         await _until_stored(engine, first)
         await _until_filed(tmp_path, [UNREADABLE, *map(value, [*first, LATER])])
 
-    # It was killed before it told Kafka how far it was, or after: it reads some of them again, and all that comes anew.
-    await _publish(reporting, [*first, *more])
+    # It was killed before it told Kafka how far it was, or after: some of them it reads again, and the columns all.
+    await _publish(reporting, [*first[:3], *more])
     aside = f"{reporting.topic_prefix}unreadable"
     async with connect_worker(_connectors(tmp_path, aside), surroundings, tmp_path) as worker:
         record = await _put_aside(reporting, aside)
