@@ -35,7 +35,7 @@ async def measure(settings: Settings, stored: int, calls: int, progress: Progres
     begin, end = (today - ASKED_FOR).date(), (today + timedelta(days=1)).date()
     asked = {"the page's query, all stores": analyst_queries.on_page(begin)}
     asked |= analyst_queries.of_dashboard(begin, end, CHOSEN, model["currency"])
-    found = []
+    lists = []
     try:
         async with engine.connect() as tx:
             for name, query in asked.items():
@@ -45,7 +45,7 @@ async def measure(settings: Settings, stored: int, calls: int, progress: Progres
                     return len((await tx.execute(statement)).all())  # noqa: B023 - called before the next one
 
                 count, median_ms, p99_ms = await timed(rows, calls)
-                found.append(Listed(name, f"91 days of {stored:,}", count, median_ms, p99_ms))
+                lists.append(Listed(name, f"91 days of {stored:,}", count, median_ms, p99_ms))
     finally:
         await engine.dispose()
-    return found
+    return lists
