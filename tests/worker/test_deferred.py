@@ -13,6 +13,7 @@ from services.sessions.worker.apply import PositionedRead
 from services.sessions.worker.consumer import Consumer
 from services.sessions.worker.read_record import Parked, read
 from tests.support.commands import STORE, movement, written
+from tests.support.waiting import turns
 from tests.worker.own_consumer import Broker, a_consumer
 
 TOPIC = "commands"
@@ -61,7 +62,7 @@ async def test_a_batch_behind_a_flood_waits_for_one_portion_of_its_refusals() ->
     consumer, kafka = deferring(heard, hold)
     await consumer.on_batch(handed_out(kafka, range(FLOOD)))
     behind = asyncio.create_task(consumer.on_batch(handed_out(kafka, range(FLOOD, FLOOD + 1))))
-    await asyncio.sleep(0.01)
+    await turns()
     hold.set()
     await behind
     await consumer.finish()
@@ -78,7 +79,7 @@ async def test_no_offset_is_committed_above_one_that_waits() -> None:
     hold = asyncio.Event()
     consumer, kafka = deferring([], hold)
     await consumer.on_batch(handed_out(kafka, range(FLOOD)))
-    await asyncio.sleep(0.01)
+    await turns()
     assert kafka.committed == {0: 0}
     hold.set()
     await consumer.finish()
@@ -102,9 +103,9 @@ async def heard_of_a_flood_and_one_behind() -> list[str]:
     heard, hold = list[str](), asyncio.Event()
     consumer, kafka = deferring(heard, hold)
     await consumer.on_batch(handed_out(kafka, range(FLOOD)))
-    await asyncio.sleep(0.01)
+    await turns()
     behind = asyncio.create_task(consumer.on_batch(handed_out(kafka, range(FLOOD, FLOOD + 1))))
-    await asyncio.sleep(0.01)
+    await turns()
     hold.set()
     await behind
     await consumer.finish()

@@ -12,6 +12,7 @@ from services.sessions.worker import frontier_positions
 from services.sessions.worker.apply import PositionedRead
 from services.sessions.worker.consumer import Consumer
 from services.sessions.worker.frontier_positions import Rebalance
+from tests.support.waiting import turns
 from tests.worker.own_consumer import a_consumer
 
 PLACE = TopicPartition("commands", 0)
@@ -49,9 +50,9 @@ async def test_what_a_rebalance_dropped_is_taken_again_after_a_failed_seek(monke
     message: Any = SimpleNamespace(raw_message=[a_record(5), a_record(6)], consumer=kafka)
     async with consumer._in_hand:
         ahead = asyncio.create_task(consumer.on_batch(message))
-        await asyncio.sleep(0.01)
+        await turns()
         revoked = asyncio.create_task(rebalance.on_partitions_revoked({PLACE}))
-        await asyncio.sleep(0.01)
+        await turns()
     await asyncio.gather(ahead, revoked)
     assert settled == []
     with pytest.raises(TopicAuthorizationFailedError):
@@ -72,7 +73,7 @@ async def test_offsets_are_committed_again_after_a_rebalance_gave_up_waiting_for
     consumer, kafka = settling([]), SlowBroker()
     await consumer.on_batch(SimpleNamespace(raw_message=[a_record(5)], consumer=kafka))  # type: ignore[arg-type]
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
+        async with asyncio.timeout(0.5):
             await consumer.let_go([PLACE])
     answered.set()
     consumer.go_on()

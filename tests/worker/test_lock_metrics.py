@@ -1,9 +1,11 @@
 """Waits and losses of the Redis lock are counted, and so are batches that go on without it."""
 
+import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from services.platform.settings import Settings
+from services.sessions.worker import lock
 from services.sessions.worker.lock import Locks
 
 TILLS = {("s1", "p1")}
@@ -25,7 +27,8 @@ async def test_a_batch_without_redis_is_counted() -> None:
     assert counted("till_lock_missing_total", why="redis_away") == before + 1
 
 
-async def test_waits_and_losses_are_counted(corner: Settings) -> None:
+async def test_waits_and_losses_are_counted(corner: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "REDIS_TIMEOUT_S", 60.0)
     first = Locks(corner.redis_url, "preferred", corner.topic_prefix)
     second = Locks(corner.redis_url, "preferred", corner.topic_prefix)
     waits, held, lost = (

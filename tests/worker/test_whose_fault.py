@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.platform.settings import Settings
 from services.sessions.ledger.frontier import LedgerRestored
+from services.sessions.worker import lock
 from services.sessions.worker.apply import FenceRefused
 from services.sessions.worker.lock import Locks, LockUnavailable
 from services.sessions.worker.outages import SQLSTATES, culprit, is_outage
@@ -299,7 +300,10 @@ async def test_an_odd_reply_of_redis_is_no_lock_and_no_error(replied: Any) -> No
 
 
 @pytest.mark.parametrize("stored", ["9223372036854775807", "1e300", "nan", "elephants", "-5", "1001"])
-async def test_a_count_of_attempts_that_cannot_be_counts_nothing(corner: Settings, stored: str) -> None:
+async def test_a_count_of_attempts_that_cannot_be_counts_nothing(
+    corner: Settings, monkeypatch: pytest.MonkeyPatch, stored: str
+) -> None:
+    monkeypatch.setattr(lock, "REDIS_TIMEOUT_S", 60.0)
     locks = Locks(corner.redis_url, "preferred", corner.topic_prefix)
     async with Redis.from_url(corner.redis_url) as redis:
         key = f"{corner.topic_prefix}lock:attempts:batch"
