@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 import psutil
 
+from deploy.embedded.trouble import free_port
 from services.platform.http.server import CONNECTIONS_MAX
 from services.platform.postgres.migrate import upgrade
 from tests.support.commands import opening
@@ -24,8 +25,7 @@ SILENT = CONNECTIONS_MAX + 20
 async def test_neither_an_endless_head_nor_silence_takes_a_service_from_others(market: Market) -> None:
     await market.worker.stopped()
     await upgrade(market.settings.database_url, "services.reporting.migrations")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        free = f"127.0.0.1:{listener.getsockname()[1]}"
+    free = f"127.0.0.1:{free_port(set())}"
     market.worker = market.start("sessions", TILL_SESSIONS_HTTP=free)
     gateway, reporting = market.start("gateway"), market.start("reporting")
     await market.worker.until_logged("worker_reads")

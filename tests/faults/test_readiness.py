@@ -1,13 +1,13 @@
 """Readiness does not lie: a worker whose commands wait for too long is not ready, and says why."""
 
 import asyncio
-import socket
 from uuid import uuid4
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from deploy.embedded.trouble import free_port
 from tests.support.commands import movement, opening
 from tests.support.sessions_service import SessionsService
 from tests.support.waiting import eventually
@@ -19,8 +19,7 @@ LIMIT_S = 2.0
 @pytest.mark.parametrize("behind", ["a row lock", "the Redis lock"])
 async def test_a_worker_whose_commands_wait_is_not_ready(service: SessionsService, behind: str) -> None:
     await service.profiles(["p0"])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port(set())}"
     session_id, lock = str(uuid4()), f"{service.settings.topic_prefix}lock:s1/p0"
     worker = await service.ready_worker(
         "--unanswered-limit-s", str(LIMIT_S), TILL_SESSIONS_HTTP=address, TILL_LOCK="required"

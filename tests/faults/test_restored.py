@@ -1,11 +1,11 @@
 """A ledger from a backup is older than its answers: nothing is decided by it until its operator knows of it."""
 
-import socket
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from deploy.embedded.trouble import free_port
 from tests.faults.checks import check_all
 from tests.faults.tally import Tally
 from tests.support.commands import STORE, closing, movement, opening
@@ -14,14 +14,12 @@ from tests.support.sessions_service import SessionsService
 from tests.support.waiting import eventually
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("under_a_running_worker", [False, True])
 async def test_workers_wait_for_their_operator_and_need_no_import(
     service: SessionsService, tally: Tally, under_a_running_worker: bool
 ) -> None:
     await service.profiles(["p0"])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port(set())}"
     alone = {"TILL_SESSIONS_INSTANCE_ID": "w", "TILL_SESSIONS_HTTP": address}
     worker = await service.ready_worker(**alone)
     first, second = str(uuid4()), str(uuid4())
