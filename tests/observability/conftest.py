@@ -1,10 +1,9 @@
 """A process of each service for each file of tests."""
 
-import socket
-
 import httpx
 import pytest
 
+from deploy.embedded.trouble import free_port
 from services.platform.postgres.migrate import upgrade
 from tests.observability.all_services import AllServices
 from tests.support.market import Market
@@ -16,10 +15,9 @@ async def services(market: Market) -> AllServices:
     """One process of each service, all ready."""
     await market.worker.stopped()
     await upgrade(market.settings.database_url, "services.reporting.migrations")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        free = f"127.0.0.1:{listener.getsockname()[1]}"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        pushes = f"127.0.0.1:{listener.getsockname()[1]}"
+    ports = [free_port(set())]
+    ports.append(free_port(set(ports)))
+    free, pushes = (f"127.0.0.1:{port}" for port in ports)
     worker = market.start("sessions", TILL_SESSIONS_HTTP=free)
     gateway = market.start("gateway", TILL_GATEWAY_HTTP="127.0.0.1:0")
     reporting = market.start("reporting", TILL_REPORTING_HTTP="127.0.0.1:0")

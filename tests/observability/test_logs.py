@@ -70,12 +70,16 @@ async def test_every_line_has_the_same_shape(services: AllServices) -> None:
 async def test_of_many_that_are_refused_a_few_are_named(services: AllServices) -> None:
     bodies = [movement("p1", str(uuid4()), 1) for _ in range(200)]
     before = len([line for line in services.lines("sessions") if line["event"] == "right_refused"])
+
+    async def unsigned() -> float:
+        names = {"kind": "move_cash", "answer": "command_rejected", "reason": "unauthenticated"}
+        return (await services.scrape("sessions")).value("till_commands_total", **names)
+
+    earlier = await unsigned()
     await _send(services, bodies, [None])
 
     async def counted() -> bool:
-        seen = await services.scrape("sessions")
-        unsigned = {"kind": "move_cash", "answer": "command_rejected", "reason": "unauthenticated"}
-        return seen.value("till_commands_total", **unsigned) >= len(bodies)
+        return await unsigned() == earlier + len(bodies)
 
     await eventually(counted)
     lines = [line for line in services.lines("sessions") if line["event"] == "right_refused"][before:]
