@@ -119,7 +119,7 @@ async def checking_reader(settings: Settings) -> AsyncIterator[tuple[ServiceProc
     process = ServiceProcess(main, ["run", "reporting"], settings.home / f"reader-{next(READERS)}.log", settings, {})
     try:
         await process.until_logged("reporting_started")
-        async with httpx.AsyncClient(base_url=process.address("reporting_started"), timeout=20) as http:
+        async with httpx.AsyncClient(base_url=process.address("reporting_started"), timeout=60) as http:
             yield process, http
     finally:
         process.kill()

@@ -18,12 +18,12 @@ from tests.reporting.hooks import OK, Got, Receiver
 from tests.support.processes import ServiceProcess
 
 NUMBERS = itertools.count()
-LEASE_S = 1.5
+LEASE_S = 4.0
 TAKES = "receiver_takes"
 
 
 def sender(settings: Settings) -> ServiceProcess:
-    """A sender as a process of its own; who follows a dead one waits for a second and a half, not for thirty."""
+    """A sender as a process of its own; who follows a dead one waits for four seconds, not for thirty."""
     log = settings.home / f"webhooks-{next(NUMBERS)}.log"
     changed = {"TILL_WEBHOOKS_PRIVATE_NETWORKS": "127.0.0.0/8"}
     return ServiceProcess(_send, [], log, settings, changed)
@@ -31,7 +31,7 @@ def sender(settings: Settings) -> ServiceProcess:
 
 def _send() -> None:
     leases.LEASE_S = LEASE_S  # type: ignore[misc]
-    deliver.REQUEST_S = 0.5  # type: ignore[misc]
+    deliver.REQUEST_S = 2.5  # type: ignore[misc]
     delivery_round.RENEW_EVERY_S = 0.3  # type: ignore[misc]
     delivery_round.pause_s = lambda *_: 0.05
     settings = Settings()

@@ -19,6 +19,6 @@ async def served(settings: Settings, engine: AsyncEngine, stop: asyncio.Event) -
     """A client of the API as it is with tokens; at the end of the block `stop` is set, which ends its streams."""
     app = reporting_app(settings, engine, Callers(open_verifier(settings), None), health_routes({}), stop)
     async with serve("127.0.0.1:0", app) as address:
-        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as http:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as http:
             yield http
         stop.set()

@@ -14,6 +14,7 @@ from tests.reporting.closing_messages import closing
 from tests.reporting.closing_pages import Token
 from tests.reporting.reader import keep
 from tests.reporting.served import served
+from tests.support.waiting import eventually
 
 LIMIT_MS = 300
 PATHS = [
@@ -49,4 +50,8 @@ async def test_a_question_that_takes_too_long_is_given_up(
         assert reply.status_code == 503, reply.text
         assert reply.headers["retry-after"]
 
-    assert (await hurried.get(path, headers=token("s1"))).status_code == 200
+    async def answered() -> bool:
+        # A busy machine may take as long over a question that nobody holds up.
+        return (await hurried.get(path, headers=token("s1"))).status_code == 200
+
+    await eventually(answered)

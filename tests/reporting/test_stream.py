@@ -85,7 +85,7 @@ async def test_all_that_was_ever_published_can_be_streamed_page_by_page(
 async def test_a_stream_ends_with_its_token_and_with_its_process(
     client: httpx.AsyncClient, token: Token, stop: asyncio.Event
 ) -> None:
-    async with listening(client, token("s1")) as long, listening(client, token("s1", ttl_s=2)) as short:
+    async with listening(client, token("s1")) as long, listening(client, token("s1", ttl_s=6)) as short:
         assert await short.event() is None
         assert not long.ended
         stop.set()
@@ -151,7 +151,7 @@ async def test_a_heartbeat_tells_that_the_line_is_good(
 ) -> None:
     monkeypatch.setattr(stream, "HEARTBEAT_S", 0.3)
     async with client.stream("GET", f"{PATH}/stream", headers=token("s1")) as reply:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for line in reply.aiter_lines():
                 if line == ": heartbeat":
                     break
@@ -185,7 +185,7 @@ async def test_a_client_that_takes_nothing_is_dropped_with_its_place(
         return stream.OPEN._value.get() == before
 
     app = reporting_app(reporting, engine, Callers(open_verifier(reporting), None), [], stop)
-    async with serve("127.0.0.1:0", app, limits=TimeLimits(reply_s=0.5)) as address:
+    async with serve("127.0.0.1:0", app, limits=TimeLimits(reply_s=2.0)) as address:
         line = await asyncio.to_thread(listener, address)
         await eventually(taken)
         await eventually(dropped)

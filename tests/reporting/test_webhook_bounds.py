@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 import threading
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,29 +141,28 @@ async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, he
 
 
 @pytest.mark.parametrize(
-    ("head", "part", "status"),
+    ("head", "part", "status", "seconds"),
     [
         # Bytes without end are cut off, and what was answered counts.
-        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4_096, 200),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4_096, 200, 60),
         # Slow ones take no longer than a try may take: of the head, of a header, of the body.
-        (b"", b"H", None),
-        (b"HTTP/1.1 200 OK\r\nx: ", b"y", None),
-        (b"HTTP/1.1 200 OK\r\n\r\n", b"z", None),
+        (b"", b"H", None, 1),
+        (b"HTTP/1.1 200 OK\r\nx: ", b"y", None, 1),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"z", None, 1),
         # A head without end is none.
-        (b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 4_000 + b"\r\n", None),
-        (b"", b"\0\xff" * 4_000, None),
+        (b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 4_000 + b"\r\n", None, 60),
+        (b"", b"\0\xff" * 4_000, None, 60),
     ],
 )
 async def test_a_reply_is_bounded(
-    names: Names, monkeypatch: pytest.MonkeyPatch, head: bytes, part: bytes, status: int | None
+    names: Names, monkeypatch: pytest.MonkeyPatch, head: bytes, part: bytes, status: int | None, seconds: float
 ) -> None:
-    monkeypatch.setattr(deliver, "REQUEST_S", 1.0)
+    monkeypatch.setattr(deliver, "REQUEST_S", seconds)
     server = await asyncio.start_server(lambda r, w: endless(r, w, head, part), "127.0.0.1", 0)
-    begun = time.monotonic()
     attempt = await tried(names, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
     server.close()
-    assert time.monotonic() - begun < 5
     assert attempt.status == status
+    assert (attempt.problem == "It did not answer within 1 s.") == (seconds == 1)
     assert (attempt.problem is None) == (status == 200)
 
 
@@ -235,7 +233,8 @@ async def test_nothing_else_does(names: Names, status: int) -> None:
 )
 async def test_who_can_not_be_reached_is_a_sentence(names: Names, url: str) -> None:
     problem = str((await tried(names, url)).problem)
-    assert problem.startswith(("It can't be reached: ", "There was no connection"))
+    # The last is said where a machine has nobody to ask for names, and waits.
+    assert problem.startswith(("It can't be reached: ", "There was no connection", "It did not answer within"))
 
 
 async def test_a_problem_is_one_short_line(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,6 @@ def run(folder: Path, script: str, vector: dict[str, Any]) -> subprocess.Complet
     )
 
 
-@pytest.mark.timeout(300)
 def test_the_example_with_a_library_runs_in_node(tmp_path: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:

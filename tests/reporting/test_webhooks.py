@@ -219,6 +219,8 @@ async def test_secrets_rotate_with_an_overlap(engine: AsyncEngine) -> None:
         receiver.secrets.append(shown(new))
         await learn(engine, of_tills(1, 1, begin=2))
         await receiver.until_taken(2)
+        # What is not noted yet when a secret ends comes once more.
+        await until(engine, webhook_id, "done")
         last = new_secret()
         async with engine.begin() as tx:
             await endpoints.rotate(tx, webhook_id, last, timedelta())
@@ -326,10 +328,9 @@ async def test_a_removed_webhook_gets_nothing_more(engine: AsyncEngine) -> None:
         held.set()
         # Of ten messages of one till the sender, which finds that it holds the endpoint no more, has begun some.
         await asyncio.sleep(1)
-        begun = len(receiver.got)
         await learn(engine, of_tills(10, 1, begin=11))
         await asyncio.sleep(1)
-        assert len(receiver.got) == begun
+        assert max(one.number for one in receiver.got) <= 10
     async with engine.connect() as tx:
         assert await endpoints.listed(tx) == []
         with pytest.raises(endpoints.NoWebhook):
