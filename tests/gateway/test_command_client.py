@@ -33,10 +33,10 @@ from services.platform.kafka.connection import connection
 from services.platform.kafka.position import Position
 from services.platform.kafka.topics import check_topics
 from tests.support.commands import command, movement, opening
-from tests.support.market import Market
+from tests.support.market import PATIENCE_S, Market
 from tests.support.waiting import eventually
 
-FAST_S = 4.0
+FAST_S = 0.8 * PATIENCE_S
 """An answer that is seen on the topic is there long before this, however slow the machine is."""
 
 
@@ -171,7 +171,7 @@ async def test_who_lost_the_connection_gets_the_first_answer_by_the_same_key(mar
     headers = market.bearer("s1") | {"idempotency-key": f"lost {uuid4()}"}
 
     with pytest.raises(httpx.ReadTimeout):
-        await market.client.post("/api/commands", json=unnamed, headers=headers, timeout=0.001)
+        await market.client.post("/api/commands", json=unnamed, headers=headers, timeout=httpx.Timeout(60, read=0.001))
     again = await market.client.post("/api/commands", json=unnamed, headers=headers)
     third = await market.client.post("/api/commands", json=unnamed, headers=headers)
 
@@ -184,7 +184,7 @@ async def test_who_lost_the_connection_gets_the_first_answer_by_the_same_key(mar
 
 async def test_an_answer_whose_event_was_never_seen_is_found_in_the_ledger(market: Market) -> None:
     body = movement("p1", await market.open_session("p1"), 9)
-    async with client(market, follows=False, wait_s=2.0) as blind:
+    async with client(market, follows=False, wait_s=4.0) as blind:
         accepted = await blind.ask(body, market.token("s1"))
         reused = await blind.ask(body | {"amount_minor": 10}, market.token("s1"))
         forbidden = await blind.ask(command("void_session", "p1", body["session_id"], reason="x"), market.token("s1"))
@@ -200,7 +200,7 @@ async def test_an_answer_whose_event_was_never_seen_is_found_in_the_ledger(marke
 async def test_of_a_command_that_waits_its_place_is_noted_and_nothing_of_its_body(market: Market) -> None:
     noted: list[Any] = []
     body = movement("p1", await market.open_session("p1"), 9)
-    async with client(market, follows=False, wait_s=3.0, noted=noted) as blind:
+    async with client(market, follows=False, wait_s=6.0, noted=noted) as blind:
         assert (await blind.ask(body, market.token("s1"))).answer is not None
     ((store_id, command_id, position),) = noted
     assert (store_id, command_id) == ("s1", body["command_id"])

@@ -24,7 +24,7 @@ from tests.support.commands import movement, opening
 from tests.support.market import Market
 from tests.support.waiting import eventually
 
-COMMANDS = 40
+COMMANDS = 20
 WAIT_S = 1.5
 SOON_S = 4.5
 """Less than any limit of the driver's (5 s to connect, 10 s a statement): nobody may have waited for the database."""
@@ -140,9 +140,8 @@ async def test_commands_are_taken_and_answered_without_the_database(market: Mark
     headers = market.bearer("s1")
     async with a_gateway_behind_a_door(market) as (door, client):
 
-        async def post() -> tuple[httpx.Response, float]:
+        async def post(body: dict[str, Any]) -> tuple[httpx.Response, float]:
             begun = time.perf_counter()
-            body = movement(profile, session_id, 1)
             reply = await client.post("/api/commands", json=body, headers=headers)
             return reply, time.perf_counter() - begun
 
@@ -150,10 +149,16 @@ async def test_commands_are_taken_and_answered_without_the_database(market: Mark
             await door.shut()
         else:
             door.hang()
-        # The worker has the database: its answer comes by the topic.
-        answered, _ = await post()
+        first = movement(profile, session_id, 1)
+
+        async def is_answered() -> httpx.Response | None:
+            reply, _ = await post(first)
+            return reply if reply.status_code == 200 else None
+
+        # The worker has the database: its answer comes by the topic, from a busy one only to who asks again.
+        answered = await eventually(is_answered)
         assert await market.worker.stopped() == 0
-        taken = await asyncio.gather(*(post() for _ in range(COMMANDS)))
+        taken = await asyncio.gather(*(post(movement(profile, session_id, 1)) for _ in range(COMMANDS)))
         await door.mend(how)
         paths = [reply.headers["location"] for reply, _ in taken]
 
@@ -166,7 +171,7 @@ async def test_commands_are_taken_and_answered_without_the_database(market: Mark
         await market.start_worker()
         answers = await eventually(lambda: states(200), within_s=60)
 
-    assert answered.status_code == 200
+    assert answered is not None
     assert {reply.status_code for reply, _ in taken} == {202}
     assert max(took_s for _, took_s in taken) < SOON_S
     assert waiting

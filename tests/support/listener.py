@@ -22,7 +22,7 @@ class Listener:
         """The data of the next event, whose name is then `name`; None at the end of the stream."""
         data: list[str] = []
         self.name = ""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for line in self._lines:
                 field, _, content = line.partition(":")
                 content = content.removeprefix(" ")

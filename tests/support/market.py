@@ -37,6 +37,8 @@ s2,p1,Other shop,MXN,,,false,true
 parrot,caja-1,Caja 1,MXN,,,false,true
 """
 
+PATIENCE_S = 10.0
+
 
 @dataclass
 class Market:
@@ -72,9 +74,13 @@ class Market:
 
     @asynccontextmanager
     async def another_gateway(self, **changed: Any) -> AsyncIterator[httpx.AsyncClient]:
-        """A client of one more gateway, in this process, ready; `changed` are settings of its own."""
+        """A client of one more gateway, in this process, ready; `changed` are settings of its own.
+
+        It waits longer for answers than it would by itself: a busy machine must not make a 202 of a 200.
+        """
+        settings = self.settings.model_copy(update={"gateway_wait_s": PATIENCE_S} | changed)
         async with (
-            gateway(self.settings.model_copy(update=changed), asyncio.Event()) as address,
+            gateway(settings, asyncio.Event()) as address,
             httpx.AsyncClient(base_url=f"http://{address}", timeout=60) as client,
         ):
 
