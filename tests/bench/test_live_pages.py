@@ -8,7 +8,7 @@ from tests.bench.corner import BenchFailed
 from tests.bench.live_pages import Page, all_right
 from tests.bench.shop import shop
 
-LIMIT_S = 10
+LIMIT_S = 60
 WELL = b"HTTP/1.1 200 OK\r\n\r\n"
 
 

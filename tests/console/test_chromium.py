@@ -48,7 +48,6 @@ def forms(session: str) -> list[str]:
 
 
 # Forty pages, each looked through by axe.
-@pytest.mark.timeout(400)
 async def test_pages_have_no_barrier_and_nothing_runs_out_of_them(
     browser: Browser, address: str, market: Market, busy: None
 ) -> None:

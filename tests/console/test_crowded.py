@@ -57,13 +57,17 @@ async def before(gateway: Gateway) -> AsyncIterator[str]:
             yield f"http://{served}"
 
 
+def visiting(address: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=address, cookies={"till": TOKEN}, timeout=60)
+
+
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "LOOK_S", 0.1)
 
 
 async def test_it_is_told_to_look_now_and_then_and_comes_again_after_a_while() -> None:
-    async with before(Gateway()) as address, httpx.AsyncClient(base_url=address, cookies={"till": TOKEN}) as client:
+    async with before(Gateway()) as address, visiting(address) as client:
         reply = await client.get("/stores/s1/changes")
     names = [line for line in reply.text.splitlines() if line.startswith("event: ")]
     assert (reply.status_code, names) == (200, ["event: crowded"] + ["event: changed"] * (live.LOOKS + 1))
@@ -71,10 +75,10 @@ async def test_it_is_told_to_look_now_and_then_and_comes_again_after_a_while() -
 
 async def test_so_many_live_pages_have_a_line_of_this_console(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apis, "LIVE_PAGES_MAX", 1)
-    monkeypatch.setattr(apis, "CONNECT_S", 0.2)
+    monkeypatch.setattr(apis, "CONNECT_S", 1.0)
     gateway = Gateway()
     gateway.is_full = False
-    async with before(gateway) as address, httpx.AsyncClient(base_url=address, cookies={"till": TOKEN}) as client:
+    async with before(gateway) as address, visiting(address) as client:
         async with client.stream("GET", "/stores/s1/changes") as first:
             lines = first.aiter_lines()
             assert [await anext(lines) for _ in range(2)][1] == "event: changed"

@@ -37,7 +37,7 @@ async def test_a_session_has_its_own_line(mona: Visitor, market: Market, address
     assert f'sse-connect="{path}/changes"' in page.text
     cookies = {"till": mona.cookies["till"]}
     async with (
-        httpx.AsyncClient(base_url=address, cookies=cookies, timeout=30) as client,
+        httpx.AsyncClient(base_url=address, cookies=cookies, timeout=60) as client,
         client.stream("GET", f"{path}/changes") as reply,
     ):
         assert reply.headers["content-type"].startswith("text/event-stream")

@@ -109,7 +109,6 @@ async def test_what_is_wrong_is_said_at_its_field_and_nothing_is_set_up(adam: Vi
 
 
 # Twelve pages, each looked through by axe.
-@pytest.mark.timeout(180)
 async def test_its_pages_have_no_barrier(adam: Visitor, address: str) -> None:
     async with chromium() as browser:
         context = await browser.new_context(reduced_motion="reduce", locale="es-MX")

@@ -178,7 +178,6 @@ async def test_nobody_else_sees_or_says_who_may_come_in(visitor: Visitor, market
 
 
 # Eighteen pages, each looked through by axe.
-@pytest.mark.timeout(180)
 async def test_the_pages_of_people_have_no_barrier(adam: Visitor, market: Market, address: str) -> None:
     await let_in(adam, "zoe", "what only zoe knows", profile_id="p1")
     await adam.get(PATH)

@@ -20,7 +20,7 @@ SEEN = """
         document.dispatchEvent(new Event("visibilitychange"));
     };
 """
-WAIT_MS = 10_000
+WAIT_MS = 60_000
 
 
 @asynccontextmanager

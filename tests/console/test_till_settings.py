@@ -260,7 +260,6 @@ async def test_settings_are_shown_and_changed_as_the_gateway_allows(
 
 
 # Eighteen pages, each looked through by axe.
-@pytest.mark.timeout(180)
 async def test_the_pages_of_tills_have_no_barrier_and_work_without_scripts(
     mona: Visitor, market: Market, address: str
 ) -> None:

@@ -32,7 +32,7 @@ class Visitor:
     """One browser. `page` is what it shows."""
 
     def __init__(self, address: str, **headers: str) -> None:
-        self._client = httpx.AsyncClient(base_url=address, headers=headers, timeout=30)
+        self._client = httpx.AsyncClient(base_url=address, headers=headers, timeout=60)
         self.page = httpx.Response(200)
 
     async def __aenter__(self) -> Self:

@@ -15,7 +15,6 @@ FAST = ("--session-timeout-ms", str(FAST_SESSION_TIMEOUT_MS))
 PROFILES = [f"p{number}" for number in range(8)]
 
 
-@pytest.mark.timeout(300)
 async def test_a_worker_killed_at_every_step_of_a_batch(
     service: SessionsService, tally: Tally, at_length: bool
 ) -> None:
@@ -39,7 +38,6 @@ async def test_a_worker_killed_at_every_step_of_a_batch(
     tally.hold()
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("fault_point", ["saved", "locked", "applied", "half-out"])
 async def test_a_worker_frozen_in_a_batch_changes_nothing_when_it_goes_on(
     service: SessionsService, tally: Tally, fault_point: str, at_length: bool

@@ -122,7 +122,6 @@ async def test_commands_deleted_before_they_were_read_are_said_loudly(
     tally.hold()
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("server", ["postgres", "kafka"])
 async def test_a_server_that_is_away_for_five_seconds_costs_nothing_but_time(
     service: SessionsService, tally: Tally, server: str

@@ -5,8 +5,6 @@ import signal
 from collections import Counter
 from uuid import uuid4
 
-import pytest
-
 from deploy.embedded.stack import start_server, stop_server
 from tests.faults.checks import check_answers, check_ledger
 from tests.faults.tally import Tally
@@ -21,7 +19,6 @@ TWO_OPEN = """
 """
 
 
-@pytest.mark.timeout(300)
 async def test_fifty_openings_at_once_make_one_session_whatever_redis_does(
     service: SessionsService, tally: Tally
 ) -> None:

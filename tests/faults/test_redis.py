@@ -34,7 +34,6 @@ async def test_a_last_token_beyond_all_bounds_parks_nobody(service: SessionsServ
     tally.hold()
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("behind", ["the Redis lock", "a row lock"])
 async def test_a_worker_killed_while_it_waits_for_a_lock_blames_nobody(
     service: SessionsService, tally: Tally, behind: str

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-import pytest
 
 from services.platform.auth.tokens import ensure_key
 from services.platform.kafka.read_topic import records
@@ -42,7 +41,6 @@ def setting(profile: str, **settings: Any) -> Body:
     }
 
 
-@pytest.mark.timeout(480)
 async def test_a_ledger_from_before_its_tills_were_set_catches_up_to_the_same_bytes(
     service: SessionsService, tally: Tally, tmp_path: Path
 ) -> None:

@@ -95,7 +95,6 @@ async def test_profiles_are_imported_whole_or_not_at_all(service: SessionsServic
     assert len(await service.query("SELECT profile_id FROM profiles")) == 2
 
 
-@pytest.mark.timeout(300)
 async def test_an_import_is_signed_for_five_minutes_and_what_is_refused_is_named(
     service: SessionsService, tmp_path: Path
 ) -> None:

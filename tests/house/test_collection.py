@@ -5,14 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 TOP = Path(__file__).parents[2]
 # Nothing is run, so no assertion needs to be rewritten: that takes a third of the time.
 COLLECT = [sys.executable, "-m", "pytest", "tests", "--collect-only", "-q", "-p", "no:cacheprovider", "--assert=plain"]
 
 
-@pytest.mark.timeout(300)
 def test_names_do_not_depend_on_the_order_of_a_set() -> None:
     # A set of texts has another order in every process, and so has a name made of one. What somebody has the outer run
     # print is not for these.

@@ -45,7 +45,7 @@ async def test_a_killed_service_is_started_again_and_written_down(supervisor: Su
     supervisor.keepers.append(keeper)
 
     first.kill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while supervisor.state.processes["sessions"][0] == first.pid:
             await asyncio.sleep(0.01)
 

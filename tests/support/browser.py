@@ -43,7 +43,7 @@ async def page_of(script: str, words: dict[str, str]) -> AsyncIterator[str]:
 async def shown(url: str, home: Path) -> dict[str, Any]:
     """What the page wrote once it was done, in a browser with a profile of its own."""
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={home / 'chromium'}"]
-    timing = ["--virtual-time-budget=20000", "--timeout=20000", "--dump-dom", url]
+    timing = ["--virtual-time-budget=20000", "--timeout=80000", "--dump-dom", url]
     process = await asyncio.create_subprocess_exec(
         str(CHROMIUM),
         *options,
@@ -52,7 +52,7 @@ async def shown(url: str, home: Path) -> dict[str, Any]:
         stderr=asyncio.subprocess.DEVNULL,
         env=os.environ | {"HOME": str(home)},
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         dom = (await process.communicate())[0].decode()
     result: dict[str, Any] = json.loads(dom.partition("RESULT")[2].partition("END")[0])
     return result

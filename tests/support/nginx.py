@@ -41,7 +41,7 @@ async def nginx(upstream: str, home: Path) -> AsyncIterator[httpx.AsyncClient]:
         str(NGINX), "-p", str(home), "-c", str(config), stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
 
             async def serves() -> bool:
                 try:
