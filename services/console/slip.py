@@ -63,6 +63,8 @@ def person_lines(row: Mapping[str, Any]) -> list[Line]:
         Line(phrase("Refunds"), row["refunds_minor"], row["refund_count"]),
         Line(phrase("Discounts"), row["discounts_minor"]),
         Line(phrase("Tips"), row["tips_minor"]),
+        Line(phrase("Change given"), row.get("change_given_minor", 0)),
+        Line(phrase("Paid in earlier sessions"), row.get("paid_before_minor", 0)),
         Line(phrase("Canceled"), row["canceled_minor"], row["canceled_count"]),
         Line(phrase("Lowered afterwards"), row["lowered_minor"], row["lowered_count"]),
     ]

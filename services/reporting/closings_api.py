@@ -140,7 +140,7 @@ def _text(params: QueryParams, name: str, bytes_max: int) -> str | None:
 def _number(params: QueryParams, name: str) -> int | None:
     text = params.get(name)
     if text is not None and not (re.fullmatch(r"[0-9]{1,16}", text) and int(text) <= SAFE_INTEGER):
-        raise bad(f"{name} is a whole number from 0")
+        raise bad(f"{name} is a whole number from 0 to {SAFE_INTEGER}")
     return None if text is None else int(text)
 
 
@@ -273,7 +273,7 @@ FILTERS: Final = [
     parameter("closed_to", "RFC 3339; closed before it.", type="string", format="date-time"),
     parameter("opened_by", "Only what this person opened, by id: what their sums of over and short are made of."),
     parameter("person", "Only what this person opened, closed, approved or counted, by id."),
-    parameter("z_number", "Only with this Z number.", type="integer", minimum=0),
+    parameter("z_number", "Only with this Z number.", type="integer", minimum=0, maximum=SAFE_INTEGER),
     parameter("session_number", "Only of the session with this number."),
     parameter("needs_review", "Whether a correction asks for review.", type="string", enum=["true", "false"]),
     parameter(
@@ -281,6 +281,7 @@ FILTERS: Final = [
         "Only where cash is off by more than this, over or short, corrections included, in minor units.",
         type="integer",
         minimum=0,
+        maximum=SAFE_INTEGER,
     ),
     parameter("currency", "Only in this currency: the one that over_short_above counts minor units of."),
 ]

@@ -62,3 +62,5 @@ def test_a_person_has_lines_for_what_they_did_beside_selling_alone() -> None:
     nothing |= {"canceled_minor": 0, "canceled_count": 0, "lowered_minor": 0, "lowered_count": 0}
     assert person_lines(nothing) == []
     assert person_lines(nothing | {"canceled_count": 1}) == [Line("Canceled", 0, 1)]
+    beside = nothing | {"change_given_minor": 250, "paid_before_minor": 1_500}
+    assert person_lines(beside) == [Line("Change given", 250), Line("Paid in earlier sessions", 1_500)]

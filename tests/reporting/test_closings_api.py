@@ -150,6 +150,16 @@ async def test_a_bad_question_gets_a_sentence(client: httpx.AsyncClient, token: 
     assert detail.startswith(next(iter(asked)))
 
 
+@pytest.mark.parametrize("name", ["z_number", "over_short_above"])
+async def test_a_number_that_is_too_large_is_told_how_large_it_may_be(
+    client: httpx.AsyncClient, token: Token, name: str
+) -> None:
+    status, detail = problem(await client.get(PATH, params={name: str(2**53)}, headers=token("s1")))
+
+    assert (status, detail) == (400, f"{name} is a whole number from 0 to 9007199254740991.")
+    assert (await client.get(PATH, params={name: str(2**53 - 1)}, headers=token("s1"))).status_code == 200
+
+
 async def test_stores_are_walls(client: httpx.AsyncClient, engine: AsyncEngine, token: Token) -> None:
     await keep(engine, *(closing(n, store_id=f"s{n}", session_id=session_id_of(n)) for n in (1, 2, 3)))
     theirs = closing(2, store_id="s2", session_id=session_id_of(2))["closing_id"]
