@@ -18,7 +18,7 @@ from services.reporting.webhooks.messages import TYPES
 from services.reporting.webhooks.signing import new_secret, shown
 from tests.reporting.closing_messages import closing, value
 from tests.reporting.reader import publish, reader_process
-from tests.reporting.senders import StoringReceiver, sender, started
+from tests.reporting.senders import StoringReceiver, sender
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
 
@@ -83,19 +83,19 @@ class Way:
 @asynccontextmanager
 async def opened_way(settings: Settings, engine: AsyncEngine, stack: Stack) -> AsyncIterator[Way]:
     secret = new_secret()
-    receiver = StoringReceiver(settings, shown(secret))
-    await receiver.start()
+    receiver, senders = StoringReceiver(settings, shown(secret)), [sender(settings), sender(settings)]
+    way = Way(settings, stack, senders, receiver)
     try:
+        # They start beside each other.
+        await receiver.start()
+        for one in senders:
+            await one.until_logged("webhooks_started")
         async with engine.begin() as tx:
             await endpoints.add(tx, receiver.url, ["s1"], TYPES, {}, secret)
-        async with started(settings, 2) as senders:
-            way = Way(settings, stack, senders, receiver)
-            try:
-                yield way
-            finally:
-                way.reader.kill()
+        yield way
     finally:
-        receiver.kill()
+        for process in (receiver, way.reader, *senders):
+            process.kill()
 
 
 @pytest.mark.timeout(1_800)
@@ -112,7 +112,6 @@ async def test_nothing_is_lost_between_the_topic_and_the_receiver(
         # Tables that are made anew while senders read them.
         rebuilt = await rebuild(reporting, lambda *_: None, swap=True)
         await way.publish()
-        await way.until_taken(way.published)
         assert (rebuilt.swapped, rebuilt.differences) == (True, [])
 
         deaths: list[Callable[[], Awaitable[None]]] = [

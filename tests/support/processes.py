@@ -24,6 +24,8 @@ _FORKING.set_forkserver_preload(
         "services.gateway.main",
         "services.reporting.main",
         "tests.support.failing_worker",
+        "tests.reporting.senders",
+        "tests.reporting.reader",
     ]
 )
 
