@@ -1,82 +1,30 @@
 """Answers find whoever asked for them: many gateways, twins, outages, restarts."""
 
 import asyncio
-import json
 import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from prometheus_client import REGISTRY
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
-from structlog.testing import capture_logs
 
-from contracts.events import claimless_event_id_of, event_id_of
+from contracts.events import event_id_of
 from deploy.embedded.stack import Stack, start_server, stop_server
-from services.gateway.commands import batched, pending
 from services.gateway.commands import client as client_module
-from services.gateway.commands.batched import Batched
-from services.gateway.commands.client import CommandClient
-from services.gateway.commands.waiter import UNCLAIMED_MAX, Waiter
 from services.gateway.ledger_queries import open_ledger
-from services.platform.kafka.connection import connection
 from services.platform.kafka.position import Position
-from services.platform.kafka.topics import check_topics
+from tests.gateway.command_clients import answer_at, client, follows
 from tests.support.commands import command, movement, opening
 from tests.support.market import PATIENCE_S, Market
 from tests.support.waiting import eventually
 
 FAST_S = 0.8 * PATIENCE_S
 """An answer that is seen on the topic is there long before this, however slow the machine is."""
-
-
-@asynccontextmanager
-async def client(
-    market: Market, *, follows: bool, wait_s: float, noted: list[Any] | None = None, notes: asyncio.Event | None = None
-) -> AsyncIterator[CommandClient]:
-    """A client without a gateway around it; `follows` says whether it looks at the events at once.
-
-    What it notes as pending goes to `noted`, and is noted once `notes` says so.
-    """
-    facts = await check_topics(market.settings)
-    ledger = open_ledger(market.settings.database_url)
-
-    async def note(published: Sequence[Any]) -> None:
-        if noted is not None:
-            noted.extend(published)
-        if notes is not None:
-            await notes.wait()
-
-    command_client = CommandClient(
-        kafka=partial(connection, market.settings),
-        topics=market.settings.topics,
-        partitions=3,
-        topic_id=facts[market.settings.topics.commands].topic_id,
-        engine=ledger,
-        note_pending=note,
-        wait_s=wait_s,
-        waiting_max=100,
-    )
-    task = asyncio.create_task(command_client.follow()) if follows else None
-    try:
-        yield command_client
-    finally:
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        await command_client.stop()
-        await ledger.dispose()
 
 
 async def test_each_gateway_gets_the_answers_to_its_own_commands(market: Market) -> None:
@@ -277,12 +225,7 @@ async def test_while_no_worker_runs_commands_wait_and_are_applied_later(market: 
     stranger = await market.get(path, "s2")
     await market.start_worker()
 
-    async def answered() -> httpx.Response | None:
-        reply = await market.get(path)
-        return reply if reply.status_code == 200 else None
-
-    answer = await eventually(answered)
-    assert answer is not None
+    answer = await answer_at(market, path)
     again = await market.client.post("/api/commands", json=unnamed, headers=headers)
 
     command_id = path.rpartition("/")[2]
@@ -300,151 +243,10 @@ async def test_a_command_that_was_forbidden_after_the_202_is_found_by_its_place(
         pending = await impatient.post("/api/commands", json=body, headers=market.bearer("s1"))
     await market.start_worker()
 
-    async def answered() -> httpx.Response | None:
-        reply = await market.get(pending.headers["location"])
-        return reply if reply.status_code == 200 else None
-
-    answer = await eventually(answered)
+    answer = await answer_at(market, pending.headers["location"])
 
     assert pending.status_code == 202
-    assert answer is not None
     assert answer.json()["reason"] == "forbidden"
-
-
-@asynccontextmanager
-async def only_answered_here(market: Market) -> AsyncIterator[tuple[AIOKafkaConsumer, AIOKafkaProducer]]:
-    """No worker runs; what reads the commands from now on, and what puts answers."""
-    assert await market.worker.stopped() == 0
-    consumer = AIOKafkaConsumer(bootstrap_servers=market.settings.kafka)
-    producer = AIOKafkaProducer(bootstrap_servers=market.settings.kafka)
-    await asyncio.gather(consumer.start(), producer.start())
-    try:
-        consumer.assign([TopicPartition(market.settings.topics.commands, number) for number in range(3)])
-        await consumer.seek_to_end()
-        yield consumer, producer
-    finally:
-        await asyncio.gather(consumer.stop(), producer.stop())
-        await market.start_worker()
-
-
-async def answer(market: Market, producer: AIOKafkaProducer, record: Any, offset: int, message: str) -> Any:
-    """Put an answer that claims nothing, to what lies at `offset` beside this record; where it came to lie."""
-    names = market.settings.topics
-    event_id = claimless_event_id_of(names.commands, record.partition, offset)
-    headers = [*record.headers, ("ce_id", event_id.encode())]
-    value = json.dumps({"event_id": event_id, "message": message}).encode()
-    return await producer.send_and_wait(
-        names.events, value, key=record.key, headers=headers, partition=record.partition
-    )
-
-
-async def test_a_foreign_answer_that_claims_nothing_is_nobody_elses(market: Market) -> None:
-    body = movement("p1", str(uuid4()), 5)
-    async with (
-        only_answered_here(market) as (consumer, producer),
-        client(market, follows=True, wait_s=30.0) as waiting,
-    ):
-        await eventually(lambda: follows(waiting))
-        asked = asyncio.create_task(waiting.ask(body, market.token("s1")))
-        record = await asyncio.wait_for(consumer.getone(), 20)
-        # The same command was sent by somebody else too, with the same trace, and refused there.
-        for offset in (record.offset - 1, record.offset + 1, 10**9):
-            await answer(market, producer, record, offset, "another's")
-        await answer(market, producer, record, record.offset, "their own")
-        reply = await asked
-
-    assert reply.answer is not None
-    assert reply.answer["message"] == "their own"
-
-
-async def test_so_many_foreign_answers_are_kept_for_one_that_does_not_know_its_place(
-    market: Market, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    body = movement("p1", str(uuid4()), 5)
-    acknowledged = asyncio.Event()
-    publish = CommandClient._publish
-
-    async def slowly_acknowledged(self: CommandClient, *args: Any) -> Position:
-        position = await publish(self, *args)
-        await acknowledged.wait()
-        return position
-
-    monkeypatch.setattr(CommandClient, "_publish", slowly_acknowledged)
-    async with (
-        only_answered_here(market) as (consumer, producer),
-        client(market, follows=True, wait_s=30.0) as waiting,
-    ):
-        await eventually(lambda: follows(waiting))
-        asked = asyncio.create_task(waiting.ask(body, market.token("s1")))
-        record = await asyncio.wait_for(consumer.getone(), 20)
-        for offset in range(UNCLAIMED_MAX + 1):
-            last = await answer(market, producer, record, 10**9 + offset, "another's")
-
-        async def all_were_seen() -> bool:
-            assert waiting._consumer is not None
-            partition = TopicPartition(market.settings.topics.events, record.partition)
-            return bool(await waiting._consumer.position(partition) > last.offset)
-
-        await eventually(all_were_seen)
-        (waiter,) = waiting._waiters.values()
-        assert len(waiter.unclaimed) == UNCLAIMED_MAX == 4
-        acknowledged.set()
-        await eventually(partial(_knows_its_place, waiter))
-        await answer(market, producer, record, record.offset, "their own")
-        reply = await asked
-
-    assert reply.answer is not None
-    assert reply.answer["message"] == "their own"
-
-
-async def _knows_its_place(waiter: Waiter) -> bool:
-    return waiter.own is not None
-
-
-async def follows(command_client: CommandClient) -> bool:
-    with suppress(RuntimeError):
-        await command_client.check()
-        return True
-    return False
-
-
-async def test_only_so_many_requests_wait_at_once(market: Market) -> None:
-    session_id = await market.open_session("p1")
-    assert await market.worker.stopped() == 0
-    headers = market.bearer("s1")
-    bodies = [movement("p1", session_id, 1) for _ in range(6)]
-    before = REGISTRY.get_sample_value("till_gateway_refused_total", {"limit": "store"}) or 0
-    async with market.another_gateway(gateway_wait_s=3.0, gateway_waiting_max=8) as narrow:
-        sending = [asyncio.create_task(narrow.post("/api/commands", json=body, headers=headers)) for body in bodies]
-
-        async def full() -> bool:
-            refused = REGISTRY.get_sample_value("till_gateway_refused_total", {"limit": "store"}) or 0
-            return refused == before + 4
-
-        await eventually(full)
-        # One store's share is full: another's command is taken all the same.
-        other = opening("p1", str(uuid4())) | {"store_id": "s2"}
-        neighbour = await narrow.post("/api/commands", json=other, headers=market.bearer("s2"))
-        replies = await asyncio.gather(*sending)
-    assert neighbour.status_code == 202
-    await market.start_worker()
-
-    refused = [reply for reply in replies if reply.status_code == 503]
-    assert [reply.status_code for reply in replies].count(202) == 2
-    assert len(refused) == 4
-    assert all(reply.headers["retry-after"] == "1" for reply in refused)
-    assert all("of this store" in reply.json()["detail"] for reply in refused)
-    assert REGISTRY.get_sample_value("till_gateway_refused_total", {"limit": "store"}) == before + 4
-    taken = {b["command_id"] for b, r in zip(bodies, replies, strict=True) if r.status_code == 202}
-
-    async def applied() -> set[str]:
-        rows = await market.rows("SELECT command_id FROM journal")
-        return {str(row.command_id) for row in rows} & {body["command_id"] for body in bodies}
-
-    async def both() -> bool:
-        return await applied() == taken
-
-    await eventually(both)
 
 
 async def test_a_broker_that_was_away_is_found_again(market: Market, stack: Stack) -> None:
@@ -478,57 +280,3 @@ async def test_a_broker_that_was_away_is_found_again(market: Market, stack: Stac
     assert back.json()["kind"] == "cash_moved"
     # It came by the topic, not from the ledger at the end of the wait.
     assert (next_one.status_code, time.monotonic() - begun < FAST_S) == (200, True)
-
-
-async def test_where_no_worker_runs_a_store_that_sends_very_much_gets_202_or_503_and_others_202(market: Market) -> None:
-    session_id = await market.open_session("p1")
-    assert await market.worker.stopped() == 0
-    many = [movement("p1", session_id, 1) for _ in range(120)]
-    few = [movement("p1", str(uuid4()), 1) | {"store_id": "s2"} for _ in range(20)]
-    # A store may have twenty of these places; waiting at them takes longer than sending to all of them does.
-    async with (
-        market.another_gateway(gateway_wait_s=8.0, gateway_waiting_max=80) as crowded,
-        # All at once: a client of its own would let a hundred of them go.
-        httpx.AsyncClient(base_url=crowded.base_url, timeout=60, limits=httpx.Limits(max_connections=None)) as flooding,
-    ):
-
-        async def statuses(client: httpx.AsyncClient, bodies: Sequence[Any], store: str) -> list[int]:
-            headers = market.bearer(store)
-            replies = (client.post("/api/commands", json=body, headers=headers) for body in bodies)
-            return [reply.status_code for reply in await asyncio.gather(*replies)]
-
-        of_many, of_few = await asyncio.gather(statuses(flooding, many, "s1"), statuses(crowded, few, "s2"))
-    await market.start_worker()
-
-    assert of_few == [202] * 20
-    assert set(of_many) == {202, 503}
-    assert of_many.count(202) >= 20
-
-
-async def test_more_notes_than_are_kept_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batched, "QUEUED_MAX", 3)
-    away = asyncio.Event()
-
-    async def work(questions: Sequence[int]) -> Sequence[int]:
-        await away.wait()
-        return questions
-
-    notes = Batched(work)
-    waiting = [notes.put(number) for number in range(3)]
-    with pytest.raises(asyncio.QueueFull):
-        notes.put(3)
-    away.set()
-    assert await asyncio.gather(*waiting) == [0, 1, 2]
-    assert await notes.put(4) == 4, "there is room again"
-
-
-async def test_a_note_waits_so_long_for_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "RETRY_S", 0.0)
-    monkeypatch.setattr(pending, "NOTE_TRIES_MAX", 3)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody = f"postgresql+asyncpg://x@127.0.0.1:{listener.getsockname()[1]}/x"
-    engine = create_async_engine(nobody, poolclass=NullPool)
-    with capture_logs() as logs:
-        await pending.note(engine, [("s1", str(uuid4()), Position("t", 0, 1))])
-
-    assert [line["event"] for line in logs] == ["pending_not_noted"] * 3
