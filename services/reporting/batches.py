@@ -1,7 +1,8 @@
 """A batch of records of the closings topic: read, and saved into tables in one transaction that is the caller's."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +12,9 @@ from services.reporting import store
 from services.reporting.records import ClosingRow, CorrectionRow, Unreadable, read_record
 from services.reporting.schemas import LIVE
 from services.reporting.store import Oddity, PartitionOffset
+
+TURN_RECORDS: Final = 4
+"""Records that are read before others have their turn: closings of a restaurant's day take a quarter of a millisecond."""
 
 
 class Batch(NamedTuple):
@@ -34,11 +38,17 @@ class Batch(NamedTuple):
         return taken_ids
 
 
-def read_batch(fetched: Mapping[TopicPartition, Sequence[Any]]) -> Batch:
-    """What the records of each partition say. Total."""
+async def read_batch(fetched: Mapping[TopicPartition, Sequence[Any]]) -> Batch:
+    """What the records of each partition say. Total.
+
+    Whatever else the loop has to do goes on in between: in a thread beside it, each would wait for the other's turn at
+    the interpreter, and the database for both.
+    """
     reached = {partition.partition: records[-1].offset + 1 for partition, records in fetched.items()}
     batch = Batch([], [], [], [], [], reached)
-    for record in (record for records in fetched.values() for record in records):
+    for number, record in enumerate(record for records in fetched.values() for record in records):
+        if number % TURN_RECORDS == 0:
+            await asyncio.sleep(0)
         at = record.partition, record.offset
         try:
             if isinstance(record, Undecodable):

@@ -140,8 +140,8 @@ async def _follow_once(settings: Settings, engine: AsyncEngine, progress: Progre
         await consumer.start()
         while not stop.is_set():
             batch = await consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=progress.records_max)
-            # In a thread, while the database is busy with the batch before.
-            taken = await asyncio.to_thread(read_batch, batch)
+            # While the database is busy with the batch before.
+            taken = await read_batch(batch)
             if saving is not None:
                 await saving
                 saving = None

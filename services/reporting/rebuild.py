@@ -269,7 +269,7 @@ class _Rebuilding:
         while reading:
             fetched = await self._consumer.getmany(max_records=RECORDS_AT_ONCE)
             cut = {one: [record for record in of if record.offset < goal[one.partition]] for one, of in fetched.items()}
-            batch = await asyncio.to_thread(read_batch, {one: of for one, of in cut.items() if of})
+            batch = await read_batch({one: of for one, of in cut.items() if of})
             reached = dict(batch.reached)
             for one in list(reading):
                 # The position, too: the last places may be those of a transaction's marker.

@@ -398,7 +398,7 @@ async def test_a_database_that_goes_away_is_waited_for(
 async def test_a_rebalance_during_a_save_ends_nothing(
     reporting: Settings, engine: AsyncEngine, reading: Reading
 ) -> None:
-    batch = read_batch(
+    batch = await read_batch(
         {TopicPartition(reporting.closings, 1): [Record(partition=1, offset=0, value=value(closing(1)))]}
     )
     reader = following._Reading(reporting.closings)

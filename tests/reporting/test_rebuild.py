@@ -178,7 +178,7 @@ async def test_what_the_topic_no_longer_holds_is_carried_over(
     async with engine.begin() as tx:
         at = await store.offsets(tx, "another.topic", [0])
         records = [SimpleNamespace(partition=0, offset=offset, value=one) for offset, one in enumerate(other)]
-        batch = read_batch({TopicPartition("another.topic", 0): records})
+        batch = await read_batch({TopicPartition("another.topic", 0): records})
         await store.advance(tx, "another.topic", at, batch.reached)
         await batch.save(tx, "another.topic")
     described = await answers(engine, *EVERYTHING)
