@@ -14,7 +14,7 @@ from services.reporting.schemas import LIVE
 from services.reporting.store import Oddity, PartitionOffset
 
 TURN_RECORDS: Final = 4
-"""Records that are read before others have their turn: a quarter of a millisecond, of closings of a restaurant's day."""
+"""Records that are read before others have their turn: closings of a restaurant's day: a quarter of a millisecond."""
 
 
 class Batch(NamedTuple):
