@@ -65,7 +65,7 @@ def test_the_lines_of_the_gateway_run_from_top_to_bottom(started: Stack, folder:
     assert [reply for reply in REPLIES if reply not in output] == [], output
 
 
-def test_the_first_session_by_hand_is_opened(started: Stack, folder: Path) -> None:
+def test_the_first_session_by_hand_is_opened_and_closed(started: Stack, folder: Path) -> None:
     _, begins, after = (TOP / "README.md").read_text().partition(BY_HAND)
     assert begins, f"The README has no section {BY_HAND!r} any more."
     lines = [line[4:] for line in after.partition("\n## ")[0].splitlines() if line.startswith("    ")]
@@ -73,6 +73,7 @@ def test_the_first_session_by_hand_is_opened(started: Stack, folder: Path) -> No
     output = typed("\n".join(['eval "$(.venv/bin/till env)"', *lines]), started, folder)
 
     assert '"kind":"session_opened"' in output, output
+    assert '"kind":"session_closed"' in output, output
 
 
 def typed(script: str, stack: Stack, folder: Path) -> str:
