@@ -32,6 +32,8 @@ KINDS: Final[dict[str, Sequence[str]]] = {
 CORRECTIONS: Final = "corrections"
 PAGE_ROWS_MAX: Final = 500
 """Closings, or corrections, that one look reads."""
+CLOSINGS_PASSED_MAX: Final = 50_000
+"""Closings among which one look for corrections goes: few may have some, and no look may take long."""
 PAGE_BYTES_MAX: Final = 2_097_152
 """What they have together as they were published; as rows in memory they are some thirty times that."""
 
@@ -43,6 +45,12 @@ _KEY: Final = ("c.business_date", "c.closed_at", "c.store_id", "c.closing_id")
 _CORRECTION_KEY: Final = (*_KEY, "r.correction_number", "r.correction_id")
 _CLOSINGS: Final = "reporting.closings AS c"
 _CORRECTIONS: Final = f"{_CLOSINGS} JOIN reporting.corrections AS r USING (store_id, closing_id)"
+# Closing by closing, in their order, until a page is full: else every page would sort all corrections that there are.
+_CORRECTIONS_IN_ORDER: Final = f"""
+    {_CLOSINGS} CROSS JOIN LATERAL (
+        SELECT one.correction_number, one.correction_id, one.value FROM reporting.corrections AS one
+         WHERE one.store_id = c.store_id AND one.closing_id = c.closing_id OFFSET 0) AS r
+"""  # noqa: S608 - constants of this code
 
 
 class Column(NamedTuple):
@@ -77,34 +85,68 @@ async def pages(
     """All rows of what is selected, which is asked again before each page; the last page may have none."""
     after: Sequence[Any] = ()
     while True:
-        statement, values = keys_page(kind, selected(), after)
+        selection, until = selected(), None
         async with engine.connect() as tx:
+            if kind == CORRECTIONS:
+                statement, values = last_passed(selection, after)
+                until = (await tx.execute(text(statement), values)).one_or_none()
+            statement, values = keys_page(kind, selection, after, until or ())
             keys = (await tx.execute(text(statement), values)).all()
             rows = await tx.execute(text(_rows(kind, columns)), _named(kind, keys))
             page = Page([tuple(row) for row in rows], len(keys))
         yield page
-        if not has_more(keys):
+        if has_more(keys):
+            after = keys[-1][: len(_key(kind))]
+        elif until is not None:
+            after = tuple(until)
+        else:
             return
-        after = keys[-1][: len(_key(kind))]
 
 
-def keys_page(kind: str, selection: Selection, after: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-    """The statement of the keys of one page behind `after`, and its values."""
+def last_passed(selection: Selection, after: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """The statement of the last closing to which one look behind `after` goes, and its values: a key, or no row."""
+    clauses, values = _between(_KEY, selection, after[: len(_KEY)], ())
+    order = ", ".join(_KEY)
+    statement = f"SELECT {order} FROM {_CLOSINGS} {_where(clauses)} ORDER BY {order} OFFSET :passed LIMIT 1"  # noqa: S608
+    return statement, values | {"passed": CLOSINGS_PASSED_MAX - 1}
+
+
+def keys_page(
+    kind: str, selection: Selection, after: Sequence[Any], until: Sequence[Any] = ()
+) -> tuple[str, dict[str, Any]]:
+    """The statement of the keys of one page behind `after`, and not behind the closing `until`; and its values."""
     key = _key(kind)
-    clauses, values = selection_clauses(selection)
-    if after:
-        # Said twice: of the whole key an index of a store's business dates can make nothing.
-        clauses.append("c.business_date >= :after_0")
-        clauses.append(f"({', '.join(key)}) > ({', '.join(f':after_{at}' for at in range(len(key)))})")
-        values |= {f"after_{at}": value for at, value in enumerate(after)}
+    clauses, values = _between(key, selection, after, until)
     order = ", ".join(part.partition(".")[2] for part in key)
-    source, size = (_CORRECTIONS, "r.value") if kind == CORRECTIONS else (_CLOSINGS, "c.value")
+    source, size = (_CORRECTIONS_IN_ORDER, "r.value") if kind == CORRECTIONS else (_CLOSINGS, "c.value")
     query = f"""
         SELECT {", ".join(key)}, octet_length({size}) AS bytes FROM {source} {_where(clauses)}
          ORDER BY {", ".join(key)} LIMIT :limit + 1
     """  # noqa: S608 - constants of this code
     limits = {"limit": PAGE_ROWS_MAX, "bytes_max": PAGE_BYTES_MAX}
     return page_of(query, order=order, size="bytes"), values | limits
+
+
+def _between(
+    key: Sequence[str], selection: Selection, after: Sequence[Any], until: Sequence[Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """Clauses of what is selected between two keys, of which the second may be that of a closing; and their values."""
+    clauses, values = selection_clauses(selection)
+    # Said twice and more: of a whole key an index of business dates, or of closings, can make nothing.
+    if after:
+        clauses.append("c.business_date >= :after_0")
+        if len(after) > len(_KEY):
+            clauses.append(f"({', '.join(_KEY)}) >= ({_numbered('after', _KEY)})")
+        clauses.append(f"({', '.join(key[: len(after)])}) > ({_numbered('after', after)})")
+    if until:
+        clauses += ["c.business_date <= :until_0", f"({', '.join(_KEY)}) <= ({_numbered('until', until)})"]
+    for name, values_of in (("after", after), ("until", until)):
+        values |= {f"{name}_{at}": value for at, value in enumerate(values_of)}
+    return clauses, values
+
+
+def _numbered(name: str, of: Sequence[Any]) -> str:
+    return ", ".join(f":{name}_{at}" for at in range(len(of)))
 
 
 def _rows(kind: str, columns: Sequence[Column]) -> str:

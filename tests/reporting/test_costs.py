@@ -1,7 +1,8 @@
 """Where there are very many closings, a page costs what stands on it; and no reply is put together in memory whole."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from deploy.embedded.stack import Stack
 from services.platform.auth.store_scope import StoreScope
 from services.platform.postgres import pages
 from services.platform.postgres.migrate import upgrade
-from services.reporting import changes, closed_pages, search
+from services.reporting import changes, closed_pages, export_rows, search
 from services.reporting.over_short import BY, sums_statement
 from services.reporting.search import Key, Selection, list_page, since_statement, spans_between
 from services.reporting.store import reporting_engine
@@ -202,6 +203,48 @@ def rows_of(node: dict[str, Any], table: str) -> Iterator[int]:
 
 
 SCOPES = (StoreScope(None), StoreScope(["many-7"]), StoreScope(["many-7", "many-8"]))
+BEHIND = (date(2024, 1, 6), datetime(2024, 1, 6, 12, tzinfo=UTC), "many-7", UUID(int=5))
+SPAN = {"business_from": date(2024, 1, 4), "business_to": date(2024, 1, 8)}
+
+
+def exported() -> Iterator[tuple[Selection, Sequence[Any]]]:
+    """What is asked of files: all stores, one, or two, of all days or some, from the beginning and in the middle."""
+    for scope, days, after in itertools.product(SCOPES, ({}, SPAN), ((), BEHIND)):
+        yield Selection(scope, None, None, None, None, **days), after
+
+
+async def test_a_page_of_a_file_reads_the_closings_of_it_by_their_index(many: AsyncEngine) -> None:
+    for selection, after in exported():
+        plan = await plan_of(many, *export_rows.keys_page("closings", selection, after))
+
+        assert plan.kinds_of("closings") <= {"Index Scan", "Index Only Scan"}, selection
+        assert 0 < plan.rows <= export_rows.PAGE_ROWS_MAX + 1, selection
+        assert plan.pages <= 2 * export_rows.PAGE_ROWS_MAX, selection
+
+
+async def test_a_page_of_corrections_goes_by_so_many_closings_and_no_others(many: AsyncEngine) -> None:
+    """Whether many have some or few: no page has all corrections sorted, nor goes by all closings."""
+    behind = (1, UUID(int=7))
+    async with many.connect() as tx:
+        await tx.execute(text(VOIDS))
+        await tx.execute(text("ANALYZE reporting.corrections"))
+        for selection, closing_key in exported():
+            after = (*closing_key, *behind) if closing_key else ()
+            statement, values = export_rows.last_passed(selection, after)
+            until = (await tx.execute(text(statement), values)).one_or_none()
+            for number, (asked, valued) in enumerate(
+                ((statement, values), export_rows.keys_page("corrections", selection, after, until or ()))
+            ):
+                explained = await tx.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {asked}"), valued)
+                (plan,) = explained.scalars().one()
+                assert '"Seq Scan"' not in json.dumps(plan), selection
+                passed, found = (sum(rows_of(plan["Plan"], name)) for name in ("closings", "corrections"))
+                assert 0 < passed <= export_rows.CLOSINGS_PASSED_MAX, selection
+                assert found <= export_rows.PAGE_ROWS_MAX + 1 if number else found == 0, selection
+            # From the middle of a day it is nearly half of all that are asked for, and no closing of before.
+            if after and not selection.business_from:
+                assert passed <= 0.45 * MANY, selection
+        await tx.rollback()
 
 
 async def test_a_page_of_changes_costs_the_same_at_any_depth(many: AsyncEngine) -> None:

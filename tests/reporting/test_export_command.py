@@ -1,5 +1,7 @@
 """`till export`: a file that is there once it is whole, and standard output for what reads on."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,6 +54,30 @@ async def test_a_file_is_there_once_it_is_whole(
     assert broken.exit_code == 1
     assert [one.name for one in tmp_path.glob("tenders*")] == ["tenders.parquet"]
     assert file.read_bytes() == before
+
+
+async def test_a_long_one_says_how_far_it_is(
+    reporting: Settings, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli, shown = command_line(reporting, monkeypatch), list[tuple[str, int, int]]()
+
+    @contextmanager
+    def noted(label: str) -> Iterator[Callable[[int, int], None]]:
+        yield lambda done, total: shown.append((label, done, total))
+
+    monkeypatch.setattr(export, "progress_bar", noted)
+    monkeypatch.setattr(export_rows, "PAGE_ROWS_MAX", 2)
+    monkeypatch.setattr(export_rows, "CLOSINGS_PASSED_MAX", 2)
+    await keep(engine, *MESSAGES)
+
+    assert (await cli("export", "tenders")).exit_code == 0
+    assert shown == [("tenders", 2, 5), ("tenders", 4, 5), ("tenders", 5, 5)]
+
+    shown.clear()
+    assert (await cli("export", "corrections")).exit_code == 0
+    # However many looks that takes: what is counted is what there is of them.
+    assert shown[-1] == ("corrections", 3, 3)
+    assert [done for _, done, _ in shown] == sorted(done for _, done, _ in shown)
 
 
 async def test_what_can_not_be_written_is_a_sentence(

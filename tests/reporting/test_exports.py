@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import gc
 import io
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -167,6 +168,8 @@ async def test_pages_make_one_file_in_the_order_of_days(
 ) -> None:
     monkeypatch.setattr(export_rows, "PAGE_ROWS_MAX", 2)
     monkeypatch.setattr(export_files, "GROUP_ROWS", 2)
+    # Of some looks for corrections none of the closings has one.
+    monkeypatch.setattr(export_rows, "CLOSINGS_PASSED_MAX", 2)
     await keep(engine, *MESSAGES, closing(9, store_id="s3"))
 
     order = sorted(
@@ -330,6 +333,42 @@ async def test_who_takes_a_file_slowly_holds_nothing_of_the_database(slow: Slow,
     await eventually(counted)
 
 
+@pytest.mark.parametrize("file_format", MEDIA_TYPES)
+async def test_of_a_file_that_is_taken_slowly_a_page_and_a_group_are_in_memory(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, file_format: str
+) -> None:
+    monkeypatch.setattr(export_rows, "PAGE_ROWS_MAX", 1)
+    monkeypatch.setattr(export_files, "GROUP_ROWS", 4)
+    await keep(engine, *MESSAGES, *(closing(number) for number in range(10, 40)))
+    files, read = list[Any](), 0
+
+    def one_more(*asked: Any) -> Any:
+        files.append(export_files.new_file(*asked))
+        return files[-1]
+
+    async def counted(*asked: Any) -> AsyncIterator[export_rows.Page]:
+        nonlocal read
+        async for page in pages(*asked):
+            read += 1
+            yield page
+
+    monkeypatch.setattr(exports, "new_file", one_more)
+    monkeypatch.setattr(exports, "pages", counted)
+    reply: Any = await exports.Exports(engine).begin(
+        "rita", "closings", export_files.Style(file_format), lambda: EVERYTHING
+    )
+    taken = 0
+    async for _ in reply.body_iterator:
+        taken += 1
+        # No page is read before the one that it follows was taken, and of all before only rows of a group are left.
+        assert read <= taken
+        waiting = getattr(files[0], "_waiting", [])
+        assert sum(batch.num_rows for batch in waiting) < export_files.GROUP_ROWS
+        assert sum(isinstance(one, export_rows.Page) for one in gc.get_objects()) <= 1
+
+    assert read == len(CLOSINGS) + 30 == taken - 1
+
+
 async def test_a_place_is_taken_and_given_back(
     slow: Slow, client: httpx.AsyncClient, token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,13 +406,18 @@ async def test_so_many_pages_are_read_at_a_time_whatever_number_of_exports_runs(
     async def all_have_begun() -> bool:
         return len(begun) == len(headers)
 
+    async def so_many_wait() -> bool:
+        assert engine.pool.checkedout() <= exports.EXPORT_PAGES_MAX
+        return engine.pool.checkedout() == exports.EXPORT_PAGES_MAX
+
     monkeypatch.setattr(exports.Exports, "_take", noted)
     other = create_async_engine(engine.url)
     async with other.begin() as tx:
         await tx.execute(text("LOCK TABLE reporting.closings IN ACCESS EXCLUSIVE MODE"))
         asked = [asyncio.create_task(client.get("/api/exports/closings", headers=each)) for each in headers]
         await eventually(all_have_begun)
-        assert engine.pool.checkedout() == exports.EXPORT_PAGES_MAX
+        # Each gives its connection back once, between the names of the columns and the rows.
+        await eventually(so_many_wait)
     assert [(await each).status_code for each in asked] == [200] * len(headers)
     await other.dispose()
 
