@@ -112,15 +112,19 @@ def _token(settings: Settings, store: str, profile: str) -> str:
     return mint(settings, sub=f"register-{profile}", role="register", stores=[store], ttl_s=TOKEN_TTL_S)
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """That of a process which has these settings."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    return os.environ | {f"TILL_{name.upper()}": str(value) for name, value in values.items()}
+
+
 @asynccontextmanager
 async def worker(way: tuple[str, ...], settings: Settings, log: Path, **extra: str) -> AsyncIterator[psutil.Popen]:
     """A worker process, stopped at the end in good order. Its output goes to the file `log`."""
-    values = settings.model_dump(mode="json", exclude_none=True)
-    environment = {f"TILL_{name.upper()}": str(value) for name, value in values.items()}
     with log.open("wb") as output:
         process = psutil.Popen(
             way,
-            env=os.environ | environment | extra,
+            env=environment_of(settings) | extra,
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -14,6 +14,7 @@ from tests.bench import (
     closing,
     closings_list,
     console,
+    exports,
     gateway,
     ingest,
     limits,
@@ -136,6 +137,13 @@ class Bench:
                     settings, stored, self.sizes.list_calls, self.logs, bar
                 )
 
+    async def exports(self) -> None:
+        """Files of a reader that holds few closings, and very many."""
+        for stored in self.sizes.closings_exported:
+            async with corner(self.stack, "exports") as settings:
+                bar = self.bar(f"{stored:,} closings", stored)
+                self.results.exports += await exports.measure(settings, stored, self.logs, bar)
+
     async def ingest(self) -> None:
         """A backlog of closings that the reporting reader takes in."""
         count = self.sizes.ingested
@@ -206,6 +214,7 @@ PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
     "closings": Bench.closings,
     "sessions-list": Bench.lists,
     "closings-list": Bench.closing_pages,
+    "exports": Bench.exports,
     "ingest": Bench.ingest,
     "rebuild": Bench.rebuild,
     "webhooks": Bench.webhooks,
@@ -214,7 +223,7 @@ PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
     "stages": Bench.stages,
 }
 """`efficiency` is read off the comparison of speed, so it runs that where it has not run yet."""
-LONG: Final = ("million",)
+LONG: Final = ("million", "exports")
 """Only where it is asked for."""
 
 

@@ -19,6 +19,7 @@ from deploy.embedded.jars import KAFKA_VERSION
 from deploy.embedded.stack import Stack
 from tests.bench.closing import Closings
 from tests.bench.console import Figures
+from tests.bench.exports import Exported
 from tests.bench.gateway import Passage
 from tests.bench.ingest import Ingest
 from tests.bench.limits import Limits
@@ -64,6 +65,7 @@ class Report:
     closings: list[Closings] = field(default_factory=list)
     lists: list[Listed] = field(default_factory=list)
     closing_pages: list[Listed] = field(default_factory=list)
+    exports: list[Exported] = field(default_factory=list)
     ingest: Ingest | None = None
     rebuilt: Rebuilt | None = None
     pushes: list[Pushes] = field(default_factory=list)

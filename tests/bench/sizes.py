@@ -35,6 +35,8 @@ class Sizes:
     list_calls: int
     closings_listed: tuple[int, ...]
     """Closings that a reader holds whose pages are asked for."""
+    closings_exported: tuple[int, ...]
+    """Closings that a reader holds which are written to files."""
     ingested: int
     """Closings that a reader takes in from the topic."""
     rebuilt: int
@@ -73,6 +75,7 @@ FULL: Final = Sizes(
     listed=1_000_000,
     list_calls=300,
     closings_listed=(10_000, 1_000_000),
+    closings_exported=(10_000, 100_000),
     ingested=100_000,
     rebuilt=100_000,
     pushed=20_000,
@@ -96,6 +99,7 @@ QUICK: Final = replace(
     FULL,
     listed=20_000,
     closings_listed=(10_000, 20_000),
+    closings_exported=(1_000, 10_000),
     ingested=10_000,
     rebuilt=10_000,
     pushed=2_000,
@@ -145,9 +149,11 @@ def sizes_of(
         sizes = replace(sizes, steps=replace(sizes.steps, stored=(*smaller, stored)))
     if closings is not None:
         fewer = [size for size in sizes.closings_listed if size < closings]
+        exported = [size for size in sizes.closings_exported if size < closings]
         sizes = replace(
             sizes,
             closings_listed=(*fewer, closings),
+            closings_exported=(*exported, closings),
             ingested=closings,
             rebuilt=closings,
             pushed=closings,

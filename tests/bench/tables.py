@@ -8,6 +8,7 @@ from rich.table import Table
 
 from tests.bench.closing import Closings
 from tests.bench.console import Figures
+from tests.bench.exports import Exported
 from tests.bench.gateway import Passage
 from tests.bench.ingest import Ingest
 from tests.bench.latency import Latency
@@ -79,6 +80,7 @@ def show(report: Report, console: Console) -> None:
         _show_neighbours(report.neighbours, console)
     _show_lists(report.lists, "A page of sessions, from the call to what is in memory", console)
     _show_lists(report.closing_pages, "A page of closings over HTTP, in two days that hold all of them", console)
+    _show_exports(report.exports, console)
     _show_ingest(report.ingest, console)
     show_rebuilt(report.rebuilt, console)
     show_pushes(report.pushes, console)
@@ -282,6 +284,25 @@ def _show_lists(lists: list[Listed], title: str, console: Console) -> None:
     for one in lists:
         table.add_row(one.filters, one.page, str(one.rows), f"{one.median_ms:,.1f} ms", f"{one.p99_ms:,.1f} ms")
     console.print(table)
+
+
+def _show_exports(exports: list[Exported], console: Console) -> None:
+    if not exports:
+        return
+    names = ("file", "closings", "rows", "size", "time", "closings/s", "rows/s", "own CPU", "memory")
+    table = _table("Closings as files by `till export`, read back by DuckDB", *names)
+    for one in exports:
+        table.add_row(
+            f"{one.kind}, {one.format}",
+            *(f"{number:,}" for number in (one.closings, one.rows)),
+            f"{one.file_bytes / 2**20:,.0f} MiB",
+            f"{one.seconds:,.0f} s",
+            *(f"{number / one.seconds:,.0f}" for number in (one.closings, one.rows)),
+            f"{one.cpu_s:,.0f} s",
+            f"{one.rss_peak_mib:,.0f} MiB",
+        )
+    console.print(table)
+    _say(console, "Memory is the most that the process had. Sums, types and ends of time are in each file as in SQL.")
 
 
 def _show_ingest(ingest: Ingest | None, console: Console) -> None:

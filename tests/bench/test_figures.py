@@ -114,6 +114,7 @@ def test_the_larger_ledger_is_chosen_and_smaller_ones_stay() -> None:
 def test_so_many_closings_are_chosen_and_fewer_stay() -> None:
     chosen = sizes.sizes_of(quick=False, commands=None, stored=None, closings=10_000_000)
     assert chosen.closings_listed == (10_000, 1_000_000, 10_000_000)
+    assert chosen.closings_exported == (10_000, 100_000, 10_000_000)
     assert (chosen.ingested, chosen.console_closings, chosen.steps) == (10_000_000, 10_000_000, sizes.FULL.steps)
     assert options(["--closings", "10000000"]).closings == 10_000_000
     with pytest.raises(SystemExit):

@@ -238,9 +238,9 @@ async def test_a_page_of_corrections_goes_by_so_many_closings_and_no_others(many
                 explained = await tx.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {asked}"), valued)
                 (plan,) = explained.scalars().one()
                 assert '"Seq Scan"' not in json.dumps(plan), selection
-                passed, found = (sum(rows_of(plan["Plan"], name)) for name in ("closings", "corrections"))
+                passed, read = (sum(rows_of(plan["Plan"], name)) for name in ("closings", "corrections"))
                 assert 0 < passed <= export_rows.CLOSINGS_PASSED_MAX, selection
-                assert found <= export_rows.PAGE_ROWS_MAX + 1 if number else found == 0, selection
+                assert read <= export_rows.PAGE_ROWS_MAX + 1 if number else read == 0, selection
             # From the middle of a day it is nearly half of all that are asked for, and no closing of before.
             if after and not selection.business_from:
                 assert passed <= 0.45 * MANY, selection
