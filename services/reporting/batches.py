@@ -1,6 +1,7 @@
 """A batch of records of the closings topic: read, and saved into tables in one transaction that is the caller's."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,8 +14,8 @@ from services.reporting.records import ClosingRow, CorrectionRow, Unreadable, re
 from services.reporting.schemas import LIVE
 from services.reporting.store import Oddity, PartitionOffset
 
-TURN_RECORDS: Final = 4
-"""Records that are read before others have their turn: closings of a restaurant's day: a quarter of a millisecond."""
+TURN_S: Final = 0.0005
+"""How long is read before others have their turn: some closings of a restaurant's day, or one that takes longer."""
 
 
 class Batch(NamedTuple):
@@ -46,9 +47,11 @@ async def read_batch(fetched: Mapping[TopicPartition, Sequence[Any]]) -> Batch:
     """
     reached = {partition.partition: records[-1].offset + 1 for partition, records in fetched.items()}
     batch = Batch([], [], [], [], [], reached)
-    for number, record in enumerate(record for records in fetched.values() for record in records):
-        if number % TURN_RECORDS == 0:
+    ends_at = time.monotonic() + TURN_S
+    for record in (record for records in fetched.values() for record in records):
+        if time.monotonic() > ends_at:
             await asyncio.sleep(0)
+            ends_at = time.monotonic() + TURN_S
         at = record.partition, record.offset
         try:
             if isinstance(record, Undecodable):

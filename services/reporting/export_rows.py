@@ -33,7 +33,7 @@ CORRECTIONS: Final = "corrections"
 PAGE_ROWS_MAX: Final = 500
 """Closings, or corrections, that one look reads."""
 CLOSINGS_PASSED_MAX: Final = 50_000
-"""Closings among which one look for corrections goes: few may have some, and no look may take long."""
+"""Selected closings among which one look for corrections goes: few may have some, and no look may take long."""
 PAGE_BYTES_MAX: Final = 2_097_152
 """What they have together as they were published; as rows in memory they are some thirty times that."""
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.platform.errors import TillError
+from services.platform.postgres.copying import copy_rows
 from services.platform.postgres.engine import CONNECT_TIMEOUT_S, open_engine
 from services.reporting import figures
 from services.reporting.records import ClosingRow, CorrectionRow
@@ -266,8 +267,8 @@ async def _copy(
         records = [(*record, at) for record, at in zip(records, learnt, strict=True)]
     driver: Any = (await tx.get_raw_connection()).driver_connection
     try:
-        await driver.copy_records_to_table(table.name, schema_name=schema, columns=columns, records=records)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        await copy_rows(driver, table.name, columns, records, schema)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         # As the engine's own statements fail, so that whoever looks at their errors looks at this.
         raise DBAPIError(f"COPY {table.name}", None, error) from error
 

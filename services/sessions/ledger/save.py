@@ -12,6 +12,7 @@ import asyncpg
 from contracts.jsontext import compact
 from contracts.record_classes import plain
 from contracts.times import moment
+from services.platform.postgres.copying import copy_rows
 from services.sessions.ledger import encoding
 from services.sessions.ledger.parts import Part, Row, insert_into
 from services.sessions.ledger.saved_profiles import PROFILE_PARTS, latest_of_each, profile_row, version_row
@@ -188,11 +189,11 @@ async def save_batch(
     """
     parts = {name: rows for name, rows in _parts(state, outcomes, frontier.topic_id, fence) if rows}
     if len(entries) >= COPIED_ROWS:
-        await tx.copy_records_to_table("journal", records=entries, columns=JOURNAL_COLUMNS)
+        await copy_rows(tx, "journal", JOURNAL_COLUMNS, entries)
     elif entries:
         parts["journal"] = entries
     if len(parts.get("positions", ())) >= COPIED_ROWS:
-        await tx.copy_records_to_table("place_answers", records=parts.pop("positions"), columns=PLACE_COLUMNS)
+        await copy_rows(tx, "place_answers", PLACE_COLUMNS, parts.pop("positions"))
     moves = _frontier_rows(frontier)
     if not moves:
         return  # A batch of no records.
