@@ -365,7 +365,7 @@ async def test_closings_are_compressed_by_the_quicker_way_that_postgresql_has(en
     )
     async with engine.connect() as tx:
         quicker = (await tx.execute(text(has))).scalar_one()
-        # Nothing there is the server's own way, which every PostgreSQL has.
+        # Nothing there is the server's own way, which every PostgreSQL has: the embedded one has no other.
         assert (await tx.execute(text(way))).scalar_one() == (b"l" if quicker else b"\0")
 
 
