@@ -37,6 +37,20 @@ async def only_answered_here(market: Market) -> AsyncIterator[tuple[AIOKafkaCons
         await market.start_worker()
 
 
+@asynccontextmanager
+async def asked_here(
+    market: Market, body: dict[str, Any]
+) -> AsyncIterator[tuple[CommandClient, AIOKafkaProducer, asyncio.Task[Any], Any]]:
+    """Who waits for the answer to a command, what puts answers, the waiting, and the command's record."""
+    async with (
+        only_answered_here(market) as (consumer, producer),
+        client(market, follows=True, wait_s=30.0) as waiting,
+    ):
+        await eventually(lambda: follows(waiting))
+        asked = asyncio.create_task(waiting.ask(body, market.token("s1")))
+        yield waiting, producer, asked, await asyncio.wait_for(consumer.getone(), 20)
+
+
 async def answer(market: Market, producer: AIOKafkaProducer, record: Any, offset: int, message: str) -> Any:
     """Put an answer that claims nothing, to what lies at `offset` beside this record; where it came to lie."""
     names = market.settings.topics
@@ -50,13 +64,7 @@ async def answer(market: Market, producer: AIOKafkaProducer, record: Any, offset
 
 async def test_a_foreign_answer_that_claims_nothing_is_nobody_elses(market: Market) -> None:
     body = movement("p1", str(uuid4()), 5)
-    async with (
-        only_answered_here(market) as (consumer, producer),
-        client(market, follows=True, wait_s=30.0) as waiting,
-    ):
-        await eventually(lambda: follows(waiting))
-        asked = asyncio.create_task(waiting.ask(body, market.token("s1")))
-        record = await asyncio.wait_for(consumer.getone(), 20)
+    async with asked_here(market, body) as (_, producer, asked, record):
         # The same command was sent by somebody else too, with the same trace, and refused there.
         for offset in (record.offset - 1, record.offset + 1, 10**9):
             await answer(market, producer, record, offset, "another's")
@@ -80,13 +88,7 @@ async def test_so_many_foreign_answers_are_kept_for_one_that_does_not_know_its_p
         return position
 
     monkeypatch.setattr(CommandClient, "_publish", slowly_acknowledged)
-    async with (
-        only_answered_here(market) as (consumer, producer),
-        client(market, follows=True, wait_s=30.0) as waiting,
-    ):
-        await eventually(lambda: follows(waiting))
-        asked = asyncio.create_task(waiting.ask(body, market.token("s1")))
-        record = await asyncio.wait_for(consumer.getone(), 20)
+    async with asked_here(market, body) as (waiting, producer, asked, record):
         for offset in range(UNCLAIMED_MAX + 1):
             last = await answer(market, producer, record, 10**9 + offset, "another's")
 
