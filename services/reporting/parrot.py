@@ -7,7 +7,7 @@ are in their tender's. All other amounts are in the currency of the session.
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
@@ -16,6 +16,8 @@ from orjson import Fragment
 from services.platform.money_text import json_amount, json_decimal
 
 THIRD_PARTY: Final = "third_party"
+UUIDS_REMEMBERED_MAX: Final = 16_384
+"""Of tenders and types of orders by store: some 6 MiB for those of a thousand stores, and each costs 4 microseconds."""
 
 _INTEGER = re.compile(r"-?[0-9]+", re.ASCII)
 
@@ -171,6 +173,7 @@ def _named_tender(store_id: str, tender: Row) -> Row:
     }
 
 
+@lru_cache(UUIDS_REMEMBERED_MAX)
 def _uuid(store_id: str, what: str, name: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"till:{store_id}/{what}/{name}"))
 
