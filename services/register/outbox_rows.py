@@ -1,0 +1,212 @@
+"""The rows of an outbox, read and changed inside a transaction of its thread."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .entries import Counts, Entry, State, Till
+from .errors import IdTaken, NoSuchEntry, NotWaiting, OutboxFull
+
+ENTRIES_MAX: Final = 2_000_000
+"""That wait at a time: some two years of a busy till, and a gigabyte."""
+
+_COLUMNS: Final = (
+    "number, store_id, profile_id, command_id, session_id, kind, body, state, refused, taken_at, attempts, trouble, "
+    "answer, answered_at, seen, event"
+)
+FOR_PEOPLE: Final = "(state = 'set_aside' OR refused AND NOT seen)"
+
+
+@dataclass(frozen=True, slots=True)
+class TillState:
+    """What is to be filled in of the next command of a till: its `register_seq`, and the session that is open there."""
+
+    next_seq: int
+    session_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A command as it will be sent, and what the outbox has to know of it.
+
+    `session_after` is the session that is open at the till once it was taken.
+    """
+
+    command_id: str
+    session_id: str | None
+    kind: str
+    body: bytes
+    uses_seq: bool
+    session_after: str | None
+
+
+def put(
+    db: sqlite3.Connection, *, till: Till, command_id: str | None, asked: bytes, fill: Callable[[TillState], Filled]
+) -> tuple[Entry, bool]:
+    """Take a command, unless it was taken: as `Outbox.put`."""
+    if command_id is not None:
+        known = db.execute(
+            "SELECT number, asked FROM entries WHERE store_id = ? AND command_id = ?", (till.store_id, command_id)
+        ).fetchone()
+        if known is not None:
+            if known[1] != asked:
+                raise IdTaken(f"Another command was taken as {command_id}: a new command has a new id.")
+            return entry_of(db, known[0]), False
+    if count_of(db, "queued") + count_of(db, "set_aside") >= ENTRIES_MAX:
+        raise OutboxFull(f"Nothing was taken: {ENTRIES_MAX:,} commands wait already. Bring the line up first.")
+    filled = fill(till_state(db, till))
+    cursor = db.execute(
+        "INSERT INTO entries (store_id, profile_id, command_id, session_id, kind, body, asked, taken_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*till, filled.command_id, filled.session_id, filled.kind, filled.body, asked, time.time()),
+    )
+    db.execute(
+        "INSERT INTO tills (store_id, profile_id, next_seq, session_id) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (store_id, profile_id) DO UPDATE SET next_seq = next_seq + ?, session_id = excluded.session_id",
+        (*till, 1 + filled.uses_seq, filled.session_after, int(filled.uses_seq)),
+    )
+    add_to(db, "queued", 1)
+    return entry_of(db, cursor.lastrowid or 0), True
+
+
+def change(db: sqlite3.Connection, *, number: int, only: Sequence[State], values: dict[str, Any]) -> Entry | None:
+    """Change an entry that is in one of these states, and count it; None where it is in another."""
+    before = entry_of(db, number)
+    if before.state not in only:
+        return None
+    if "state" in values:
+        add_to(db, "event", 1)
+        values |= {"event": count_of(db, "event")}
+    columns = ", ".join(f"{name} = ?" for name in values)
+    db.execute(f"UPDATE entries SET {columns} WHERE number = ?", (*values.values(), number))  # noqa: S608 - own names
+    after = entry_of(db, number)
+    for entry, sign in ((before, -1), (after, 1)):
+        if entry.state in {"queued", "set_aside"}:
+            add_to(db, entry.state, sign)
+        if entry.refused and not entry.seen:
+            add_to(db, "refused_unseen", sign)
+    return after
+
+
+def answered(db: sqlite3.Connection, *, entry: Entry, values: dict[str, Any], frees: bool | None) -> None:
+    """The last word on an entry: as `Outbox.answered`."""
+    changed = change(db, number=entry.number, only=("queued", "set_aside", "given_up"), values=values)
+    if changed is None:
+        return
+    if frees is True:
+        query = "UPDATE tills SET session_id = NULL WHERE store_id = ? AND profile_id = ? AND session_id = ?"
+        db.execute(query, (*entry.till, entry.session_id))
+    elif frees is False:
+        query = "UPDATE tills SET session_id = ? WHERE store_id = ? AND profile_id = ? AND session_id IS NULL"
+        db.execute(query, (entry.session_id, *entry.till))
+
+
+def give_up(db: sqlite3.Connection, *, store_id: str | None, command_id: str, at: float) -> Entry:
+    """As `Outbox.give_up`."""
+    entry = _named(db, store_id, command_id)
+    if entry.state == "given_up":
+        return entry
+    if entry.state == "answered" or entry.trouble is None:
+        raise NotWaiting("Only what waits with a trouble can be given up: this one is on its way, or was answered.")
+    values = {"state": "given_up", "answered_at": at, "next_at": None}
+    change(db, number=entry.number, only=("queued", "set_aside"), values=values)
+    return entry_of(db, entry.number)
+
+
+def see(db: sqlite3.Connection, *, store_id: str | None, command_id: str) -> Entry:
+    """As `Outbox.see`."""
+    entry = _named(db, store_id, command_id)
+    change(db, number=entry.number, only=("answered",), values={"seen": 1})
+    return entry_of(db, entry.number)
+
+
+def find(db: sqlite3.Connection, *, store_id: str | None, command_id: str) -> Entry | None:
+    """As `Outbox.find`."""
+    where, values = ("store_id = ? AND ", (store_id, command_id)) if store_id else ("", (command_id,))
+    rows = entries(db, where=f"{where}command_id = ? ORDER BY number LIMIT 1", values=values)
+    return rows[0] if rows else None
+
+
+def _named(db: sqlite3.Connection, store_id: str | None, command_id: str) -> Entry:
+    entry = find(db, store_id=store_id, command_id=command_id)
+    if entry is None:
+        raise NoSuchEntry("Nothing was taken under this id.")
+    return entry
+
+
+def entry_of(db: sqlite3.Connection, number: int) -> Entry:
+    """The entry of this number."""
+    (entry,) = entries(db, where="number = ?", values=(number,))
+    return entry
+
+
+def entries(db: sqlite3.Connection, *, where: str, values: Sequence[Any]) -> list[Entry]:
+    """Entries by a condition of this code, with its order and limit."""
+    rows = db.execute(f"SELECT {_COLUMNS} FROM entries WHERE {where}", values)  # noqa: S608 - constants of this code
+    return [_as_entry(row) for row in rows]
+
+
+def _as_entry(row: Sequence[Any]) -> Entry:
+    number, store_id, profile_id, command_id, session_id, kind, body, state, refused, *rest = row
+    taken_at, attempts, trouble, answer, answered_at, seen, event = rest
+    return Entry(
+        number=number,
+        till=Till(store_id, profile_id),
+        command_id=command_id,
+        session_id=session_id,
+        kind=kind,
+        body=body,
+        state=state,
+        refused=bool(refused),
+        taken_at=taken_at,
+        attempts=attempts,
+        trouble=trouble,
+        answer=answer,
+        answered_at=answered_at,
+        seen=bool(seen),
+        event=event,
+    )
+
+
+def till_state(db: sqlite3.Connection, till: Till) -> TillState:
+    """What is filled in of the next command of a till."""
+    row = db.execute("SELECT next_seq, session_id FROM tills WHERE store_id = ? AND profile_id = ?", till).fetchone()
+    return TillState(1, None) if row is None else TillState(*row)
+
+
+def counts(db: sqlite3.Connection) -> Counts:
+    """How much waits."""
+    firsts = [_first_queued(db, till) for till in tills(db)]
+    oldest = min((taken_at for (taken_at,) in filter(None, firsts)), default=None)
+    (last,) = db.execute("SELECT max(answered_at) FROM entries WHERE state IN ('answered', 'given_up')").fetchone()
+    return Counts(
+        queued=count_of(db, "queued"),
+        set_aside=count_of(db, "set_aside"),
+        refused_unseen=count_of(db, "refused_unseen"),
+        oldest_queued_at=oldest,
+        last_answered_at=last,
+    )
+
+
+def count_of(db: sqlite3.Connection, name: str) -> int:
+    """One of the counts."""
+    return int(db.execute("SELECT value FROM counts WHERE name = ?", (name,)).fetchone()[0])
+
+
+def add_to(db: sqlite3.Connection, name: str, by: int) -> None:
+    """Add to one of the counts."""
+    db.execute("UPDATE counts SET value = value + ? WHERE name = ?", (by, name))
+
+
+def tills(db: sqlite3.Connection) -> list[Till]:
+    """All tills that have said something."""
+    return [Till(*row) for row in db.execute("SELECT store_id, profile_id FROM tills ORDER BY store_id, profile_id")]
+
+
+def _first_queued(db: sqlite3.Connection, till: Till) -> Any:
+    query = """
+        SELECT taken_at FROM entries WHERE state = 'queued' AND store_id = ? AND profile_id = ? ORDER BY number LIMIT 1
+    """
+    return db.execute(query, till).fetchone()
