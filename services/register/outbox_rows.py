@@ -96,11 +96,16 @@ def answered(db: sqlite3.Connection, *, entry: Entry, values: dict[str, Any], fr
     if changed is None:
         return
     if frees is True:
-        query = "UPDATE tills SET session_id = NULL WHERE store_id = ? AND profile_id = ? AND session_id = ?"
-        db.execute(query, (*entry.till, entry.session_id))
+        free(db, entry)
     elif frees is False:
         query = "UPDATE tills SET session_id = ? WHERE store_id = ? AND profile_id = ? AND session_id IS NULL"
         db.execute(query, (entry.session_id, *entry.till))
+
+
+def free(db: sqlite3.Connection, entry: Entry) -> None:
+    """Its session is open at its till no more."""
+    query = "UPDATE tills SET session_id = NULL WHERE store_id = ? AND profile_id = ? AND session_id = ?"
+    db.execute(query, (*entry.till, entry.session_id))
 
 
 def give_up(db: sqlite3.Connection, *, store_id: str | None, command_id: str, at: float) -> Entry:
@@ -112,6 +117,8 @@ def give_up(db: sqlite3.Connection, *, store_id: str | None, command_id: str, at
         raise NotWaiting("Only what waits with a trouble can be given up: this one is on its way, or was answered.")
     values = {"state": "given_up", "answered_at": at, "next_at": None}
     change(db, number=entry.number, only=("queued", "set_aside"), values=values)
+    if entry.kind == "open_session":
+        free(db, entry)
     return entry_of(db, entry.number)
 
 

@@ -1,0 +1,240 @@
+"""What sends an outbox: the commands of each till in their order, each repeated until it is answered.
+
+The next command of a till goes out once the one before it has its last word, or was set aside: an answer that claims
+nothing may turn into another one, and must not hold up a shop's day. What was set aside is tried again by session, the
+oldest first, and a session's others follow as soon as that is answered otherwise.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from .entries import CLAIMS_NOTHING, NOT_LET_IN, TILL_UNKNOWN, Entry, Till
+from .errors import LineDown, NotLetIn, NotTaken, RegisterError
+from .filling import ENDS, OPENS
+from .line import Line
+from .outbox import Outbox
+
+HOLD_S: Final = 1.0
+HOLD_S_MAX: Final = 60.0
+"""Between two tries on a line that is down, in seconds: twice as long each time, by chance up to half of it less."""
+PROBE_S: Final = 30.0
+PROBE_S_MAX: Final = 900.0
+"""Between two tries of what was set aside."""
+ASK_S: Final = 0.2
+ASK_S_MAX: Final = 2.0
+"""Between two looks for an answer."""
+SEND_AGAIN_S: Final = 30.0
+"""How long an answer is waited for, before the same bytes are sent again."""
+TILLS_MAX: Final = 64
+"""Tills of one outbox: each has a task, and a command on its way."""
+
+_ENDED_ALREADY: Final = frozenset({"session_closed", "session_voided", "session_unknown", "awaiting_approval"})
+
+log = logging.getLogger("tillstream.register")
+
+
+@dataclass(slots=True)
+class LineState:
+    """How the line is. `up` is None before anything was tried; `since` is in seconds since 1970."""
+
+    up: bool | None = None
+    sentence: str = "Nothing was sent yet."
+    since: float = 0.0
+    failures: int = 0
+    free_at: float = 0.0
+    """When the next try may begin, by `time.monotonic`."""
+
+
+class Sender:
+    """Sends what waits; one for an outbox that is open."""
+
+    def __init__(self, outbox: Outbox, line: Line, changed: Callable[[], None]) -> None:
+        """`changed` is called after every change of an entry, and of the line."""
+        self.line_state = LineState(since=time.time())
+        self._outbox = outbox
+        self._line = line
+        self._changed = changed
+        self._tills: dict[Till, tuple[asyncio.Task[None], asyncio.Event]] = {}
+
+    @property
+    def tills(self) -> Collection[Till]:
+        """The tills that have a task."""
+        return self._tills.keys()
+
+    async def start(self) -> None:
+        """Begin with what waits already."""
+        for till in await self._outbox.tills():
+            self.wake(till)
+
+    def wake(self, till: Till) -> None:
+        """Something new of a till waits."""
+        if till not in self._tills:
+            event = asyncio.Event()
+            self._tills[till] = (asyncio.create_task(self._send_till(till, event), name=f"send {till}"), event)
+        self._tills[till][1].set()
+
+    async def stop(self) -> None:
+        """Stop; what is on its way is sent again by the next one, and counts once."""
+        tasks = [task for task, _ in self._tills.values()]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tills.clear()
+
+    async def _send_till(self, till: Till, awake: asyncio.Event) -> None:
+        failures = 0
+        while True:
+            try:
+                awake.clear()
+                waited = await self._send_waiting(till)
+                failures = 0
+                if not waited:
+                    await self._sleep_until_due(till, awake)
+            except RegisterError as error:
+                # The disk is full, say: what was answered is asked for again.
+                failures += 1
+                log.warning("The commands of %s/%s wait: %s", *till, error)
+                await asyncio.sleep(_held_s(failures))
+            except Exception:
+                failures += 1
+                log.exception("The commands of %s/%s wait for a reason that nobody thought of.", *till)
+                await asyncio.sleep(_held_s(failures))
+
+    async def _send_waiting(self, till: Till) -> bool:
+        """Send one page of what is queued, and one try of each session that has something set aside."""
+        page = await self._outbox.next_of(till)
+        for entry in page:
+            await self._send(entry)
+        probes = await self._outbox.probes(till, time.time())
+        for entry in probes:
+            await self._send(entry)
+        return bool(page or probes)
+
+    async def _sleep_until_due(self, till: Till, awake: asyncio.Event) -> None:
+        due = await self._outbox.next_probe_at(till)
+        left_s = None if due is None else max(due - time.time(), 0.05)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                await awake.wait()
+
+    async def _send(self, entry: Entry) -> None:
+        """Send until there is a word on it that is recorded."""
+        held = 0
+        while True:
+            try:
+                answer = await self._answer(entry)
+            except NotTaken as refusal:
+                await self._end(entry, None, str(refusal), None)
+                return
+            read = orjson.loads(answer)
+            reason = read.get("reason")
+            if reason in NOT_LET_IN:
+                self._hold(NotLetIn(_sentence(read)))
+            elif reason == TILL_UNKNOWN:
+                held += 1
+                if entry.state == "set_aside":
+                    await self._set_aside(entry, answer, read)
+                    return
+                await self._outbox.waits(entry.number, _sentence(read))
+                self._changed()
+                await asyncio.sleep(_held_s(held))
+                if await self._is_given_up(entry):
+                    return
+            elif read["kind"] == "command_parked" or reason in CLAIMS_NOTHING:
+                await self._set_aside(entry, answer, read)
+                return
+            else:
+                refused = read["kind"] == "command_rejected"
+                await self._end(entry, answer, _sentence(read) if refused else None, reason)
+                return
+
+    async def _answer(self, entry: Entry) -> bytes:
+        """The answer, however often the line is down meanwhile. Raises NotTaken."""
+        while True:
+            await self._line_is_free()
+            try:
+                answer = await self._line.send(entry)
+                sent_at, pause_s = time.monotonic(), ASK_S
+                while answer is None and time.monotonic() - sent_at < SEND_AGAIN_S:
+                    self._is_up()
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, ASK_S_MAX)
+                    answer = await self._line.ask(entry)
+            except (LineDown, NotLetIn) as down:
+                self._hold(down)
+                continue
+            self._is_up()
+            if answer is not None:
+                return answer
+
+    async def _end(self, entry: Entry, answer: bytes | None, refused: str | None, reason: str | None) -> None:
+        frees = None if refused is None else _frees(entry.kind, reason)
+        await self._outbox.answered(entry, answer, time.time(), refused, frees=frees)
+        if entry.state == "set_aside":
+            # What it lacked was there: the session's others lacked it, too.
+            await self._outbox.hasten(entry, time.time())
+        self._changed()
+
+    async def _set_aside(self, entry: Entry, answer: bytes, read: dict[str, Any]) -> None:
+        # The longer it has lain there, the longer it may wait.
+        lain_s = time.time() - entry.taken_at if entry.state == "set_aside" else 0.0
+        next_at = time.time() + min(max(PROBE_S, lain_s / 2), PROBE_S_MAX)
+        await self._outbox.set_aside(entry, answer, time.time(), _sentence(read), next_at)
+        self._changed()
+
+    async def _is_given_up(self, entry: Entry) -> bool:
+        now = await self._outbox.find(entry.till.store_id, entry.command_id)
+        return now is None or now.state == "given_up"
+
+    async def _line_is_free(self) -> None:
+        if (left_s := self.line_state.free_at - time.monotonic()) > 0:
+            await asyncio.sleep(left_s)
+
+    def _hold(self, down: LineDown | NotLetIn) -> None:
+        """The line is down: nothing goes out for a while, of any till."""
+        state = self.line_state
+        if state.free_at > time.monotonic():
+            return  # Another till said so already.
+        state.failures += 1
+        asked_s = down.retry_after_s if isinstance(down, LineDown) else None
+        state.free_at = time.monotonic() + max(_held_s(state.failures), min(asked_s or 0.0, HOLD_S_MAX))
+        if state.up is not False:
+            state.up, state.since = False, time.time()
+        if state.sentence != str(down):
+            state.sentence = str(down)
+            log.warning("Nothing goes out: %s", down)
+            self._changed()
+
+    def _is_up(self) -> None:
+        state = self.line_state
+        state.failures = 0
+        if not state.up:
+            state.up, state.since, state.sentence = True, time.time(), "The service answers."
+            log.info("The line is up.")
+            self._changed()
+
+
+def _held_s(failures: int) -> float:
+    """Twice as long each time; by chance up to half of it less, so that a chain's tills do not come all at once."""
+    return float(min(HOLD_S * 2 ** min(failures - 1, 10), HOLD_S_MAX) * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def _sentence(answer: dict[str, Any]) -> str:
+    return str(answer.get("message") or answer.get("reason") or "It was not taken, without a word why.")
+
+
+def _frees(kind: str, reason: str | None) -> bool | None:
+    """What a refusal says of the session at the till: gone (True), still there (False), or nothing (None)."""
+    if kind == OPENS:
+        return True
+    return False if kind in ENDS and reason not in _ENDED_ALREADY else None
