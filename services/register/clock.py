@@ -24,7 +24,7 @@ class Remembered:
     """What a clock begins with again after a restart: the lead that it knew, and the latest moment that it told."""
 
     lead_s: float | None
-    told: float | None
+    latest: float | None
 
 
 class RegisterClock:
@@ -38,7 +38,7 @@ class RegisterClock:
         self._zero = wall - steady
         self._samples: list[tuple[float, float, float]] = []
         self._remembered = remembered or Remembered(None, None)
-        self._told = self._remembered.told
+        self._latest = self._remembered.latest
 
     def heard(self, asked: float, had: float, second: float) -> None:
         """A reply, asked for and had at these steady readings, that left in this second of the service's clock."""
@@ -67,9 +67,9 @@ class RegisterClock:
         """
         heard = self.lead(steady)
         time = steady + self._zero + (heard[0] if heard else self._remembered.lead_s or 0.0)
-        if self._told is not None and (heard is None or self._told - time < PUT_RIGHT_S):
-            time = max(time, self._told)
-        self._told = time
+        if self._latest is not None and (heard is None or self._latest - time < PUT_RIGHT_S):
+            time = max(time, self._latest)
+        self._latest = time
         return time
 
     def heard_age_s(self, steady: float) -> float | None:
@@ -79,4 +79,4 @@ class RegisterClock:
     def remember(self, steady: float) -> Remembered:
         """What to begin with again. The lead is that over the machine's clock as it was at the start."""
         heard = self.lead(steady)
-        return Remembered(heard[0] if heard else self._remembered.lead_s, self._told)
+        return Remembered(heard[0] if heard else self._remembered.lead_s, self._latest)

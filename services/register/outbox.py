@@ -160,16 +160,16 @@ class Outbox:
 
     async def remember_clock(self, remembered: Remembered) -> None:
         """Keep what the clock begins with again."""
-        rows = [("lead_s", remembered.lead_s), ("told", remembered.told)]
+        rows = [("lead_s", remembered.lead_s), ("latest", remembered.latest)]
         rows = [row for row in rows if row[1] is not None]
         query = "INSERT INTO counts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
         await self._file.do(lambda db: db.executemany(query, rows))
 
     async def remembered_clock(self) -> Remembered:
         """What the clock begins with again."""
-        query = "SELECT name, value FROM counts WHERE name IN ('lead_s', 'told')"
+        query = "SELECT name, value FROM counts WHERE name IN ('lead_s', 'latest')"
         values: dict[str, float] = dict(await self._file.do(lambda db: db.execute(query).fetchall()))
-        return Remembered(values.get("lead_s"), values.get("told"))
+        return Remembered(values.get("lead_s"), values.get("latest"))
 
     async def prune(self, before: float) -> int:
         """Delete what was answered before that moment, but for refusals that nobody has seen; how many were."""

@@ -224,8 +224,8 @@ def steady() -> float:
 
 def _asked(command: Mapping[str, Any], till: Till) -> bytes:
     """A hash of what was said, without what names it and what is said by leaving it out."""
-    said = {name: value for name, value in command.items() if value is not None and name != "command_id"}
+    members = {name: value for name, value in command.items() if value is not None and name != "command_id"}
     try:
-        return hashlib.sha256(canonical(said | till._asdict())).digest()
+        return hashlib.sha256(canonical(members | till._asdict())).digest()
     except (TypeError, ValueError) as error:
         raise Malformed([FieldError(field="body", problem=f"is not JSON: {error}"[:200])]) from None
