@@ -95,7 +95,8 @@ def fill(
     body = compact(members)
     if len(body) > BODY_BYTES_MAX:
         raise Unreadable(f"The command has {len(body)} bytes; at most {BODY_BYTES_MAX} are read.")
-    return Filled(read.command_id, read.session_id, read.kind, body, uses_seq, _open_after(read, state))
+    currency = read.currency if kind == OPENS else None
+    return Filled(read.command_id, read.session_id, read.kind, body, uses_seq, _open_after(read, state), currency)
 
 
 _OWN: Final = frozenset({"command_id", "store_id", "profile_id", "session_id"})

@@ -55,6 +55,7 @@ _TABLES: Final = """
         profile_id TEXT NOT NULL,
         next_seq INTEGER NOT NULL DEFAULT 1,
         session_id TEXT,
+        currency TEXT,
         PRIMARY KEY (store_id, profile_id)
     ) WITHOUT ROWID;
     CREATE TABLE counts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;

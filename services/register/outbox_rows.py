@@ -21,17 +21,21 @@ FOR_PEOPLE: Final = "(state = 'set_aside' OR refused AND NOT seen)"
 
 @dataclass(frozen=True, slots=True)
 class TillState:
-    """What is to be filled in of the next command of a till: its `register_seq`, and the session that is open there."""
+    """What is to be filled in of the next command of a till: its `register_seq`, and the session that is open there.
+
+    `currency` is that of its latest opening: what amounts of commands that name none are in.
+    """
 
     next_seq: int
     session_id: str | None
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
     """A command as it will be sent, and what the outbox has to know of it.
 
-    `session_after` is the session that is open at the till once it was taken.
+    `session_after` is the session that is open at the till once it was taken, `currency` that of an opening.
     """
 
     command_id: str
@@ -40,6 +44,7 @@ class Filled:
     body: bytes
     uses_seq: bool
     session_after: str | None
+    currency: str | None = None
 
 
 def put(
@@ -63,9 +68,10 @@ def put(
         (*till, filled.command_id, filled.session_id, filled.kind, filled.body, asked, time.time()),
     )
     db.execute(
-        "INSERT INTO tills (store_id, profile_id, next_seq, session_id) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (store_id, profile_id) DO UPDATE SET next_seq = next_seq + ?, session_id = excluded.session_id",
-        (*till, 1 + filled.uses_seq, filled.session_after, int(filled.uses_seq)),
+        "INSERT INTO tills (store_id, profile_id, next_seq, session_id, currency) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (store_id, profile_id) DO UPDATE SET next_seq = next_seq + ?, session_id = excluded.session_id, "
+        "currency = coalesce(excluded.currency, currency)",
+        (*till, 1 + filled.uses_seq, filled.session_after, filled.currency, int(filled.uses_seq)),
     )
     add_to(db, "queued", 1)
     return entry_of(db, cursor.lastrowid or 0), True
@@ -179,7 +185,8 @@ def _as_entry(row: Sequence[Any]) -> Entry:
 
 def till_state(db: sqlite3.Connection, till: Till) -> TillState:
     """What is filled in of the next command of a till."""
-    row = db.execute("SELECT next_seq, session_id FROM tills WHERE store_id = ? AND profile_id = ?", till).fetchone()
+    query = "SELECT next_seq, session_id, currency FROM tills WHERE store_id = ? AND profile_id = ?"
+    row = db.execute(query, till).fetchone()
     return TillState(1, None) if row is None else TillState(*row)
 
 

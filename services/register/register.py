@@ -24,6 +24,7 @@ from .errors import NoSuchEntry, OutboxFull, RegisterError
 from .filling import Defaults, fill, id_of, till_of
 from .line import Line
 from .outbox import PAGE_MAX, Outbox
+from .outbox_rows import TillState
 from .sender import TILLS_MAX, Sender
 from .settings import RegisterSettings
 
@@ -35,11 +36,13 @@ TIDIED_EVERY_S: Final = 60.0
 class Status:
     """How a register stands. Times are in seconds since 1970 by the machine's clock.
 
-    `line_up` is None before anything was tried. `clock_lead_s` is by how much the service's clock is ahead of the
+    `line_up` is None before anything was tried; `let_in` is False where the service answers, and does not let this
+    register in. `clock_lead_s` is by how much the service's clock is ahead of the
     machine's, ± `clock_uncertainty_s`, as it was heard `clock_heard_s` seconds ago; None where it was not.
     """
 
     line_up: bool | None
+    let_in: bool
     line: str
     line_since: float
     counts: Counts
@@ -152,12 +155,17 @@ class Register:
         """The latest answers, the newest first."""
         return await self._outbox.latest(min(limit, PAGE_MAX))
 
+    async def till_state(self, till: Till) -> TillState:
+        """What the next command of a till is filled in with: its open session and its currency among it."""
+        return await self._outbox.till_state(till)
+
     async def status(self) -> Status:
         """How the line, the outbox and the clock stand."""
         state = self._sender.line_state if self._sender else None
         lead = self._clock.lead(steady())
         return Status(
             line_up=state.up if state else None,
+            let_in=state.let_in if state else True,
             line=state.sentence if state else "The register is closed.",
             line_since=state.since if state else 0.0,
             counts=await self._outbox.counts(),

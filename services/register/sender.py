@@ -49,6 +49,8 @@ class LineState:
     sentence: str = "Nothing was sent yet."
     since: float = 0.0
     failures: int = 0
+    let_in: bool = True
+    """False where the service answers, and does not let this register in."""
     free_at: float = 0.0
     """When the next try may begin, by `time.monotonic`."""
 
@@ -208,8 +210,9 @@ class Sender:
         state.failures += 1
         asked_s = down.retry_after_s if isinstance(down, LineDown) else None
         state.free_at = time.monotonic() + max(_held_s(state.failures), min(asked_s or 0.0, HOLD_S_MAX))
-        if state.up is not False:
-            state.up, state.since = False, time.time()
+        let_in = isinstance(down, LineDown)
+        if state.up is not False or state.let_in is not let_in:
+            state.up, state.let_in, state.since = False, let_in, time.time()
         if state.sentence != str(down):
             state.sentence = str(down)
             log.warning("Nothing goes out: %s", down)
@@ -219,7 +222,7 @@ class Sender:
         state = self.line_state
         state.failures = 0
         if not state.up:
-            state.up, state.since, state.sentence = True, time.time(), "The service answers."
+            state.up, state.let_in, state.since, state.sentence = True, True, time.time(), "The service answers."
             log.info("The line is up.")
             self._changed()
 
