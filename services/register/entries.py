@@ -53,10 +53,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much waits in an outbox. `oldest_queued_at` is None where nothing does."""
+    """How much waits in an outbox. `oldest_queued_at` is None where nothing does.
+
+    `held` counts the tills whose next command waits for somebody: nothing goes out for them.
+    """
 
     queued: int
     set_aside: int
     refused_unseen: int
+    held: int
     oldest_queued_at: float | None
     last_answered_at: float | None

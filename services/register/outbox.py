@@ -126,7 +126,7 @@ class Outbox:
         return await self._file.do(partial(rows.find, store_id=store_id, command_id=command_id))
 
     async def for_people(self, after: int, limit: int) -> list[Entry]:
-        """What somebody has to look at behind the entry `after`: set aside, or refused for good and not seen."""
+        """What somebody has to look at behind the entry `after`: set aside, held up, or refused and not seen."""
         where = f"{rows.FOR_PEOPLE} AND number > ? ORDER BY number LIMIT ?"
         return await self._file.do(partial(rows.entries, where=where, values=(after, limit)))
 

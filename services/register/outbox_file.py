@@ -47,7 +47,8 @@ _TABLES: Final = """
     );
     CREATE INDEX entries_queued ON entries (store_id, profile_id, number) WHERE state = 'queued';
     CREATE INDEX entries_set_aside ON entries (store_id, profile_id, session_id, number) WHERE state = 'set_aside';
-    CREATE INDEX entries_for_people ON entries (number) WHERE state = 'set_aside' OR refused AND NOT seen;
+    CREATE INDEX entries_for_people ON entries (number)
+     WHERE state = 'set_aside' OR state = 'queued' AND trouble IS NOT NULL OR refused AND NOT seen;
     CREATE INDEX entries_by_event ON entries (event) WHERE event IS NOT NULL;
     CREATE INDEX entries_ended ON entries (answered_at) WHERE state IN ('answered', 'given_up');
     CREATE TABLE tills (

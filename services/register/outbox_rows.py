@@ -16,7 +16,7 @@ _COLUMNS: Final = (
     "number, store_id, profile_id, command_id, session_id, kind, body, state, refused, taken_at, attempts, trouble, "
     "answer, answered_at, seen, event"
 )
-FOR_PEOPLE: Final = "(state = 'set_aside' OR refused AND NOT seen)"
+FOR_PEOPLE: Final = "(state = 'set_aside' OR state = 'queued' AND trouble IS NOT NULL OR refused AND NOT seen)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +192,14 @@ def till_state(db: sqlite3.Connection, till: Till) -> TillState:
 
 def counts(db: sqlite3.Connection) -> Counts:
     """How much waits."""
-    firsts = [_first_queued(db, till) for till in tills(db)]
-    oldest = min((taken_at for (taken_at,) in filter(None, firsts)), default=None)
+    firsts = [first for till in tills(db) if (first := _first_queued(db, till)) is not None]
     (last,) = db.execute("SELECT max(answered_at) FROM entries WHERE state IN ('answered', 'given_up')").fetchone()
     return Counts(
         queued=count_of(db, "queued"),
         set_aside=count_of(db, "set_aside"),
         refused_unseen=count_of(db, "refused_unseen"),
-        oldest_queued_at=oldest,
+        held=sum(trouble is not None for _, trouble in firsts),
+        oldest_queued_at=min((taken_at for taken_at, _ in firsts), default=None),
         last_answered_at=last,
     )
 
@@ -221,6 +221,7 @@ def tills(db: sqlite3.Connection) -> list[Till]:
 
 def _first_queued(db: sqlite3.Connection, till: Till) -> Any:
     query = """
-        SELECT taken_at FROM entries WHERE state = 'queued' AND store_id = ? AND profile_id = ? ORDER BY number LIMIT 1
+        SELECT taken_at, trouble FROM entries WHERE state = 'queued' AND store_id = ? AND profile_id = ?
+         ORDER BY number LIMIT 1
     """
     return db.execute(query, till).fetchone()

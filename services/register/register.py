@@ -136,7 +136,7 @@ class Register:
         return await self._known(command_id)
 
     async def refusals(self, after: int = 0, limit: int = PAGE_MAX) -> list[Entry]:
-        """What a person has to look at, behind the entry of this number: set aside, or refused and not seen."""
+        """What a person has to look at, behind this entry: set aside, held up, or refused and not seen."""
         return await self._outbox.for_people(after, min(limit, PAGE_MAX))
 
     async def see(self, command_id: str) -> Entry:
