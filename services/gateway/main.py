@@ -16,7 +16,7 @@ from fastapi import Depends, FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.gateway.access import sign_in
+from services.gateway.access import key_trade, sign_in
 from services.gateway.access.callers import Access, access_engine
 from services.gateway.access.paced import Paced
 from services.gateway.adapters import jethings, shifts
@@ -156,6 +156,7 @@ def gateway_app(resources: Resources, checks: dict[str, Check]) -> FastAPI:
     app.include_router(profiles.router)
     app.include_router(people.router)
     app.include_router(sign_in.router)
+    app.include_router(key_trade.router)
     for adapter in (final, jethings, shifts):
         app.include_router(adapter.router)
     return app

@@ -104,6 +104,7 @@ BODIES: Final = {
         f"/api/stores/{STORE}/keys/4f1c2ab90d3e/rotate", compact({"previous_until": None}), secret_body.BODY_BYTES_MAX
     ),
     "signing in": Body("/auth/token", compact(SIGN_IN), secret_body.BODY_BYTES_MAX),
+    "trading a key": Body("/auth/key-token", compact({"audience": "api"}), secret_body.BODY_BYTES_MAX),
 }
 
 

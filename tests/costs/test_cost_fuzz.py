@@ -52,6 +52,7 @@ NAMES: Final = (
     "own API, key",
     "own API, rotation",
     "signing in",
+    "trading a key",
     "own API, packed command",
     "own API, sessions asked",
     "own API, stream asked",

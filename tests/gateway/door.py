@@ -8,7 +8,7 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from services.gateway.access import sign_in
+from services.gateway.access import key_trade, sign_in
 from services.gateway.access.callers import Access, ByKey, ByToken, access_engine
 from services.gateway.access.paced import Paced
 from services.gateway.main import CONNECTIONS_MAX
@@ -38,6 +38,10 @@ class Door:
         headers = {} if address is None else {"x-forwarded-for": address}
         return await self.client.post("/auth/token", json=body, headers=headers)
 
+    async def trade(self, key: str, **body: str) -> httpx.Response:
+        """Trade an API key for a token; without a body where it says nothing."""
+        return await self.client.post("/auth/key-token", json=body or None, headers={"x-api-key": key})
+
     async def token(self, **who: str) -> str:
         reply = await self.sign_in(**who)
         assert reply.status_code == 200, reply.text
@@ -65,6 +69,7 @@ async def _opened(settings: Settings, log: AccessLog) -> AsyncIterator[Door]:
     served.state.access = Access(settings, engine, open_verifier(settings), log)
     served.add_middleware(Paced, access=served.state.access)
     served.include_router(sign_in.router)
+    served.include_router(key_trade.router)
     problems(served, {})
 
     @served.get("/token")

@@ -34,9 +34,11 @@ async def test_no_secret_is_written_anywhere(market: Market) -> None:
         traded = await _use_everything(client, good, bad, key)
         admin = market.token(role="admin", sub="root")
         created = await _let_people_in(client, admin)
-    await _send_past_the_gateway(market, [good, bad, traded])
+        tokens_of_key = await _trade(client, key)
+    await _send_past_the_gateway(market, [good, bad, traded, *tokens_of_key])
 
-    secrets = [PASSWORD, WRONG, key, created, *(token.split(".")[-1] for token in (good, bad, traded, admin))]
+    tokens = (good, bad, traded, admin, *tokens_of_key)
+    secrets = [PASSWORD, WRONG, key, created, *(token.split(".")[-1] for token in tokens)]
     written_down = {
         "logs": b"".join(one.log.read_bytes() for one in market.processes),
         "topics": await _written_by_services(market),
@@ -66,6 +68,17 @@ async def _use_everything(client: httpx.AsyncClient, good: str, bad: str, key: s
         await client.post("/api/commands", json=opening("p1", str(uuid4())), headers=headers)
         await client.post("/api/commands", content=b"{", headers=headers)
     return token
+
+
+async def _trade(client: httpx.AsyncClient, key: str) -> list[str]:
+    """Trade a key well and badly; its tokens for the APIs and for the topic."""
+    for headers, body in (({"x-api-key": key[:-1]}, {}), ({"x-api-key": key}, {"audience": key})):
+        assert (await client.post("/auth/key-token", json=body, headers=headers)).status_code in {401, 422}
+    replies = [
+        await client.post("/auth/key-token", json={"audience": audience}, headers={"x-api-key": key})
+        for audience in ("api", "commands")
+    ]
+    return [str(reply.json()["access_token"]) for reply in replies]
 
 
 async def _let_people_in(client: httpx.AsyncClient, admin: str) -> str:

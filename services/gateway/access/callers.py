@@ -44,7 +44,12 @@ CHANGES_OF_STORE_INSIDE_MAX: Final = 5
 CHANGES_OF_STORE_A_DAY_MAX: Final = 1_000
 """Users set, keys made and rotated, by one process. Whoever is revoked and let in again stays on the access topic for
 good, and every process reads it all at its start."""
-CONNECTIONS: Final = HASHED_AT_ONCE + LOOKED_UP_AT_ONCE + CHANGES_AT_ONCE + 4
+TRADES_AT_ONCE: Final = 2
+"""Keys that are looked up at a time to be traded for tokens: one takes a millisecond."""
+TRADES_INSIDE_MAX: Final = 400
+TRADES_OF_ADDRESS_INSIDE_MAX: Final = 100
+"""So many are looked up or wait, and of one address: a shopping street may come through one, after its line was cut."""
+CONNECTIONS: Final = HASHED_AT_ONCE + LOOKED_UP_AT_ONCE + CHANGES_AT_ONCE + TRADES_AT_ONCE + 4
 
 
 log = structlog.get_logger(__name__)
@@ -71,6 +76,8 @@ class Access:
         self.passwords = Passwords(engine)
         self.changes = BoundedQueue(CHANGES_AT_ONCE, CHANGES_INSIDE_MAX, CHANGES_OF_STORE_INSIDE_MAX)
         """The turns of those who say who may come in, by their stores."""
+        self.key_trades = BoundedQueue(TRADES_AT_ONCE, TRADES_INSIDE_MAX, TRADES_OF_ADDRESS_INSIDE_MAX)
+        """The turns of those who trade a key for a token, by their addresses."""
         self.changes_of_day = DailyShare(CHANGES_OF_STORE_A_DAY_MAX)
         self._verifier = verifier
         self._log = log
@@ -87,6 +94,11 @@ class Access:
 
     async def by_key(self, request: Request) -> Caller | None:
         """Whoever the request's API key names: a company and one store."""
+        key = await self.key_of(request)
+        return None if key is None else Caller(self._claims_of(key, time.time()))
+
+    async def key_of(self, request: Request) -> ApiKey | None:
+        """The API key that the request brings, unless it counts no more. HTTP has the header once: two are none."""
         brought = request.headers.getlist(KEY_HEADER)
         if len(brought) != 1:
             return None
@@ -100,9 +112,8 @@ class Access:
         key = await self._keys.look(api_keys.hash_of(brought[0]), find, lambda key: key.counts_s)
         if key is None:
             return None
-        claims = self._claims_of(key, time.time())
         # A restored database may have forgotten that the key was revoked; the topic has not.
-        return None if self._log.revocations.refuses(claims, key.store_id) else Caller(claims)
+        return None if self._log.revocations.refuses(self._claims_of(key, time.time()), key.store_id) else key
 
     async def revoked_in(self, subject: str) -> frozenset[str]:
         """The stores (`*`: all) in which somebody is revoked, by all that the topic says now. Raises AccessUnread."""
@@ -171,8 +182,13 @@ async def key_caller(
     """Whoever the API key names. Raises the 401."""
     who = await access_of(request).by_key(request)
     if who is None:
-        raise HTTPException(HTTPStatus.UNAUTHORIZED, f"A valid API key is needed: send the header {KEY_HEADER}.")
+        raise key_needed()
     return who
+
+
+def key_needed() -> HTTPException:
+    """The 401 of a request without a good API key: the same whatever is wrong with it."""
+    return HTTPException(HTTPStatus.UNAUTHORIZED, f"A valid API key is needed: send the header {KEY_HEADER}.")
 
 
 ByToken = Annotated[Caller, Depends(caller)]
