@@ -84,21 +84,23 @@ async def pages(
 ) -> AsyncGenerator[Page, None]:
     """All rows of what is selected, which is asked again before each page; the last page may have none."""
     after: Sequence[Any] = ()
+    # The closing to which one look for corrections goes, over as many pages as it has; () where it goes to the end.
+    until: Sequence[Any] | None = None if kind == CORRECTIONS else ()
     while True:
-        selection, until = selected(), None
+        selection = selected()
         async with engine.connect() as tx:
-            if kind == CORRECTIONS:
+            if until is None:
                 statement, values = last_passed(selection, after)
-                until = (await tx.execute(text(statement), values)).one_or_none()
-            statement, values = keys_page(kind, selection, after, until or ())
+                until = tuple((await tx.execute(text(statement), values)).one_or_none() or ())
+            statement, values = keys_page(kind, selection, after, until)
             keys = (await tx.execute(text(statement), values)).all()
             rows = await tx.execute(text(_rows(kind, columns)), _named(kind, keys))
             page = Page([tuple(row) for row in rows], len(keys))
         yield page
         if has_more(keys):
             after = keys[-1][: len(_key(kind))]
-        elif until is not None:
-            after = tuple(until)
+        elif until:
+            after, until = until, None
         else:
             return
 

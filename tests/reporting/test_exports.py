@@ -187,6 +187,22 @@ async def test_pages_make_one_file_in_the_order_of_days(
     assert pq.read_table(io.BytesIO(parquet)).num_rows == 2 * len(CLOSINGS)
 
 
+async def test_corrections_go_by_the_same_closings_once_however_many_pages_they_fill(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(engine, *MESSAGES)
+    looks, last_passed = [], export_rows.last_passed
+    monkeypatch.setattr(export_rows, "PAGE_ROWS_MAX", 1)
+    monkeypatch.setattr(export_rows, "last_passed", lambda *asked: looks.append(asked) or last_passed(*asked))
+    async with engine.connect() as tx:
+        columns = await export_rows.columns_of(tx, "corrections")
+
+    read = [page async for page in pages(engine, "corrections", columns, lambda: EVERYTHING)]
+
+    assert sum(page.keys for page in read) == len(CORRECTIONS) > 1
+    assert len(looks) == 1
+
+
 async def test_a_page_ends_before_its_bytes(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     await keep(engine, *CLOSINGS)
     monkeypatch.setattr(export_rows, "PAGE_BYTES_MAX", 2 * max(len(value(one)) for one in CLOSINGS))
