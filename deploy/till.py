@@ -5,6 +5,7 @@ services' commands alone, for servers that TILL_… name; here they also find th
 """
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,27 @@ Home = Annotated[
     Path | None,
     typer.Option(help="The folder of the stack's data; TILL_HOME, or else .tillstream here."),
 ]
+
+
+def _percent(option: str, text: str) -> float:
+    """A share that is written as 5% or 5."""
+    return _number(option, text, text.removesuffix("%"), 100)
+
+
+def _seconds(option: str, text: str) -> float:
+    """A time that is written as 90s, 2m or 90."""
+    number, factor = (text[:-1], 60) if text.endswith("m") else (text.removesuffix("s"), 1)
+    return _number(option, text, number, 86_400 / factor) * factor
+
+
+def _number(option: str, text: str, digits: str, most: float) -> float:
+    try:
+        number = float(digits)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= most:
+        raise typer.BadParameter(f"{option} {text}: that is no number from 0 to {most:g}.")
+    return number
 
 
 @app.command()
@@ -128,6 +150,92 @@ def demo(
     if running:
         raise typer.Exit(play.on_running(read_settings(), over_s=over or 0))
     raise typer.Exit(play.demo(home, keep=keep, over_s=over))
+
+
+@app.command()
+def simulate(
+    *,
+    stores: Annotated[int, typer.Option(help="Stores of the chain: cafés, bakeries, …", min=1, max=1_000)] = 3,
+    tills: Annotated[int, typer.Option(help="Tills of each store.", min=1, max=100)] = 2,
+    orders_per_minute: Annotated[
+        float, typer.Option(help="Orders of each till in a minute of its day; a busy café has 2.", min=0, max=10_000)
+    ] = 2,
+    minutes: Annotated[float, typer.Option(help="How long the shops are open.", min=0.01, max=1_440)] = 10,
+    over: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that the day is spread over: as long as it is by itself, as fast as it goes for 0.", min=0
+        ),
+    ] = None,
+    offline: Annotated[str, typer.Option(help="Share of the day that a line is down, as 5%.", metavar="SHARE")] = "0%",
+    clock_skew: Annotated[str, typer.Option(help="How far a clock errs at most, as 90s or 2m.", metavar="TIME")] = "0s",
+    duplicates: Annotated[
+        str, typer.Option(help="Share of commands that are sent twice, as 2%.", metavar="SHARE")
+    ] = "0%",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 1,
+    run: Annotated[
+        str,
+        typer.Option(help="What the ids of the stores begin with: another for each run on one installation."),
+    ] = "sim",
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="Publish on Kafka, and read the answers there: for load.")
+    ] = False,
+    gateway: Annotated[str | None, typer.Option(help="Where the gateway answers; TILL_GATEWAY_URL.")] = None,
+    reporting: Annotated[
+        str | None, typer.Option(help="Where the reporting reader answers; TILL_REPORTING_URL.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="A register's token of these stores, where the signing key is elsewhere.")
+    ] = None,
+    manager_token_file: Annotated[
+        Path | None, typer.Option(help="A manager's token of these stores, likewise.")
+    ] = None,
+) -> None:
+    """Play the day of a chain of shops on an installation, and recount it against the closings.
+
+    Tills sell, give change, refund and tip; drawers are off, forgotten, sent back to be counted again; lines go down,
+    and what waited comes late; clocks err; answers get lost, and the same bytes come twice. At the end the figures are
+    worked out anew from what was sent, without the services' code, and compared with what the reporting reader has.
+    Exit code 1 and a table say where they differ, 2 that it could not be played. Ctrl-C closes the shops early and
+    recounts.
+
+    The stores are set up by the simulation and are its own: try it where ids that begin with --run harm nobody.
+
+    Examples: [bold]till simulate[/bold], for the console: [bold]till simulate --minutes 480 --over 600 --offline 5%
+    --clock-skew 90s --duplicates 2%[/bold], for load: [bold]till simulate --stores 20 --tills 5 --orders-per-minute 60
+    --over 0 --kafka --run load1[/bold]
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from deploy.simulation.chain import Plan
+    from deploy.simulation.play import Ways, simulate
+
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", run):
+        raise typer.BadParameter(f"--run {run}: at most 32 letters, digits and hyphens.")
+    settings = read_settings()
+    plan = Plan(
+        stores,
+        tills,
+        orders_per_minute,
+        minutes,
+        offline_percent=_percent("--offline", offline),
+        skew_s=_seconds("--clock-skew", clock_skew),
+        duplicates_percent=_percent("--duplicates", duplicates),
+        seed=seed,
+        run=run,
+    )
+    ways = Ways(
+        settings,
+        gateway or settings.gateway_address,
+        reporting or settings.reporting_address,
+        kafka=kafka,
+        token_file=token_file,
+        manager_token_file=manager_token_file,
+    )
+    over_s = minutes * 60 if over is None else over
+    raise typer.Exit(asyncio.run(simulate(plan, ways, over_s, Console())))
 
 
 app.add_typer(services_app.app)

@@ -79,6 +79,7 @@ class Register:
         self.offline: tuple[datetime, datetime] | None = None
         self.time_zone: str | None = None
         self.rates: dict[str, str] = {}
+        self.clock = self.other_clock = timedelta()
 
     @property
     def key(self) -> str:
@@ -95,8 +96,12 @@ class Register:
         return datetime(2025, 1, day, hour, minute, second, tzinfo=UTC) - self.utc_offset
 
     def body(self, kind: str, when: datetime, actor: Body, *, numbered: bool = True, **members: Any) -> Body:
-        """A command; what another device or a stranger sends takes no number of this register."""
-        local = (when + self.utc_offset).strftime("%Y-%m-%dT%H:%M:%S")
+        """A command; what another device or a stranger sends takes no number of this register, and has its own clock.
+
+        `clock` and `other_clock` are by how much these are ahead of the day's own time.
+        """
+        clock = self.clock if numbered else self.other_clock
+        local = (when + self.utc_offset + clock).strftime("%Y-%m-%dT%H:%M:%S")
         hours = int(self.utc_offset / timedelta(hours=1))
         command: Body = {
             "kind": kind,

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,24 @@ class News:
 
     kind: str
     body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which a closing or a correction is not what it must be: a member, a `fault`, or it is not there."""
+
+    name: str
+    member: str | None = None
+    shown: Any = None
+    expected: Any = None
+    fault: str = "is missing"
+
+    @property
+    def sentence(self) -> str:
+        """The difference for people."""
+        if self.member is not None:
+            return f"{self.name}: {self.member} is {self.shown} and not {self.expected}."
+        return f"{self.name}{':' if self.fault.startswith('its') else ''} {self.fault}."
 
 
 @dataclass
@@ -136,9 +155,10 @@ def faults(tally: Tally, expected: Body, day: list[Entry]) -> list[str]:
     if sorted(tally.parked.values()) != sorted(e.value for e in day if e.command_id is None):
         sentences.append("The parked records are not, byte for byte, those that were no commands.")
     sentences += [f"{ce_id} came twice with different bytes." for ce_id in sorted(tally.altered)]
-    sentences += _closing_faults(list(tally.closings.values()), expected["closings"])
-    sentences += _correction_faults(tally, expected["corrections"])
-    return sentences
+    closings, corrections = tally.closings.values(), tally.corrections.values()
+    unlike = closing_differences(closings, expected["closings"])
+    unlike += correction_differences(corrections, closings, expected["corrections"])
+    return sentences + [difference.sentence for difference in unlike]
 
 
 def _differences(what: str, seen: dict[str, int], expected: dict[str, int]) -> list[str]:
@@ -150,53 +170,52 @@ def _differences(what: str, seen: dict[str, int], expected: dict[str, int]) -> l
     ]
 
 
-def _closing_faults(closings: list[Body], expected: list[Body]) -> list[str]:
-    sentences = []
+def closing_differences(closings: Iterable[Body], expected: list[Body]) -> list[Difference]:
+    """How closings differ from what they must be; `expected` are each till's in the order of its Z numbers."""
+    differences = []
     by_session = {closing["session_id"]: closing for closing in closings}
-    missing = [row["session_id"] for row in expected if row["session_id"] not in by_session]
-    sentences += [f"The closing of session {session_id} is missing." for session_id in missing]
+    missing = [row for row in expected if row["session_id"] not in by_session]
+    differences += [Difference(f"The closing of session {row['session_id']}") for row in missing]
     heads: dict[tuple[str, str], str] = {}
     for row in expected:
         closing = by_session.pop(row["session_id"], None)
         if closing is None:
             continue
-        seen = summary(closing)
         name = f"{row['store_id']}/{row['profile_id']} Z {row['z_number']}"
-        sentences += [
-            f"{name}: {member} is {seen[member]} and not {row[member]}."
-            for member in row
-            if seen[member] != row[member]
-        ]
+        differences += _unlike(name, row, summary(closing))
         profile = (row["store_id"], row["profile_id"])
         if closing["prev_hash"] != heads.get(profile, GENESIS_HASH):
-            sentences.append(f"{name}: its prev_hash is not the hash of the closing before it.")
+            differences.append(Difference(name, fault="its prev_hash is not the hash of the closing before it"))
         if closing["hash"] != closing_hash(closing):
-            sentences.append(f"{name}: its hash is not that of its content.")
+            differences.append(Difference(name, fault="its hash is not that of its content"))
         heads[profile] = closing["hash"]
-    return sentences + [f"Session {session_id} should not have closed." for session_id in by_session]
+    return differences + [
+        Difference(f"Session {session_id}", fault="should not have closed") for session_id in by_session
+    ]
 
 
-def _correction_faults(tally: Tally, expected: list[Body]) -> list[str]:
-    """What is wrong with the corrections: each is known by its session and its number there."""
-    seen = {
-        (correction["session_id"], correction["correction_number"]): correction
-        for correction in tally.corrections.values()
-    }
-    closings = {closing["closing_id"]: closing["hash"] for closing in tally.closings.values()}
-    sentences = []
+def correction_differences(
+    corrections: Iterable[Body], closings: Iterable[Body], expected: list[Body]
+) -> list[Difference]:
+    """How corrections differ from what they must be: each is known by its session and its number there."""
+    seen = {(correction["session_id"], correction["correction_number"]): correction for correction in corrections}
+    hashes = {closing["closing_id"]: closing["hash"] for closing in closings}
+    differences = []
     for row in expected:
         name = f"Correction {row['correction_number']} of session {row['session_id']}"
         correction = seen.pop((row["session_id"], row["correction_number"]), None)
         if correction is None:
-            sentences.append(f"{name} is missing.")
+            differences.append(Difference(name))
             continue
-        has = correction_summary(correction)
-        sentences += [
-            f"{name}: {member} is {has[member]} and not {row[member]}." for member in row if has[member] != row[member]
-        ]
-        if closings.get(correction["closing_id"]) != correction["closing_hash"]:
-            sentences.append(f"{name}: its closing_hash is not the hash of its closing.")
-    return sentences + [f"Correction {number} of session {session_id} should not be." for session_id, number in seen]
+        differences += _unlike(name, row, correction_summary(correction))
+        if hashes.get(correction["closing_id"]) != correction["closing_hash"]:
+            differences.append(Difference(name, fault="its closing_hash is not the hash of its closing"))
+    more = [Difference(f"Correction {number} of session {session}", fault="should not be") for session, number in seen]
+    return differences + more
+
+
+def _unlike(name: str, row: Body, shown: Body) -> list[Difference]:
+    return [Difference(name, member, shown[member], row[member]) for member in row if shown[member] != row[member]]
 
 
 def correction_summary(correction: Body) -> Body:
@@ -214,7 +233,7 @@ def summary(closing: Body) -> Body:
     sales = closing["sales"]
     same = (
         *("store_id", "profile_id", "session_id", "z_number", "business_date", "time_zone", "clock_adjusted"),
-        "register_seq_gaps",
+        *("opened_at", "closed_at", "register_seq_gaps"),
     )
     to_pay = ("rounding_minor", "paid_before_minor", "unpaid_minor", "carried_over_minor")
     counted = [row for row in closing["tenders"] if row["counted_minor"] is not None]

@@ -54,7 +54,7 @@ class Shift:
     def drawer(self, tender: str) -> int:
         """What should lie in `tender`, in its minor units."""
         money = self.opening.get(tender, 0) + self.prepaid(tender)
-        money += sum(_moved(order, tender) for order in self.orders.values() if order["status"] in FINISHED)
+        money += sum(moved(order, tender) for order in self.orders.values() if order["status"] in FINISHED)
         for command_id, move in self.movements.items():
             if move["tender"] == tender and command_id not in self.voided:
                 money += move["amount_minor"] if move["movement"] in ADDS else -move["amount_minor"]
@@ -62,7 +62,7 @@ class Shift:
 
     def prepaid(self, tender: str) -> int:
         """What was paid in `tender` on orders that stand open."""
-        return sum(_moved(order, tender) for order in self.orders.values() if _stands(order))
+        return sum(moved(order, tender) for order in self.orders.values() if _stands(order))
 
     def count(self, counted: dict[str, int], left: dict[str, int] | None) -> dict[str, Body]:
         """The rows of the counted tenders; what is left of the cash is all of it unless somebody said."""
@@ -102,12 +102,12 @@ class Shift:
             "opening_difference_minor": None if carried is None else self.opening.get(tender, 0) - carried,
         }
 
-    def _base(self, tender: str, minor: int) -> int:
+    def base(self, tender: str, minor: int) -> int:
         """In base currency, rounded half to even; the currencies of this day all have two decimals."""
         return round(minor * Fraction(self.rates.get(tender, "1")))
 
     def _paid(self, order: Body) -> int:
-        return sum(self._base(payment["tender"], payment["amount_minor"]) for payment in order["payments"])
+        return sum(self.base(payment["tender"], payment["amount_minor"]) for payment in order["payments"])
 
     def _paid_for(self, sales: list[Body]) -> int:
         """What was paid for the sales: each tender's sum is converted as one."""
@@ -117,7 +117,7 @@ class Shift:
                 money[payment["tender"]] += payment["amount_minor"] - payment.get("tip_minor", 0)
             for coins in order.get("change", ()):
                 money[coins["tender"]] -= coins["amount_minor"]
-        return sum(self._base(tender, minor) for tender, minor in money.items())
+        return sum(self.base(tender, minor) for tender, minor in money.items())
 
     def _taxes(self) -> dict[str, Body]:
         rows: dict[str, Body] = {}
@@ -151,16 +151,16 @@ class Shift:
             yield "canceled_minor", order_total(order)
         if order["status"] not in FINISHED:
             return
-        tips = sum(self._base(p["tender"], p.get("tip_minor", 0)) for p in order["payments"])
+        tips = sum(self.base(p["tender"], p.get("tip_minor", 0)) for p in order["payments"])
         if "refund_of" in order:
             without = [(p["tender"], p["amount_minor"] - p.get("tip_minor", 0)) for p in order["payments"]]
-            yield "refunds_minor", sum(self._base(tender, minor) for tender, minor in without)
+            yield "refunds_minor", sum(self.base(tender, minor) for tender, minor in without)
             yield "tips_minor", -tips
             return
         yield "sales_minor", order_total(order)
         yield "sales_count", 1
         yield "tips_minor", tips
-        yield "change_given_minor", sum(self._base(c["tender"], c["amount_minor"]) for c in order.get("change", ()))
+        yield "change_given_minor", sum(self.base(c["tender"], c["amount_minor"]) for c in order.get("change", ()))
         yield "paid_before_minor", _paid_before(order)
 
 
@@ -185,7 +185,7 @@ def _stands(order: Body) -> bool:
     return order["status"] in STANDING and "refund_of" not in order
 
 
-def _moved(order: Body, tender: str) -> int:
+def moved(order: Body, tender: str) -> int:
     """What an order puts into `tender`, tips included; less than 0 where more was given out of it."""
     paid: int = sum(payment["amount_minor"] for payment in order["payments"] if payment["tender"] == tender)
     return -paid if "refund_of" in order else paid - _change(order, tender)
