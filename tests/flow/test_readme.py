@@ -15,6 +15,7 @@ from deploy.embedded.stack import Stack, up, wipe
 pytestmark = pytest.mark.servers
 
 TOP: Final = Path(__file__).parents[2]
+REGISTERS: Final = TOP / "contracts" / "examples" / "registers"
 BY_HAND: Final = "A first session by hand"
 REPLIES: Final = (
     '"kind":"session_opened"',
@@ -74,6 +75,16 @@ def test_the_first_session_by_hand_is_opened_and_closed(started: Stack, folder: 
 
     assert '"kind":"session_opened"' in output, output
     assert '"kind":"session_closed"' in output, output
+
+
+def test_the_lines_of_the_registers_play_a_day(started: Stack, folder: Path) -> None:
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", (REGISTERS / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "contracts").symlink_to(TOP / "contracts")
+
+    lines = typed(block, started, folder).splitlines()
+
+    answers = [line for line in lines if line.endswith(("opened", "recorded", "moved", "closed"))]
+    assert len(answers) == len((REGISTERS / "day.jsonl").read_text().splitlines()), lines
 
 
 def typed(script: str, stack: Stack, folder: Path) -> str:

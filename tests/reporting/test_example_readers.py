@@ -1,69 +1,25 @@
 """The readers in `contracts/examples/readers`, run as somebody would run them who takes them as a beginning."""
 
 import asyncio
-import shutil
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-import contracts
 from contracts.closings import GENESIS_HASH
-from deploy.embedded import jars
-from deploy.embedded.kafka import find_java
 from services.platform.kafka.topics import create_topics
 from services.platform.settings import Settings
 from tests.reporting.closing_messages import closing, value, voided
 from tests.reporting.reader import publish
+from tests.support.example_programs import PATIENCE_S, build, code_lines, of_each_language, sources
 from tests.support.waiting import eventually
 
-READERS: Final = Path(contracts.__file__).parent / "examples" / "readers"
-PATIENCE_S: Final = 240.0
-"""How long anything may take: a build, a start beside much else, a group that waits for a dead reader."""
 LINES_MAX: Final = 60
 """Of code: a reader should be read in one go."""
-COMMENTS: Final = ("//", "#")
 REPORT: Final = {"\U0001f600": "\x01\x1f\x7f é", "\ufb33": [1, -5, 9_007_199_254_740_991], "a": {"é": None, "\r": True}}
 """A report of a register with all that canonical JSON is particular about."""
-
-
-def _tool(name: str) -> str:
-    """Only what is absent is skipped: whoever has the tool sees what is wrong with the reader."""
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"Needs {name}: it is not on this machine.")
-    return path
-
-
-def _build(*command: str, folder: Path) -> None:
-    built = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert built.returncode == 0, f"{' '.join(command)}:\n{built.stdout}{built.stderr}"
-
-
-def python(_folder: Path) -> list[str]:
-    return [sys.executable, "read_closings.py"]
-
-
-def node(folder: Path) -> list[str]:
-    _build(_tool("npm"), "ci", "--no-audit", "--no-fund", folder=folder)
-    return [_tool("node"), "read-closings.mjs"]
-
-
-def go(folder: Path) -> list[str]:
-    _build(_tool("go"), "build", "-o", "read-closings", ".", folder=folder)
-    return [str(folder / "read-closings")]
-
-
-def java(_folder: Path) -> list[str]:
-    _tool("javac")
-    return [find_java(), "-cp", jars.class_path(lambda *_: None), "ReadClosings.java"]
-
-
-Language = Callable[[Path], list[str]]
-LANGUAGES: Final[tuple[Language, ...]] = (python, node, go, java)
 
 
 def _chain(store_id: str, *numbers: int, before: str = GENESIS_HASH) -> list[dict[str, Any]]:
@@ -130,10 +86,7 @@ class Reader:
 @pytest.fixture(scope="module")
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A language's reader, built once for all tests: the folder and the words that start it there."""
-    language: Language = request.param
-    folder = tmp_path_factory.mktemp(language.__name__) / "reader"
-    shutil.copytree(READERS / language.__name__, folder, ignore=shutil.ignore_patterns("node_modules"))
-    return folder, language(folder)
+    return build("readers", request.param, tmp_path_factory.mktemp("reader"))
 
 
 @pytest.fixture
@@ -144,9 +97,6 @@ async def reader(built: tuple[Path, list[str]], corner: Settings) -> AsyncIterat
     reader.seen_file.unlink(missing_ok=True)
     yield reader
     reader.kill()
-
-
-of_each_language = pytest.mark.parametrize("built", LANGUAGES, ids=lambda language: language.__name__, indirect=True)
 
 
 @pytest.mark.timeout(1800)
@@ -216,9 +166,4 @@ async def test_a_reader_notices_a_closing_that_was_replaced_by_one_with_a_hash_o
 
 
 def test_a_reader_is_read_in_one_go() -> None:
-    for language in LANGUAGES:
-        for suffix in ("py", "mjs", "go", "java"):
-            for file in (READERS / language.__name__).glob(f"*.{suffix}"):
-                lines = [line.strip() for line in file.read_text().splitlines()]
-                code = [line for line in lines if line and not line.startswith(COMMENTS)]
-                assert len(code) <= LINES_MAX, file
+    assert {file: lines for file in sources("readers") if (lines := code_lines(file)) > LINES_MAX} == {}

@@ -115,9 +115,10 @@ class Market:
 
 
 @asynccontextmanager
-async def opened_market(stack: Stack, home: Path) -> AsyncIterator[Market]:
-    """A market with its tills set up, its worker reading and its gateway ready."""
-    async with new_corner(stack, home) as settings:
+async def opened_market(stack: Stack, home: Path, **changed: Any) -> AsyncIterator[Market]:
+    """A market with its tills set up, its worker reading and its gateway ready; `changed` are settings of its own."""
+    async with new_corner(stack, home) as corner:
+        settings = corner.model_copy(update=changed)
         for service in ("sessions", "gateway"):
             await upgrade(settings.database_url, f"services.{service}.migrations")
         await create_topics(settings)
