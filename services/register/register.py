@@ -213,7 +213,7 @@ class Register:
     def _own_line(self) -> Line:
         from .lines import line_of
 
-        return line_of(self.settings, self.heard)
+        return line_of(self.settings, self.heard, steady)
 
     async def _tidy(self) -> None:
         while True:

@@ -1,0 +1,367 @@
+"""A line to real gateways: let in by a key alone, and never deceived by whoever else replies."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from services.gateway.access import api_keys
+from services.register.entries import Entry, Till
+from services.register.errors import LineDown, NotLetIn, NotTaken
+from services.register.gateway_line import GatewayLine
+from services.register.settings import RegisterSettings
+from tests.support.access import revoke_key
+from tests.support.commands import Body, movement, opening, written
+from tests.support.market import Market
+from tests.support.waiting import eventually
+
+Ask = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def entry_of(body: Body, store: str = "s1") -> Entry:
+    """An entry as an outbox has it."""
+    till = Till(store, str(body["profile_id"]))
+    return Entry(
+        number=1,
+        till=till,
+        command_id=str(body["command_id"]),
+        session_id=body.get("session_id"),
+        kind=str(body["kind"]),
+        body=written(body),
+        state="queued",
+        refused=False,
+        taken_at=time.time(),
+        attempts=0,
+        trouble=None,
+        answer=None,
+        answered_at=None,
+        seen=False,
+    )
+
+
+@asynccontextmanager
+async def line_to(url: str, **more: Any) -> AsyncIterator[GatewayLine]:
+    settings = RegisterSettings(gateway_url=url, **more)
+    line = GatewayLine(settings, lambda *_: None, time.monotonic)
+    try:
+        yield line
+    finally:
+        await line.close()
+
+
+async def new_key(market: Market, key_file: Path) -> str:
+    """Put a new key of s1 into the file; its id."""
+    async with market.engine.begin() as tx:
+        key, secret = await api_keys.add(tx, "cafes", "s1", "register")
+    key_file.write_text(secret + "\n")
+    return key.key_id
+
+
+@pytest.fixture
+async def key_file(market: Market, tmp_path: Path) -> Path:
+    """A file with a key of s1."""
+    await new_key(market, tmp_path / "key")
+    return tmp_path / "key"
+
+
+def count_trades(line: GatewayLine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that are asked for from now on."""
+    paths: list[str] = []
+    request = line.http.request
+
+    async def counted(method: str, path: str, *more: Any) -> Any:
+        paths.append(path)
+        return await request(method, path, *more)
+
+    monkeypatch.setattr(line.http, "request", counted)
+    return paths
+
+
+async def test_a_key_is_all_that_a_register_needs(market: Market, key_file: Path) -> None:
+    entry = entry_of(opening("p1", str(uuid4())))
+    async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
+        answer = await line.send(entry)
+        again = await line.send(entry)
+        asked = await line.ask(entry)
+
+        assert answer is not None
+        assert orjson.loads(answer)["kind"] == "session_opened"
+        assert answer == again == asked, "it counts once, and is answered alike"
+        assert await line.ask(entry_of(opening("p1", str(uuid4())))) is None, "nobody sent it"
+
+
+async def test_many_tills_have_one_token_which_is_renewed_once(
+    market: Market, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [entry_of(movement("p2", str(uuid4()), 1)) for _ in range(8)]
+    async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
+        paths = count_trades(line, monkeypatch)
+        await asyncio.gather(*map(line.send, entries))
+        assert paths.count("/auth/key-token") == 1
+        first = line.tokens._tokens["api"]
+
+        line.tokens._tokens["api"] = replace(first, renew_at=time.monotonic())
+        await asyncio.gather(*map(line.send, entries))
+
+        assert paths.count("/auth/key-token") == 2
+        assert first.ends_at - first.renew_at == pytest.approx(1_200), "a third of an hour before it ends"
+
+
+async def test_a_token_that_nobody_can_renew_is_used_to_its_end(
+    market: Market, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
+        first = await line.tokens.of("api")
+        line.tokens._tokens["api"] = replace(line.tokens._tokens["api"], renew_at=time.monotonic())
+
+        async def away(*_: Any) -> Any:
+            raise LineDown("away")
+
+        monkeypatch.setattr(line.http, "request", away)
+        assert await line.tokens.of("api") == first
+        line.tokens._tokens["api"] = replace(line.tokens._tokens["api"], ends_at=time.monotonic())
+        with pytest.raises(LineDown, match="away"):
+            await line.tokens.of("api")
+
+
+async def test_a_revoked_key_is_said_and_a_new_one_in_the_file_is_taken_at_once(market: Market, tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_id = await new_key(market, key_file)
+    async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
+        await line.send(entry_of(movement("p2", str(uuid4()), 1)))
+        await revoke_key(market.settings, market.engine, "s1", key_id)
+
+        async def refused() -> str | None:
+            try:
+                await line.send(entry_of(movement("p2", str(uuid4()), 1)))
+            except NotLetIn as error:
+                return str(error)
+            return None
+
+        sentence = await eventually(refused)
+        assert sentence is not None
+        assert str(key_file) in sentence
+        await new_key(market, key_file)
+        assert await line.send(entry_of(movement("p2", str(uuid4()), 1))) is not None
+
+
+async def test_a_rotated_key_is_taken_from_the_file_while_the_token_of_before_counts(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_file = tmp_path / "key"
+    key_id = await new_key(market, key_file)
+    async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
+        old = await line.tokens.of("api")
+        async with market.engine.begin() as tx:
+            secret = await api_keys.rotate(tx, "s1", key_id, overlap_s=0)
+        assert secret is not None
+        assert await line.tokens.of("api") == old, "nothing was asked for yet"
+        key_file.write_text(secret)
+        paths = count_trades(line, monkeypatch)
+
+        assert await line.send(entry_of(movement("p2", str(uuid4()), 1))) is not None
+
+        assert paths == ["/auth/key-token", "/api/commands"]
+        assert await line.tokens.of("api") != old
+
+
+async def test_a_token_that_counts_no_more_is_replaced_within_the_request(
+    market: Market, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
+        await line.tokens.of("api")
+        line.tokens._tokens["api"] = replace(line.tokens._tokens["api"], text="x.y.z")
+        paths = count_trades(line, monkeypatch)
+
+        assert await line.send(entry_of(movement("p2", str(uuid4()), 1))) is not None
+
+        assert paths == ["/api/commands", "/auth/key-token", "/api/commands"]
+
+
+async def test_what_is_let_in_nowhere_says_what_to_do(market: Market, key_file: Path, tmp_path: Path) -> None:
+    url, entry = str(market.client.base_url), entry_of(movement("p2", str(uuid4()), 1))
+    strange, empty = tmp_path / "strange", tmp_path / "empty"
+    strange.write_text("till_strange")
+    empty.write_text("\n")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({}, "TILL_REGISTER_API_KEY_FILE"),
+        ({"api_key_file": tmp_path / "nowhere"}, r"nowhere can't be read: No such file"),
+        ({"api_key_file": empty}, r"empty is no API key"),
+        ({"api_key_file": strange}, r"does not take this register's API key. Put a new API key into .*strange"),
+        ({"api_key": "two\nlines"}, r"What stands in the settings is no API key"),
+        ({"token": "x.y.z"}, r"does not let this register in. Set a new token"),
+    ]
+    for settings, sentence in cases:
+        async with line_to(url, **settings) as line:
+            with pytest.raises(NotLetIn, match=sentence) as raised:
+                await line.send(entry)
+        assert "strange_" not in str(raised.value)
+        assert "two" not in str(raised.value)
+    of_s2 = opening("p1", str(uuid4()), store_id="s2")
+    async with line_to(url, api_key_file=key_file) as line:
+        with pytest.raises(NotLetIn, match=r"and not here: .*s2"):
+            await line.send(entry_of(of_s2, "s2"))
+
+
+async def test_a_token_of_a_file_is_read_again_when_it_is_another(market: Market, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(market.token(ttl_s=600))
+    async with line_to(str(market.client.base_url), token_file=file) as line:
+        assert await line.send(entry_of(movement("p2", str(uuid4()), 1))) is not None
+        file.write_text("x.y.z")
+        with pytest.raises(NotLetIn):
+            await line.send(entry_of(movement("p2", str(uuid4()), 1)))
+        file.write_text(market.token(sub="r2"))
+        assert await line.send(entry_of(movement("p2", str(uuid4()), 1))) is not None
+
+
+async def test_what_nobody_would_be_answered_for_is_not_taken(market: Market, key_file: Path) -> None:
+    entry = entry_of(movement("p2", str(uuid4()), 1))
+    bodies = (b"{", b"[]", b'{"store_id": "s1"}', b" " * 262_145)
+    async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
+        for body in bodies:
+            with pytest.raises(NotTaken):
+                await line.send(replace(entry, body=body))
+
+
+async def test_an_answer_that_claims_nothing_is_no_answer_to_what_was_sent_since(
+    market: Market, key_file: Path
+) -> None:
+    session_id = str(uuid4())
+    early = entry_of(movement("p2", session_id, 500))
+    async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
+        answer = await line.send(early)
+        assert answer is not None
+        assert orjson.loads(answer)["reason"] == "session_unknown"
+
+        assert await line.ask(early) is None
+        assert await line.ask(replace(early, answer=answer)) is None
+
+        newer = await line.send(early)
+        assert newer is not None
+        assert orjson.loads(newer)["reason"] == "session_unknown"
+        assert newer != answer, "it has the moment of its own record"
+
+
+async def test_the_services_clock_is_heard(market: Market, key_file: Path) -> None:
+    heard: list[tuple[float, float, float]] = []
+    settings = RegisterSettings(gateway_url=str(market.client.base_url), api_key_file=key_file)
+    line = GatewayLine(settings, lambda *reading: heard.append(reading), time.time)
+    try:
+        for _ in range(30):
+            await line.ask(entry_of(opening("p1", str(uuid4()))))
+            await asyncio.sleep(0.05)
+    finally:
+        await line.close()
+
+    assert len(heard) == 31
+    for asked, had, second in heard:
+        assert second <= had
+        # A date is a tenth of a second old at most, or what this machine kept the server from writing it.
+        assert second + 1 + 0.3 >= asked, "no reply shows a second that was over long ago"
+
+
+@asynccontextmanager
+async def stranger(reply: bytes, *, holds: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Somebody who replies this to everybody; its address, and what it was sent."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(reply)
+            await writer.drain()
+            if holds:
+                await reader.read()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
+    finally:
+        server.close()
+
+
+def page(status: str, kind: str, body: bytes, *more: str) -> bytes:
+    head = [f"HTTP/1.1 {status}", f"content-type: {kind}", f"content-length: {len(body)}", "connection: close", *more]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+ID = str(uuid4())
+STRANGE: dict[str, tuple[bytes, str]] = {
+    "a page that asks for a log-in": (page("200 OK", "text/html", b"<html>"), "ask for a log-in"),
+    "a log-in that says JSON": (page("200 OK", "application/json", b"<html>"), "ask for a log-in"),
+    "an array": (page("200 OK", "application/json", b"[]"), "ask for a log-in"),
+    "brackets": (page("200 OK", "application/json", b"[" * 100_000), "ask for a log-in"),
+    "nobody behind a proxy": (page("502 Bad Gateway", "text/html", b"x"), "Nobody serves behind"),
+    "another command's answer": (
+        page("200 OK", "application/json", b'{"kind": "cash_moved", "command_id": "%s"}' % str(uuid4()).encode()),
+        "no answer to the command that was sent",
+    ),
+    "JSON of another program": (page("200 OK", "application/json", b'{"ok": true}'), "no answer to the command"),
+    "another page": (page("302 Found", "text/html", b"", "location: http://127.0.0.1:9/"), "is no gateway"),
+    "too much": (page("200 OK", "application/json", b" " * 4_200_000), "more than 4194304 bytes"),
+    "half of it": (b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\nhalf", "can't be reached"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", "can't be reached"),
+    "nothing": (b"", "can't be reached"),
+    "a queue": (
+        page("503 Service Unavailable", "application/problem+json", b'{"detail": "Too many."}', "retry-after: 7"),
+        "Too many.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+async def test_whoever_else_replies_ends_nothing(name: str) -> None:
+    reply, sentence = STRANGE[name]
+    async with stranger(reply) as (url, heads), line_to(url, token="a.b.c") as line:
+        entry = entry_of(opening("p1", ID))
+        with pytest.raises(LineDown, match=sentence) as raised:
+            await line.send(entry)
+        with pytest.raises(LineDown):
+            await line.ask(entry)
+
+    assert raised.value.retry_after_s == (7.0 if name == "a queue" else None)
+    assert len(heads) <= 4, "once more where a connection ended, and no further"
+
+
+async def test_a_key_goes_nowhere_that_a_reply_points_to() -> None:
+    async with stranger(b"") as (elsewhere, seen):
+        moved = page("307 Temporary Redirect", "application/json", b"{}", f"location: {elsewhere}/auth/key-token")
+        async with stranger(moved) as (url, heads), line_to(url, api_key="till_secret") as line:
+            with pytest.raises(LineDown):
+                await line.send(entry_of(opening("p1", str(uuid4()))))
+
+    assert b"till_secret" in heads[0]
+    assert seen == []
+
+
+async def test_silence_is_a_line_that_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    from services.register import gateway_http
+
+    monkeypatch.setitem(gateway_http.TIMEOUTS_S, "read", 0.2)
+    async with stranger(b"", holds=True) as (url, _), line_to(url, token="a.b.c") as line:
+        with pytest.raises(LineDown, match="did not reply in time"):
+            await line.send(entry_of(opening("p1", str(uuid4()))))
+
+
+async def test_no_secret_is_logged_or_shown(market: Market, key_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
+        await line.send(entry_of(movement("p2", str(uuid4()), 1)))
+        token = await line.tokens.of("api")
+        secrets = [key_file.read_text().strip(), token.split(".")[-1]]
+        shown = caplog.text + repr(line) + repr(line.tokens) + repr(line.http)
+
+    assert [secret for secret in secrets if secret in shown] == []
