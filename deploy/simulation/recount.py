@@ -281,7 +281,7 @@ def _left(session: Session) -> dict[str, int] | None:
     """What a session hands on: nothing is known while it is counted anew, and all of it goes where nobody counted."""
     if session.state == "counting":
         return None
-    if session.tape.left is not None:
+    if session.counted and session.tape.left is not None:
         return session.tape.left
     return {tender: session.tape.drawer(tender) for tender in session.tape.rates if is_cash(tender)}
 

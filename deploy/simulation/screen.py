@@ -1,6 +1,6 @@
 """What a simulation shows: how far the day is, what went over the line, and how the recount came out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from statistics import quantiles
 from types import TracebackType
 from typing import Final, Self
@@ -79,9 +79,9 @@ def totals(
 ) -> None:
     """What the reader has of each store, and what went over the line."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("store", max_width=30)
-    for heading in ("closings", "corrections", "sales", "over/short now", "to be looked at"):
-        table.add_column(heading, justify="right")
+    table.add_column("store", overflow="fold")
+    for heading in ("closings", "corrections", "look at", "sales", "over/short"):
+        table.add_column(heading, justify="right", no_wrap=True)
     with_closings = [store for store in stores if store.closings]
     for store in with_closings[:ROWS_MAX]:
         currency = store.closings[0]["currency"]
@@ -89,12 +89,12 @@ def totals(
         sold += sum(correction["deltas"]["sales"]["total_minor"] for correction in store.corrections)
         now = [row or {} for row in store.standing]
         table.add_row(
-            store.closings[0]["store_name"],
+            store.closings[0]["store_id"],
             str(len(store.closings)),
             str(len(store.corrections)),
+            str(sum(bool(row.get("needs_review")) for row in now)),
             f"{grouped_text(sold, currency)} {currency}",
             signed(sum(row.get("over_short_minor") or 0 for row in now), currency),
-            str(sum(bool(row.get("needs_review")) for row in now)),
         )
     console.print()
     console.print(table)
@@ -120,14 +120,26 @@ def verdict(console: Console, unlike: list[Difference], faults: list[str]) -> No
         for heading in ("what", "member", "the service says", "the recount says"):
             table.add_column(heading, overflow="fold")
         for difference in unlike[:ROWS_MAX]:
-            named = difference.member is not None
-            words = (difference.member, difference.shown, difference.expected) if named else (difference.fault, "", "")
-            table.add_row(difference.name, *map(str, words))
+            if difference.member is None:
+                table.add_row(difference.name, difference.fault, "", "")
+                continue
+            for member, shown, expected in _parts(difference.member, difference.shown, difference.expected):
+                table.add_row(difference.name, member, str(shown), str(expected))
         console.print(table)
         _say_more(console, len(unlike) - ROWS_MAX, "differences")
     for sentence in faults[:ROWS_MAX]:
         refuse(console, sentence)
     _say_more(console, len(faults) - ROWS_MAX, "answers that are not as they must be")
+
+
+def _parts(member: str, shown: object, expected: object) -> Iterator[tuple[str, object, object]]:
+    """What differs within a member, as deep as it goes."""
+    if not isinstance(shown, dict) or not isinstance(expected, dict):
+        yield member, shown, expected
+        return
+    for name in sorted(shown.keys() | expected.keys()):
+        if shown.get(name) != expected.get(name):
+            yield from _parts(f"{member}.{name}", shown.get(name), expected.get(name))
 
 
 def _say_more(console: Console, more: int, what: str) -> None:

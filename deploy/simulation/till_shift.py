@@ -41,6 +41,7 @@ class TillShift:
         self.counts = [row["id"] for row in self.settings["tenders"] if row["type"] != "third_party"]
         self.relief = person(self.dice.pick(self.kind.staff)) if self.dice.chance(25) else None
         self.rests = False
+        self._after_rest: list[Callable[[datetime], object]] = []
         self._open()
         self.tape = register.shift
 
@@ -53,7 +54,7 @@ class TillShift:
         """What happens between opening and count, in no order."""
         last = self._at(1 - 2 / QUIET)
         for when, act in [*self._trade(), *self._money(), *self._odd()]:
-            yield min(when, last), partial(self._unless_at_rest, act)
+            yield min(when, last), partial(self._unless_it_rests, act)
         if self.relief is not None:
             yield self._at(1 / 2), self._hand_over
         elif not self.kind.handset and self.dice.chance(25):
@@ -66,6 +67,10 @@ class TillShift:
             named: Body = {"session_id": self.tape.session_id, "reason": "drawer forgotten"}
             office.managed("force_close", when, self.manager, "session_closed", **named)
             return None
+        if self.rests:
+            # The day was cut short in the middle of it.
+            self._after_rest.clear()
+            self._rest("resume_session", when)
         tip = self._slip()
         off = self._off()
         if tip is not None:
@@ -98,8 +103,11 @@ class TillShift:
     def _at(self, share: float) -> datetime:
         return self.begins_at + (self.ends_at - self.begins_at) * share
 
-    def _unless_at_rest(self, act: Callable[[datetime], object], when: datetime) -> None:
-        if not self.rests:
+    def _unless_it_rests(self, act: Callable[[datetime], object], when: datetime) -> None:
+        """Who comes while nothing is sold waits."""
+        if self.rests:
+            self._after_rest.append(act)
+        else:
             act(when)
 
     def _any_time(self) -> datetime:
@@ -219,6 +227,10 @@ class TillShift:
         """Nothing is sold from one word to the other."""
         self.rests = kind == "suspend_session"
         self.register.send(when, self.register.body(kind, when, self.cashier), kind)
+        if not self.rests:
+            for act in self._after_rest:
+                act(when)
+            self._after_rest.clear()
 
     def _move(self, when: datetime, movement: str, amount_minor: int, category: str) -> Body:
         return self.register.move(when, self.cashier, movement, amount_minor, category)

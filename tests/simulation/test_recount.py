@@ -139,6 +139,19 @@ def test_a_forgotten_drawer_takes_late_news_until_the_next_opening_and_is_counte
     assert service.standing() == {"over_short_minor": -100, "needs_review": False}
 
 
+@pytest.mark.parametrize(("counted", "difference"), [(None, -700), (5_600, -600)])
+def test_all_of_a_forgotten_drawer_is_carried_on_or_what_the_office_counted_by_then(
+    counted: int | None, difference: int
+) -> None:
+    service = Service().take(opening()).take(sale(10)).take(body("force_close", 60, "mona", reason="forgotten"))
+    if counted is not None:
+        lines = [{"tender": "cash", "amount_minor": counted}]
+        service.take(body("recount", 65, "mona", counted=lines, reason="at the office"))
+    service.take(opening(70, "two")).take(closing(80, session_id="two"))
+
+    assert service.recount.closings[1]["tenders"]["cash"]["opening_difference_minor"] == difference
+
+
 def test_a_tip_that_is_keyed_in_later_is_a_correction_that_moves_no_cash() -> None:
     card = {"tender": "card", "amount_minor": 700}
     service = Service().take(opening()).take(sale(10, payments=[card])).take(closing(60))

@@ -139,6 +139,7 @@ async def test_a_stranger_s_movement_is_seen_in_a_table_and_the_exit_code(market
     assert "the service says" in printed
     assert f"{store_id}/till-1 Z 1" in printed
     assert "over_short_minor as it stands" in printed
+    assert "tenders.cash.expected_minor" in printed
 
 
 async def test_where_no_key_is_tokens_come_from_files(

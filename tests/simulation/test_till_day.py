@@ -101,6 +101,32 @@ def test_clocks_err_by_no_more_than_was_asked_for() -> None:
     assert len(set(clocks)) > 2
 
 
+def kinds_of(lines: list[Line]) -> list[str]:
+    return [line.value["kind"] for line in lines if line.value]
+
+
+def test_who_comes_while_nothing_is_sold_waits_and_is_served() -> None:
+    plan, rested = replace(PLAN, stores=8, tills=4, orders_per_minute=10, offline_percent=0), 0
+    for till in chain.tills(plan):
+        kinds = kinds_of(lines_of(TillDay(plan, till)))
+        for at, kind in enumerate(kinds):
+            rested += kind == "suspend_session"
+            assert kind != "suspend_session" or kinds[at + 1] == "resume_session"
+    assert rested
+
+
+def test_a_day_that_is_cut_short_while_nothing_is_sold_resumes_before_it_closes() -> None:
+    plan, cut = replace(PLAN, offline_percent=0, stores=8, tills=4), 0
+    for till in chain.tills(plan):
+        kinds = kinds_of(lines_of(TillDay(plan, till)))
+        if "suspend_session" in kinds:
+            rest = kinds.index("suspend_session")
+            ended = kinds_of(lines_of(TillDay(plan, till), rest + 1))[rest + 1 :]
+            cut += ended == ["resume_session", "close_session"]
+            assert ended in (["resume_session", "close_session"], ["force_close"])
+    assert cut
+
+
 @pytest.mark.parametrize("after", [0, 1, 12, 40])
 def test_a_day_that_is_cut_short_opens_nothing_more_and_closes_what_is_open(after: int) -> None:
     for day in days(replace(PLAN, offline_percent=0)):
