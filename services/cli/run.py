@@ -16,6 +16,7 @@ class Service(StrEnum):
     reporting = "reporting"
     webhooks = "webhooks"
     console = "console"
+    register = "register"
 
 
 class Waiting(StrEnum):
@@ -30,10 +31,17 @@ class Waiting(StrEnum):
 def run(service: Annotated[Service, typer.Argument(help="Which process to be.")]) -> None:
     """Run one service in the foreground until SIGTERM or Ctrl-C. Settings come from TILL_… variables.
 
-    Start as many of each as you need: work is spread by Kafka partitions, and that of webhooks by leases.
+    Start as many of each as you need: work is spread by Kafka partitions, and that of webhooks by leases. `register` is
+    what runs in a shop, one for each outbox, and is set up by TILL_REGISTER_… variables alone.
 
     Example: [bold]till run sessions[/bold]
     """
+    if service is Service.register:
+        # It knows the service by its address alone: of the settings of the servers there are none in a shop.
+        from services.register.main import start
+
+        raise typer.Exit(start())
+
     from services.platform.logs import set_up_logs
 
     settings = read_settings()

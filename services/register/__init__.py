@@ -4,3 +4,5 @@ This folder is shipped twice: in Tillstream, where `till run register` runs it, 
 `tillstream-register` with the wire's models beside it and nothing of the servers. So its modules import each other
 relatively and the wire as `contracts`, and know nothing else of this repository.
 """
+
+__version__ = "0.1.0"

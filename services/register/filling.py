@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from contracts.commands import read_command
+from contracts.commands import COMMANDS, read_command
 from contracts.jsontext import BODY_BYTES_MAX, Unreadable, compact
 from contracts.values import UUID_TEXT
 
@@ -76,7 +76,8 @@ def fill(
     session_id = None
     if kind not in OF_NO_SESSION:
         session_id = command.get("session_id") or (new_id(now) if kind == OPENS else state.session_id)
-        if session_id is None:
+        # What is no command at all is said to be that.
+        if session_id is None and isinstance(kind, str) and kind in COMMANDS:
             raise NothingOpen(
                 "No session is open at this till, as far as this outbox knows: open one, or name it in session_id."
             )

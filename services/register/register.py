@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -176,7 +176,7 @@ class Register:
             last_event=await self._outbox.last_event(),
         )
 
-    async def follow(self, after: int | None = None) -> AsyncIterator[Entry]:
+    async def follow(self, after: int | None = None) -> AsyncGenerator[Entry, None]:
         """What is answered, set aside or given up, as it comes; behind the change `after`, or from now on.
 
         An entry that changes twice before it is looked at comes once, as it is then.

@@ -53,8 +53,11 @@ class RegisterSettings(BaseSettings):
     host: str = "127.0.0.1"
     """Where the agent listens to the POS program."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 7700
-    local_token: SecretStr | None = None
-    """What a POS program has to bring as bearer token; without, whoever is on this machine speaks for the till."""
+    local_token: Annotated[SecretStr, Field(min_length=16, max_length=256)] | None = None
+    """What a POS program has to bring as bearer token; without, whoever is on this machine speaks for the till.
+
+    Beyond this machine nobody is listened to without one: the agent speaks no TLS of its own.
+    """
     keep_answered_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """How long what was answered is kept, in days; refusals that nobody has seen stay."""
     log_level: str = "INFO"
@@ -68,6 +71,11 @@ class RegisterSettings(BaseSettings):
             raise ValueError(
                 "A key or token would be readable on the way: give TILL_REGISTER_GATEWAY_URL as https://…, or set "
                 "TILL_REGISTER_ALLOW_HTTP=true in a closed network."
+            )
+        if self.host not in LOOPBACK and self.local_token is None:
+            raise ValueError(
+                f"On {self.host} whoever is in the network would speak for the till: leave TILL_REGISTER_HOST at "
+                "127.0.0.1, or set TILL_REGISTER_LOCAL_TOKEN, too."
             )
         return self
 
