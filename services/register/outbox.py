@@ -58,19 +58,12 @@ class Outbox:
 
     async def probes(self, till: Till, now: float) -> list[Entry]:
         """What is to be tried again by now: of each session the oldest of those that were set aside."""
-        where = """
-            number IN (SELECT min(number) FROM entries WHERE state = 'set_aside' AND store_id = ? AND profile_id = ?
-                        GROUP BY session_id) AND next_at <= ? ORDER BY number LIMIT ?
-        """
+        where = f"number IN ({rows.OLDEST_OF_SESSIONS}) AND next_at <= ?3 ORDER BY number LIMIT ?4"
         return await self._file.do(partial(rows.entries, where=where, values=(*till, now, PAGE_MAX)))
 
     async def next_probe_at(self, till: Till) -> float | None:
         """When the next one of a till is to be tried again; None where none is set aside."""
-        query = """
-            SELECT min(next_at) FROM entries WHERE number IN (
-                SELECT min(number) FROM entries WHERE state = 'set_aside' AND store_id = ? AND profile_id = ?
-                 GROUP BY session_id)
-        """
+        query = f"SELECT min(next_at) FROM entries WHERE number IN ({rows.OLDEST_OF_SESSIONS})"  # noqa: S608 - own words
         return await self._file.do(lambda db: db.execute(query, till).fetchone()[0])
 
     async def sent(self, number: int) -> None:
@@ -84,11 +77,19 @@ class Outbox:
         await self._file.do(partial(rows.change, number=number, only=("queued",), values={"trouble": trouble}))
 
     async def answered(
-        self, entry: Entry, answer: bytes | None, at: float, refused: str | None, *, frees: bool | None = None
+        self,
+        entry: Entry,
+        answer: bytes | None,
+        at: float,
+        refused: str | None,
+        *,
+        frees: bool | None = None,
+        open_instead: str | None = None,
     ) -> None:
         """Its last word. `refused` is the sentence of a refusal, None where it was accepted.
 
         `frees`: whether its session is open at its till no more (True), or is again (False); None changes nothing.
+        `open_instead` is the session that the service says is open there.
         """
         values = {
             "state": "answered",
@@ -98,7 +99,7 @@ class Outbox:
             "trouble": refused,
             "next_at": None,
         }
-        await self._file.do(partial(rows.answered, entry=entry, values=values, frees=frees))
+        await self._file.do(partial(rows.answered, entry=entry, values=values, frees=frees, open_instead=open_instead))
 
     async def set_aside(self, entry: Entry, answer: bytes | None, at: float, trouble: str, next_at: float) -> None:
         """An answer that claims nothing: it is tried again at `next_at`."""
@@ -106,12 +107,13 @@ class Outbox:
         await self._file.do(partial(rows.change, number=entry.number, only=("queued", "set_aside"), values=values))
 
     async def hasten(self, entry: Entry, at: float) -> None:
-        """What its session set aside is to be tried from `at` on: what was missing may be there."""
+        """The next one that its session set aside is to be tried from `at` on: what was missing may be there."""
         query = """
-            UPDATE entries SET next_at = ? WHERE state = 'set_aside' AND store_id = ? AND profile_id = ?
-               AND session_id IS ? AND next_at > ?
+            UPDATE entries SET next_at = ?1 WHERE number = (
+                SELECT min(number) FROM entries WHERE state = 'set_aside' AND store_id = ?2 AND profile_id = ?3
+                   AND ifnull(session_id, '') = ?4) AND next_at > ?1
         """
-        await self._file.do(lambda db: db.execute(query, (at, *entry.till, entry.session_id, at)))
+        await self._file.do(lambda db: db.execute(query, (at, *entry.till, entry.session_id or "")))
 
     async def give_up(self, till_store: str | None, command_id: str, at: float) -> Entry:
         """Send it no more: a person says so. Raises NoSuchEntry; NotWaiting, unless it waits with a trouble."""
@@ -160,16 +162,20 @@ class Outbox:
 
     async def remember_clock(self, remembered: Remembered) -> None:
         """Keep what the clock begins with again."""
-        rows = [("lead_s", remembered.lead_s), ("latest", remembered.latest)]
-        rows = [row for row in rows if row[1] is not None]
+        readings = [("lead_s", remembered.lead_s), ("latest", remembered.latest)]
+        readings = [reading for reading in readings if reading[1] is not None]
         query = "INSERT INTO counts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-        await self._file.do(lambda db: db.executemany(query, rows))
+        await self._file.do(lambda db: db.executemany(query, readings))
 
     async def remembered_clock(self) -> Remembered:
-        """What the clock begins with again."""
-        query = "SELECT name, value FROM counts WHERE name IN ('lead_s', 'latest')"
+        """What the clock begins with again: not before the latest command, whenever it was remembered last."""
+        query = """
+            SELECT name, value FROM counts WHERE name IN ('lead_s', 'latest')
+             UNION ALL SELECT 'taken', taken_at FROM entries WHERE number = (SELECT max(number) FROM entries)
+        """
         values: dict[str, float] = dict(await self._file.do(lambda db: db.execute(query).fetchall()))
-        return Remembered(values.get("lead_s"), values.get("latest"))
+        latest = [values[name] for name in ("latest", "taken") if name in values]
+        return Remembered(values.get("lead_s"), max(latest, default=None))
 
     async def prune(self, before: float) -> int:
         """Delete what was answered before that moment, but for refusals that nobody has seen; how many were."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +24,12 @@ COMMITTED_AT_ONCE_MAX: Final = 256
 """Commands, or other changes, of one commit."""
 CACHE_KIB: Final = 2_048
 """Of the file's pages in memory."""
+
+_NOT_KEPT: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
+"""The disk did not say that it has what was written: it may have it, or lose it, and asking again does not help."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_OF_ONE_JOB: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+"""Errors of SQLite about what was asked for, not about the file."""
 
 _TABLES: Final = """
     CREATE TABLE entries (
@@ -43,12 +51,15 @@ _TABLES: Final = """
         answered_at REAL,
         seen INTEGER NOT NULL DEFAULT 0,
         event INTEGER,
-        UNIQUE (store_id, command_id)
+        UNIQUE (command_id, store_id)
     );
     CREATE INDEX entries_queued ON entries (store_id, profile_id, number) WHERE state = 'queued';
-    CREATE INDEX entries_set_aside ON entries (store_id, profile_id, session_id, number) WHERE state = 'set_aside';
+    CREATE INDEX entries_set_aside ON entries (store_id, profile_id, ifnull(session_id, ''), number)
+     WHERE state = 'set_aside';
     CREATE INDEX entries_for_people ON entries (number)
      WHERE state = 'set_aside' OR state = 'queued' AND trouble IS NOT NULL OR refused AND NOT seen;
+    CREATE INDEX entries_of_sessions ON entries (store_id, profile_id, number)
+     WHERE kind IN ('open_session', 'close_session', 'force_close', 'void_session');
     CREATE INDEX entries_by_event ON entries (event) WHERE event IS NOT NULL;
     CREATE INDEX entries_ended ON entries (answered_at) WHERE state IN ('answered', 'given_up');
     CREATE TABLE tills (
@@ -97,13 +108,15 @@ class OutboxFile:
     async def open(self) -> None:
         """Open the file, or make it. Raises OutboxInUse, OutboxDamaged, OutboxFull."""
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        job = _Job(lambda _: None, opened)
-        self._thread = threading.Thread(target=self._run, args=(job,), name="till-outbox")
+        job, self._jobs = _Job(lambda _: None, opened), SimpleQueue()
+        # A program that ends without closing it ends: what was acknowledged is durable already.
+        self._thread = threading.Thread(target=self._run, args=(job, self._jobs), name="till-outbox", daemon=True)
         self._thread.start()
         try:
             await opened
         except BaseException:
             self._thread = None
+            self._jobs.put(None)
             raise
 
     async def close(self) -> None:
@@ -122,32 +135,34 @@ class OutboxFile:
         # Whoever asks may go away; what they asked for is done all the same.
         return await asyncio.shield(done)
 
-    def _run(self, opening: _Job) -> None:
+    def _run(self, opening: _Job, jobs: SimpleQueue[_Job | None]) -> None:
         try:
-            db = _opened(self.path)
+            lock = _locked(self.path)
         except BaseException as error:  # noqa: BLE001 - whoever waits has to hear of it.
             opening.end(error=error)
             return
-        opening.end()
-        with contextlib.closing(db):
-            while batch := self._batch():
-                self._commit(db, batch)
-        _pid_file(self.path).unlink(missing_ok=True)
+        try:
+            db = _opened(self.path)
+        except BaseException as error:  # noqa: BLE001 - as above.
+            opening.end(error=error)
+        else:
+            opening.end()
+            lost: OutboxDamaged | None = None
+            with contextlib.closing(db):
+                while batch := _batch(jobs):
+                    lost = lost or self._commit(db, batch)
+                    if lost is not None:
+                        for job in batch:
+                            job.end(error=lost)
+        finally:
+            os.close(lock)
 
-    def _batch(self) -> list[_Job]:
-        """What waits by now, the first of it waited for; nothing at the end."""
-        first = self._jobs.get()
-        batch = [] if first is None else [first]
-        while batch and len(batch) < COMMITTED_AT_ONCE_MAX and not self._jobs.empty():
-            job = self._jobs.get()
-            if job is None:
-                self._jobs.put(None)
-                break
-            batch.append(job)
-        return batch
+    def _commit(self, db: sqlite3.Connection, batch: Sequence[_Job]) -> OutboxDamaged | None:
+        """Do each, and tell all of them once it is durable. What one raises undoes that one alone.
 
-    def _commit(self, db: sqlite3.Connection, batch: Sequence[_Job]) -> None:
-        """Do each, and tell all of them once it is durable. What one raises undoes that one alone."""
+        An error is given back, and nobody was told anything, where the disk did not say that it keeps what was
+        written: what was asked for may be there at the next start, or not, so nothing more is written on top of it.
+        """
         ended: list[tuple[_Job, Any, BaseException | None]] = []
         try:
             db.execute("BEGIN")
@@ -155,9 +170,9 @@ class OutboxFile:
                 db.execute("SAVEPOINT one")
                 try:
                     ended.append((job, job.work(db), None))
-                except sqlite3.Error:
-                    raise
-                except Exception as error:  # noqa: BLE001 - it belongs to whoever asked.
+                except Exception as error:
+                    if isinstance(error, sqlite3.Error) and not isinstance(error, _OF_ONE_JOB):
+                        raise
                     db.execute("ROLLBACK TO one")
                     ended.append((job, None, error))
                 db.execute("RELEASE one")
@@ -165,16 +180,77 @@ class OutboxFile:
         except BaseException as error:  # noqa: BLE001 - the thread lives on, and each hears of it.
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorcode", 0) in _NOT_KEPT:
+                return OutboxDamaged(
+                    f"The disk of {self.path} does not say that it keeps what was written ({error}). Look at the disk, "
+                    "start again, and ask for what was said last: it may have been taken."
+                )
             ended = [(job, None, _as_trouble(error, self.path)) for job in batch]
         for job, result, trouble in ended:
             job.end(result, trouble)
+        return None
+
+
+def _batch(jobs: SimpleQueue[_Job | None]) -> list[_Job]:
+    """What waits by now, the first of it waited for; nothing at the end."""
+    first = jobs.get()
+    batch = [] if first is None else [first]
+    while batch and len(batch) < COMMITTED_AT_ONCE_MAX and not jobs.empty():
+        job = jobs.get()
+        if job is None:
+            jobs.put(None)
+            break
+        batch.append(job)
+    return batch
+
+
+def _locked(path: Path) -> int:
+    """Lock the file beside it that says who has it, for as long as that is open. Raises OutboxInUse, OutboxFull.
+
+    SQLite's own lock is not enough: on POSIX a process loses it as soon as it closes the file a second time, as a copy
+    for safety does. The file stays: another program may wait for the lock of the very file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(_pid_file(path), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _as_trouble(error, path) from error
+    try:
+        _lock(handle)
+    except OSError as error:
+        os.close(handle)
+        raise _in_use(path) from error
+    # On a full disk it opens all the same: what waits can be sent.
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+    return handle
+
+
+if sys.platform == "win32":  # pragma: no cover
+
+    def _lock(handle: int) -> None:
+        import msvcrt
+
+        # Behind what is written there: a locked byte could not be read.
+        os.lseek(handle, 1_024, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        os.lseek(handle, 0, os.SEEK_SET)
+
+else:
+
+    def _lock(handle: int) -> None:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Made with these rights before SQLite opens it: what a till says is nobody else's.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        _sync_log(path)
         db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise _as_trouble(error, path) from error
@@ -190,7 +266,6 @@ def _opened(path: Path) -> sqlite3.Connection:
         _check_tables(db, path)
         db.execute("COMMIT")
         _sync_folder(path.parent)
-        _pid_file(path).write_text(f"{os.getpid()}\n", encoding="ascii")
     except BaseException as error:
         db.close()
         raise _as_trouble(error, path) from error
@@ -211,6 +286,20 @@ def _check_tables(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def _sync_log(path: Path) -> None:
+    """What the log has of a program that was killed is on the disk before anybody is told that it was taken.
+
+    It had been written and not acknowledged. Whoever asks again has it acknowledged from what is there, and that writes
+    nothing, so it would sync nothing.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        handle = os.open(path.with_name(path.name + "-wal"), os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def _sync_folder(folder: Path) -> None:
     """The name of a new file has to be on the disk, too; systems that can't open folders do so by themselves."""
     with contextlib.suppress(PermissionError):
@@ -225,21 +314,25 @@ def _pid_file(path: Path) -> Path:
     return path.with_name(path.name + ".pid")
 
 
+def _in_use(path: Path) -> OutboxInUse:
+    pid = ""
+    with contextlib.suppress(OSError):
+        pid = _pid_file(path).read_text(encoding="ascii").strip()
+    who = f"Process {pid}" if pid.isdecimal() else "Another process"
+    return OutboxInUse(f"{who} has the outbox {path} open: a till has one agent.")
+
+
 def _as_trouble(error: BaseException, path: Path) -> BaseException:
     """An error of SQLite or of the system as a sentence for whoever runs the register; others as they are."""
-    if isinstance(error, sqlite3.OperationalError | OSError):
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            with contextlib.suppress(OSError):
-                pid = _pid_file(path).read_text(encoding="ascii").strip()
-                return OutboxInUse(f"Process {pid} has the outbox {path} open: a till has one agent.")
-            return OutboxInUse(f"Another process has the outbox {path} open: a till has one agent.")
-        if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR} or isinstance(error, OSError):
-            return OutboxFull(
-                f"Nothing was taken: {path} can't be written ({error}). Make room on its disk; try again."
-            )
-        if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
-            return OutboxDamaged(f"{path} can't be opened for writing ({error}): look at its rights and its folder.")
+    if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+        return OutboxDamaged(f"{path} can't be opened for writing ({error}): look at its rights and its folder.")
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return _in_use(path)
+    if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR} or isinstance(error, OSError):
+        return OutboxFull(f"Nothing was taken: {path} can't be written ({error}). Make room on its disk; try again.")
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return OutboxDamaged(f"{path} can't be opened for writing ({error}): look at its rights and its folder.")
     if isinstance(error, sqlite3.Error):
         return OutboxDamaged(f"{path} is damaged, or no outbox ({error}): put it aside, begin a new one, and keep it.")
     return error

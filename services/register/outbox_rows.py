@@ -17,6 +17,19 @@ _COLUMNS: Final = (
     "answer, answered_at, seen, event"
 )
 FOR_PEOPLE: Final = "(state = 'set_aside' OR state = 'queued' AND trouble IS NOT NULL OR refused AND NOT seen)"
+OLDEST_OF_SESSIONS: Final = """
+    WITH RECURSIVE sessions (id) AS (
+        SELECT min(ifnull(session_id, '')) FROM entries WHERE state = 'set_aside' AND store_id = ?1 AND profile_id = ?2
+         UNION ALL
+        SELECT (SELECT min(ifnull(session_id, '')) FROM entries WHERE state = 'set_aside' AND store_id = ?1
+                   AND profile_id = ?2 AND ifnull(session_id, '') > sessions.id)
+          FROM sessions WHERE sessions.id IS NOT NULL
+    )
+    SELECT (SELECT min(number) FROM entries WHERE state = 'set_aside' AND store_id = ?1 AND profile_id = ?2
+               AND ifnull(session_id, '') = sessions.id)
+      FROM sessions WHERE sessions.id IS NOT NULL
+"""
+"""Of each session of a till, the number of the oldest that was set aside; a million of them are not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,8 @@ class TillState:
 class Filled:
     """A command as it will be sent, and what the outbox has to know of it.
 
-    `session_after` is the session that is open at the till once it was taken, `currency` that of an opening.
+    `session_after` is the session that is open at the till once it was taken, `currency` that of an opening. `at` is
+    when it was taken, in seconds since 1970; by the machine's clock where it is None.
     """
 
     command_id: str
@@ -45,6 +59,7 @@ class Filled:
     uses_seq: bool
     session_after: str | None
     currency: str | None = None
+    at: float | None = None
 
 
 def put(
@@ -65,7 +80,7 @@ def put(
     cursor = db.execute(
         "INSERT INTO entries (store_id, profile_id, command_id, session_id, kind, body, asked, taken_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (*till, filled.command_id, filled.session_id, filled.kind, filled.body, asked, time.time()),
+        (*till, filled.command_id, filled.session_id, filled.kind, filled.body, asked, filled.at or time.time()),
     )
     db.execute(
         "INSERT INTO tills (store_id, profile_id, next_seq, session_id, currency) VALUES (?, ?, ?, ?, ?) "
@@ -79,12 +94,11 @@ def put(
 
 def change(db: sqlite3.Connection, *, number: int, only: Sequence[State], values: dict[str, Any]) -> Entry | None:
     """Change an entry that is in one of these states, and count it; None where it is in another."""
-    before = entry_of(db, number)
-    if before.state not in only:
+    before = next(iter(entries(db, where="number = ?", values=(number,))), None)
+    if before is None or before.state not in only:
         return None
     if "state" in values:
-        add_to(db, "event", 1)
-        values |= {"event": count_of(db, "event")}
+        values = values | {"event": _next_event(db)}
     columns = ", ".join(f"{name} = ?" for name in values)
     db.execute(f"UPDATE entries SET {columns} WHERE number = ?", (*values.values(), number))  # noqa: S608 - own names
     after = entry_of(db, number)
@@ -96,22 +110,55 @@ def change(db: sqlite3.Connection, *, number: int, only: Sequence[State], values
     return after
 
 
-def answered(db: sqlite3.Connection, *, entry: Entry, values: dict[str, Any], frees: bool | None) -> None:
+def _next_event(db: sqlite3.Connection) -> int:
+    """One more than the latest, and not below the milliseconds since 1970.
+
+    So an older copy of the file that was put back gives no number again that a follower has behind it already.
+    """
+    event = max(count_of(db, "event") + 1, time.time_ns() // 1_000_000)
+    db.execute("UPDATE counts SET value = ? WHERE name = 'event'", (event,))
+    return event
+
+
+def answered(
+    db: sqlite3.Connection, *, entry: Entry, values: dict[str, Any], frees: bool | None, open_instead: str | None
+) -> None:
     """The last word on an entry: as `Outbox.answered`."""
     changed = change(db, number=entry.number, only=("queued", "set_aside", "given_up"), values=values)
     if changed is None:
         return
     if frees is True:
-        free(db, entry)
+        free(db, entry, open_instead)
     elif frees is False:
         query = "UPDATE tills SET session_id = ? WHERE store_id = ? AND profile_id = ? AND session_id IS NULL"
         db.execute(query, (entry.session_id, *entry.till))
 
 
-def free(db: sqlite3.Connection, entry: Entry) -> None:
-    """Its session is open at its till no more."""
-    query = "UPDATE tills SET session_id = NULL WHERE store_id = ? AND profile_id = ? AND session_id = ?"
-    db.execute(query, (*entry.till, entry.session_id))
+def free(db: sqlite3.Connection, entry: Entry, open_instead: str | None = None) -> None:
+    """Its session is open at its till no more; the one before it is, where that was not ended here.
+
+    `open_instead` is the one that the service says is open there.
+    """
+    if till_state(db, entry.till).session_id != entry.session_id:
+        return
+    query = "UPDATE tills SET session_id = ? WHERE store_id = ? AND profile_id = ?"
+    db.execute(query, (_still_open(db, entry, open_instead), *entry.till))
+
+
+def _still_open(db: sqlite3.Connection, entry: Entry, candidate: str | None) -> str | None:
+    """The candidate, else the session of the latest opening but that of `entry`; None where it was ended here."""
+    counts = "store_id = ? AND profile_id = ? AND NOT refused AND state <> 'given_up'"
+    if candidate is None:
+        query = f"SELECT session_id FROM entries WHERE {counts} AND kind = 'open_session' AND session_id <> ? "  # noqa: S608 - own words
+        row = db.execute(f"{query} ORDER BY number DESC LIMIT 1", (*entry.till, entry.session_id)).fetchone()
+        if row is None:
+            return None
+        candidate = row[0]
+    query = f"""
+        SELECT 1 FROM entries WHERE {counts} AND kind IN ('close_session', 'force_close', 'void_session')
+           AND session_id = ? LIMIT 1
+    """  # noqa: S608 - own words
+    return None if db.execute(query, (*entry.till, candidate)).fetchone() else candidate
 
 
 def give_up(db: sqlite3.Connection, *, store_id: str | None, command_id: str, at: float) -> Entry:
