@@ -48,8 +48,8 @@ class Reply:
     @property
     def sentence(self) -> str:
         """What it says is wrong, in its own words."""
-        said = self.read.get("detail") or self.read.get("message") or f"The gateway replied {self.status}."
-        return str(said)[:SENTENCE_CHARACTERS_MAX]
+        sentence = self.read.get("detail") or self.read.get("message") or f"The gateway replied {self.status}."
+        return str(sentence)[:SENTENCE_CHARACTERS_MAX]
 
     def down(self) -> LineDown:
         """The error of a reply that asks to come later, or that makes no sense here."""

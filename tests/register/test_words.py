@@ -67,8 +67,8 @@ def test_spanish_has_one_term_for_each_thing() -> None:
         for word in row.split(",")
     }
     assert len(refused) > 15
-    said = " ".join(catalogue("es").values()).lower()
-    assert [word for word in refused if re.search(rf"\b{re.escape(word)}\b", said)] == []
+    text = " ".join(catalogue("es").values()).lower()
+    assert [word for word in refused if re.search(rf"\b{re.escape(word)}\b", text)] == []
 
 
 @pytest.mark.parametrize("name", ["tokens.css", "till.svg"])
