@@ -37,15 +37,8 @@ async def key_file(market: Market, tmp_path: Path) -> Path:
 
 
 def settings_of(market: Market, key_file: Path, **more: Any) -> RegisterSettings:
-    return RegisterSettings(
-        **{
-            "gateway_url": str(market.client.base_url),
-            "api_key_file": key_file,
-            "kafka": market.settings.kafka,
-            "topic_prefix": market.settings.topic_prefix,
-        }
-        | more
-    )
+    settings: dict[str, Any] = {"kafka": market.settings.kafka, "topic_prefix": market.settings.topic_prefix} | more
+    return RegisterSettings(gateway_url=str(market.client.base_url), api_key_file=key_file, **settings)
 
 
 @asynccontextmanager
@@ -179,7 +172,7 @@ def test_who_logs_in_does_so_encrypted(tmp_path: Path, named: dict[str, bool]) -
 
     (tmp_path / "password").write_text("secret\n")
     paths = ssl.get_default_verify_paths()
-    files = {"kafka_ca_file": Path(paths.cafile or paths.openssl_cafile)} if named else {}
+    files: dict[str, Any] = {"kafka_ca_file": Path(paths.cafile or paths.openssl_cafile)} if named else {}
     options = connection(
         RegisterSettings(
             kafka="kafka.example:9093", kafka_user="till", kafka_password_file=tmp_path / "password", **files
