@@ -41,6 +41,7 @@ EVENT_MAX: Final = 2**63 - 1
 _STATUS: Final[dict[type[Exception], HTTPStatus]] = {
     errors.IdTaken: HTTPStatus.CONFLICT,
     errors.NothingOpen: HTTPStatus.CONFLICT,
+    errors.StillOpen: HTTPStatus.CONFLICT,
     errors.NotWaiting: HTTPStatus.CONFLICT,
     errors.NoSuchEntry: HTTPStatus.NOT_FOUND,
     errors.OutboxFull: HTTPStatus.INSUFFICIENT_STORAGE,

@@ -4,7 +4,8 @@ Pure: whoever calls brings the readings. `wall` is the machine's clock in second
 `steady` is one that nobody can, in seconds since some moment, which goes on while the machine sleeps where the system
 has such a clock. Of a reply that left the service in a second `S` and was asked for at `a` and had at `b`, the
 service's clock was between S and S + 1 at some moment between `a` and `b`: so its lead lies between S − b and
-S + 1 − a. Several such replies narrow that down below a second.
+S + 1 − a, and somewhat more, since servers write that second down a few times a second. Several such replies narrow
+that down below a second.
 """
 
 from dataclasses import dataclass
@@ -15,13 +16,24 @@ SAMPLES_MAX: Final = 64
 DRIFT: Final = 1e-4
 """How fast a bad clock goes wrong, as a share: nine seconds a day, by so much what was heard grows vaguer."""
 
+SECOND_AGE_S: Final = 0.2
+"""How old the second may be that a server writes on its replies."""
+SAMPLED_EVERY_S: Final = 1.0
+"""What is heard within so long is one sample, so that many replies at a time push no older ones out."""
 PUT_RIGHT_S: Final = 2.0
 """A lead that grows more exact moves the time by less than that, and it waits instead of going back."""
 
 
+LEAD_TRUSTED_S: Final = 86_400.0
+"""A remembered lead beyond that was of a clock without a battery, or set to another year: it may be right by now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a clock begins with again after a restart: the lead that it knew, and the latest moment that it told."""
+    """What a clock begins with again after a restart: by how much it was ahead of the machine's, and what it told last.
+
+    None where the service was not heard, or nothing was told.
+    """
 
     lead_s: float | None
     latest: float | None
@@ -39,15 +51,28 @@ class RegisterClock:
         self._samples: list[tuple[float, float, float]] = []
         self._remembered = remembered or Remembered(None, None)
         self._latest = self._remembered.latest
+        lead = _believed(self._remembered, wall)
+        # A clock without a battery begins in 1970: time goes on from what was told last.
+        self._lead = lead if self._latest is None else max(lead, self._latest - wall)
 
     def heard(self, asked: float, had: float, second: float) -> None:
         """A reply, asked for and had at these steady readings, that left in this second of the service's clock."""
-        low, high = second - (had + self._zero), second + 1 - (asked + self._zero)
+        low, high = second - (had + self._zero), second + 1 + SECOND_AGE_S - (asked + self._zero)
+        if self._samples:
+            at, last_low, last_high = self._samples[-1]
+            if had - at < SAMPLED_EVERY_S and max(low, last_low) <= min(high, last_high):
+                self._samples[-1] = (at, max(low, last_low), min(high, last_high))
+                return
         self._samples.append((had, low, high))
         del self._samples[:-SAMPLES_MAX]
 
-    def lead(self, steady: float) -> tuple[float, float] | None:
-        """By how many seconds the service's clock is ahead, and how uncertain that is; None where nothing was heard."""
+    def lead_of(self, steady: float, wall: float) -> tuple[float, float] | None:
+        """By how much the service's clock is ahead of the machine's as that is set now, and how uncertain that is."""
+        lead = self._heard_lead(steady)
+        return None if lead is None else (lead[0] + steady + self._zero - wall, lead[1])
+
+    def _heard_lead(self, steady: float) -> tuple[float, float] | None:
+        """By how much it is ahead of the machine's as that was at the start; None where nothing was heard."""
         if not self._samples:
             return None
         low, high = float("-inf"), float("inf")
@@ -63,10 +88,10 @@ class RegisterClock:
         """The time, in seconds since 1970: by the service's clock where its lead is known.
 
         It goes back only where a clock is put right by more than `PUT_RIGHT_S`. Started without a line on a machine
-        whose battery is empty, it is not before what was told last.
+        whose battery is empty, it goes on from what was told last.
         """
-        heard = self.lead(steady)
-        time = steady + self._zero + (heard[0] if heard else self._remembered.lead_s or 0.0)
+        heard = self._heard_lead(steady)
+        time = steady + self._zero + (heard[0] if heard else self._lead)
         if self._latest is not None and (heard is None or self._latest - time < PUT_RIGHT_S):
             time = max(time, self._latest)
         self._latest = time
@@ -76,7 +101,16 @@ class RegisterClock:
         """How long ago the service's clock was heard; None where it was not."""
         return steady - self._samples[-1][0] if self._samples else None
 
-    def remember(self, steady: float) -> Remembered:
-        """What to begin with again. The lead is that over the machine's clock as it was at the start."""
-        heard = self.lead(steady)
+    def remember(self, steady: float, wall: float) -> Remembered:
+        """What to begin with again. The lead is that over the machine's clock as it is set now."""
+        heard = self.lead_of(steady, wall)
         return Remembered(heard[0] if heard else self._remembered.lead_s, self._latest)
+
+
+def _believed(remembered: Remembered, wall: float) -> float:
+    """The lead that was remembered, unless it was of a clock that has been put right meanwhile, as far as one sees."""
+    lead, latest = remembered.lead_s or 0.0, remembered.latest
+    if latest is None or abs(lead) <= LEAD_TRUSTED_S:
+        return lead
+    is_still_wrong = wall < latest if lead > 0 else wall + lead >= latest
+    return lead if is_still_wrong else 0.0

@@ -16,7 +16,8 @@ class RegisterError(Exception):
         ├── IdTaken         another command was taken under this id
         ├── NoSuchEntry     nothing was taken under this id
         ├── NotWaiting      what is to be given up is not waiting for a person
-        └── NothingOpen     a command names no session, and none is open here
+        ├── NothingOpen     a command names no session, and none is open here
+        └── StillOpen       an opening names no session, and one is open here
 
     What a command itself does wrong is `contracts.commands.Malformed`, a ValueError with the errors of each field.
     """
@@ -64,3 +65,7 @@ class NotWaiting(RegisterError):
 
 class NothingOpen(RegisterError):
     """A command names no session, and none is open at its till, as far as this outbox knows."""
+
+
+class StillOpen(RegisterError):
+    """An opening names no session, and one is open at its till, as far as this outbox knows."""

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from contracts.commands import COMMANDS, read_command
-from contracts.jsontext import BODY_BYTES_MAX, Unreadable, compact
+from contracts.commands import COMMANDS, FieldError, Malformed, read_command
+from contracts.jsontext import Unreadable, compact, read_object
 from contracts.values import UUID_TEXT
 
 from .entries import Till
-from .errors import NothingOpen
+from .errors import NothingOpen, StillOpen
 from .outbox_rows import Filled, TillState
 
 OPENS: Final = "open_session"
@@ -37,8 +37,9 @@ class Defaults:
 
 def till_of(command: Mapping[str, Any], defaults: Defaults) -> Till:
     """Whose command it is; texts that are no ids, or none, are refused with the rest of the command."""
-    store_id, profile_id = (command.get(name) or getattr(defaults, name) or "" for name in ("store_id", "profile_id"))
-    return Till(str(store_id), str(profile_id))
+    names = ("store_id", "profile_id")
+    store_id, profile_id = (getattr(defaults, name) if command.get(name) is None else command[name] for name in names)
+    return Till(str(store_id or ""), str(profile_id or ""))
 
 
 def id_of(till: Till, command: Mapping[str, Any], idempotency_key: str | None) -> str | None:
@@ -63,8 +64,8 @@ def fill(
 ) -> Filled:
     """The command as it will be sent; `now` is in seconds since 1970.
 
-    Raises Malformed with the errors of each field, Unreadable where it is too long, NothingOpen where it names no
-    session and none is open.
+    Raises Malformed with the errors of each field, Unreadable where it is too long or too deep, NothingOpen where it
+    names no session and none is open, StillOpen where it opens one that it does not name, and one is open.
     """
     kind = command.get("kind")
     members: dict[str, Any] = {
@@ -75,7 +76,15 @@ def fill(
     }
     session_id = None
     if kind not in OF_NO_SESSION:
-        session_id = command.get("session_id") or (new_id(now) if kind == OPENS else state.session_id)
+        session_id = command.get("session_id")
+        if session_id is None and kind == OPENS and state.session_id is not None:
+            # A second press of a button, say: what is sold from then on would be of a session that never was.
+            raise StillOpen(
+                f"Session {state.session_id} is open at this till, as far as this outbox knows: close it first. If it "
+                "was closed elsewhere, name the new one in session_id."
+            )
+        if session_id is None:
+            session_id = new_id(now) if kind == OPENS else state.session_id
         # What is no command at all is said to be that.
         if session_id is None and isinstance(kind, str) and kind in COMMANDS:
             raise NothingOpen(
@@ -91,17 +100,16 @@ def fill(
     if uses_seq:
         members["register_seq"] = state.next_seq
     # What the caller leaves null is left out, as the wire has it: so it is filled in, or missed.
-    members |= {name: value for name, value in command.items() if value is not None and name not in _OWN}
-    read = read_command(members)
-    body = compact(members)
-    if len(body) > BODY_BYTES_MAX:
-        raise Unreadable(f"The command has {len(body)} bytes; at most {BODY_BYTES_MAX} are read.")
+    members |= {name: value for name, value in command.items() if value is not None}
+    try:
+        body = compact(members)
+    except TypeError as error:
+        raise Malformed([FieldError(field="body", problem=f"is no JSON of this wire: {error}"[:200])]) from None
+    # Read from its bytes, as the service reads them: what it would not take is not taken here.
+    read = read_command(read_object(body))
     currency = read.currency if kind == OPENS else None
-    return Filled(read.command_id, read.session_id, read.kind, body, uses_seq, _open_after(read, state), currency)
-
-
-_OWN: Final = frozenset({"command_id", "store_id", "profile_id", "session_id"})
-"""Members that were looked at before the rest."""
+    after = _open_after(read, state)
+    return Filled(read.command_id, read.session_id, read.kind, body, uses_seq, after, currency, at=now)
 
 
 def _open_after(read: Any, state: TillState) -> str | None:

@@ -5,6 +5,7 @@ milliseconds for a commit still takes hundreds of commands a second. WAL with `s
 the system has told the disk to keep it. The file is locked for as long as it is open: a second program is refused.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from .outbox_rows import Filled, TillState
 
 PAGE_MAX: Final = 100
 """Entries that are read at a time."""
+PROBE_S_MAX: Final = 900.0
+"""Between two tries of what was set aside, in seconds."""
 PRUNED_AT_ONCE: Final = 1_000
 """Entries that are deleted in one commit."""
 
@@ -58,23 +61,20 @@ class Outbox:
 
     async def probes(self, till: Till, now: float) -> list[Entry]:
         """What is to be tried again by now: of each session the oldest of those that were set aside."""
-        where = f"number IN ({rows.OLDEST_OF_SESSIONS}) AND next_at <= ?3 ORDER BY number LIMIT ?4"
-        return await self._file.do(partial(rows.entries, where=where, values=(*till, now, PAGE_MAX)))
+        where = f"number IN ({rows.OLDEST_OF_SESSIONS}) AND next_at NOT BETWEEN ?3 AND ?4 ORDER BY number LIMIT ?5"
+        # What is due later than anything ever is was set aside by a clock that was put back since.
+        due = (math.nextafter(now, math.inf), now + PROBE_S_MAX)
+        return await self._file.do(partial(rows.entries, where=where, values=(*till, *due, PAGE_MAX)))
 
     async def next_probe_at(self, till: Till) -> float | None:
         """When the next one of a till is to be tried again; None where none is set aside."""
         query = f"SELECT min(next_at) FROM entries WHERE number IN ({rows.OLDEST_OF_SESSIONS})"  # noqa: S608 - own words
         return await self._file.do(lambda db: db.execute(query, till).fetchone()[0])
 
-    async def sent(self, number: int) -> None:
-        """Count an attempt to send."""
-        await self._file.do(
-            lambda db: db.execute("UPDATE entries SET attempts = attempts + 1 WHERE number = ?", (number,))
-        )
-
-    async def waits(self, number: int, trouble: str) -> None:
-        """Say why an entry still waits."""
-        await self._file.do(partial(rows.change, number=number, only=("queued",), values={"trouble": trouble}))
+    async def waits(self, entry: Entry, trouble: str, *, attempts: int = 0) -> None:
+        """Say why an entry still waits, and count what was tried since it was read."""
+        values = {"trouble": trouble, "attempts": entry.attempts + attempts}
+        await self._file.do(partial(rows.change, number=entry.number, only=("queued",), values=values))
 
     async def answered(
         self,
@@ -85,6 +85,7 @@ class Outbox:
         *,
         frees: bool | None = None,
         open_instead: str | None = None,
+        attempts: int = 0,
     ) -> None:
         """Its last word. `refused` is the sentence of a refusal, None where it was accepted.
 
@@ -95,15 +96,25 @@ class Outbox:
             "state": "answered",
             "answer": answer,
             "answered_at": at,
+            "attempts": entry.attempts + attempts,
             "refused": refused is not None,
             "trouble": refused,
             "next_at": None,
         }
         await self._file.do(partial(rows.answered, entry=entry, values=values, frees=frees, open_instead=open_instead))
 
-    async def set_aside(self, entry: Entry, answer: bytes | None, at: float, trouble: str, next_at: float) -> None:
+    async def set_aside(
+        self, entry: Entry, answer: bytes | None, at: float, trouble: str, next_at: float, *, attempts: int = 0
+    ) -> None:
         """An answer that claims nothing: it is tried again at `next_at`."""
-        values = {"state": "set_aside", "answer": answer, "answered_at": at, "trouble": trouble, "next_at": next_at}
+        values = {
+            "state": "set_aside",
+            "answer": answer,
+            "answered_at": at,
+            "attempts": entry.attempts + attempts,
+            "trouble": trouble,
+            "next_at": next_at,
+        }
         await self._file.do(partial(rows.change, number=entry.number, only=("queued", "set_aside"), values=values))
 
     async def hasten(self, entry: Entry, at: float) -> None:

@@ -78,11 +78,11 @@ class Register:
         try:
             self._clock = RegisterClock(time.time(), steady(), await self._outbox.remembered_clock())
             self._line = self._line or self._own_line()
-            self._sender = Sender(self._outbox, self._line, self._pulse)
+            self._sender = Sender(self._outbox, self._line, self._pulse, self.now)
             await self._sender.start()
             self._tidying = asyncio.create_task(self._tidy(), name="tidy the outbox")
         except BaseException:
-            await self._outbox.close()
+            await self.__aexit__(None, None, None)
             raise
         return self
 
@@ -99,7 +99,7 @@ class Register:
         if self._line is not None:
             await self._line.close()
         with contextlib.suppress(RegisterError):
-            await self._outbox.remember_clock(self._clock.remember(steady()))
+            await self._outbox.remember_clock(self._clock.remember(steady(), time.time()))
         await self._outbox.close()
 
     async def put(self, command: Mapping[str, Any], *, idempotency_key: str | None = None) -> Entry:
@@ -108,7 +108,7 @@ class Register:
         What it leaves out is filled in: `command_id`, `register_seq`, `occurred_at`, `store_id`, `profile_id`,
         `session_id` (the one that is open at the till), `actor` and, of an opening, `currency`. The same command under
         the same id, or key, is the same entry. Raises Malformed (with the errors of each field), Unreadable,
-        NothingOpen, IdTaken, OutboxFull: then nothing was taken.
+        NothingOpen, StillOpen, IdTaken, OutboxFull: then nothing was taken.
         """
         till = till_of(command, self._defaults)
         command_id = id_of(till, command, idempotency_key)
@@ -147,7 +147,7 @@ class Register:
 
     async def give_up(self, command_id: str) -> Entry:
         """Send it no more: somebody says so. Raises NoSuchEntry; NotWaiting, unless it waits with a trouble."""
-        entry = await self._outbox.give_up(None, command_id.lower(), time.time())
+        entry = await self._outbox.give_up(None, command_id.lower(), self.now())
         self._pulse()
         return entry
 
@@ -162,7 +162,7 @@ class Register:
     async def status(self) -> Status:
         """How the line, the outbox and the clock stand."""
         state = self._sender.line_state if self._sender else None
-        lead = self._clock.lead(steady())
+        lead = self._clock.lead_of(steady(), time.time())
         return Status(
             line_up=state.up if state else None,
             let_in=state.let_in if state else True,
@@ -181,7 +181,9 @@ class Register:
 
         An entry that changes twice before it is looked at comes once, as it is then.
         """
-        position = await self._outbox.last_event() if after is None else after
+        last = await self._outbox.last_event()
+        # A position beyond the last one is of another file: from now on, then.
+        position = last if after is None else min(after, last)
         while True:
             changed = self._changed
             page = await self._outbox.changes(position)
@@ -218,8 +220,8 @@ class Register:
     async def _tidy(self) -> None:
         while True:
             with contextlib.suppress(RegisterError):
-                await self._outbox.remember_clock(self._clock.remember(steady()))
-                while await self._outbox.prune(time.time() - self.settings.keep_answered_s):
+                await self._outbox.remember_clock(self._clock.remember(steady(), time.time()))
+                while await self._outbox.prune(self.now() - self.settings.keep_answered_s):
                     pass
             await asyncio.sleep(TIDIED_EVERY_S)
 
@@ -235,5 +237,5 @@ def _asked(command: Mapping[str, Any], till: Till) -> bytes:
     members = {name: value for name, value in command.items() if value is not None and name != "command_id"}
     try:
         return hashlib.sha256(canonical(members | till._asdict())).digest()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise Malformed([FieldError(field="body", problem=f"is not JSON: {error}"[:200])]) from None

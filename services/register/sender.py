@@ -20,14 +20,13 @@ from .entries import CLAIMS_NOTHING, NOT_LET_IN, TILL_UNKNOWN, Entry, Till
 from .errors import LineDown, NotLetIn, NotTaken, RegisterError
 from .filling import ENDS, OPENS
 from .line import Line
-from .outbox import Outbox
+from .outbox import PROBE_S_MAX, Outbox
 
 HOLD_S: Final = 1.0
 HOLD_S_MAX: Final = 60.0
 """Between two tries on a line that is down, in seconds: twice as long each time, by chance up to half of it less."""
 PROBE_S: Final = 30.0
-PROBE_S_MAX: Final = 900.0
-"""Between two tries of what was set aside."""
+"""Until what was set aside is tried again, in seconds; the longer it lies, the longer, up to `PROBE_S_MAX`."""
 ASK_S: Final = 0.2
 ASK_S_MAX: Final = 2.0
 """Between two looks for an answer."""
@@ -37,6 +36,11 @@ TILLS_MAX: Final = 64
 """Tills of one outbox: each has a task, and a command on its way."""
 
 _ENDED_ALREADY: Final = frozenset({"session_closed", "session_voided", "session_unknown", "awaiting_approval"})
+_ENDED_ELSEWHERE: Final = frozenset({"session_closed", "session_voided"})
+_HELD_SAID: Final = 3
+"""So many tries after which a person sees the command that its till waits for, and may give it up."""
+_OF_MANAGERS: Final = frozenset({"approve_closing", "recount", "set_profile"})
+"""Commands that a register's key may not give, and that no later one depends on: they hold up nobody."""
 
 log = logging.getLogger("tillstream.register")
 
@@ -58,12 +62,15 @@ class LineState:
 class Sender:
     """Sends what waits; one for an outbox that is open."""
 
-    def __init__(self, outbox: Outbox, line: Line, changed: Callable[[], None]) -> None:
-        """`changed` is called after every change of an entry, and of the line."""
-        self.line_state = LineState(since=time.time())
+    def __init__(self, outbox: Outbox, line: Line, changed: Callable[[], None], now: Callable[[], float]) -> None:
+        """`changed` is called after every change of an entry, and of the line; `now` is in seconds since 1970."""
+        self._now = now
+        self.line_state = LineState(since=now())
         self._outbox = outbox
         self._line = line
         self._changed = changed
+        self._tries: dict[int, int] = {}
+        """Of the commands that are on their way: how often each was sent since it was read."""
         self._tills: dict[Till, tuple[asyncio.Task[None], asyncio.Event]] = {}
 
     @property
@@ -117,81 +124,98 @@ class Sender:
         page = await self._outbox.next_of(till)
         for entry in page:
             await self._send(entry)
-        probes = await self._outbox.probes(till, time.time())
+        probes = await self._outbox.probes(till, self._now())
         for entry in probes:
             await self._send(entry)
         return bool(page or probes)
 
     async def _sleep_until_due(self, till: Till, awake: asyncio.Event) -> None:
         due = await self._outbox.next_probe_at(till)
-        left_s = None if due is None else max(due - time.time(), 0.05)
+        left_s = None if due is None else min(max(due - self._now(), 0.05), PROBE_S_MAX)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(left_s):
                 await awake.wait()
 
     async def _send(self, entry: Entry) -> None:
         """Send until there is a word on it that is recorded."""
-        held = 0
-        while True:
-            try:
-                answer = await self._answer(entry)
-            except NotTaken as refusal:
-                await self._end(entry, None, str(refusal), None)
-                return
-            read = orjson.loads(answer)
-            reason = read.get("reason")
-            if reason in NOT_LET_IN:
-                self._hold(NotLetIn(_sentence(read)))
-            elif reason == TILL_UNKNOWN:
+        self._tries[entry.number] = held = 0
+        try:
+            while not await self._is_settled(entry, held):
                 held += 1
-                if entry.state == "set_aside":
-                    await self._set_aside(entry, answer, read)
-                    return
-                await self._outbox.waits(entry.number, _sentence(read))
+        finally:
+            del self._tries[entry.number]
+
+    async def _is_settled(self, entry: Entry, held: int) -> bool:
+        """Send it and record the answer; False where it held up the line, or its till, `held` times before."""
+        try:
+            answer = await self._answer(entry)
+        except NotTaken as refusal:
+            self._is_up()
+            await self._end(entry, None, {"kind": "command_rejected", "message": str(refusal)})
+            return True
+        read = orjson.loads(answer)
+        reason = read.get("reason")
+        holds_line = reason in NOT_LET_IN and not (reason == "forbidden" and entry.kind in _OF_MANAGERS)
+        if holds_line:
+            self._hold(NotLetIn(_sentence(read)))
+        else:
+            self._is_up()
+        if entry.state == "queued" and (holds_line or reason == TILL_UNKNOWN):
+            if not holds_line or held >= _HELD_SAID:
+                await self._outbox.waits(entry, _sentence(read), attempts=self._tries[entry.number])
                 self._changed()
-                await asyncio.sleep(_held_s(held))
-                if await self._is_given_up(entry):
-                    return
-            elif read["kind"] == "command_parked" or reason in CLAIMS_NOTHING:
-                await self._set_aside(entry, answer, read)
-                return
-            else:
-                refused = read["kind"] == "command_rejected"
-                await self._end(entry, answer, _sentence(read) if refused else None, reason)
-                return
+            await (self._line_is_free() if holds_line else asyncio.sleep(_held_s(held + 1)))
+            return await self._is_given_up(entry)
+        if read["kind"] == "command_parked" or reason in CLAIMS_NOTHING:
+            await self._set_aside(entry, answer, read)
+        else:
+            await self._end(entry, answer, read)
+        return True
 
     async def _answer(self, entry: Entry) -> bytes:
         """The answer, however often the line is down meanwhile. Raises NotTaken."""
         while True:
             await self._line_is_free()
+            self._tries[entry.number] += 1
             try:
                 answer = await self._line.send(entry)
                 sent_at, pause_s = time.monotonic(), ASK_S
                 while answer is None and time.monotonic() - sent_at < SEND_AGAIN_S:
-                    self._is_up()
+                    if self.line_state.let_in:
+                        # A topic takes commands of everybody: only an answer says that this register is let in again.
+                        self._is_up()
                     await asyncio.sleep(pause_s)
                     pause_s = min(2 * pause_s, ASK_S_MAX)
                     answer = await self._line.ask(entry)
             except (LineDown, NotLetIn) as down:
                 self._hold(down)
                 continue
-            self._is_up()
             if answer is not None:
                 return answer
 
-    async def _end(self, entry: Entry, answer: bytes | None, refused: str | None, reason: str | None) -> None:
-        frees = None if refused is None else _frees(entry.kind, reason)
-        await self._outbox.answered(entry, answer, time.time(), refused, frees=frees)
+    async def _end(self, entry: Entry, answer: bytes | None, read: dict[str, Any]) -> None:
+        refused = _sentence(read) if read["kind"] == "command_rejected" else None
+        await self._outbox.answered(
+            entry,
+            answer,
+            self._now(),
+            refused,
+            frees=None if refused is None else _frees(entry.kind, read.get("reason")),
+            open_instead=read.get("open_session_id"),
+            attempts=self._tries[entry.number],
+        )
         if entry.state == "set_aside":
-            # What it lacked was there: the session's others lacked it, too.
-            await self._outbox.hasten(entry, time.time())
+            # What it lacked was there: the session's next one lacked it, too.
+            await self._outbox.hasten(entry, self._now())
         self._changed()
 
     async def _set_aside(self, entry: Entry, answer: bytes, read: dict[str, Any]) -> None:
         # The longer it has lain there, the longer it may wait.
-        lain_s = time.time() - entry.taken_at if entry.state == "set_aside" else 0.0
-        next_at = time.time() + min(max(PROBE_S, lain_s / 2), PROBE_S_MAX)
-        await self._outbox.set_aside(entry, answer, time.time(), _sentence(read), next_at)
+        now = self._now()
+        lain_s = now - entry.taken_at if entry.state == "set_aside" else 0.0
+        next_at = now + min(max(PROBE_S, lain_s / 2), PROBE_S_MAX)
+        tries = self._tries[entry.number]
+        await self._outbox.set_aside(entry, answer, now, _sentence(read), next_at, attempts=tries)
         self._changed()
 
     async def _is_given_up(self, entry: Entry) -> bool:
@@ -212,7 +236,7 @@ class Sender:
         state.free_at = time.monotonic() + max(_held_s(state.failures), min(asked_s or 0.0, HOLD_S_MAX))
         let_in = isinstance(down, LineDown)
         if state.up is not False or state.let_in is not let_in:
-            state.up, state.let_in, state.since = False, let_in, time.time()
+            state.up, state.let_in, state.since = False, let_in, self._now()
         if state.sentence != str(down):
             state.sentence = str(down)
             log.warning("Nothing goes out: %s", down)
@@ -222,7 +246,7 @@ class Sender:
         state = self.line_state
         state.failures = 0
         if not state.up:
-            state.up, state.let_in, state.since, state.sentence = True, True, time.time(), "The service answers."
+            state.up, state.let_in, state.since, state.sentence = True, True, self._now(), "The service answers."
             log.info("The line is up.")
             self._changed()
 
@@ -238,6 +262,6 @@ def _sentence(answer: dict[str, Any]) -> str:
 
 def _frees(kind: str, reason: str | None) -> bool | None:
     """What a refusal says of the session at the till: gone (True), still there (False), or nothing (None)."""
-    if kind == OPENS:
-        return True
-    return False if kind in ENDS and reason not in _ENDED_ALREADY else None
+    if kind in ENDS:
+        return None if reason in _ENDED_ALREADY else False
+    return True if kind == OPENS or reason in _ENDED_ELSEWHERE else None
