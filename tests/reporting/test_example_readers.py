@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from contracts.closings import GENESIS_HASH
+from contracts.closings import GENESIS_HASH, closing_hash
+from contracts.jsontext import compact
 from services.platform.kafka.topics import create_topics
 from services.platform.settings import Settings
 from tests.reporting.closing_messages import closing, value, voided
@@ -127,6 +128,15 @@ async def test_a_reader_takes_each_closing_once_and_stops_at_one_that_was_change
     assert await reader.ended() == 1
     assert "s1/p1 closing 4 was changed" in reader.output
 
+    # Who has looked into it passes it over by its own id, and what comes next follows the hash that it claims.
+    fifth = _chain("s1", 5, before=changed["hash"])[0]
+    await _publish(corner, [fifth], 0)
+    with reader.seen_file.open("a") as file:
+        file.write(f"{changed['closing_id']} s1/p1 {changed['hash']} closing\n")
+    reader.start()
+    await reader.until_seen(9)
+    assert [fifth["closing_id"], "s1/p1", fifth["hash"], "closing"] in reader.seen()
+
 
 @pytest.mark.timeout(1800)
 @of_each_language
@@ -137,7 +147,7 @@ async def test_a_reader_that_misses_a_closing_names_it_and_its_till_and_goes_no_
     await _publish(corner, [*whole, gap[0], gap[1], gap[3]], 0)
     reader.start()
     assert await reader.ended() == 1
-    assert "s1/p1 closing 4 does not follow the last one taken: closing 3 is missing, or was replaced" in reader.output
+    assert _does_not_follow(gap[3], gap[1]["hash"]) in reader.output
     expected = [[m["closing_id"], f"{m['store_id']}/p1", m["hash"], "closing"] for m in (*whole, *gap[:2])]
     assert reader.seen() == sorted(expected)
 
@@ -162,7 +172,66 @@ async def test_a_reader_notices_a_closing_that_was_replaced_by_one_with_a_hash_o
 
     reader.start()
     assert await reader.ended() == 1
-    assert "s1/p1 closing 3 does not follow the last one taken: closing 2 is missing, or was replaced" in reader.output
+    assert _does_not_follow(true[2], replaced["hash"]) in reader.output
+
+
+@pytest.mark.timeout(1800)
+@of_each_language
+async def test_a_reader_says_why_a_first_closing_is_none(reader: Reader, corner: Settings) -> None:
+    """It has no number before its own that could be missing."""
+    (first,) = _chain("s1", 1, before="ab" * 32)
+    await _publish(corner, [first], 0)
+
+    reader.start()
+    assert await reader.ended() == 1
+    assert _does_not_follow(first, GENESIS_HASH) in reader.output
+    assert reader.seen() == []
+
+
+def _without_number() -> tuple[dict[str, Any], bytes]:
+    """A closing of a till's middle that has no number, with the hash of what it has."""
+    (message,) = _chain("s1", 3, before="ab" * 32)
+    del message["z_number"]
+    message["hash"] = closing_hash(message)
+    return message, compact(message)
+
+
+@pytest.mark.timeout(1800)
+@of_each_language
+async def test_a_reader_names_what_it_could_not_take_and_where_it_lies(
+    built: tuple[Path, list[str]], corner: Settings
+) -> None:
+    """It ends there, and its file says nothing of it: what can't be read may be a closing."""
+    whole = _chain("s1", 1, 2)
+    ce_ids = [[("ce_id", message["closing_id"].encode())] for message in whole]
+    odd, number_missing = _without_number()
+    cases: dict[str, tuple[bytes | None, list[tuple[str, bytes]], str]] = {
+        "bare": (value(whole[1]), [], "partition 0 offset 1 could not be taken: "),
+        "garbled": (value(whole[1])[:-1], ce_ids[1], "partition 0 offset 1 could not be taken: "),
+        "empty": (None, ce_ids[1], "partition 0 offset 1 could not be taken: "),
+        "nameless": (b"{}", ce_ids[1], "partition 0 offset 1 could not be taken: "),
+        "numberless": (number_missing, ce_ids[1], f"does not follow: its prev_hash is {odd['prev_hash']}"),
+    }
+    for name, (record, headers, complaint) in cases.items():
+        settings = corner.model_copy(update={"topic_prefix": f"{corner.topic_prefix}{name}."})
+        await create_topics(settings)
+        await publish(settings, [value(whole[0])], 0, ce_ids[0])
+        await publish(settings, [record], 0, headers)
+        reader = Reader(*built, settings)
+        reader.seen_file.unlink(missing_ok=True)
+        try:
+            reader.start()
+            assert await reader.ended() == 1, name
+            assert complaint in reader.output, name
+            assert "panic" not in reader.output, name
+        finally:
+            reader.kill()
+        assert [words[0] for words in reader.seen()] == [whole[0]["closing_id"]], name
+
+
+def _does_not_follow(message: dict[str, Any], before: str) -> str:
+    name = f"{message['store_id']}/p1 closing {message['z_number']}"
+    return f"{name} does not follow: its prev_hash is {message['prev_hash']}, the last one taken has {before}"
 
 
 def test_a_reader_is_read_in_one_go() -> None:

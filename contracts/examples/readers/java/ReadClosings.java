@@ -4,20 +4,18 @@
 //
 // In libs: kafka-clients and jackson-databind with what they need, as in Kafka's own libs. What was taken is a line of
 // the file: ce_id, till, the till's last hash, kind. Kafka is told afterwards: what a crash brings again is known by its
-// ce_id. It ends at a closing that was changed or does not follow the one before it.
+// ce_id. It ends at a closing that was changed or does not follow the one before it, and at a record that it can't read.
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
+import java.nio.file.*;
 import java.security.MessageDigest;
 import java.time.Duration;
 import java.util.*;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.*;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 class ReadClosings {
@@ -26,10 +24,10 @@ class ReadClosings {
         .enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS)
         .disable(JsonWriteFeature.WRITE_HEX_UPPER_CASE)
         .build();
+    static final Set<String> seen = new HashSet<>();
     static final Map<String, String> last = new HashMap<>();
 
     public static void main(String[] args) throws Exception {
-        var seen = new HashSet<String>();
         var file = Path.of(args[2]);
         Files.writeString(file, "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
         for (var line : Files.readAllLines(file)) {
@@ -44,28 +42,33 @@ class ReadClosings {
             "auto.offset.reset", "earliest", "enable.auto.commit", false), bytes, bytes);
         consumer.subscribe(List.of(args[1]));
         for (;; consumer.commitSync())
-            for (var record : consumer.poll(Duration.ofMillis(500))) {
-                var id = new String(record.headers().lastHeader("ce_id").value());
-                var message = (Map<?, ?>) JSON.readValue(record.value(), TreeMap.class);
-                var till = message.get("store_id") + "/" + message.get("profile_id");
-                if (!seen.add(id)) continue;
-                if (message.get("kind").equals("closing")) check(message, till);
-                var line = id + " " + till + " " + last.get(till) + " " + message.get("kind") + "\n";
-                Files.writeString(file, line, StandardOpenOption.APPEND);
-            }
+            for (var record : consumer.poll(Duration.ofMillis(500))) take(record, file);
     }
 
-    static void check(Map<?, ?> closing, String till) throws Exception {
-        var hash = (String) closing.remove("hash");
-        var digest = MessageDigest.getInstance("SHA-256").digest(JSON.writeValueAsString(closing).getBytes(UTF_8));
-        var number = (Integer) closing.get("z_number");
-        var fault = !HexFormat.of().formatHex(digest).equals(hash) ? " was changed"
-            : closing.get("prev_hash").equals(last.getOrDefault(till, "0".repeat(64))) ? null
-            : " does not follow the last one taken: closing " + (number - 1) + " is missing, or was replaced";
-        if (fault != null) {
-            System.err.println(till + " closing " + number + fault);
-            System.exit(1);
+    static void take(ConsumerRecord<byte[], byte[]> record, Path file) {
+        try {
+            var id = new String(record.headers().lastHeader("ce_id").value());
+            var message = (Map<?, ?>) JSON.readValue(record.value(), TreeMap.class);
+            var till = message.get("store_id") + "/" + message.get("profile_id");
+            if (!seen.add(id)) return;
+            var before = last.getOrDefault(till, "0".repeat(64));
+            if (message.get("kind").equals("closing")) {
+                var name = till + " closing " + message.get("z_number");
+                var hash = (String) message.remove("hash");
+                var digest = MessageDigest.getInstance("SHA-256").digest(JSON.writeValueAsString(message).getBytes(UTF_8));
+                if (!HexFormat.of().formatHex(digest).equals(hash)) end(name + " was changed");
+                if (!before.equals(message.get("prev_hash")))
+                    end(name + " does not follow: its prev_hash is " + message.get("prev_hash") + ", the last one taken has " + before);
+                last.put(till, before = hash);
+            }
+            Files.writeString(file, id + " " + till + " " + before + " " + message.get("kind") + "\n", StandardOpenOption.APPEND);
+        } catch (Exception fault) {
+            end("partition " + record.partition() + " offset " + record.offset() + " could not be taken: " + fault);
         }
-        last.put(till, hash);
+    }
+
+    static void end(String fault) {
+        System.err.println(fault);
+        System.exit(1);
     }
 }

@@ -4,7 +4,8 @@
 //     node read-closings.mjs localhost:9092 till.closings.v1 closings.seen
 //
 // What was taken is a line of the file: ce_id, till, the till's last hash, kind. Kafka is told afterwards: what a crash
-// brings again is known by its ce_id. It ends at a closing that was changed or does not follow the one before it.
+// brings again is known by its ce_id. It ends at a closing that was changed or does not follow the one before it, and at
+// a record that it can't read.
 
 import { createHash } from "node:crypto";
 import { appendFileSync, readFileSync } from "node:fs";
@@ -12,6 +13,7 @@ import canonicalize from "canonicalize";
 import { Kafka, logLevel } from "kafkajs";
 
 const [broker, topic, path] = process.argv.slice(2);
+const ZEROS = "0".repeat(64); // Before a first closing.
 const seen = new Set();
 const last = new Map();
 appendFileSync(path, "\n");
@@ -28,14 +30,23 @@ function end(fault) {
 }
 
 function check({ hash, ...closing }, till) {
-  const number = closing.z_number;
+  const name = `${till} closing ${closing.z_number}`;
   const actual = createHash("sha256").update(canonicalize(closing)).digest("hex");
-  if (actual !== hash) end(`${till} closing ${number} was changed`);
-  if (closing.prev_hash !== (last.get(till) ?? "0".repeat(64))) {
-    const before = `closing ${number - 1} is missing, or was replaced`;
-    end(`${till} closing ${number} does not follow the last one taken: ${before}`);
-  }
+  if (actual !== hash) end(`${name} was changed`);
+  const before = last.get(till) ?? ZEROS;
+  if (closing.prev_hash !== before) end(`${name} does not follow: its prev_hash is ${closing.prev_hash}, the last one taken has ${before}`);
   last.set(till, hash);
+}
+
+function take({ headers, value }) {
+  const ceId = headers.ce_id.toString();
+  const message = JSON.parse(value);
+  if (!message.store_id) throw new Error("it names no store");
+  const till = `${message.store_id}/${message.profile_id}`;
+  if (seen.has(ceId)) return;
+  if (message.kind === "closing") check(message, till);
+  seen.add(ceId);
+  appendFileSync(path, `${ceId} ${till} ${last.get(till) ?? ZEROS} ${message.kind}\n`);
 }
 
 const kafka = new Kafka({ clientId: "read-closings", brokers: [broker], logLevel: logLevel.ERROR });
@@ -44,13 +55,11 @@ await consumer.connect();
 await consumer.subscribe({ topic, fromBeginning: true });
 await consumer.run({
   autoCommitThreshold: 1,
-  eachMessage: async ({ message: { headers, value } }) => {
-    const ceId = headers.ce_id.toString();
-    const message = JSON.parse(value);
-    const till = `${message.store_id}/${message.profile_id}`;
-    if (seen.has(ceId)) return;
-    if (message.kind === "closing") check(message, till);
-    seen.add(ceId);
-    appendFileSync(path, `${ceId} ${till} ${last.get(till)} ${message.kind}\n`);
+  eachMessage: async ({ partition, message }) => {
+    try {
+      take(message);
+    } catch (fault) {
+      end(`partition ${partition} offset ${message.offset} could not be taken: ${fault}`);
+    }
   },
 });
