@@ -20,6 +20,9 @@ function chosen() {
   return wished.find((one) => LANGUAGES.includes(one)) || "en";
 }
 
+// How numbers and times are written: by the reader's own country, where they speak the page's language.
+const locale = () => navigator.languages.find((one) => one.slice(0, 2).toLowerCase() === language) || language;
+
 function t(key, values = {}) {
   const text = words[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
@@ -38,7 +41,7 @@ const moment = (written) => {
   const time = new Date(written);
   const today = time.toDateString() === new Date().toDateString();
   const shape = today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" };
-  return new Intl.DateTimeFormat(language, shape).format(time);
+  return new Intl.DateTimeFormat(locale(), shape).format(time);
 };
 
 // The agent says how many decimals a currency has: a browser may think otherwise, and none of them is computed with.
@@ -49,7 +52,7 @@ const money = (amount) => {
   const whole = digits.slice(0, digits.length - exponent);
   const text = `${minor < 0 ? "-" : ""}${whole}${exponent ? `.${digits.slice(-exponent)}` : ""}`;
   const shape = { style: "currency", currency, minimumFractionDigits: exponent, maximumFractionDigits: exponent };
-  return new Intl.NumberFormat(language, shape).format(text);
+  return new Intl.NumberFormat(locale(), shape).format(text);
 };
 
 async function ask(path, options = {}) {
@@ -91,14 +94,14 @@ function showLine(state) {
 }
 
 function showFigures() {
-  const number = new Intl.NumberFormat(language);
+  const number = new Intl.NumberFormat(locale());
   const { queued, set_aside: aside, refused, oldest_queued_at: oldest, last_answered_at: last } = status;
   at("figures").replaceChildren(
     figure("figure.queued", number.format(queued), queued ? "waits" : ""),
     ...(aside ? [figure("figure.set_aside", number.format(aside), "waits")] : []),
     ...(refused ? [figure("figure.refused", number.format(refused), "bad")] : []),
-    ...(oldest ? [figure("figure.oldest", moment(oldest), "waits")] : []),
-    figure("figure.last", last ? moment(last) : "\u2013", ""),
+    ...(oldest ? [figure("figure.oldest", moment(oldest), "waits time")] : []),
+    figure("figure.last", last ? moment(last) : "\u2013", "time"),
   );
 }
 
@@ -108,9 +111,9 @@ function fact(key, text) {
 
 function showFacts() {
   const { lead_s: lead, uncertainty_s: vague } = status.clock;
-  const seconds = new Intl.NumberFormat(language, { maximumFractionDigits: 1, signDisplay: "exceptZero" });
+  const seconds = new Intl.NumberFormat(locale(), { maximumFractionDigits: 1, signDisplay: "exceptZero" });
   const clock = lead === null ? t("clock.unknown") : t("clock.lead", {
-    lead: seconds.format(lead), vague: new Intl.NumberFormat(language, { maximumFractionDigits: 1 }).format(vague),
+    lead: seconds.format(lead), vague: new Intl.NumberFormat(locale(), { maximumFractionDigits: 1 }).format(vague),
   });
   at("facts").replaceChildren(
     fact("fact.line", status.line.sentence),
