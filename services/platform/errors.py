@@ -60,6 +60,7 @@ class TillError(Exception):
             ├── NotReady              tables or topics are not yet what a service needs
             └── PrincipalsWrong       Kafka's principals can't be set up so (also a ValueError)
 
-    What the wire itself refuses (`contracts.jsontext.Unreadable`, `contracts.commands.Malformed`) is a ValueError and
-    none of these: the wire needs no service.
+    What runs on the machine of a till has a tree of its own, `services.register.errors.RegisterError`: it is shipped
+    without this package. What the wire itself refuses (`contracts.jsontext.Unreadable`, `contracts.commands.Malformed`)
+    is a ValueError and none of these: the wire needs no service.
     """

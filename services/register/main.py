@@ -52,7 +52,7 @@ def start() -> int:
     set_up_logs(settings.log_level)
     try:
         asyncio.run(run(settings))
-    except (RegisterError, OSError) as error:
+    except (RegisterError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_WRONG
     return 0

@@ -14,6 +14,10 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.jsontext import BODY_BYTES_MAX
+from services.register import outbox_rows
+from services.register.guards import HEADERS
+from services.register.main import CONNECTIONS_MAX
+from services.register.sender import TILLS_MAX
 from services.register.settings import RegisterSettings
 from services.register.shorthand import PATHS
 from services.register.streams import STREAMS_MAX
@@ -153,6 +157,39 @@ async def test_nothing_is_sold_where_nothing_is_open(agent: Agent) -> None:
     assert (reply.status_code, reply.json()["reason"]) == (409, "NothingOpen")
 
 
+async def test_what_waits_is_bounded_and_the_reply_says_what_to_do(
+    cut_off: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_rows, "ENTRIES_MAX", 1)
+    assert (await cut_off.post("/open")).status_code == 202
+    for _ in range(2):
+        reply = await cut_off.post("/sale", order_id="A-1", total_minor=100)
+        assert (reply.status_code, reply.json()["reason"]) == (507, "OutboxFull")
+        assert "Bring the line up first" in reply.json()["detail"]
+    assert (await cut_off.client.get("/status")).json()["queued"] == 1
+
+
+async def test_an_outbox_has_so_many_tills_and_no_more(agent: Agent) -> None:
+    for number in range(TILLS_MAX):
+        assert (await agent.post("/open", profile_id=f"p{number}")).status_code in {200, 202}
+    reply = await agent.post("/open", profile_id="one-more")
+    assert (reply.status_code, reply.json()["reason"]) == (507, "OutboxFull")
+    assert (await agent.post("/close", profile_id="p0", cash_minor=0)).status_code in {200, 202}
+
+
+async def test_so_many_connections_are_served_at_a_time_and_no_more(agent: Agent) -> None:
+    host, _, port = agent.address.rpartition(":")
+    connections = [await asyncio.open_connection(host, int(port)) for _ in range(CONNECTIONS_MAX)]
+    # The client's own one is beyond them.
+    async with asyncio.timeout(30):
+        while (await agent.client.get("/status")).status_code != 503:
+            pass
+        for _, writer in connections:
+            writer.close()
+        while (await agent.client.get("/status")).status_code != 200:
+            pass
+
+
 async def test_the_same_key_is_the_same_command_and_another_body_under_it_is_refused(cut_off: Agent) -> None:
     async def opened(float_minor: int) -> httpx.Response:
         headers = {"idempotency-key": "morning-1"}
@@ -276,6 +313,14 @@ async def test_pages_of_others_are_not_listened_to(agent: Agent, headers: dict[s
     assert reply.status_code == status
     assert reply.headers["cross-origin-resource-policy"] == "same-origin"
     assert "access-control-allow-origin" not in reply.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/assets/page.js", "/status", "/nothing"])
+async def test_nothing_of_others_runs_in_the_page_and_nobody_frames_or_keeps_it(agent: Agent, path: str) -> None:
+    headers = (await agent.client.get(path)).headers
+    assert HEADERS.items() <= dict(headers).items()
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
