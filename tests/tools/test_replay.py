@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import duckdb
 import pytest
 from aiokafka import ConsumerRecord
 from kafka.admin import KafkaAdminClient
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import contracts
 from services.platform.kafka.read_topic import records
 from services.platform.kafka.topics import create_topics
 from services.platform.postgres.migrate import upgrade
@@ -23,6 +26,7 @@ from tests.support.command_line import Cli
 from tests.support.played_cases import Play
 from tests.support.waiting import eventually
 
+PAGE = Path(contracts.__file__).parent / "README.md"
 CASES = ("late-news", "recount", "walls", "voided-session", "approval")
 
 
@@ -69,6 +73,23 @@ async def test_a_file_holds_one_record_a_line_in_the_order_of_the_chains(
     ]
     assert set(records_in_file) == first
     assert [json.loads(x["value"]).get("correction_number") for x in lines] == [None, 1, 2, 3, 4, 5]
+
+
+async def test_duckdb_reads_such_a_file_by_the_query_of_the_page(
+    corner: Settings, ledger: AsyncEngine, played: None, till: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (query,) = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    result = await till("replay", "--to", "closings.jsonl", "--store", "late-news")
+    assert result.exit_code == 0, result.output
+
+    rows = duckdb.sql(query).fetchall()
+
+    messages = [json.loads(json.loads(line)["value"]) for line in Path("closings.jsonl").read_text().splitlines()]
+    cash = [message.get("deltas", message)["cash_movements"]["difference_minor"] for message in messages]
+    assert rows == [(m["kind"], m["closing_id"], off) for m, off in zip(messages, cash, strict=True)]
+    assert {kind for kind, *_ in rows} == {"closing", "closing_correction"}
+    assert any(cash[1:]), "No correction differs: the page's query could as well leave them out."
 
 
 async def test_a_replay_that_breaks_off_leaves_the_file_of_before(
