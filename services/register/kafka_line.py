@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     SaslAuthenticationFailed,
@@ -76,7 +77,9 @@ class KafkaLine:
         except (KafkaError, OSError, TimeoutError) as error:
             # The next one begins anew: with new connections, and with the password as it is then.
             self._drop(producer)
-            raise LineDown(f"The brokers at {self._settings.kafka} do not take commands now: {_name(error)}.") from None
+            raise LineDown(
+                f"The brokers at {self._settings.kafka} do not take commands now: {self._why(error)}."
+            ) from None
         return None
 
     async def ask(self, entry: Entry) -> bytes | None:
@@ -112,6 +115,12 @@ class KafkaLine:
                     raise
                 self._producer = producer
             return self._producer
+
+    def _why(self, error: BaseException) -> str:
+        """The client tells nobody whether a broker was away or refused the log-in."""
+        if isinstance(error, KafkaConnectionError) and self._settings.kafka_user:
+            return f"they can't be reached, or do not take the password of {self._settings.kafka_user}"
+        return _name(error)
 
     def _drop(self, producer: AIOKafkaProducer | None) -> None:
         """Use this producer no more, unless another till's command has ended it."""

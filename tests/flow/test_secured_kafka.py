@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -29,6 +30,10 @@ from services.platform.kafka.oauth import NoToken, Tokens, aws_signer, signed_fo
 from services.platform.kafka.topics import TopicsWrong, admin_client, check_topics, create_topics
 from services.platform.postgres.migrate import upgrade
 from services.platform.settings import Settings
+from services.register.errors import LineDown
+from services.register.kafka_line import KafkaLine
+from services.register.settings import RegisterSettings
+from tests.register.entries import entry_of
 from tests.support.commands import closing, opening
 from tests.support.msk_door import ENVIRONMENT, REGION
 from tests.support.processes import ServiceProcess
@@ -75,6 +80,29 @@ async def test_both_client_libraries_log_in(kafka: SecuredKafka, way: str) -> No
     finally:
         await producer.stop()
         await consumer.stop()
+
+
+async def test_a_register_logs_in_by_scram(kafka: SecuredKafka, tmp_path: Path) -> None:
+    await create_topics(kafka.settings("scram-512", topic_prefix="register.", topic_partitions=2))
+    password = tmp_path / "password"
+    password.write_text("wrong")
+    settings = RegisterSettings(
+        gateway_url="http://localhost:9",
+        token="a.b.c",
+        kafka=kafka.scram,
+        kafka_user=USER,
+        kafka_password_file=password,
+        topic_prefix="register.",
+    )
+    line = KafkaLine(settings, lambda *_: None, time.monotonic)
+    try:
+        entry = entry_of(opening("p1", str(uuid4())))
+        with pytest.raises(LineDown, match=f"or do not take the password of {USER}"):
+            await line.send(entry)
+        password.write_text(SECRET)
+        assert await line.send(entry) is None, "the new password counts without a restart"
+    finally:
+        await line.close()
 
 
 async def test_one_token_serves_all_clients_and_its_secret_is_sent_to_its_address_alone(kafka: SecuredKafka) -> None:

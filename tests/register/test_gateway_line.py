@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,37 +15,17 @@ import orjson
 import pytest
 
 from services.gateway.access import api_keys
-from services.register.entries import Entry, Till
 from services.register.errors import LineDown, NotLetIn, NotTaken
 from services.register.gateway_line import GatewayLine
 from services.register.settings import RegisterSettings
+from tests.register.entries import entry_of
 from tests.support.access import revoke_key
-from tests.support.commands import Body, movement, opening, written
+from tests.support.commands import movement, opening
 from tests.support.market import Market
+from tests.support.secured_kafka import write_certificates
 from tests.support.waiting import eventually
 
 Ask = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def entry_of(body: Body, store: str = "s1") -> Entry:
-    """An entry as an outbox has it."""
-    till = Till(store, str(body["profile_id"]))
-    return Entry(
-        number=1,
-        till=till,
-        command_id=str(body["command_id"]),
-        session_id=body.get("session_id"),
-        kind=str(body["kind"]),
-        body=written(body),
-        state="queued",
-        refused=False,
-        taken_at=time.time(),
-        attempts=0,
-        trouble=None,
-        answer=None,
-        answered_at=None,
-        seen=False,
-    )
 
 
 @asynccontextmanager
@@ -270,7 +251,9 @@ async def test_the_services_clock_is_heard(market: Market, key_file: Path) -> No
 
 
 @asynccontextmanager
-async def stranger(reply: bytes, *, holds: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def stranger(
+    reply: bytes, certificate: ssl.SSLContext | None = None, *, holds: bool = False
+) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Somebody who replies this to everybody; its address, and what it was sent."""
     heads: list[bytes] = []
 
@@ -286,9 +269,9 @@ async def stranger(reply: bytes, *, holds: bool = False) -> AsyncIterator[tuple[
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=certificate)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
     finally:
         server.close()
 
@@ -345,6 +328,28 @@ async def test_a_key_goes_nowhere_that_a_reply_points_to() -> None:
 
     assert b"till_secret" in heads[0]
     assert seen == []
+
+
+async def test_no_key_goes_to_who_can_not_prove_to_be_the_gateway(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.load_cert_chain(tmp_path / "broker.pem")
+    no_such = page("503 Service Unavailable", "application/problem+json", b'{"detail": "Come later."}')
+    async with stranger(no_such, certificate) as (url, heads):
+        entry = entry_of(opening("p1", str(uuid4())))
+        async with line_to(url, api_key="till_secret") as line:
+            with pytest.raises(LineDown, match="can't prove that it is the gateway"):
+                await line.send(entry)
+        assert heads == []
+        async with line_to(url, api_key="till_secret", ca_file=tmp_path / "ca.pem") as line:
+            with pytest.raises(LineDown, match="Come later"):
+                await line.send(entry)
+        elsewhere = url.replace("127.0.0.1", "localhost")
+        async with line_to(elsewhere, api_key="till_secret", ca_file=tmp_path / "ca.pem") as line:
+            with pytest.raises(LineDown, match="can't prove that it is the gateway"):
+                await line.send(entry)
+
+    assert len(heads) == 1, "its certificate names the address 127.0.0.1 and no other"
 
 
 async def test_silence_is_a_line_that_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
