@@ -28,11 +28,13 @@ class BlockingRegister:
         self._settings = settings or RegisterSettings()
         self._line = line
         self._register: Register | None = None
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="till-register", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         """Open the outbox and begin to send. Raises OutboxInUse, OutboxDamaged, OutboxFull."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="till-register", daemon=True)
         self._thread.start()
         try:
             self._register = self._run(self._open())
@@ -101,9 +103,14 @@ class BlockingRegister:
         return await Register(self._settings, self._line).__aenter__()
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("A register is opened by `with`.")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        loop, thread, self._loop, self._register = self._loop, self._thread, None, None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
