@@ -185,10 +185,13 @@ def simulate(
         str | None, typer.Option(help="Where the reporting reader answers; TILL_REPORTING_URL.")
     ] = None,
     token_file: Annotated[
-        Path | None, typer.Option(help="A register's token of these stores, where the signing key is elsewhere.")
+        Path | None,
+        typer.Option(
+            help="A register's token of these stores, where the signing key is elsewhere.", exists=True, dir_okay=False
+        ),
     ] = None,
     manager_token_file: Annotated[
-        Path | None, typer.Option(help="A manager's token of these stores, likewise.")
+        Path | None, typer.Option(help="A manager's token of these stores, likewise.", exists=True, dir_okay=False)
     ] = None,
 ) -> None:
     """Play the day of a chain of shops on an installation, and recount it against the closings.

@@ -49,7 +49,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of shop. `like` is the till of the demo whose settings its tills have; `handset` is who sells apart.
+    """A kind of shop. `like` is the till of the demo whose settings its tills have; `handset` is who sells by one.
 
     The words of a movement are its categories: what money goes out and comes in for.
     """
@@ -60,6 +60,7 @@ class Kind:
     utc_offset_h: int
     time_zone: str
     float_minor: int
+    till: str
     staff: tuple[str, ...]
     manager: str
     buys: tuple[str, ...]
@@ -71,7 +72,8 @@ class Kind:
 KINDS: Final = (
     Kind(
         *("cafe", CAFE, ("parrot-cafe", "caja-2"), -6, "America/Mexico_City", 50_000),
-        staff=("Ana Torres", "Luis Mejía", "Sofía Ruiz"),
+        till="Caja",
+        staff=("Ana Torres", "Luis Mejía", "Sofía Ruiz", "Diego Paz", "Elena Cruz"),
         manager="Marta Gil",
         buys=("leche", "hielo", "servilletas"),
         change="cambio",
@@ -80,15 +82,17 @@ KINDS: Final = (
     ),
     Kind(
         *("bakery", BAKERY, ("fournil-lyon", "marche"), 1, "Europe/Paris", 15_000),
-        staff=("Camille Roche", "Hugo Blanchet", "Inès Faure", "Noé Faure"),
-        manager="Claire Roche",
+        till="Caisse",
+        staff=("Camille Roche", "Hugo Blanchet", "Inès Faure", "Noé Faure", "Léa Girard", "Sami Haddad"),
+        manager="Claire Morel",
         buys=("œufs", "farine", "parking"),
         change="monnaie",
         safe="coffre",
     ),
     Kind(
         *("duka", CORNER_SHOP, ("duka-nairobi", "till-1"), 3, "Africa/Nairobi", 200_000),
-        staff=("Wanjiru Kamau", "Brian Otieno", "Amina Hassan"),
+        till="Till",
+        staff=("Wanjiru Kamau", "Brian Otieno", "Amina Hassan", "Joseph Kiptoo", "Faith Achieng"),
         manager="Grace Njeri",
         buys=("bread delivery", "water", "airtime"),
         change="change",
@@ -97,7 +101,8 @@ KINDS: Final = (
     ),
     Kind(
         *("kiosk", KIOSK, ("kiosco-linea", "ventanilla-1"), -8, "America/Tijuana", 40_000),
-        staff=("Marisol Vega", "Jesús Ibarra"),
+        till="Ventanilla",
+        staff=("Marisol Vega", "Jesús Ibarra", "Lupita Cano", "Raúl Ochoa"),
         manager="Rosa Luna",
         buys=("agua", "bolsas"),
         change="cambio",
@@ -132,7 +137,7 @@ class Till:
     def settings(self) -> Body:
         """The `profile` of a `set_profile`."""
         like = _settings(self.store.kind.like)
-        name = f"{like['name'].rpartition(' ')[0] or like['name']} {self.number}"
+        name = f"{self.store.kind.till} {self.number}"
         return {**like, "name": name, "store_name": self.store.name, "time_zone": self.store.kind.time_zone}
 
     def register(self, seed: int) -> Register:

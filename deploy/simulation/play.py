@@ -169,6 +169,7 @@ async def _simulate(plan: Plan, ways: Ways, over_s: float, console: Console, ope
     opened.push_async_callback(gateway.close)
     opened.push_async_callback(reporting.close)
     tills = list(chain.tills(plan))
+    name = speakers.manager_name()
     await _set_up(gateway, plan, tills)
     screen.begin(console, plan, over_s, ways.gateway_url)
     traffic = Traffic()
@@ -176,7 +177,6 @@ async def _simulate(plan: Plan, ways: Ways, over_s: float, console: Console, ope
         kafka_line(ways.settings, speakers) if ways.kafka else gateway_line(ways.gateway_url, speakers, traffic)
     )
     clock = DayClock(plan, over_s)
-    name = speakers.manager_name()
     manager = None if name is None else {"id": name}
     playing = [Playing(plan, TillDay(plan, till, manager), clock, service, traffic) for till in tills]
     begun_at = time.monotonic()

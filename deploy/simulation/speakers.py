@@ -46,13 +46,19 @@ class Speakers:
         return self._token("register", f"register-{store_id}", store_id, self._audience)
 
     def manager_name(self) -> str | None:
-        """The only name that the manager's token may speak by; None where tokens are signed here."""
+        """The only name that the manager's token may speak by; None where tokens are signed here.
+
+        Raises CannotSimulate where the file holds none.
+        """
         file = self._files["manager"]
         if file is None:
             return None
-        payload = file.read_text(encoding="utf-8").strip().split(".")[1]
-        claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return str(claims["sub"])
+        try:
+            payload = file.read_text(encoding="utf-8").strip().split(".")[1]
+            claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+            return str(claims["sub"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise CannotSimulate(f"{file} holds no token as `till token` prints it.") from error
 
     def reader(self, store_id: str) -> dict[str, str]:
         """The header by which a store's closings are read and its tills are set up."""
@@ -66,8 +72,11 @@ class Speakers:
         ends_at, token = self._minted.get((role, sub, store_id, audience), (0.0, ""))
         if ends_at - now < NEW_BEFORE_S:
             ends_at = now + LIVES_S
-            token = tokens.mint(
-                self._settings, sub=sub, role=role, stores=[store_id], ttl_s=LIVES_S, audiences=[audience]
-            )
+            try:
+                token = tokens.mint(
+                    self._settings, sub=sub, role=role, stores=[store_id], ttl_s=LIVES_S, audiences=[audience]
+                )
+            except (OSError, ValueError) as error:
+                raise CannotSimulate(f"No token can be signed here: {error}") from error
             self._minted[role, sub, store_id, audience] = ends_at, token
         return token

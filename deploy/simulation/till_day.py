@@ -16,8 +16,8 @@ from deploy.demo.tape import Body
 from deploy.simulation.chain import OPENS_AT_H, Plan, Till, person
 from deploy.simulation.till_shift import TillShift
 
-SOON: Final = 200
-"""A manager decides a two-hundredth of the day after a closing began to wait."""
+SOON: Final = 40
+"""A manager decides a fortieth of the day after a closing began to wait: of eight hours twelve minutes."""
 SENT_BACK_PERCENT: Final = 25
 
 
@@ -100,13 +100,17 @@ class TillDay:
         heapq.heappush(self._due, (when, next(self._numbers), Due(act, needed)))
 
     def _plan_shifts(self) -> None:
-        """One to three shifts; each begins by opening the drawer, and all that follows is planned then."""
+        """One to three shifts; each begins by opening the drawer, and all that follows is planned then.
+
+        Tills open one after the other, in the first fiftieth of the day, and leave a fortieth for what comes after it.
+        """
         number = self.register.dice.pick((1, 2, 2, 3))
         customers = round(self.plan.orders_per_minute * self.plan.minutes)
-        length = self.plan.day / number
+        opens_after = self.plan.day * self.register.dice.below(1_000) / 50_000
+        length = (self.plan.day * (1 - 1 / SOON) - opens_after) / number
         for turn in range(number):
             served = customers * (turn + 1) // number - customers * turn // number
-            begins_at = self.begins_at + length * turn
+            begins_at = self.begins_at + opens_after + length * turn
             self.put(begins_at, lambda at, served=served: self._begin(at, at + length, served))  # type: ignore[misc]
 
     def _begin(self, begins_at: datetime, ends_at: datetime, customers: int) -> None:
@@ -118,6 +122,7 @@ class TillDay:
 
     def _end(self, when: datetime, shift: TillShift) -> None:
         """Close the drawer; what is keyed in from card slips comes after."""
+        shift.may_be_forgotten = not self._cut_short
         slips = shift.close(when, self.office)
         if slips is not None:
             self.put(when + self.plan.day / SOON, slips)

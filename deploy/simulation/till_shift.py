@@ -36,11 +36,11 @@ class TillShift:
         self.till, self.register, self.kind, self.shop = till, register, till.store.kind, till.store.kind.shop
         self.dice, self.customers, self.manager = register.dice, customers, manager
         self.begins_at, self.ends_at = hours
-        self.cashier = person(self.dice.pick(self.kind.staff))
+        self.cashier = self._on_duty(len(register.shifts))
         self.settings = till.settings
         self.counts = [row["id"] for row in self.settings["tenders"] if row["type"] != "third_party"]
-        self.relief = person(self.dice.pick(self.kind.staff)) if self.dice.chance(25) else None
-        self.rests = False
+        self.relief = self._on_duty(len(register.shifts) + 1) if self.dice.chance(25) else None
+        self.rests, self.may_be_forgotten = False, True
         self._after_rest: list[Callable[[datetime], object]] = []
         self._open()
         self.tape = register.shift
@@ -63,7 +63,7 @@ class TillShift:
 
     def close(self, when: datetime, office: Register) -> Callable[[datetime], object] | None:
         """Count and close, or forget it, so that the office closes; what is keyed in later, where something is."""
-        if self.dice.chance(FORGOTTEN_PERCENT):
+        if self.may_be_forgotten and self.dice.chance(FORGOTTEN_PERCENT):
             named: Body = {"session_id": self.tape.session_id, "reason": "drawer forgotten"}
             office.managed("force_close", when, self.manager, "session_closed", **named)
             return None
@@ -99,6 +99,10 @@ class TillShift:
             "reason": "counted at the office",
         }
         office.managed("recount", when, self.manager, "closing_corrected", **members)
+
+    def _on_duty(self, turn: int) -> Body:
+        """Who works at this till in this shift: somebody else at each of the first tills."""
+        return person(self.kind.staff[(self.till.number + turn) % len(self.kind.staff)])
 
     def _at(self, share: float) -> datetime:
         return self.begins_at + (self.ends_at - self.begins_at) * share

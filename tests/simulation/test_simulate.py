@@ -18,7 +18,7 @@ from tests.support.market import Market
 from tests.support.processes import environment_of, till
 from tests.support.waiting import eventually
 
-SMALL = ("--tills", "1", "--minutes", "60", "--orders-per-minute", "0.4", "--over", "0", "--seed", "18")
+SMALL = ("--tills", "1", "--minutes", "60", "--orders-per-minute", "0.4", "--over", "0", "--seed", "8")
 TROUBLE = ("--offline", "20%", "--clock-skew", "90s", "--duplicates", "10%")
 AGREES = "The recount agrees with every closing and every correction."
 
@@ -53,7 +53,8 @@ class LongDay:
 @pytest.fixture
 def long_day(market: Market, addresses: dict[str, str]) -> Iterator[LongDay]:
     run = f"long-{uuid4().hex[:8]}"
-    words = ("--stores", "1", "--tills", "1", "--minutes", "1440", "--orders-per-minute", "20", "--run", run)
+    day = ("--minutes", "1440", "--orders-per-minute", "0.5", "--over", "900")
+    words = ("--stores", "1", "--tills", "1", *day, "--run", run)
     process = subprocess.Popen(
         [sys.executable, "-m", "deploy.till", "simulate", *words],
         env=environment_of(market.settings) | addresses,
@@ -157,6 +158,12 @@ async def test_where_no_key_is_tokens_come_from_files(
     for file, role in zip(files, ("register", "manager"), strict=True):
         file.write_text(market.token("by-token-cafe-1", role=role, sub=f"simulated-{role}") + "\n")
     named = ("--token-file", str(files[0]), "--manager-token-file", str(files[1]))
+    files[1].rename(tmp_path / "manager.aside")
+    files[1].write_text("no token")
+    garbled = await till(market.settings, *words, *named, **elsewhere)
+    assert garbled.returncode == 2
+    assert "holds no token" in garbled.stdout
+    (tmp_path / "manager.aside").rename(files[1])
     played = await till(market.settings, *words, *named, **elsewhere)
 
     assert played.returncode == 0, played.stdout + played.stderr
