@@ -80,6 +80,7 @@ def status_view(status: Status, tills: Mapping[Till, TillState], own: Till) -> d
         "queued": status.counts.queued,
         "set_aside": status.counts.set_aside,
         "refused": status.counts.refused_unseen,
+        "held": status.counts.held,
         "oldest_queued_at": written(status.counts.oldest_queued_at),
         "last_answered_at": written(status.counts.last_answered_at),
         "clock": {

@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from services.register.errors import NotLetIn
+from services.register.outbox import PAGE_MAX
 from services.register.streams import STREAMS_MAX
 from tests.console.chromium import chromium, complaints, looks
 from tests.register.agents import Agent, PlayedLine, away, served
@@ -154,6 +155,20 @@ async def test_nothing_is_given_up_before_somebody_is_sure(page: Page, tmp_path:
         await page.locator("#sure-yes").click()
         await expect(page.locator("#figures")).not_to_contain_text("missing")
         assert (await agent.client.get("/status")).json()["set_aside"] == 0
+
+
+async def test_where_more_waits_than_is_shown_the_page_says_so(page: Page, tmp_path: Path) -> None:
+    line = PlayedLine(refusals={"record_order": "amount_invalid"})
+    async with served(tmp_path, line) as agent:
+        await agent.post("/open")
+        for number in range(PAGE_MAX + 1):
+            await agent.post("/sale", order_id=f"A-{number}", total_minor=number)
+        await visit(page, agent)
+        await expect(page.locator("#figures")).to_contain_text(f"Refused, not yet seen{PAGE_MAX + 1}", timeout=30_000)
+        await expect(page.locator("#people-more")).to_have_text(f"Only the first {PAGE_MAX} are shown.")
+        await page.get_by_role("button", name="I have seen it").first.click()
+        await expect(page.locator("#people-more")).to_be_hidden()
+        await expect(page.locator("#refusals > li")).to_have_count(PAGE_MAX)
 
 
 async def test_a_language_that_was_chosen_stays(page: Page, tmp_path: Path) -> None:

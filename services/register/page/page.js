@@ -200,6 +200,9 @@ function showAll() {
   fill("refusals", refusals, card);
   fill("latest", latest, row);
   at("people-none").hidden = refusals.length > 0;
+  const { held, refused, set_aside: aside } = status;
+  at("people-more").hidden = held + refused + aside <= refusals.length;
+  at("people-more").textContent = t("people.more", { count: refusals.length });
   at("latest-none").hidden = latest.length > 0;
   at("till").textContent = status.profile_id || t("title");
   at("all").hidden = false;
