@@ -29,6 +29,7 @@ from tests.support.waiting import eventually
 DAY: Final = EXAMPLES / "registers" / "day.jsonl"
 STORY: Final = json.loads((HERE / "restaurant-day.json").read_bytes())
 GOLDEN: Final = ("closing.restaurant.json", "closing_correction.tips.json")
+EXPECTED: Final = [f"{answer['command_id']} {answer['command_kind']} {answer['kind']}" for answer in STORY["answers"]]
 KEY: Final = b"restaurant-day/till-1"
 PARTITIONS: Final = 12
 """As many as topics have by themselves: of three, other partitioners choose the same one for this key."""
@@ -54,15 +55,17 @@ class Register:
     """One language's register at the restaurant."""
 
     def __init__(self, folder: Path, command: list[str], market: Market) -> None:
-        settings = market.settings
-        words = [settings.kafka, settings.topics.commands, str(market.client.base_url), str(DAY)]
-        self._folder, self._command, self._market = folder, [*command, *words], market
+        self._folder, self._command, self._market = folder, command, market
 
-    def start(self, sends: str | None = None, asks: str | None = None) -> subprocess.Popen[str]:
-        """Start it, with good tokens or others."""
+    def start(
+        self, sends: str | None = None, asks: str | None = None, gateway: str | None = None
+    ) -> subprocess.Popen[str]:
+        """Start it, with good tokens or others, at the market's gateway or another."""
+        settings = self._market.settings
+        gateway = gateway or str(self._market.client.base_url)
         tokens = {"SENDS": sends or self.sends(), "ASKS": asks or self._market.token("restaurant-day", sub="till-1")}
         return subprocess.Popen(
-            self._command,
+            [*self._command, settings.kafka, settings.topics.commands, gateway, str(DAY)],
             cwd=self._folder,
             env=os.environ | tokens,
             stdout=subprocess.PIPE,
@@ -120,7 +123,6 @@ async def test_a_register_plays_the_day_and_its_closings_are_the_golden_ones(
     built: tuple[Path, list[str]], restaurant: Market
 ) -> None:
     register = Register(*built, restaurant)
-    expected = [f"{a['command_id']} {a['command_kind']} {a['kind']}" for a in STORY["answers"]]
 
     # A token of another store: the first command is refused, and nothing is sent behind it.
     status, lines, complaint = await register.run(sends=register.sends("s1"))
@@ -131,11 +133,11 @@ async def test_a_register_plays_the_day_and_its_closings_are_the_golden_ones(
     # With a good one, the refusal from before is not taken for the answer. It ends as by a power cut, and begins anew.
     process = register.start()
     assert process.stdout is not None
-    for line in expected[:5]:
+    for line in EXPECTED[:5]:
         assert (await asyncio.to_thread(process.stdout.readline)).rstrip() == line
     process.send_signal(signal.SIGKILL)
     await asyncio.to_thread(process.communicate)
-    assert await register.run() == (0, expected, "")
+    assert await register.run() == (0, EXPECTED, "")
 
     sent = await published(restaurant, restaurant.settings.topics.commands)
     partition = murmur2_of(KEY) % PARTITIONS
@@ -145,7 +147,7 @@ async def test_a_register_plays_the_day_and_its_closings_are_the_golden_ones(
     assert producers(restaurant, partition) == 3
 
     # Once more: everything has its answer, so nothing is sent and nothing changes.
-    assert await register.run() == (0, expected, "")
+    assert await register.run() == (0, EXPECTED, "")
     assert len(await published(restaurant, restaurant.settings.topics.commands)) == len(sent)
 
     async def all_closed() -> list[ConsumerRecord] | None:
@@ -171,6 +173,24 @@ async def test_a_register_that_may_not_ask_says_so_and_sends_nothing(
     assert (status, lines) == (1, [])
     assert "The gateway does not take the token in ASKS: " in complaint
     assert await published(restaurant, restaurant.settings.topics.commands) == []
+
+
+@pytest.mark.timeout(1800)
+@of_each_language
+async def test_a_register_waits_for_a_gateway_that_is_away(
+    built: tuple[Path, list[str]], restaurant: Market, free_port: int
+) -> None:
+    gateway = f"127.0.0.1:{free_port}"
+    process = Register(*built, restaurant).start(gateway=f"http://{gateway}")
+    assert process.stderr is not None
+    complaint = await asyncio.to_thread(process.stderr.readline)
+    assert "The gateway is asked again: " in complaint
+
+    async with restaurant.another_gateway(gateway_http=gateway):
+        printed, _ = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
+
+    assert process.returncode == 0
+    assert printed.splitlines() == EXPECTED
 
 
 def test_the_file_of_the_day_is_the_golden_one() -> None:
