@@ -147,17 +147,16 @@ def free(db: sqlite3.Connection, entry: Entry, open_instead: str | None = None) 
 
 def _still_open(db: sqlite3.Connection, entry: Entry, candidate: str | None) -> str | None:
     """The candidate, else the session of the latest opening but that of `entry`; None where it was ended here."""
-    counts = "store_id = ? AND profile_id = ? AND NOT refused AND state <> 'given_up'"
+    # The condition of the index as it stands there: SQLite sees no other one.
+    of_sessions = "kind IN ('open_session', 'close_session', 'force_close', 'void_session')"
+    counts = f"{of_sessions} AND store_id = ? AND profile_id = ? AND NOT refused AND state <> 'given_up'"
     if candidate is None:
         query = f"SELECT session_id FROM entries WHERE {counts} AND kind = 'open_session' AND session_id <> ? "  # noqa: S608 - own words
         row = db.execute(f"{query} ORDER BY number DESC LIMIT 1", (*entry.till, entry.session_id)).fetchone()
         if row is None:
             return None
         candidate = row[0]
-    query = f"""
-        SELECT 1 FROM entries WHERE {counts} AND kind IN ('close_session', 'force_close', 'void_session')
-           AND session_id = ? LIMIT 1
-    """  # noqa: S608 - own words
+    query = f"SELECT 1 FROM entries WHERE {counts} AND kind <> 'open_session' AND session_id = ? LIMIT 1"  # noqa: S608
     return None if db.execute(query, (*entry.till, candidate)).fetchone() else candidate
 
 

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import structlog
@@ -23,6 +25,7 @@ from tests.bench import (
     pace,
     race,
     rebuilding,
+    registers,
     speed,
     webhooks,
 )
@@ -181,6 +184,13 @@ class Bench:
                 settings, stored, self.sizes.console_calls, pages, self.logs, bar
             )
 
+    async def register(self) -> None:
+        """A register whose line is down: what it acknowledges, and its memory by how much waits."""
+        sizes = self.sizes.register_queued
+        bar = self.bar("commands that wait", sizes[-1])
+        with TemporaryDirectory(dir=self.stack.home) as folder:
+            self.results.registers = await registers.measure(Path(folder), self.sizes.register_puts, sizes, bar)
+
     async def stages(self) -> None:
         """Where the time of ours goes. The clocks cost some of it, so this run counts for nothing else."""
         workload = Workload(sessions=self.sizes.stages_commands // SESSION_COMMANDS)
@@ -220,6 +230,7 @@ PARTS: Final[dict[str, Callable[[Bench], Awaitable[None]]]] = {
     "webhooks": Bench.webhooks,
     "analysts": Bench.analysts,
     "console": Bench.console,
+    "register": Bench.register,
     "stages": Bench.stages,
 }
 """`efficiency` is read off the comparison of speed, so it runs that where it has not run yet."""

@@ -29,6 +29,7 @@ from tests.bench.neighbours import Neighbours
 from tests.bench.pace import Paces
 from tests.bench.race import Race
 from tests.bench.rebuilding import Rebuilt
+from tests.bench.registers import Registers
 from tests.bench.scaling import Scale
 from tests.bench.summary import summaries
 from tests.bench.ways import COMPILED
@@ -73,6 +74,7 @@ class Report:
     console: Figures | None = None
     passage: Passage | None = None
     neighbours: Neighbours | None = None
+    registers: Registers | None = None
     stages: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     """The parts that can't be counted, and why."""

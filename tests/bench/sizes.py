@@ -51,6 +51,10 @@ class Sizes:
     console_calls: int
     console_pages: tuple[int, ...]
     """Live pages at once."""
+    register_puts: int
+    """Commands whose acknowledgement is timed, of each kind."""
+    register_queued: tuple[int, ...]
+    """Commands that wait in a register."""
     stages_commands: int
     limits_commands: int
     steps: Steps
@@ -84,6 +88,8 @@ FULL: Final = Sizes(
     console_closings=100_000,
     console_calls=100,
     console_pages=(1, 200),
+    register_puts=2_000,
+    register_queued=(100_000, 1_000_000),
     stages_commands=100_000,
     limits_commands=100_000,
     steps=Steps(
@@ -118,6 +124,8 @@ QUICK: Final = replace(
     console_closings=10_000,
     console_calls=20,
     console_pages=(1, 20),
+    register_puts=500,
+    register_queued=(5_000, 20_000),
     stages_commands=40_000,
     limits_commands=20_000,
     steps=Steps(

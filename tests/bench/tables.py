@@ -23,6 +23,7 @@ from tests.bench.stages import BESIDE
 from tests.bench.summary import Summary, summaries
 from tests.bench.tables_of_closings import show_pushes, show_rebuilt
 from tests.bench.tables_of_growth import show_scales
+from tests.bench.tables_of_registers import show_registers
 
 BAR_WIDTH: Final = 24
 COMPARABLE_COMMANDS: Final = 100_000
@@ -86,6 +87,7 @@ def show(report: Report, console: Console) -> None:
     show_pushes(report.pushes, console)
     _show_lists(report.analysts, "What analysts ask, from the call to the last row", console)
     _show_console(report.console, console)
+    show_registers(report.registers, console)
     if report.closings:
         _show_closings(report.closings, console)
     if report.stages:
