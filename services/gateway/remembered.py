@@ -25,6 +25,10 @@ class Remembered(Generic[Value]):
     def __init__(self) -> None:
         self._values = Latest[Hashable, tuple[float, Value]](REMEMBERED_MAX)
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether something was read under this key, and nothing since that took it back."""
+        return key in self._values
+
     async def look(
         self,
         key: Hashable,

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from services.gateway.access import api_keys, callers
+from services.gateway.access import api_keys, callers, paced
 from services.gateway.access.bounded_queue import BoundedQueue
 from services.gateway.access.callers import KEY_HEADER
 from services.platform.auth.claims import Claims
@@ -177,6 +177,19 @@ async def test_so_many_are_looked_up_at_a_time(door: Door, monkeypatch: pytest.M
     assert refused[0] == (503, "2")
     assert inside[1] == 1
     assert sorted(reply.status_code for reply in replies) == [200, 200, 503, 503], "two of one address"
+
+
+async def test_a_key_that_is_known_waits_behind_no_strangers(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, secret = await add(door)
+    assert (await door.trade(secret)).status_code == 200
+    monkeypatch.setattr(paced, "LINE_MAX", 0)
+    monkeypatch.setattr(paced, "TURNED_AWAY_S", 0.0)
+    monkeypatch.setattr(paced, "BEGIN_EVERY_S", 3_600.0)
+
+    assert [(await door.trade("till_guess")).status_code for _ in range(2)] == [401, 503], "the next waits an hour"
+    assert (await door.trade(secret)).status_code == 200
+    assert (await door.sign_in()).status_code == 200, "who signs in stands in another line"
+    assert (await door.trade(secret)).headers["retry-after"] == "2", "and who is known comes one by one, too"
 
 
 async def test_connections_are_left_for_those_who_come_with_a_key(door: Door) -> None:

@@ -115,6 +115,11 @@ class Access:
         # A restored database may have forgotten that the key was revoked; the topic has not.
         return None if self._log.revocations.refuses(self._claims_of(key, time.time()), key.store_id) else key
 
+    def knows_key_of(self, request: Request) -> bool:
+        """Whether the request brings a key that this process has looked up and found to count."""
+        brought = request.headers.getlist(KEY_HEADER)
+        return len(brought) == 1 and brought[0].isascii() and api_keys.hash_of(brought[0]) in self._keys
+
     async def revoked_in(self, subject: str) -> frozenset[str]:
         """The stores (`*`: all) in which somebody is revoked, by all that the topic says now. Raises AccessUnread."""
         try:

@@ -1,7 +1,8 @@
 """`POST /auth/key-token`: an API key is traded for a token, so that a register needs no command line to renew its own.
 
-A wrong key is counted nowhere: nobody guesses 256 random bits, and one look by an index costs a millisecond. So many
-are looked up at a time; whoever finds the queue full comes again while the token of before still counts.
+A wrong key is counted nowhere: nobody guesses 256 random bits, and a look by an index is cheap. They begin one by one
+(`paced`), and so many are looked up at a time; whoever finds the queue full comes again while the token of before still
+counts.
 """
 
 import asyncio
