@@ -240,6 +240,7 @@ def summary(closing: Body) -> Body:
     providers = {row["provider"]: row for row in sales["by_provider"]}
     return {name: closing[name] for name in same} | {
         "tenders": {row["tender"]: _tender(row) for row in counted},
+        "cash_expected_minor": closing["cash_movements"]["expected_minor"],
         "sales_minor": sales["total_minor"],
         "orders": sales["count"],
         **{name: sales[name] for name in to_pay},

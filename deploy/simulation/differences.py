@@ -17,6 +17,14 @@ class StoreClosings:
     corrections: list[Body]
 
 
+def is_complete(tills: Iterable[TillRecount], shown: StoreClosings) -> bool:
+    """Whether the reader has as much as there must be: what it has yet to learn is no difference."""
+    tills = list(tills)
+    closings = sum(len(till.closings) for till in tills)
+    corrections = sum(len(till.corrections) for till in tills)
+    return len(shown.closings) >= closings and len(shown.corrections) >= corrections and None not in shown.standing
+
+
 def differences(tills: Iterable[TillRecount], shown: StoreClosings) -> list[Difference]:
     """What is not as it must be: closings, their corrections, and what the reader says of both together."""
     tills = list(tills)

@@ -19,7 +19,7 @@ from deploy.demo.register import Line
 from deploy.demo.tally import Difference
 from deploy.simulation import chain, screen
 from deploy.simulation.chain import WHOLE, Plan, Till
-from deploy.simulation.differences import StoreClosings, differences
+from deploy.simulation.differences import StoreClosings, differences, is_complete
 from deploy.simulation.lines import SILENCE_LIMIT_S, Answer, ServiceLine, Traffic, gateway_line, kafka_line
 from deploy.simulation.reader import AT_ONCE_MAX, Api, closings_of
 from deploy.simulation.recount import TillRecount
@@ -261,8 +261,10 @@ async def _recounted(reporting: Api, playing: list[Playing]) -> tuple[list[Store
         by_store.setdefault(one.day.till.store.store_id, []).append(one.recount)
     shown, unlike = [], []
     for store_id, recounts in by_store.items():
-        closings = await closings_of(reporting, store_id)
-        while (different := differences(recounts, closings)) and time.monotonic() < until:
+        closings, complete = await closings_of(reporting, store_id), False
+        while (different := differences(recounts, closings)) and not complete and time.monotonic() < until:
+            # A look takes several requests: only one that began when all was there has seen all of it.
+            complete = is_complete(recounts, closings)
             await asyncio.sleep(LOOK_AGAIN_S)
             closings = await closings_of(reporting, store_id)
         shown.append(closings)

@@ -75,8 +75,12 @@ async def closings_of(reporting: Api, store_id: str) -> StoreClosings:
 
     async def corrections_of(closing: Body) -> list[Body]:
         async with room:
-            reply = await reporting.get(store_id, f"/api/closings/{closing['closing_id']}")
-            rows: list[Body] = reply["corrections"]
+            path = f"/api/closings/{closing['closing_id']}"
+            page = await reporting.get(store_id, path)
+            rows: list[Body] = page["corrections"]
+            while (cursor := page.get("next_cursor")) is not None:
+                page = await reporting.get(store_id, path, cursor=cursor)
+                rows += page["corrections"]
             return rows
 
     lists = await asyncio.gather(*map(corrections_of, closings))

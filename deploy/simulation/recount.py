@@ -223,6 +223,7 @@ class TillRecount:
                 "clock_adjusted": session.tape.clock_adjusted,
                 "register_seq_gaps": gaps(sorted(session.tape.numbers)),
                 "tenders": session.tape.count(session.counted, left),
+                "cash_expected_minor": sum(_expected(session.tape).values()),
                 **session.tape.figures(),
             }
         )
@@ -284,6 +285,11 @@ def _left(session: Session) -> dict[str, int] | None:
     if session.counted and session.tape.left is not None:
         return session.tape.left
     return {tender: session.tape.drawer(tender) for tender in session.tape.rates if is_cash(tender)}
+
+
+def _expected(tape: Shift) -> dict[str, int]:
+    """What should lie in each drawer of cash, in base currency."""
+    return {tender: tape.base(tender, tape.drawer(tender)) for tender in tape.rates if is_cash(tender)}
 
 
 def _own_off(tape: Shift, counted: dict[str, int]) -> dict[str, int]:

@@ -54,6 +54,7 @@ def a_closing(z_number: int = 1, prev_hash: str = GENESIS_HASH) -> dict[str, Any
         "clock_adjusted": False,
         "register_seq_gaps": [],
         "tenders": [drawer, card],
+        "cash_movements": {"expected_minor": 5},
         "sales": {"total_minor": 5, "count": 1, "by_provider": by_provider, "lowered": {"total_minor": 6}} | TO_PAY,
         "cancellations": [],
         "taxes": [{"name": "VAT", "rate": "7"} | TAX],

@@ -150,6 +150,7 @@ def test_all_of_a_forgotten_drawer_is_carried_on_or_what_the_office_counted_by_t
     service.take(opening(70, "two")).take(closing(80, session_id="two"))
 
     assert service.recount.closings[1]["tenders"]["cash"]["opening_difference_minor"] == difference
+    assert service.recount.closings[0]["cash_expected_minor"] == 5_700
 
 
 def test_a_tip_that_is_keyed_in_later_is_a_correction_that_moves_no_cash() -> None:
