@@ -24,6 +24,10 @@ PUT_RIGHT_S: Final = 2.0
 """A lead that grows more exact moves the time by less than that, and it waits instead of going back."""
 
 
+SET_SINCE: Final = 1_767_225_600.0
+"""2026 began: a clock that shows an earlier time was never set."""
+LATEST_AHEAD_S: Final = 2 * 86_400.0
+"""What was told last may be so far ahead of a clock that was set; beyond that it was told by one that was wrong."""
 LEAD_TRUSTED_S: Final = 86_400.0
 """A remembered lead beyond that was of a clock without a battery, or set to another year: it may be right by now."""
 
@@ -50,10 +54,13 @@ class RegisterClock:
         self._zero = wall - steady
         self._samples: list[tuple[float, float, float]] = []
         self._remembered = remembered or Remembered(None, None)
-        self._latest = self._remembered.latest
-        lead = _believed(self._remembered, wall)
+        self._latest, self._lead = self._remembered.latest, _believed(self._remembered, wall)
+        if self._latest is not None and SET_SINCE < wall + self._lead < self._latest - LATEST_AHEAD_S:
+            self._latest = None
         # A clock without a battery begins in 1970: time goes on from what was told last.
-        self._lead = lead if self._latest is None else max(lead, self._latest - wall)
+        if self._latest is not None:
+            self._lead = max(self._lead, self._latest - wall)
+        self._set_at = self._zero
 
     def heard(self, asked: float, had: float, second: float) -> None:
         """A reply, asked for and had at these steady readings, that left in this second of the service's clock."""
@@ -101,8 +108,13 @@ class RegisterClock:
         """How long ago the service's clock was heard; None where it was not."""
         return steady - self._samples[-1][0] if self._samples else None
 
+    def was_set(self, steady: float, wall: float) -> bool:
+        """Whether somebody set the machine's clock since it was remembered: the lead over it is another one then."""
+        return abs(wall - steady - self._set_at) > PUT_RIGHT_S
+
     def remember(self, steady: float, wall: float) -> Remembered:
         """What to begin with again. The lead is that over the machine's clock as it is set now."""
+        self._set_at = wall - steady
         heard = self.lead_of(steady, wall)
         return Remembered(heard[0] if heard else self._remembered.lead_s, self._latest)
 

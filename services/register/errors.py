@@ -68,4 +68,7 @@ class NothingOpen(RegisterError):
 
 
 class StillOpen(RegisterError):
-    """An opening names no session, and one is open at its till, as far as this outbox knows."""
+    """An opening names no session, and one is open at its till, as far as this outbox knows.
+
+    It is taken with `"instead": true`, for a session that was closed elsewhere.
+    """

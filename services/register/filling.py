@@ -21,6 +21,8 @@ from .outbox_rows import Filled, TillState
 OPENS: Final = "open_session"
 ENDS: Final = frozenset({"close_session", "force_close", "void_session"})
 """Commands after which nothing is open at the till, as far as the outbox knows."""
+INSTEAD: Final = "instead"
+"""A member of openings that goes no further: true says that what is open here was closed elsewhere."""
 OF_NO_SESSION: Final = frozenset({"set_profile"})
 KEY_CHARACTERS_MAX: Final = 255
 
@@ -75,13 +77,14 @@ def fill(
         "profile_id": till.profile_id,
     }
     session_id = None
+    instead = kind == OPENS and command.get(INSTEAD) is True
     if kind not in OF_NO_SESSION:
         session_id = command.get("session_id")
-        if session_id is None and kind == OPENS and state.session_id is not None:
+        if session_id is None and kind == OPENS and state.session_id is not None and not instead:
             # A second press of a button, say: what is sold from then on would be of a session that never was.
             raise StillOpen(
                 f"Session {state.session_id} is open at this till, as far as this outbox knows: close it first. If it "
-                "was closed elsewhere, name the new one in session_id."
+                'was closed elsewhere, open this one with "instead": true.'
             )
         if session_id is None:
             session_id = new_id(now) if kind == OPENS else state.session_id
@@ -100,7 +103,8 @@ def fill(
     if uses_seq:
         members["register_seq"] = state.next_seq
     # What the caller leaves null is left out, as the wire has it: so it is filled in, or missed.
-    members |= {name: value for name, value in command.items() if value is not None}
+    left_out = {INSTEAD} if kind == OPENS and isinstance(command.get(INSTEAD), bool) else set[str]()
+    members |= {name: value for name, value in command.items() if value is not None and name not in left_out}
     try:
         body = compact(members)
     except TypeError as error:

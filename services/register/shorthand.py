@@ -16,7 +16,10 @@ Members = dict[str, Any]
 
 
 def open_session(members: Members) -> Members:
-    """`float_minor`: the cash that lies in the drawer. Also `currency`, unless the register has one."""
+    """`float_minor`: the cash that lies in the drawer. Also `currency`, unless the register has one.
+
+    `instead`: true where the session that is open as far as the register knows was closed elsewhere.
+    """
     opening = _amounts(members.pop("float_minor", None))
     return {"kind": "open_session", "opening": opening or []} | members
 

@@ -126,6 +126,26 @@ def test_a_clock_that_was_years_off_and_is_right_after_a_restart_is_believed(wro
     )
 
 
+def test_what_a_clock_told_that_was_a_year_ahead_counts_for_nothing_once_it_is_right() -> None:
+    # No line, so nobody said that it was wrong.
+    clock = RegisterClock(START + 365 * DAY, BOOT)
+    clock.now(BOOT + 10)
+    later = restarted(clock, BOOT + 10, START + 365 * DAY + 10, START + 3_600)
+    assert later.now(1.0) == pytest.approx(START + 3_600)
+    # A little ahead is waited for.
+    clock = RegisterClock(START + 600, BOOT)
+    last = clock.now(BOOT)
+    assert restarted(clock, BOOT, START + 600, START + 60).now(1.0) == pytest.approx(last)
+
+
+def test_a_machines_clock_that_was_set_is_noticed_until_that_is_remembered() -> None:
+    clock = RegisterClock(START, BOOT)
+    assert not clock.was_set(BOOT + 1_000, START + 1_000.5)
+    assert clock.was_set(BOOT + 1_000, START + 4_600)
+    clock.remember(BOOT + 1_000, START + 4_600)
+    assert not clock.was_set(BOOT + 1_001, START + 4_601)
+
+
 def test_nothing_is_remembered_of_what_was_never_heard() -> None:
     clock = RegisterClock(START, BOOT)
     assert clock.remember(BOOT, START) == Remembered(None, None)

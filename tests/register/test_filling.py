@@ -63,6 +63,18 @@ def test_a_second_opening_that_names_no_session_is_refused() -> None:
     assert filled(OPEN | {"session_id": new_id(NOW)}).session_after != SESSION
 
 
+def test_what_was_closed_elsewhere_holds_up_no_opening() -> None:
+    opening = filled(OPEN | {"instead": True})
+    assert opening.session_after == opening.session_id != SESSION
+    assert "instead" not in json.loads(opening.body)
+    with pytest.raises(StillOpen):
+        filled(OPEN | {"instead": False})
+    for command in (OPEN | {"instead": "yes"}, PAY_IN | {"instead": True}):
+        with pytest.raises(Malformed) as malformed:
+            filled(command, TillState(1, None) if command["kind"] == "open_session" else OPENED)
+        assert [error.field for error in malformed.value.errors] == ["instead"]
+
+
 def test_a_sale_without_a_session_is_refused() -> None:
     with pytest.raises(NothingOpen):
         filled(PAY_IN, TillState(1, None))
