@@ -9,6 +9,7 @@ class RegisterError(Exception):
         RegisterError
         ├── LineDown        the service can't be reached, or asks to come later
         ├── NotLetIn        the service does not let this register in: its key, token or rights
+        │   └── NotHere     it does, and not into the store of this command
         ├── NotTaken        the service says that nobody would be answered for this body
         ├── OutboxInUse     another program has the outbox open
         ├── OutboxFull      nothing was taken: the disk has no room, or the outbox holds as much as it may
@@ -24,15 +25,23 @@ class RegisterError(Exception):
 
 
 class LineDown(RegisterError):
-    """The service can't be reached, or asks to come later; `retry_after_s` where it says when."""
+    """The service can't be reached, or asks to come later; `retry_after_s` where it says when.
 
-    def __init__(self, sentence: str, retry_after_s: float | None = None) -> None:
+    `replied`: it was reached and made nothing of what was asked, which may be this command's own trouble.
+    """
+
+    def __init__(self, sentence: str, retry_after_s: float | None = None, *, replied: bool = False) -> None:
         super().__init__(sentence)
         self.retry_after_s = retry_after_s
+        self.replied = replied
 
 
 class NotLetIn(RegisterError):
     """The service does not let this register in: nothing goes out until its key, token or rights are seen to."""
+
+
+class NotHere(NotLetIn):
+    """The service lets this register in, and not into the store of this command: its till waits, others go on."""
 
 
 class NotTaken(RegisterError):

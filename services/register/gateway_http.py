@@ -35,6 +35,10 @@ Heard = Callable[[float, float, float], None]
 """Is told of the service's clock: readings of `steady` before and after, and the second that a reply showed."""
 
 
+AWAY: Final = frozenset({429, 502, 503, 504})
+"""What is replied where the service, or what it stands on, is away or busy: whatever was asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the gateway replied. `is_problem`: it says what is wrong, and is no answer to a command."""
@@ -53,7 +57,7 @@ class Reply:
 
     def down(self) -> LineDown:
         """The error of a reply that asks to come later, or that makes no sense here."""
-        return LineDown(self.sentence, self.retry_after_s)
+        return LineDown(self.sentence, self.retry_after_s, replied=self.status not in AWAY)
 
 
 class GatewayHttp:

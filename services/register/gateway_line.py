@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .entries import CLAIMS_NOTHING, Entry
-from .errors import LineDown, NotLetIn, NotTaken
+from .errors import LineDown, NotHere, NotLetIn, NotTaken
 from .gateway_http import JSON, GatewayHttp, Heard, Reply
 from .settings import RegisterSettings
 from .tokens import Tokens
@@ -61,7 +61,7 @@ class GatewayLine:
             if is_last and reply.is_problem:
                 raise NotLetIn(f"The gateway does not let this register in. {self.tokens.advice}")
         if reply.status == 403 and reply.is_problem:
-            raise NotLetIn(f"The gateway lets this register in, and not here: {reply.sentence}")
+            raise NotHere(f"The gateway lets this register in, and not here: {reply.sentence}")
         return reply
 
     def _answer(self, reply: Reply, entry: Entry) -> bytes | None:
@@ -69,7 +69,7 @@ class GatewayLine:
         if reply.is_problem or reply.status == 202:
             return None
         if not isinstance(reply.read.get("kind"), str) or reply.read.get("command_id") != entry.command_id:
-            raise LineDown(f"What {self.http.host} replied is no answer to the command that was sent.")
+            raise LineDown(f"What {self.http.host} replied is no answer to the command that was sent.", replied=True)
         if reply.read.get("reason") in CLAIMS_NOTHING:
             self._claimed_nothing[entry.command_id] = reply.body
             self._claimed_nothing.move_to_end(entry.command_id)

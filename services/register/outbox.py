@@ -71,10 +71,10 @@ class Outbox:
         query = f"SELECT min(next_at) FROM entries WHERE number IN ({rows.OLDEST_OF_SESSIONS})"  # noqa: S608 - own words
         return await self._file.do(lambda db: db.execute(query, till).fetchone()[0])
 
-    async def waits(self, entry: Entry, trouble: str, *, attempts: int = 0) -> None:
-        """Say why an entry still waits, and count what was tried since it was read."""
+    async def waits(self, entry: Entry, trouble: str, *, attempts: int = 0) -> bool:
+        """Say why an entry still waits, and count what was tried since it was read; False where that was known."""
         values = {"trouble": trouble, "attempts": entry.attempts + attempts}
-        await self._file.do(partial(rows.change, number=entry.number, only=("queued",), values=values))
+        return await self._file.do(partial(rows.waits, number=entry.number, values=values))
 
     async def answered(
         self,

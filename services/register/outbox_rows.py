@@ -12,6 +12,7 @@ from .errors import IdTaken, NoSuchEntry, NotWaiting, OutboxFull
 ENTRIES_MAX: Final = 2_000_000
 """That wait at a time: some two years of a busy till, and a gigabyte."""
 
+_ENDS: Final = frozenset({"close_session", "force_close", "void_session"})
 _COLUMNS: Final = (
     "number, store_id, profile_id, command_id, session_id, kind, body, state, refused, taken_at, attempts, trouble, "
     "answer, answered_at, seen, event"
@@ -110,6 +111,13 @@ def change(db: sqlite3.Connection, *, number: int, only: Sequence[State], values
     return after
 
 
+def waits(db: sqlite3.Connection, *, number: int, values: dict[str, Any]) -> bool:
+    """As `Outbox.waits`."""
+    known = db.execute("SELECT trouble FROM entries WHERE number = ?", (number,)).fetchone()
+    is_new = known is not None and known[0] != values["trouble"]
+    return is_new and change(db, number=number, only=("queued",), values=values) is not None
+
+
 def _next_event(db: sqlite3.Connection) -> int:
     """One more than the latest, and not below the milliseconds since 1970.
 
@@ -130,8 +138,13 @@ def answered(
     if frees is True:
         free(db, entry, open_instead)
     elif frees is False:
-        query = "UPDATE tills SET session_id = ? WHERE store_id = ? AND profile_id = ? AND session_id IS NULL"
-        db.execute(query, (entry.session_id, *entry.till))
+        _hold(db, entry)
+
+
+def _hold(db: sqlite3.Connection, entry: Entry) -> None:
+    """Its session is open at its till after all, unless another one is by now."""
+    query = "UPDATE tills SET session_id = ? WHERE store_id = ? AND profile_id = ? AND session_id IS NULL"
+    db.execute(query, (entry.session_id, *entry.till))
 
 
 def free(db: sqlite3.Connection, entry: Entry, open_instead: str | None = None) -> None:
@@ -171,6 +184,8 @@ def give_up(db: sqlite3.Connection, *, store_id: str | None, command_id: str, at
     change(db, number=entry.number, only=("queued", "set_aside"), values=values)
     if entry.kind == "open_session":
         free(db, entry)
+    elif entry.kind in _ENDS:
+        _hold(db, entry)
     return entry_of(db, entry.number)
 
 

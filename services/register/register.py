@@ -90,17 +90,19 @@ class Register:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop sending and close the outbox; what waits is sent by the next one."""
-        if self._tidying is not None:
-            self._tidying.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._tidying
-        if self._sender is not None:
-            await self._sender.stop()
-        if self._line is not None:
-            await self._line.close()
-        with contextlib.suppress(RegisterError):
-            await self._outbox.remember_clock(self._clock.remember(steady(), time.time()))
-        await self._outbox.close()
+        sender, self._sender = self._sender, None
+        try:
+            if self._tidying is not None:
+                self._tidying.cancel()
+                await asyncio.wait({self._tidying})
+            if sender is not None:
+                await sender.stop()
+            if self._line is not None:
+                await self._line.close()
+            with contextlib.suppress(RegisterError):
+                await self._outbox.remember_clock(self._clock.remember(steady(), time.time()))
+        finally:
+            await self._outbox.close()
 
     async def put(self, command: Mapping[str, Any], *, idempotency_key: str | None = None) -> Entry:
         """Take a command; it is durable when this returns, and sent as soon as the line lets it.
@@ -115,9 +117,15 @@ class Register:
         filled = partial(fill, command, till, command_id, self.now(), defaults=self._defaults)
         if self._sender is not None and len(self._sender.tills) >= TILLS_MAX and till not in self._sender.tills:
             raise OutboxFull(f"An outbox has at most {TILLS_MAX} tills: begin another one for {till.profile_id}.")
-        entry, new = await self._outbox.put(till, command_id, _asked(command, till), lambda state: filled(state=state))
-        if new and self._sender is not None:
-            self._sender.wake(till)
+        try:
+            entry, _ = await self._outbox.put(
+                till, command_id, _asked(command, till), lambda state: filled(state=state)
+            )
+        except asyncio.CancelledError:
+            # Who asked went away, and the command may be taken all the same: it does not wait for the next one.
+            self._wake(till)
+            raise
+        self._wake(till)
         return entry
 
     async def find(self, command_id: str) -> Entry | None:
@@ -206,6 +214,10 @@ class Register:
         if entry is None:
             raise NoSuchEntry("Nothing was taken under this id.")
         return entry
+
+    def _wake(self, till: Till) -> None:
+        if self._sender is not None:
+            self._sender.wake(till)
 
     def _pulse(self) -> None:
         """Wake all who wait for a change."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from .entries import CLAIMS_NOTHING, NOT_LET_IN, TILL_UNKNOWN, Entry, Till
-from .errors import LineDown, NotLetIn, NotTaken, RegisterError
+from .errors import LineDown, NotHere, NotLetIn, NotTaken, RegisterError
 from .filling import ENDS, OPENS
 from .line import Line
 from .outbox import PROBE_S_MAX, Outbox
@@ -32,6 +32,10 @@ ASK_S_MAX: Final = 2.0
 """Between two looks for an answer."""
 SEND_AGAIN_S: Final = 30.0
 """How long an answer is waited for, before the same bytes are sent again."""
+UNANSWERED_S: Final = 120.0
+"""After so long without an answer, people are told of a command that the service has."""
+ODD_REPLIES: Final = 10
+"""After so many replies that are neither an answer nor say that the service is away, too."""
 TILLS_MAX: Final = 64
 """Tills of one outbox: each has a task, and a command on its way."""
 
@@ -110,9 +114,9 @@ class Sender:
                 if not waited:
                     await self._sleep_until_due(till, awake)
             except RegisterError as error:
-                # The disk is full, say: what was answered is asked for again.
+                # The disk is full, say: what was answered is asked for again, and until then nothing more goes out.
                 failures += 1
-                log.warning("The commands of %s/%s wait: %s", *till, error)
+                self._hold(LineDown(str(error)))
                 await asyncio.sleep(_held_s(failures))
             except Exception:
                 failures += 1
@@ -147,13 +151,18 @@ class Sender:
 
     async def _is_settled(self, entry: Entry, held: int) -> bool:
         """Send it and record the answer; False where it held up the line, or its till, `held` times before."""
+        answer: bytes | None = None
         try:
             answer = await self._answer(entry)
+            if answer is None:
+                return True
+            read = orjson.loads(answer)
         except NotTaken as refusal:
             self._is_up()
             await self._end(entry, None, {"kind": "command_rejected", "message": str(refusal)})
             return True
-        read = orjson.loads(answer)
+        except NotHere as elsewhere:
+            read = {"kind": "command_rejected", "reason": TILL_UNKNOWN, "message": str(elsewhere)}
         reason = read.get("reason")
         holds_line = reason in NOT_LET_IN and not (reason == "forbidden" and entry.kind in _OF_MANAGERS)
         if holds_line:
@@ -162,8 +171,7 @@ class Sender:
             self._is_up()
         if entry.state == "queued" and (holds_line or reason == TILL_UNKNOWN):
             if not holds_line or held >= _HELD_SAID:
-                await self._outbox.waits(entry, _sentence(read), attempts=self._tries[entry.number])
-                self._changed()
+                await self._say(entry, _sentence(read))
             await (self._line_is_free() if holds_line else asyncio.sleep(_held_s(held + 1)))
             return await self._is_given_up(entry)
         if read["kind"] == "command_parked" or reason in CLAIMS_NOTHING:
@@ -172,26 +180,43 @@ class Sender:
             await self._end(entry, answer, read)
         return True
 
-    async def _answer(self, entry: Entry) -> bytes:
-        """The answer, however often the line is down meanwhile. Raises NotTaken."""
+    async def _answer(self, entry: Entry) -> bytes | None:
+        """The answer, however often the line is down meanwhile; None once it is given up. Raises NotTaken, NotHere."""
+        begun, sent_at, pause_s, odd = time.monotonic(), float("-inf"), ASK_S, 0
         while True:
             await self._line_is_free()
-            self._tries[entry.number] += 1
+            if (entry.trouble or self._tries[entry.number]) and await self._is_given_up(entry):
+                return None
+            asks = time.monotonic() - sent_at < SEND_AGAIN_S
             try:
-                answer = await self._line.send(entry)
-                sent_at, pause_s = time.monotonic(), ASK_S
-                while answer is None and time.monotonic() - sent_at < SEND_AGAIN_S:
-                    if self.line_state.let_in:
-                        # A topic takes commands of everybody: only an answer says that this register is let in again.
-                        self._is_up()
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, ASK_S_MAX)
+                if asks:
                     answer = await self._line.ask(entry)
+                else:
+                    self._tries[entry.number] += 1
+                    answer = await self._line.send(entry)
+                    sent_at, pause_s = time.monotonic(), ASK_S
+            except NotHere:
+                raise
             except (LineDown, NotLetIn) as down:
                 self._hold(down)
+                odd += isinstance(down, LineDown) and down.replied
+                if odd >= ODD_REPLIES:
+                    await self._say(entry, f"The service makes nothing of it: {down}")
                 continue
             if answer is not None:
                 return answer
+            # Who takes commands may be there, and who answers them not: only a look for an answer tells.
+            if asks and self.line_state.let_in:
+                self._is_up()
+                if time.monotonic() - begun >= UNANSWERED_S:
+                    await self._say(entry, f"The service has it, and has not answered it for {UNANSWERED_S:.0f} s.")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, ASK_S_MAX)
+
+    async def _say(self, entry: Entry, trouble: str) -> None:
+        """Let people know what holds up a till; so they may give it up, too."""
+        if await self._outbox.waits(entry, trouble, attempts=self._tries[entry.number]):
+            self._changed()
 
     async def _end(self, entry: Entry, answer: bytes | None, read: dict[str, Any]) -> None:
         refused = _sentence(read) if read["kind"] == "command_rejected" else None
@@ -209,7 +234,7 @@ class Sender:
             await self._outbox.hasten(entry, self._now())
         self._changed()
 
-    async def _set_aside(self, entry: Entry, answer: bytes, read: dict[str, Any]) -> None:
+    async def _set_aside(self, entry: Entry, answer: bytes | None, read: dict[str, Any]) -> None:
         # The longer it has lain there, the longer it may wait.
         now = self._now()
         lain_s = now - entry.taken_at if entry.state == "set_aside" else 0.0
