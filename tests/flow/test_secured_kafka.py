@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -35,8 +36,11 @@ from services.register.kafka_line import KafkaLine
 from services.register.settings import RegisterSettings
 from tests.register.entries import entry_of
 from tests.support.commands import closing, opening
+from tests.support.golden_cases import load
+from tests.support.market import opened_market
 from tests.support.msk_door import ENVIRONMENT, REGION
 from tests.support.processes import ServiceProcess
+from tests.support.profiles import import_profiles
 from tests.support.quotas import quotas_of
 from tests.support.secured_kafka import READER, SECRET, USER, SecuredKafka, secured_kafka
 from tests.support.sessions_service import opened_service
@@ -44,6 +48,7 @@ from tests.support.waiting import eventually
 
 GOLDEN: Final = Path(__file__).parents[2] / "contracts" / "golden"
 READERS: Final = Path(__file__).parents[2] / "contracts" / "examples" / "readers"
+REGISTERS: Final = READERS.with_name("registers")
 
 WAYS: Final = ["plain", "scram-256", "scram-512", "oauth", "mtls", "msk"]
 
@@ -272,6 +277,39 @@ async def test_who_reads_closings_reads_them_in_groups_of_its_own_and_does_nothi
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+async def test_a_registers_principal_plays_a_day_by_the_lines_of_the_page(
+    kafka: SecuredKafka, stack: Stack, tmp_path: Path
+) -> None:
+    principals = tmp_path / "principals"
+    principals.mkdir()
+    (principals / "register-north").write_text("words of the north")
+    lines = (REGISTERS / "README.md").read_text().partition("```text\n")[2].partition("```")[0]
+    source, brokers = (REGISTERS / "python" / "send_commands.py").read_text(), "bootstrap_servers=broker, "
+    assert source.count(brokers) == 1
+    log_in = f"{brokers}\n{lines.replace('SASL_SSL', 'SASL_PLAINTEXT')}    "
+    (tmp_path / "send.py").write_text(source.replace(brokers, log_in))
+    (tmp_path / "password").write_text("words of the north\n")
+    async with opened_market(stack, tmp_path, kafka=kafka.plaintext) as market:
+        await import_profiles(market.engine, load("restaurant-day", tmp_path).profiles)
+        assert await set_up(market.settings, principals) == ["till-register-north"]
+        token = market.token("restaurant-day", sub="till-1")
+        process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "send.py", kafka.plain, market.settings.topics.commands, str(market.client.base_url)],
+            str(REGISTERS / "day.jsonl"),
+            cwd=tmp_path,
+            env=os.environ | {"SENDS": token, "ASKS": token},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            printed, _ = await asyncio.wait_for(process.communicate(), 120)
+        finally:
+            if process.returncode is None:
+                process.kill()
+    assert process.returncode == 0, printed.decode()
+    assert printed.count(b"session_closed\n") == 2
 
 
 @pytest.mark.parametrize(
