@@ -4,6 +4,7 @@ Between a shop and the service stand routers that ask for a log-in, proxies and 
 reply: it ends nothing, and their clock says nothing.
 """
 
+import asyncio
 import json
 import ssl
 import time
@@ -22,6 +23,8 @@ from .settings import RegisterSettings
 
 TIMEOUTS_S: Final = {"connect": 10.0, "read": 20.0, "write": 20.0, "pool": 20.0}
 """A gateway says 202 after five seconds, where it is not set to wait longer; silence for 20 is a cut."""
+REQUEST_S_MAX: Final = 60.0
+"""For all of a request: a reply that drips in, a byte at a time, is none."""
 CONNECTIONS_MAX: Final = 16
 KEPT_S: Final = 60.0
 """How long a connection is kept that nobody uses; gateways end theirs after 75 s."""
@@ -79,17 +82,18 @@ class GatewayHttp:
     async def request(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
         """What the gateway replies. Raises LineDown where nobody does, or somebody else."""
         try:
-            try:
-                return await self._once(method, path, headers, body)
-            except (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError):
-                # A connection that was kept may have ended meanwhile. What is sent again counts once.
-                return await self._once(method, path, headers, body)
+            async with asyncio.timeout(REQUEST_S_MAX):
+                try:
+                    return await self._once(method, path, headers, body)
+                except (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError):
+                    # A connection that was kept may have ended meanwhile. What is sent again counts once.
+                    return await self._once(method, path, headers, body)
+        except (httpcore.TimeoutException, httpcore.UnsupportedProtocol, TimeoutError):
+            raise LineDown(f"{self.host} did not reply in time.") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
             if "CERTIFICATE" in str(error):
                 raise LineDown(f"{self.host} can't prove that it is the gateway: {_first_line(error)}.") from None
             raise LineDown(f"{self.host} can't be reached: {_first_line(error)}.") from None
-        except (httpcore.TimeoutException, httpcore.UnsupportedProtocol):
-            raise LineDown(f"{self.host} did not reply in time.") from None
 
     async def close(self) -> None:
         """End the connections."""

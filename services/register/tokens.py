@@ -7,7 +7,7 @@ import asyncio
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,6 +20,8 @@ from .settings import RegisterSettings
 Audience = Literal["api", "commands"]
 RENEWED_AT: Final = 2 / 3
 """Of a token's life: so it lasts for a while yet where nobody can be asked for the next."""
+ASKED_AGAIN_S: Final = 30.0
+"""Where no new one could be had, and the one of before still counts."""
 FILE_BYTES_MAX: Final = 16_384
 SECRET: Final = re.compile(r"[\x21-\x7e]{1,8192}")
 
@@ -50,14 +52,19 @@ class Tokens:
         async with self._renewals[audience]:
             secret = self._key.read()
             token = self._tokens.get(audience)
-            if token is not None and token.of_secret == secret and time.monotonic() < token.renew_at:
+            if (
+                token is not None
+                and token.of_secret == secret
+                and time.monotonic() < min(token.renew_at, token.ends_at)
+            ):
                 return token.text
             try:
                 token = await self._trade(secret, audience)
             except LineDown:
                 if token is None or time.monotonic() >= token.ends_at:
                     raise
-                return token.text
+                # Not before each command: whoever can't be asked takes long to say so.
+                token = replace(token, renew_at=time.monotonic() + ASKED_AGAIN_S)
             self._tokens[audience] = token
             return token.text
 

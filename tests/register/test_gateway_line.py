@@ -5,7 +5,7 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from services.gateway.access import api_keys
+from services.register import gateway_http
 from services.register.errors import LineDown, NotLetIn, NotTaken
 from services.register.gateway_line import GatewayLine
 from services.register.settings import RegisterSettings
@@ -103,11 +104,16 @@ async def test_a_token_that_nobody_can_renew_is_used_to_its_end(
         first = await line.tokens.of("api")
         line.tokens._tokens["api"] = replace(line.tokens._tokens["api"], renew_at=time.monotonic())
 
+        asked = 0
+
         async def away(*_: Any) -> Any:
+            nonlocal asked
+            asked += 1
             raise LineDown("away")
 
         monkeypatch.setattr(line.http, "request", away)
-        assert await line.tokens.of("api") == first
+        assert [await line.tokens.of("api") for _ in range(3)] == [first] * 3
+        assert asked == 1, "not before each command"
         line.tokens._tokens["api"] = replace(line.tokens._tokens["api"], ends_at=time.monotonic())
         with pytest.raises(LineDown, match="away"):
             await line.tokens.of("api")
@@ -246,8 +252,7 @@ async def test_the_services_clock_is_heard(market: Market, key_file: Path) -> No
     assert len(heard) == 31
     for asked, had, second in heard:
         assert second <= had
-        # A date is a tenth of a second old at most, or what this machine kept the server from writing it.
-        assert second + 1 + 0.3 >= asked, "no reply shows a second that was over long ago"
+        assert second + 1 + 10 >= asked, "it is of now, as far as a loaded machine lets it be"
 
 
 @asynccontextmanager
@@ -352,9 +357,28 @@ async def test_no_key_goes_to_who_can_not_prove_to_be_the_gateway(tmp_path: Path
     assert len(heads) == 1, "its certificate names the address 127.0.0.1 and no other"
 
 
-async def test_silence_is_a_line_that_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    from services.register import gateway_http
+async def test_a_reply_that_drips_in_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_http, "REQUEST_S_MAX", 0.5)
 
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 90000\r\n\r\n")
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    try:
+        async with line_to(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", token="a.b.c") as line:
+            with pytest.raises(LineDown, match="did not reply in time"):
+                await line.send(entry_of(opening("p1", str(uuid4()))))
+    finally:
+        server.close()
+
+
+async def test_silence_is_a_line_that_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(gateway_http.TIMEOUTS_S, "read", 0.2)
     async with stranger(b"", holds=True) as (url, _), line_to(url, token="a.b.c") as line:
         with pytest.raises(LineDown, match="did not reply in time"):

@@ -189,7 +189,15 @@ async def test_the_key_is_revoked_and_a_new_one_is_put_into_the_file(
 
         async def revoke() -> None:
             await until_sent(register)
+            # Not before the gateway knows: what comes until then is let in.
+            traded = await market.client.post("/auth/key-token", headers={"x-api-key": (tmp_path / "key").read_text()})
+            bearer = {"authorization": f"Bearer {traded.json()['access_token']}"}
             await revoke_key(market.settings, market.engine, "s1", key_id)
+
+            async def is_refused() -> bool:
+                return (await market.client.get("/api/tills", headers=bearer)).status_code == 401
+
+            await eventually(is_refused)
 
         async def renew() -> None:
             async def is_held() -> bool:
@@ -233,6 +241,8 @@ async def test_the_key_is_rotated_in_the_middle_of_a_day(
 @pytest.fixture
 def frozen_broker(market: Market) -> Iterator[Callable[[], None]]:
     """Freezes the broker; it goes on at the end in any case."""
+    if "kafka" not in market.stack.pids:
+        pytest.skip("servers in containers can't be frozen from here")
     pid = market.stack.pids["kafka"]
     yield lambda: os.kill(pid, signal.SIGSTOP)
     os.kill(pid, signal.SIGCONT)
