@@ -28,6 +28,8 @@ from .outbox_rows import TillState
 from .sender import TILLS_MAX, Sender
 from .settings import RegisterSettings
 
+CLOCK_LOOKED_AT_S: Final = 1.0
+"""How often it is looked whether somebody set the machine's clock."""
 TIDIED_EVERY_S: Final = 60.0
 """How often the clock is remembered, and what is old is deleted."""
 
@@ -230,12 +232,16 @@ class Register:
         return line_of(self.settings, self.heard, steady)
 
     async def _tidy(self) -> None:
+        due = steady()
         while True:
-            with contextlib.suppress(RegisterError):
-                await self._outbox.remember_clock(self._clock.remember(steady(), time.time()))
-                while await self._outbox.prune(self.now() - self.settings.keep_answered_s):
-                    pass
-            await asyncio.sleep(TIDIED_EVERY_S)
+            # A lead is over the machine's clock as it is set: a program that is killed has no other moment for it.
+            if steady() >= due or self._clock.was_set(steady(), time.time()):
+                with contextlib.suppress(RegisterError):
+                    await self._outbox.remember_clock(self._clock.remember(steady(), time.time()))
+                    while await self._outbox.prune(self.now() - self.settings.keep_answered_s):
+                        pass
+                due = steady() + TIDIED_EVERY_S
+            await asyncio.sleep(CLOCK_LOOKED_AT_S)
 
 
 def steady() -> float:

@@ -1,11 +1,13 @@
 """What goes out, in which order, and what holds it up: by a line whose answers a test decides."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.register import outbox, sender
+from services.register import register as register_module
 from services.register.entries import Entry
 from services.register.errors import LineDown, NothingOpen, NotLetIn, NotTaken, NotWaiting, OutboxFull, StillOpen
 from services.register.register import Register
@@ -245,6 +247,24 @@ async def test_a_session_that_was_closed_here_is_not_open_whatever_the_next_open
         )
         await register.put(OPEN)
         await open_sessions(register, None)
+
+
+async def test_a_clock_that_was_set_is_remembered_before_anything_can_end_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_by_s = 0.0
+    own_time = time.time
+    monkeypatch.setattr(time, "time", lambda: own_time() + set_by_s)
+    monkeypatch.setattr(register_module, "CLOCK_LOOKED_AT_S", 0.01)
+    async with register_of(tmp_path, Line()) as register:
+        began = register_module.steady()
+        register.heard(began, began, int(own_time()))
+        set_by_s = -3_600.0
+
+        async def is_remembered() -> bool:
+            return ((await register._outbox.remembered_clock()).lead_s or 0) > 3_500
+
+        await eventually(is_remembered)
 
 
 async def test_a_full_outbox_stops_no_sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
