@@ -56,6 +56,7 @@ class Register:
 
     def __init__(self, folder: Path, command: list[str], market: Market) -> None:
         self._folder, self._command, self._market = folder, command, market
+        self._started: list[subprocess.Popen[str]] = []
 
     def start(
         self, sends: str | None = None, asks: str | None = None, gateway: str | None = None
@@ -64,7 +65,7 @@ class Register:
         settings = self._market.settings
         gateway = gateway or str(self._market.client.base_url)
         tokens = {"SENDS": sends or self.sends(), "ASKS": asks or self._market.token("restaurant-day", sub="till-1")}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*self._command, settings.kafka, settings.topics.commands, gateway, str(DAY)],
             cwd=self._folder,
             env=os.environ | tokens,
@@ -72,6 +73,14 @@ class Register:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """End whatever of it still runs."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
 
     def sends(self, store: str = "restaurant-day") -> str:
         """A token for the records of a store's register."""
@@ -83,6 +92,14 @@ class Register:
         process = self.start(**tokens)
         printed, complained = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
         return process.returncode, printed.splitlines(), complained
+
+
+@pytest.fixture
+async def register(built: tuple[Path, list[str]], restaurant: Market) -> AsyncIterator[Register]:
+    """A register there, not started yet."""
+    register = Register(*built, restaurant)
+    yield register
+    register.kill()
 
 
 async def published(market: Market, topic: str) -> list[ConsumerRecord]:
@@ -120,9 +137,13 @@ def without_receipt(message: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.timeout(1800)
 @of_each_language
 async def test_a_register_plays_the_day_and_its_closings_are_the_golden_ones(
-    built: tuple[Path, list[str]], restaurant: Market
+    register: Register, restaurant: Market
 ) -> None:
-    register = Register(*built, restaurant)
+    # Who may not ask says so and sends nothing.
+    status, lines, complaint = await register.run(asks="nobody's")
+    assert (status, lines) == (1, [])
+    assert "The gateway does not take the token in ASKS: " in complaint
+    assert await published(restaurant, restaurant.settings.topics.commands) == []
 
     # A token of another store: the first command is refused, and nothing is sent behind it.
     status, lines, complaint = await register.run(sends=register.sends("s1"))
@@ -137,17 +158,18 @@ async def test_a_register_plays_the_day_and_its_closings_are_the_golden_ones(
         assert (await asyncio.to_thread(process.stdout.readline)).rstrip() == line
     process.send_signal(signal.SIGKILL)
     await asyncio.to_thread(process.communicate)
-    assert await register.run() == (0, EXPECTED, "")
+    assert (await register.run())[:2] == (0, EXPECTED)
 
     sent = await published(restaurant, restaurant.settings.topics.commands)
     partition = murmur2_of(KEY) % PARTITIONS
     assert {(record.key, record.partition) for record in sent} == {(KEY, partition)}
     assert {record.value for record in sent} == set(DAY.read_bytes().splitlines())
     assert all([name for name, _ in record.headers] == ["authorization"] for record in sent)
-    assert producers(restaurant, partition) == 3
+    # The first run's, the second one's, and the third one's, unless the second was through before it ended.
+    assert producers(restaurant, partition) in (2, 3)
 
     # Once more: everything has its answer, so nothing is sent and nothing changes.
-    assert await register.run() == (0, EXPECTED, "")
+    assert (await register.run())[:2] == (0, EXPECTED)
     assert len(await published(restaurant, restaurant.settings.topics.commands)) == len(sent)
 
     async def all_closed() -> list[ConsumerRecord] | None:
@@ -163,25 +185,11 @@ async def test_a_register_plays_the_day_and_its_closings_are_the_golden_ones(
 
 @pytest.mark.timeout(1800)
 @of_each_language
-async def test_a_register_that_may_not_ask_says_so_and_sends_nothing(
-    built: tuple[Path, list[str]], restaurant: Market
-) -> None:
-    register = Register(*built, restaurant)
-
-    status, lines, complaint = await register.run(asks="nobody's")
-
-    assert (status, lines) == (1, [])
-    assert "The gateway does not take the token in ASKS: " in complaint
-    assert await published(restaurant, restaurant.settings.topics.commands) == []
-
-
-@pytest.mark.timeout(1800)
-@of_each_language
 async def test_a_register_waits_for_a_gateway_that_is_away(
-    built: tuple[Path, list[str]], restaurant: Market, free_port: int
+    register: Register, restaurant: Market, free_port: int
 ) -> None:
     gateway = f"127.0.0.1:{free_port}"
-    process = Register(*built, restaurant).start(gateway=f"http://{gateway}")
+    process = register.start(gateway=f"http://{gateway}")
     assert process.stderr is not None
     complaint = await asyncio.to_thread(process.stderr.readline)
     assert "The gateway is asked again: " in complaint
