@@ -23,7 +23,8 @@ ENDS: Final = frozenset({"close_session", "force_close", "void_session"})
 """Commands after which nothing is open at the till, as far as the outbox knows."""
 INSTEAD: Final = "instead"
 """A member of openings that goes no further: true says that what is open here was closed elsewhere."""
-OF_NO_SESSION: Final = frozenset({"set_profile"})
+OF_NO_SESSION: Final = ("set_profile",)
+"""Looked through, not hashed: a kind may be any value of JSON until it was read."""
 KEY_CHARACTERS_MAX: Final = 255
 
 

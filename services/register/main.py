@@ -8,26 +8,33 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from pydantic import ValidationError
 
+import contracts
+
 from .api import Api
+from .connection import REQUEST_TIME_LIMIT_S, Connection, Server
 from .errors import RegisterError
-from .register import Register
+from .lines import line_of
+from .register import Register, steady
 from .settings import RegisterSettings
 from .streams import Streams
 
 CONNECTIONS_MAX: Final = 64
 """That are open or served at a time: a POS program and some pages."""
 REQUEST_HEAD_BYTES_MAX: Final = 32_768
-KEEP_ALIVE_S: Final = 30
 STOP_TIME_LIMIT_S: Final = 3
 """How long requests under way may take to end once the agent is to stop."""
+EXIT_PASSES: Final = 1
+"""Where it can't start now: its port or outbox is in use, its disk is full. A service manager tries again."""
 EXIT_WRONG: Final = 2
-"""Where it can't start as it is set up; a service manager need not try again at once."""
+"""Where it is set up wrongly: to try again is of no use."""
 
 log = logging.getLogger("tillstream.register")
 
@@ -44,17 +51,22 @@ def start() -> int:
     """Run the agent to its end; its exit code."""
     try:
         settings = RegisterSettings()
+        wrong = wrong_contracts()
+        # Only looked at: what is wrong with the way to the service is said before anything begins.
+        line_of(settings, lambda *_: None, steady)
     except ValidationError as error:
-        for one in error.errors(include_url=False, include_input=False):
-            name = ".".join(map(str, one["loc"]))
-            sys.stderr.write(f"{f'TILL_REGISTER_{name.upper()}: ' if name else ''}{one['msg']}\n")
+        wrong = "\n".join(map(_sentence, error.errors(include_url=False, include_input=False)))
+    except ValueError as error:
+        wrong = str(error)
+    if wrong:
+        sys.stderr.write(f"{wrong}\n")
         return EXIT_WRONG
     set_up_logs(settings.log_level)
     try:
         asyncio.run(run(settings))
-    except (RegisterError, OSError, ValueError) as error:
+    except (RegisterError, OSError) as error:
         sys.stderr.write(f"{error}\n")
-        return EXIT_WRONG
+        return EXIT_PASSES
     return 0
 
 
@@ -63,22 +75,28 @@ async def run(settings: RegisterSettings) -> None:
     stopping = asyncio.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         _on_signal(one, stopping)
-    async with Register(settings) as register, agent(register, stopping) as address:
-        log.info("register_started", extra={"address": address, "outbox": str(settings.outbox)})
-        await stopping.wait()
+    # The address first: who can't have it sends nothing either.
+    with _listener(settings) as listener:
+        async with Register(settings) as register, agent(register, stopping, listener) as address:
+            log.info("register_started", extra={"address": address, "outbox": str(settings.outbox.resolve())})
+            await stopping.wait()
     log.info("register_stopped")
 
 
 @contextlib.asynccontextmanager
-async def agent(register: Register, stopping: asyncio.Event) -> AsyncIterator[str]:
+async def agent(
+    register: Register, stopping: asyncio.Event, listener: socket.socket | None = None
+) -> AsyncIterator[str]:
     """Serve a register for as long as the block lasts; yields the address, with the port that was really taken.
 
-    Streams end once `stopping` is set, which this does on the way out. Raises OSError where the address is taken.
+    Streams end once `stopping` is set. This sets it on the way out, and where nobody is served any more for another
+    reason, which it raises then. Raises OSError where the address is taken.
     """
-    with _listener(register.settings) as listener:
-        server = _Server(_config(Api(register, Streams(register, stopping)).app()))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        host, port = listener.getsockname()[:2]
+    with listener or _listener(register.settings) as bound:
+        server = Server(_config(Api(register, Streams(register, stopping)).app()))
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        serving.add_done_callback(lambda _: stopping.set())
+        host, port = bound.getsockname()[:2]
         try:
             yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         finally:
@@ -87,13 +105,31 @@ async def agent(register: Register, stopping: asyncio.Event) -> AsyncIterator[st
             await serving
 
 
+def wrong_contracts(beside: str | None = contracts.__file__, package: str = __name__) -> str | None:
+    """A sentence where the wire's models are not those that this distribution brought; None where all is well."""
+    if package.startswith("services."):
+        return None
+    own, other = Path(__file__).resolve().parents[1], Path(beside or "").resolve().parents[1]
+    if own != other or find_spec("services") is not None:
+        return (
+            f"The package `contracts` is another's here ({other}), or Tillstream is installed beside this: give "
+            "tillstream-register an environment of its own."
+        )
+    return None
+
+
+def _sentence(error: Any) -> str:
+    name = ".".join(map(str, error["loc"]))
+    return f"TILL_REGISTER_{name.upper()}: {error['msg']}" if name else str(error["msg"])
+
+
 def _config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         access_log=False,
         h11_max_incomplete_event_size=REQUEST_HEAD_BYTES_MAX,
         # The parser in C would have to be installed for every machine; one till does not feel it.
-        http="h11",
+        http=Connection,
         lifespan="off",
         limit_concurrency=CONNECTIONS_MAX,
         log_config=None,
@@ -101,17 +137,9 @@ def _config(app: Any) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_TIME_LIMIT_S,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_keep_alive=int(REQUEST_TIME_LIMIT_S),
         ws="none",
     )
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to this module: the outbox is closed after the last request, not by the signal."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _on_signal(which: signal.Signals, stopping: asyncio.Event) -> None:

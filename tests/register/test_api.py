@@ -14,9 +14,10 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.jsontext import BODY_BYTES_MAX
-from services.register import outbox_rows
+from services.register import connection, main, outbox_rows
 from services.register.guards import HEADERS
 from services.register.main import CONNECTIONS_MAX
+from services.register.register import Register
 from services.register.sender import TILLS_MAX
 from services.register.settings import RegisterSettings
 from services.register.shorthand import PATHS
@@ -117,6 +118,8 @@ async def test_a_day_in_few_words_is_the_wires(agent: Agent) -> None:
     [
         ("/commands", {"kind": "open_sesame"}, ["kind"]),
         ("/commands", {}, ["kind"]),
+        ("/commands", {"kind": []}, ["kind"]),
+        ("/commands", {"kind": {}}, ["kind"]),
         ("/cash", {"movement": "pay_out", "session_id": OPENED}, ["amount_minor", "category"]),
         ("/open", {"float_minor": "500"}, ["opening.0.amount_minor"]),
         ("/open", {"float_minor": 500, "flaot_minor": 1}, ["flaot_minor"]),
@@ -148,7 +151,7 @@ async def test_no_more_of_a_body_is_read_than_a_command_may_have(agent: Agent) -
     reply = await agent.client.post("/commands", content=b" " * (BODY_BYTES_MAX + 1), headers=headers)
     assert (reply.status_code, reply.json()["detail"]) == (413, "A command has 262,144 bytes at most.")
     # Who never ends is not read to the end; whether they look for a reply before they notice is their affair.
-    with contextlib.suppress(httpx.ReadError, httpx.WriteError):
+    with contextlib.suppress(httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError):
         assert (await agent.client.post("/commands", content=endless(), headers=headers)).status_code == 413
 
 
@@ -188,6 +191,53 @@ async def test_so_many_connections_are_served_at_a_time_and_no_more(agent: Agent
             writer.close()
         while (await agent.client.get("/status")).status_code != 200:
             pass
+
+
+async def test_connections_that_say_nothing_or_half_of_it_end_and_one_that_is_used_does_not(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "REQUEST_TIME_LIMIT_S", 1.0)
+    host, _, port = agent.address.rpartition(":")
+    halves = (
+        b"",
+        b"GET /status HTTP/1.1\r\nHost: ",
+        b"POST /open HTTP/1.1\r\nHost: %b:%b\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        % (host.encode(), port.encode()),
+    )
+    async with agent.client.stream("GET", "/live") as stream:
+        late = [await asyncio.open_connection(host, int(port)) for _ in halves]
+        for (_, writer), half in zip(late, halves, strict=True):
+            writer.write(half)
+
+        async def ended(reader: asyncio.StreamReader) -> bytes:
+            with contextlib.suppress(ConnectionResetError):
+                return await reader.read()
+            return b""
+
+        async with asyncio.timeout(60):
+            assert await asyncio.gather(*(ended(reader) for reader, _ in late)) == [b"", b"", b""]
+        for _, writer in late:
+            writer.close()
+        # A stream is an answer that goes on: nothing is waited for.
+        await agent.post("/open")
+        (event,) = await events(reply=stream, number=1)
+        assert event["event"] == "status"
+    assert (await agent.client.get("/status")).json()["queued"] == 0
+
+
+async def test_where_the_server_dies_the_agent_ends_and_is_not_deaf(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(*_: object) -> bool:
+        raise RuntimeError("nobody thought of it")
+
+    monkeypatch.setattr(connection.Server, "on_tick", dies)
+    settings = RegisterSettings(outbox=tmp_path / "register.outbox", port=0)
+    with pytest.raises(RuntimeError, match="nobody thought of it"):
+        async with asyncio.timeout(60):
+            await main.run(settings)
+    async with Register(settings, PlayedLine()):
+        pass
 
 
 async def test_the_same_key_is_the_same_command_and_another_body_under_it_is_refused(cut_off: Agent) -> None:

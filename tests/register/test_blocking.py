@@ -1,6 +1,9 @@
 """The library for programs without asyncio."""
 
+import os
+import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -81,3 +84,38 @@ def test_a_register_that_was_not_opened_says_so(tmp_path: Path) -> None:
     for ask in (register.status, lambda: next(entries)):
         with pytest.raises(RuntimeError, match="opened by `with`"):
             ask()
+
+
+def test_whoever_waits_while_it_is_closed_hears_of_it(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        with BlockingRegister(settings(tmp_path), PlayedLine(down=away())) as register:
+            opened = register.put(command_of("/open", {}))
+            entries = register.follow()
+            waiting = [
+                threads.submit(register.answer, opened.command_id, wait_s=600),
+                threads.submit(next, entries),
+            ]
+            while len(register._calls) < len(waiting):
+                time.sleep(0.01)
+        for one in waiting:
+            with pytest.raises(RuntimeError, match="was closed"):
+                one.result(60)
+    with pytest.raises(RuntimeError, match="was closed"):
+        register.put(command_of("/close", {"cash_minor": 0}))
+
+
+def test_an_interrupt_of_who_follows_leaves_nothing_behind(tmp_path: Path) -> None:
+    with BlockingRegister(settings(tmp_path), PlayedLine()) as register:
+        interrupt = threading.Thread(target=interrupt_once_it_waits, args=(register,))
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(register.follow())
+        interrupt.join()
+        assert register._calls == {}
+        assert register.answer(register.put(command_of("/open", {})).command_id, wait_s=30).state == "answered"
+
+
+def interrupt_once_it_waits(register: BlockingRegister) -> None:
+    while not register._calls:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)

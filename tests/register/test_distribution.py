@@ -102,24 +102,42 @@ async def test_the_agent_runs_there_in_little_memory_and_stops_when_it_is_asked(
             await process.wait()
 
 
-def test_two_on_one_outbox_and_wrong_settings_are_a_sentence_and_exit_code_two(python: Path, tmp_path: Path) -> None:
+def test_what_is_set_up_wrongly_and_what_passes_are_sentences_and_exit_codes(python: Path, tmp_path: Path) -> None:
     base = {"PATH": os.environ["PATH"], "TILL_REGISTER_OUTBOX": str(tmp_path / "o"), "TILL_REGISTER_PORT": "0"}
 
-    def started(**changed: str) -> subprocess.CompletedProcess[str]:
+    def started(python: Path = python, **changed: str) -> tuple[int, str]:
         command = [str(python), "-I", "-c", ENTERED]
-        return subprocess.run(command, env=base | changed, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=base | changed, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stderr
 
-    wrong = started(TILL_REGISTER_GATEWAY_URL="http://gateway.example", TILL_REGISTER_PORT="port")
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "TILL_REGISTER_PORT: " in wrong.stderr
-    readable = started(TILL_REGISTER_GATEWAY_URL="http://gateway.example")
-    assert (readable.returncode, "TILL_REGISTER_ALLOW_HTTP" in readable.stderr) == (2, True)
+    for wrong, sentence in (
+        ({"TILL_REGISTER_PORT": "port"}, "TILL_REGISTER_PORT: "),
+        ({"TILL_REGISTER_GATEWAY_URL": "http://gateway.example"}, "TILL_REGISTER_ALLOW_HTTP"),
+        ({"TILL_REGISTER_KAFKA": "kafka:9092"}, "set TILL_REGISTER_GATEWAY_URL"),
+        ({"TILL_REGISTER_GATEWAY_URL": "https://g", "TILL_REGISTER_CA_FILE": str(tmp_path)}, "holds no certificates"),
+    ):
+        code, output = started(**wrong)
+        assert (code, sentence in output) == (2, True), output
     first = subprocess.Popen([str(python), "-I", "-c", ENTERED], env=base, stderr=subprocess.PIPE, text=True)
     try:
         assert first.stderr is not None
-        assert "register_started" in first.stderr.readline()
-        second = started()
-        assert (second.returncode, str(first.pid) in second.stderr, "Traceback" in second.stderr) == (2, True, False)
+        line = json.loads(first.stderr.readline())
+        code, output = started()
+        assert (code, str(first.pid) in output) == (1, True), output
+        # Whose address is taken has not begun to send: it does not touch the outbox.
+        other = tmp_path / "other"
+        port = line["address"].rpartition(":")[2]
+        code, output = started(TILL_REGISTER_PORT=port, TILL_REGISTER_OUTBOX=str(other))
+        assert (code, "Another TILL_REGISTER_PORT may be free" in output, other.exists()) == (1, True, False), output
     finally:
         first.terminate()
         first.communicate()
+
+
+def test_it_does_not_start_where_the_models_are_anothers(wheel: Path, tmp_path: Path) -> None:
+    python = install(wheel, tmp_path / "shop")
+    (site,) = python.parent.parent.glob("lib/python*/site-packages")
+    (site / "services").mkdir()
+    done = subprocess.run([str(python), "-I", "-c", ENTERED], env={}, capture_output=True, text=True, check=False)
+    assert (done.returncode, "an environment of its own" in done.stderr) == (2, True), done.stderr

@@ -210,8 +210,16 @@ function showAll() {
 }
 
 async function change(entry, way) {
-  await ask(`/commands/${entry.command_id}/${way}`, { method: "POST", body: "{}" });
-  await look();
+  let detail = "";
+  try {
+    const reply = await ask(`/commands/${entry.command_id}/${way}`, { method: "POST", body: "{}" });
+    if (!reply.ok) detail = (await reply.json()).detail;
+  } catch (error) {
+    detail = String(error);
+  }
+  at("failed").hidden = !detail;
+  at("failed").textContent = detail ? t("do.failed", { what: what(entry), detail }) : "";
+  await look().catch(() => {});
 }
 
 function doubt(entry) {
