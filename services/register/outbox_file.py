@@ -169,7 +169,9 @@ class OutboxFile:
             for job in batch:
                 db.execute("SAVEPOINT one")
                 try:
-                    ended.append((job, job.work(db), None))
+                    result = job.work(db)
+                    # Whoever held a cursor would hold the file, too, beyond its closing.
+                    ended.append((job, None if isinstance(result, sqlite3.Cursor) else result, None))
                 except Exception as error:
                     if isinstance(error, sqlite3.Error) and not isinstance(error, _OF_ONE_JOB):
                         raise

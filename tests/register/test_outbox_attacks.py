@@ -16,6 +16,7 @@ import pytest
 from services.register import outbox_file
 from services.register.errors import OutboxDamaged, OutboxFull, OutboxInUse
 from services.register.outbox import Outbox
+from services.register.outbox_file import OutboxFile
 from tests.register.puts import AT_ONCE, TILL, filled
 
 TOP = Path(__file__).parents[2]
@@ -275,3 +276,15 @@ async def test_a_folder_that_is_no_folder_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "file" / "till.outbox", tmp_path):
         with pytest.raises(OutboxDamaged, match="look at its rights and its folder"):
             await Outbox(path).open()
+
+
+async def test_the_file_is_free_as_soon_as_it_is_closed_whatever_is_still_held_of_it(tmp_path: Path) -> None:
+    """A cursor that somebody holds would keep the connection, and with it the lock, beyond its closing."""
+    path = tmp_path / "register.outbox"
+    first, second = OutboxFile(path), OutboxFile(path)
+    await first.open()
+    held = [await first.do(lambda db: db.execute("UPDATE counts SET value = value")) for _ in range(3)]
+    await first.close()
+    await second.open()
+    await second.close()
+    assert held == [None, None, None]
