@@ -14,7 +14,7 @@ from typing import Final
 
 from playwright.async_api import Browser, Page
 
-from tests.console.chromium import chromium
+from tests.support.chromium import chromium
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "console"
 STORE: Final = "/stores/fournil-lyon"

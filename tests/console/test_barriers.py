@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser, Page
 
-from tests.console.chromium import chromium, complaints, looks
+from tests.support.chromium import chromium, complaints, looks
 from tests.support.commands import movement
 from tests.support.market import Market
 

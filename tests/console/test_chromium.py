@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from services.console.live import TOGETHER_S
-from tests.console.chromium import chromium, complaints, looks
+from tests.support.chromium import chromium, complaints, looks
 from tests.support.commands import closing, opening, order
 from tests.support.market import Market
 

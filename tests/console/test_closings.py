@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser
 
-from tests.console.chromium import chromium, complaints, looks
 from tests.console.visitor import Visitor
+from tests.support.chromium import chromium, complaints, looks
 from tests.support.commands import closing, command, movement, opening, order
 from tests.support.market import Market
 from tests.support.waiting import eventually

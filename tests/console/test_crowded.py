@@ -17,7 +17,7 @@ from services.console import apis, live
 from services.console.main import console
 from services.platform.http.server import serve
 from services.platform.settings import Settings
-from tests.console.chromium import chromium
+from tests.support.chromium import chromium
 from tests.support.waiting import eventually
 
 EVENTS = "text/event-stream"

@@ -8,8 +8,8 @@ import pytest
 from babel import Locale
 
 from services.console.till_settings import in_common, objections, settings_of
-from tests.console.chromium import chromium, complaints, looks
 from tests.console.visitor import Visitor, filled
+from tests.support.chromium import chromium, complaints, looks
 from tests.support.market import Market
 
 PATH = "/stores/s1/new-till"

@@ -10,8 +10,8 @@ import pytest
 from playwright.async_api import Browser
 
 from services.console.over_short import DAYS_MAX, Asked, read_asked, sections
-from tests.console.chromium import chromium, complaints, looks
 from tests.console.visitor import Visitor
+from tests.support.chromium import chromium, complaints, looks
 from tests.support.commands import closing, command, opening
 from tests.support.market import Market
 from tests.support.waiting import eventually

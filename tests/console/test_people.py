@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.console.chromium import chromium, complaints, looks
 from tests.console.visitor import Visitor
+from tests.support.chromium import chromium, complaints, looks
 from tests.support.market import Market
 from tests.support.waiting import eventually
 

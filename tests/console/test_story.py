@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page
 from pypdf import PdfReader
 
-from tests.console.chromium import chromium
+from tests.support.chromium import chromium
 from tests.support.commands import closing, movement, opening, order
 from tests.support.market import Market
 from tests.support.waiting import eventually

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import BrowserContext, Page
 
-from tests.console.chromium import chromium
+from tests.support.chromium import chromium
 from tests.support.commands import order
 from tests.support.market import Market
 from tests.support.waiting import eventually

@@ -12,8 +12,8 @@ from contracts.values import TenderType
 from services.console.formats import Formats
 from services.console.till_settings import SENTENCES, changes, filled_of, in_full, objections, settings_of
 from services.console.words import SETTINGS, TENDER_TYPES
-from tests.console.chromium import chromium, complaints, looks
 from tests.console.visitor import Visitor, filled
+from tests.support.chromium import chromium, complaints, looks
 from tests.support.market import Market
 
 PATH = "/stores/s1/tills"

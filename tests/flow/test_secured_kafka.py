@@ -34,7 +34,6 @@ from services.platform.settings import Settings
 from services.register.errors import LineDown
 from services.register.kafka_line import KafkaLine
 from services.register.settings import RegisterSettings
-from tests.register.entries import entry_of
 from tests.support.commands import closing, opening
 from tests.support.golden_cases import load
 from tests.support.market import opened_market
@@ -42,6 +41,7 @@ from tests.support.msk_door import ENVIRONMENT, REGION
 from tests.support.processes import ServiceProcess
 from tests.support.profiles import import_profiles
 from tests.support.quotas import quotas_of
+from tests.support.register_entries import entry_of
 from tests.support.secured_kafka import READER, SECRET, USER, SecuredKafka, secured_kafka
 from tests.support.sessions_service import opened_service
 from tests.support.waiting import eventually

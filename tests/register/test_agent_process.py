@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.register.test_gateway_line import new_key
+from tests.support.access import new_key
 from tests.support.market import Market
 from tests.support.processes import ServiceProcess
 from tests.support.waiting import eventually
@@ -22,7 +22,7 @@ SALES = 20
 @pytest.fixture
 async def names(market: Market, tmp_path: Path) -> dict[str, str]:
     """How the agent is set up."""
-    await new_key(market, tmp_path / "key")
+    await new_key(market.engine, tmp_path / "key")
     return {
         "TILL_REGISTER_OUTBOX": str(tmp_path / "register.outbox"),
         "TILL_REGISTER_GATEWAY_URL": str(market.client.base_url).rstrip("/"),
@@ -97,7 +97,7 @@ async def test_a_key_that_is_not_taken_is_said_and_everything_waits(market: Mark
         status = (await client.get("/status")).json()
         assert "no restart is needed" in status["line"]["sentence"]
         assert "no such key" not in process.log.read_text()
-        await new_key(market, Path(names["TILL_REGISTER_API_KEY_FILE"]))
+        await new_key(market.engine, Path(names["TILL_REGISTER_API_KEY_FILE"]))
 
         async def is_up() -> bool:
             return bool((await client.get("/status")).json()["queued"] == 0)

@@ -19,10 +19,10 @@ from services.register import gateway_http
 from services.register.errors import LineDown, NotLetIn, NotTaken
 from services.register.gateway_line import GatewayLine
 from services.register.settings import RegisterSettings
-from tests.register.entries import entry_of
-from tests.support.access import revoke_key
+from tests.support.access import new_key, revoke_key
 from tests.support.commands import movement, opening
 from tests.support.market import Market
+from tests.support.register_entries import entry_of
 from tests.support.secured_kafka import write_certificates
 from tests.support.waiting import eventually
 
@@ -39,18 +39,10 @@ async def line_to(url: str, **more: Any) -> AsyncIterator[GatewayLine]:
         await line.close()
 
 
-async def new_key(market: Market, key_file: Path) -> str:
-    """Put a new key of s1 into the file; its id."""
-    async with market.engine.begin() as tx:
-        key, secret = await api_keys.add(tx, "cafes", "s1", "register")
-    key_file.write_text(secret + "\n")
-    return key.key_id
-
-
 @pytest.fixture
 async def key_file(market: Market, tmp_path: Path) -> Path:
     """A file with a key of s1."""
-    await new_key(market, tmp_path / "key")
+    await new_key(market.engine, tmp_path / "key")
     return tmp_path / "key"
 
 
@@ -121,7 +113,7 @@ async def test_a_token_that_nobody_can_renew_is_used_to_its_end(
 
 async def test_a_revoked_key_is_said_and_a_new_one_in_the_file_is_taken_at_once(market: Market, tmp_path: Path) -> None:
     key_file = tmp_path / "key"
-    key_id = await new_key(market, key_file)
+    key_id = await new_key(market.engine, key_file)
     async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
         await line.send(entry_of(movement("p2", str(uuid4()), 1)))
         await revoke_key(market.settings, market.engine, "s1", key_id)
@@ -136,7 +128,7 @@ async def test_a_revoked_key_is_said_and_a_new_one_in_the_file_is_taken_at_once(
         sentence = await eventually(refused)
         assert sentence is not None
         assert str(key_file) in sentence
-        await new_key(market, key_file)
+        await new_key(market.engine, key_file)
         assert await line.send(entry_of(movement("p2", str(uuid4()), 1))) is not None
 
 
@@ -144,7 +136,7 @@ async def test_a_rotated_key_is_taken_from_the_file_while_the_token_of_before_co
     market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key_file = tmp_path / "key"
-    key_id = await new_key(market, key_file)
+    key_id = await new_key(market.engine, key_file)
     async with line_to(str(market.client.base_url), api_key_file=key_file) as line:
         old = await line.tokens.of("api")
         async with market.engine.begin() as tx:

@@ -21,9 +21,9 @@ from services.register.errors import LineDown, NotLetIn, NotTaken
 from services.register.kafka_line import KafkaLine, connection
 from services.register.lines import NoLine, line_of
 from services.register.settings import RegisterSettings
-from tests.register.entries import entry_of
 from tests.support.commands import movement, opening
 from tests.support.market import Market
+from tests.support.register_entries import entry_of
 from tests.support.waiting import eventually
 
 

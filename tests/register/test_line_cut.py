@@ -16,7 +16,7 @@ from services.register import kafka_line, sender
 from services.register.register import Register
 from services.register.settings import RegisterSettings
 from tests.register.whole_day import Count, counted, play, until_down, until_sent
-from tests.support.access import revoke_key
+from tests.support.access import new_key, revoke_key
 from tests.support.cut_line import CutLine, cut_line
 from tests.support.market import Market
 from tests.support.waiting import eventually
@@ -46,14 +46,6 @@ def address_of(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-async def new_key(market: Market, file: Path) -> str:
-    """Put a new key of s1 into the file; its id."""
-    async with market.engine.begin() as tx:
-        key, secret = await api_keys.add(tx, "cafes", "s1", "register")
-    file.write_text(secret)
-    return key.key_id
-
-
 @asynccontextmanager
 async def opened(line: CutLine, folder: Path, **more: Any) -> AsyncIterator[Register]:
     """A register of the till p1 by this line, with the key in the folder's file."""
@@ -80,7 +72,7 @@ def as_it_should_be(count: Count) -> None:
 async def test_the_line_is_cut_in_the_middle_of_a_day(
     market: Market, line: CutLine, tmp_path: Path, record_property: Record
 ) -> None:
-    await new_key(market, tmp_path / "key")
+    await new_key(market.engine, tmp_path / "key")
     async with opened(line, tmp_path) as register:
 
         async def cut() -> None:
@@ -105,7 +97,7 @@ async def test_the_line_ends_in_the_middle_of_replies_again_and_again(
     market: Market, line: CutLine, tmp_path: Path, record_property: Record
 ) -> None:
     """The service has worked on what was sent, and the register never hears of it."""
-    await new_key(market, tmp_path / "key")
+    await new_key(market.engine, tmp_path / "key")
     cuts = 0
 
     async def cut_and_mend() -> None:
@@ -139,7 +131,7 @@ async def test_the_line_ends_in_the_middle_of_replies_again_and_again(
 async def test_the_program_is_started_again_while_the_line_is_cut(
     market: Market, line: CutLine, tmp_path: Path, record_property: Record
 ) -> None:
-    await new_key(market, tmp_path / "key")
+    await new_key(market.engine, tmp_path / "key")
     async with opened(line, tmp_path) as register:
 
         async def cut() -> None:
@@ -157,7 +149,7 @@ async def test_the_program_is_started_again_while_the_line_is_cut(
 async def test_the_gateway_is_killed_and_another_one_is_started(
     market: Market, tmp_path: Path, record_property: Record
 ) -> None:
-    await new_key(market, tmp_path / "key")
+    await new_key(market.engine, tmp_path / "key")
     process = market.start("gateway")
     await process.until_logged("gateway_started")
     async with (
@@ -184,7 +176,7 @@ async def test_the_gateway_is_killed_and_another_one_is_started(
 async def test_the_key_is_revoked_and_a_new_one_is_put_into_the_file(
     market: Market, line: CutLine, tmp_path: Path, record_property: Record
 ) -> None:
-    key_id = await new_key(market, tmp_path / "key")
+    key_id = await new_key(market.engine, tmp_path / "key")
     async with opened(line, tmp_path) as register:
 
         async def revoke() -> None:
@@ -207,7 +199,7 @@ async def test_the_key_is_revoked_and_a_new_one_is_put_into_the_file(
             status = await register.status()
             assert status.line_up is False
             assert str(tmp_path / "key") in status.line, "it says what to do"
-            await new_key(market, tmp_path / "key")
+            await new_key(market.engine, tmp_path / "key")
 
         taken = await play(register, SALES, {10: revoke, 30: renew})
         count = await counted(market, register, taken)
@@ -221,7 +213,7 @@ async def test_the_key_is_revoked_and_a_new_one_is_put_into_the_file(
 async def test_the_key_is_rotated_in_the_middle_of_a_day(
     market: Market, line: CutLine, tmp_path: Path, record_property: Record
 ) -> None:
-    key_id = await new_key(market, tmp_path / "key")
+    key_id = await new_key(market.engine, tmp_path / "key")
     async with opened(line, tmp_path) as register:
 
         async def rotate() -> None:
@@ -259,7 +251,7 @@ async def test_the_broker_is_away(
     way: str,
 ) -> None:
     monkeypatch.setattr(kafka_line, "SENT_WITHIN_S", 2.0)
-    await new_key(market, tmp_path / "key")
+    await new_key(market.engine, tmp_path / "key")
     kafka = {"kafka": market.settings.kafka, "topic_prefix": market.settings.topic_prefix} if way == "Kafka" else {}
     async with opened(line, tmp_path, **kafka) as register:
 
@@ -281,7 +273,7 @@ async def test_the_broker_is_away(
 
 async def test_a_day_by_kafka(market: Market, line: CutLine, tmp_path: Path, record_property: Record) -> None:
     """With the gateway away meanwhile: what is sent is on the topic, and its answers wait."""
-    await new_key(market, tmp_path / "key")
+    await new_key(market.engine, tmp_path / "key")
     kafka = {"kafka": market.settings.kafka, "topic_prefix": market.settings.topic_prefix}
     async with opened(line, tmp_path, **kafka) as register:
 

@@ -11,8 +11,8 @@ from playwright.async_api import Browser, Page, expect
 from services.register.errors import NotLetIn
 from services.register.outbox import PAGE_MAX
 from services.register.streams import STREAMS_MAX
-from tests.console.chromium import chromium, complaints, looks
 from tests.register.agents import Agent, PlayedLine, away, served
+from tests.support.chromium import chromium, complaints, looks
 
 TOKEN = "a token of this machine"
 LANGUAGES = ("en-GB", "es-MX")

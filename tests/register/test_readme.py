@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.register.distribution import FOLDER, build, install
-from tests.register.test_gateway_line import new_key
+from tests.support.access import new_key
 from tests.support.market import Market
 
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ async def typed(command: list[str], folder: Path, shop: Path) -> str:
 
 
 async def test_thirty_lines_of_python_close_a_first_session(market: Market, tmp_path: Path, shop: Path) -> None:
-    await new_key(market, tmp_path / "register.key")
+    await new_key(market.engine, tmp_path / "register.key")
     code = block("python")
     assert len(code.splitlines()) <= LINES_MAX
 
@@ -68,7 +68,7 @@ async def test_thirty_lines_of_python_close_a_first_session(market: Market, tmp_
 
 
 async def test_the_lines_of_the_agent_close_a_first_session(market: Market, tmp_path: Path, shop: Path) -> None:
-    await new_key(market, tmp_path / "register.key")
+    await new_key(market.engine, tmp_path / "register.key")
     port = a_free_port()
     code = here(block("sh"), market, "p2").replace("7700", str(port))
     script = f"set -e\nexport TILL_REGISTER_PORT={port}\n{code}\nkill -TERM %1\nwait %1"

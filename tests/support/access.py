@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,6 +22,14 @@ async def revoke(settings: Settings, engine: AsyncEngine, store: str, sub: str) 
 async def restore(settings: Settings, sub: str, *stores: str) -> None:
     """Let a subject in again."""
     await access_log.publish(settings, [Restored(store_id=store, subject=sub) for store in stores])
+
+
+async def new_key(engine: AsyncEngine, key_file: Path, store: str = "s1") -> str:
+    """Put a new key of a store, for registers, into the file; its id."""
+    async with engine.begin() as tx:
+        key, secret = await api_keys.add(tx, "cafes", store, "register")
+    key_file.write_text(secret + "\n")
+    return key.key_id
 
 
 async def revoke_key(settings: Settings, engine: AsyncEngine, store: str, key_id: str) -> bool:
