@@ -102,7 +102,12 @@ async def agent(
         finally:
             stopping.set()
             server.should_exit = True
-            await serving
+            try:
+                await serving
+            finally:
+                # Where it died it took itself from no loop, and its address is closed below.
+                for one in getattr(server, "servers", ()):
+                    one.close()
 
 
 def wrong_contracts(beside: str | None = contracts.__file__, package: str = __name__) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -233,9 +234,19 @@ async def test_where_the_server_dies_the_agent_ends_and_is_not_deaf(
 
     monkeypatch.setattr(connection.Server, "on_tick", dies)
     settings = RegisterSettings(outbox=tmp_path / "register.outbox", port=0)
+    listeners, listener_of = list[int](), main._listener
+
+    def remembered(settings: RegisterSettings) -> socket.socket:
+        bound = listener_of(settings)
+        listeners.append(bound.fileno())
+        return bound
+
+    monkeypatch.setattr(main, "_listener", remembered)
     with pytest.raises(RuntimeError, match="nobody thought of it"):
         async with asyncio.timeout(60):
             await main.run(settings)
+    # A closed address that the loop still listened to would be taken for the next file of its number.
+    assert [asyncio.get_running_loop().remove_reader(one) for one in listeners] == [False]
     async with Register(settings, PlayedLine()):
         pass
 

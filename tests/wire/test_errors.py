@@ -6,9 +6,13 @@ import inspect
 import pkgutil
 import re
 
+import pytest
+
 import services
 from services.platform.errors import TillError
+from services.register.errors import RegisterError
 
+ROOTS = (TillError, RegisterError)
 ALIKE = {name for name in vars(builtins) if name.endswith(("Error", "Exception"))}
 
 
@@ -27,13 +31,25 @@ def own_errors() -> dict[str, type[BaseException]]:
     return errors
 
 
-def test_every_error_of_the_services_has_the_one_root() -> None:
-    assert {name for name, error in own_errors().items() if not issubclass(error, TillError)} == set()
+def below(root: type[BaseException]) -> dict[str, type[BaseException]]:
+    """The errors of this root's own part: the register's side is shipped alone, and has one of its own."""
+    alone = root is RegisterError
+    return {
+        name: error
+        for name, error in own_errors().items()
+        if error.__module__.startswith("services.register.") is alone
+    }
 
 
-def test_the_picture_at_the_root_names_every_error_and_no_other() -> None:
-    pictured = set(re.findall(r"[├└]── ([A-Z]\w+)", TillError.__doc__ or ""))
-    assert pictured == own_errors().keys() - {"TillError"}
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_error_has_the_root_of_its_part(root: type[BaseException]) -> None:
+    assert {name for name, error in below(root).items() if not issubclass(error, root)} == set()
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_the_picture_at_the_root_names_every_error_and_no_other(root: type[BaseException]) -> None:
+    pictured = set(re.findall(r"[├└]── ([A-Z]\w+)", root.__doc__ or ""))
+    assert pictured == below(root).keys() - {root.__name__}
 
 
 def test_no_error_has_the_name_of_one_of_pythons_own() -> None:
