@@ -182,7 +182,9 @@ async def test_the_key_is_revoked_and_a_new_one_is_put_into_the_file(
         async def revoke() -> None:
             await until_sent(register)
             # Not before the gateway knows: what comes until then is let in.
-            traded = await market.client.post("/auth/key-token", headers={"x-api-key": (tmp_path / "key").read_text()})
+            traded = await market.client.post(
+                "/auth/key-token", headers={"x-api-key": (tmp_path / "key").read_text().strip()}
+            )
             bearer = {"authorization": f"Bearer {traded.json()['access_token']}"}
             await revoke_key(market.settings, market.engine, "s1", key_id)
 
