@@ -220,7 +220,7 @@ async def test_connections_that_say_nothing_or_half_of_it_end_and_one_that_is_us
         for _, writer in late:
             writer.close()
         # A stream is an answer that goes on: nothing is waited for.
-        await agent.post("/open")
+        assert (await agent.post("/open?wait=30")).json()["state"] == "answered"
         (event,) = await events(reply=stream, number=1)
         assert event["event"] == "status"
     assert (await agent.client.get("/status")).json()["queued"] == 0
