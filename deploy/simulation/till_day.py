@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -111,10 +112,10 @@ class TillDay:
         for turn in range(number):
             served = customers * (turn + 1) // number - customers * turn // number
             begins_at = self.begins_at + opens_after + length * turn
-            self.put(begins_at, lambda at, served=served: self._begin(at, at + length, served))  # type: ignore[misc]
+            self.put(begins_at, partial(self._begin, length, served))
 
-    def _begin(self, begins_at: datetime, ends_at: datetime, customers: int) -> None:
-        shift = TillShift(self.till, self.register, self.manager, (begins_at, ends_at), customers)
+    def _begin(self, length: timedelta, customers: int, begins_at: datetime) -> None:
+        shift = TillShift(self.till, self.register, self.manager, (begins_at, begins_at + length), customers)
         self._shifts[self.register.shift.session_id] = shift
         for happening in shift.happenings():
             self.put(*happening)

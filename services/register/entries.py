@@ -7,6 +7,9 @@ State = Literal["queued", "answered", "set_aside", "given_up"]
 """`queued`: to be sent, or on its way. `answered`: accepted, or refused for good. `set_aside`: answered by what claims
 nothing; it is sent again. `given_up`: a person said that it is to be sent no more."""
 
+OPENS: Final = "open_session"
+ENDS: Final = frozenset({"close_session", "force_close", "void_session"})
+"""Commands after which nothing is open at the till, as far as the outbox knows."""
 CLAIMS_NOTHING: Final = frozenset(
     {"unauthenticated", "forbidden", "profile_unknown", "session_unknown", "tender_unknown", "movement_unknown"}
 )

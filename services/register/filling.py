@@ -14,13 +14,10 @@ from contracts.commands import COMMANDS, FieldError, Malformed, read_command
 from contracts.jsontext import Unreadable, compact, read_object
 from contracts.values import UUID_TEXT
 
-from .entries import Till
+from .entries import ENDS, OPENS, Till
 from .errors import NothingOpen, StillOpen
 from .outbox_rows import Filled, TillState
 
-OPENS: Final = "open_session"
-ENDS: Final = frozenset({"close_session", "force_close", "void_session"})
-"""Commands after which nothing is open at the till, as far as the outbox knows."""
 INSTEAD: Final = "instead"
 """A member of openings that goes no further: true says that what is open here was closed elsewhere."""
 OF_NO_SESSION: Final = ("set_profile",)

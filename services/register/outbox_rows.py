@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .entries import Counts, Entry, State, Till
+from .entries import ENDS, OPENS, Counts, Entry, State, Till
 from .errors import IdTaken, NoSuchEntry, NotWaiting, OutboxFull
 
 ENTRIES_MAX: Final = 2_000_000
 """That wait at a time: some two years of a busy till, and a gigabyte."""
 
-_ENDS: Final = frozenset({"close_session", "force_close", "void_session"})
 _COLUMNS: Final = (
     "number, store_id, profile_id, command_id, session_id, kind, body, state, refused, taken_at, attempts, trouble, "
     "answer, answered_at, seen, event"
@@ -182,9 +181,9 @@ def give_up(db: sqlite3.Connection, *, store_id: str | None, command_id: str, at
         raise NotWaiting("Only what waits with a trouble can be given up: this one is on its way, or was answered.")
     values = {"state": "given_up", "answered_at": at, "next_at": None}
     change(db, number=entry.number, only=("queued", "set_aside"), values=values)
-    if entry.kind == "open_session":
+    if entry.kind == OPENS:
         free(db, entry)
-    elif entry.kind in _ENDS:
+    elif entry.kind in ENDS:
         _hold(db, entry)
     return entry_of(db, entry.number)
 

@@ -16,9 +16,8 @@ from typing import Any, Final
 
 import orjson
 
-from .entries import CLAIMS_NOTHING, NOT_LET_IN, TILL_UNKNOWN, Entry, Till
+from .entries import CLAIMS_NOTHING, ENDS, NOT_LET_IN, OPENS, TILL_UNKNOWN, Entry, Till
 from .errors import LineDown, NotHere, NotLetIn, NotTaken, RegisterError
-from .filling import ENDS, OPENS
 from .line import Line
 from .outbox import PROBE_S_MAX, Outbox
 
